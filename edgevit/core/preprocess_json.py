@@ -1,0 +1,98 @@
+"""`Preprocess` as the JSON text that every artifact carries under `edgevit.preprocess`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Literal, cast
+
+from edgevit.core.errors import InputError
+from edgevit.core.types import Preprocess
+
+_Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_Color = Literal["rgb", "bgr"]
+
+LAYOUTS = ("NCHW", "NHWC", "image")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+COLORS = ("rgb", "bgr")
+_KEYS = ("height", "width", "resize", "shorter_side", "interpolation", "color", "mean", "std", "layout")
+
+
+def dumps(preprocess: Preprocess, layout: str) -> str:
+    """Write as one line of JSON; `layout` is the artifact's input: NCHW, NHWC or image.
+
+    Raises:
+        ValueError: an unknown layout.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    return json.dumps({**asdict(preprocess), "layout": layout}, allow_nan=False)
+
+
+def loads(text: str) -> tuple[Preprocess, str]:
+    """Read what `dumps` wrote: the preprocessing and the layout.
+
+    Keys that this version does not know are ignored, so that newer files stay readable.
+
+    Raises:
+        InputError: not JSON, or a value is missing, of the wrong type or out of range.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the preprocessing metadata is not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise _bad("it", data, "an object")
+    missing = [key for key in _KEYS if key not in data]
+    if missing:
+        raise InputError(f"the preprocessing metadata lacks {', '.join(missing)}")
+    shorter_side = data["shorter_side"]
+    if not isinstance(shorter_side, bool):
+        raise _bad("shorter_side", shorter_side, "true or false")
+    resize = _list("resize", data["resize"], 2)
+    std = _triple("std", data["std"])
+    if min(std) <= 0:
+        raise _bad("std", data["std"], "three positive numbers")
+    preprocess = Preprocess(
+        height=_pixels("height", data["height"]),
+        width=_pixels("width", data["width"]),
+        resize=(_pixels("resize", resize[0]), _pixels("resize", resize[1])),
+        shorter_side=shorter_side,
+        interpolation=cast("_Interpolation", _word("interpolation", data["interpolation"], INTERPOLATIONS)),
+        color=cast("_Color", _word("color", data["color"], COLORS)),
+        mean=_triple("mean", data["mean"]),
+        std=std,
+    )
+    return preprocess, _word("layout", data["layout"], LAYOUTS)
+
+
+def _bad(key: str, value: object, wanted: str) -> InputError:
+    return InputError(f"preprocessing metadata: {key} must be {wanted}, not {str(value)[:80]!r}")
+
+
+def _word(key: str, value: object, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise _bad(key, value, "one of " + ", ".join(allowed))
+    return value
+
+
+def _pixels(key: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65536:
+        raise _bad(key, value, "a whole number of pixels from 1 to 65536")
+    return value
+
+
+def _list(key: str, value: object, length: int) -> list[object]:
+    if not isinstance(value, list) or len(value) != length:
+        raise _bad(key, value, f"a list of {length} numbers")
+    return cast("list[object]", value)
+
+
+def _triple(key: str, value: object) -> tuple[float, float, float]:
+    found = []
+    for item in _list(key, value, 3):
+        if not isinstance(item, int | float) or isinstance(item, bool) or not math.isfinite(item):
+            raise _bad(key, value, "three finite numbers")
+        found.append(float(item))
+    return found[0], found[1], found[2]

@@ -1,0 +1,52 @@
+"""The JSON that artifacts carry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgevit.core.errors import InputError
+from edgevit.core.preprocess_json import dumps, loads
+from edgevit.core.types import Preprocess
+
+GIVEN = Preprocess(224, 192, (256, 256), True, "bilinear", "bgr", (0.1, 0.2, 0.3), (0.4, 0.5, 1.0))
+
+
+def test_survives_writing_and_reading() -> None:
+    assert loads(dumps(GIVEN, "NHWC")) == (GIVEN, "NHWC")
+
+
+def test_is_plain_json_with_the_documented_keys() -> None:
+    data = json.loads(dumps(GIVEN, "image"))
+    assert data == {
+        "height": 224, "width": 192, "resize": [256, 256], "shorter_side": True, "interpolation": "bilinear",
+        "color": "bgr", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 1.0], "layout": "image",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("height", 0), ("height", "224"), ("height", True), ("width", 1.5), ("resize", [256]), ("resize", 256),
+        ("shorter_side", 1), ("interpolation", "cubic"), ("color", ["rgb"]), ("mean", [0, 0]), ("mean", [0, 0, "a"]),
+        ("mean", [0, 0, float("nan")]), ("std", [1, 0, 1]), ("std", None), ("layout", "CHWN"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_names_its_key(key: str, value: object) -> None:
+    data = json.loads(dumps(GIVEN, "NCHW")) | {key: value}
+    with pytest.raises(InputError, match=key):
+        loads(json.dumps(data))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000])
+def test_what_is_not_the_object_is_an_input_error(text: str) -> None:
+    with pytest.raises(InputError):
+        loads(text)
+
+
+def test_a_missing_key_is_named() -> None:
+    data = json.loads(dumps(GIVEN, "NCHW"))
+    del data["mean"]
+    with pytest.raises(InputError, match="mean"):
+        loads(json.dumps(data))
