@@ -1,0 +1,111 @@
+"""Frozen dataclasses to and from what JSON can hold, led by their type annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from edgevit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def to_plain(value: DataclassInstance) -> dict[str, object]:
+    """A dataclass as nested dicts and lists.
+
+    Raises:
+        ValueError: a number is not finite; the message names the field.
+    """
+    return cast("dict[str, object]", _plain(value, type(value).__name__))
+
+
+def _plain(value: object, where: str) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):  # numpy's scalars are registered as such
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"{where} is {number}: JSON holds finite numbers only")
+        return number
+    raise TypeError(f"{where} is a {type(value).__name__}: expected plain data")
+
+
+def from_plain(kind: type[T], data: object, where: str) -> T:
+    """Read a dataclass back; unknown keys are left aside, since adding a field is free.
+
+    Raises:
+        InputError: a key is missing or a value has the wrong type; the message names it.
+    """
+    return cast("T", _read(kind, data, where))
+
+
+def _read(kind: Any, data: object, where: str) -> object:
+    origin = get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(cast("type[DataclassInstance]", kind), data, where)
+    if origin in (Union, types.UnionType):
+        if data is None:
+            return None
+        (inner,) = (k for k in get_args(kind) if k is not type(None))
+        return _read(inner, data, where)
+    if origin is Literal:
+        if data not in get_args(kind):
+            raise _wrong(where, " or ".join(map(repr, get_args(kind))), data)
+        return data
+    if origin is tuple:
+        return _read_tuple(get_args(kind), data, where)
+    if origin is Mapping:
+        if not isinstance(data, dict):
+            raise _wrong(where, "an object", data)
+        inner = get_args(kind)[1]
+        return {str(k): _read(inner, v, f"{where}.{k}") for k, v in data.items()}
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, kind) or (kind is not bool and isinstance(data, bool)):
+        raise _wrong(where, kind.__name__, data)
+    return data
+
+
+def _read_dataclass(kind: type[DataclassInstance], data: object, where: str) -> object:
+    if not isinstance(data, dict):
+        raise _wrong(where, "an object", data)
+    hints = get_type_hints(kind)
+    values: dict[str, object] = {}
+    for f in dataclasses.fields(kind):
+        if f.name in data:
+            values[f.name] = _read(hints[f.name], data[f.name], f"{where}: {f.name}")
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InputError(f"{where}: {f.name} is missing", "is it a file that edgevit wrote?")
+    return kind(**values)
+
+
+def _read_tuple(kinds: tuple[Any, ...], data: object, where: str) -> object:
+    if not isinstance(data, (list, tuple)):
+        raise _wrong(where, "a list", data)
+    if kinds[-1] is not Ellipsis and len(kinds) != len(data):
+        raise _wrong(where, f"a list of {len(kinds)}", data)
+    each = [kinds[0]] * len(data) if kinds[-1] is Ellipsis else kinds
+    return tuple(_read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(each, data, strict=True)))
+
+
+def _wrong(where: str, expected: str, data: object) -> InputError:
+    shown = repr(data)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return InputError(f"{where}: expected {expected}, got {shown}", "is it a file that edgevit wrote?")

@@ -1,0 +1,104 @@
+"""manifest.json: what is in a bundle, with the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.errors import InputError
+
+FILE_NAME: Final = "manifest.json"
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a bundle; `path` relative to the bundle, with forward slashes."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestModel:
+    """Which model the files were made from."""
+
+    name: str
+    source: str
+    weights_sha256: str
+    author: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All files of a bundle except the manifest itself, sorted by path.
+
+    Attributes:
+        created_by: program and version, such as "edgevit 0.1.0".
+        recipe: what the user asked for, by the name of the option, as text.
+    """
+
+    created_by: str
+    files: tuple[FileEntry, ...]
+    model: ManifestModel
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    schema_version: Literal[1] = 1
+
+
+def build(bundle: Path, created_by: str, model: ManifestModel, recipe: Mapping[str, str]) -> Manifest:
+    """Hash every file below `bundle`; a folder such as an .mlpackage appears by its files."""
+    names = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+    files = tuple(_entry(bundle, name) for name in names if name != FILE_NAME)
+    return Manifest(created_by, files, model, dict(recipe))
+
+
+def to_json(manifest: Manifest) -> dict[str, object]:
+    """The manifest as plain data for `json.dumps`."""
+    return to_plain(manifest)
+
+
+def from_json(data: object) -> Manifest:
+    """Read what `to_json` gave.
+
+    Raises:
+        InputError: a field is missing or wrong, or a path leads out of the bundle.
+    """
+    manifest = from_plain(Manifest, data, FILE_NAME)
+    for entry in manifest.files:
+        parts = entry.path.replace("\\", "/").split("/")
+        if entry.path.startswith("/") or not all(parts) or {".", ".."} & set(parts) or ":" in parts[0]:
+            raise InputError(
+                f"{FILE_NAME}: the path {entry.path!r} leads out of the bundle", "do not use this bundle"
+            )
+    return manifest
+
+
+def differences(manifest: Manifest, bundle: Path) -> tuple[str, ...]:
+    """One sentence for each file that is missing, changed or not in the manifest; empty if all hold."""
+    expected = {entry.path: entry for entry in manifest.files}
+    present = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()} - {FILE_NAME}
+    found = [f"{name} is missing" for name in expected if name not in present]
+    for name in sorted(present & set(expected)):
+        now = _entry(bundle, name)
+        if now.sha256 != expected[name].sha256:
+            found.append(
+                f"{name} has changed: {now.size_bytes} bytes with sha256 {now.sha256[:12]}..., "
+                f"the manifest says {expected[name].size_bytes} bytes with {expected[name].sha256[:12]}..."
+            )
+    found += [f"{name} is not in the manifest" for name in sorted(present - set(expected))]
+    return tuple(found)
+
+
+def _entry(bundle: Path, name: str) -> FileEntry:
+    digest, size = hashlib.sha256(), 0
+    with (bundle / name).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(name, digest.hexdigest(), size)

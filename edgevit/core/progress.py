@@ -1,0 +1,34 @@
+"""How a long job says where it is, without knowing who listens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told by a flow, shown by `edgevit.report.terminal` or by nobody."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begin a stage, which ends the one before; `total` steps if they can be counted."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """So many steps of the stage are done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line for the user, kept on the screen."""
+        ...
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Nothing."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""

@@ -1,0 +1,260 @@
+"""The report: everything that was found out about a model and its files, as plain values.
+
+The field names are those of report.json, which others script against: adding one is free, renaming
+needs a deprecation. None stands for "not measured", never for zero. Every float is finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.types import Preprocess
+
+SCHEMA_VERSION: Final = 1
+
+Verdict = Literal["pass", "fail", "inconclusive", "not-executed", "error"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """What was converted; `macs` per image, `labels` the number of class names (0 if unknown)."""
+
+    name: str
+    source: str
+    parameters: int
+    macs: int
+    weights_sha256: str
+    preprocess: Preprocess
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """Images that were used: `count` read, the names of those `skipped` as unreadable."""
+
+    path: str
+    count: int
+    digest: str
+    labelled: bool = False
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSets:
+    """The images of calibration and of evaluation; None where there were none."""
+
+    calibrate: SampleSet | None = None
+    evaluate: SampleSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The float model on the evaluation images: percent, None if they have no labels."""
+
+    top1: float | None
+    top5: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """The simulated plan against the float reference: what the rounding costs."""
+
+    sqnr_db: float
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """The executed file against the simulated plan, or against the float reference without a plan.
+
+    Attributes:
+        n: number of images.
+        floor_db: the simulation against itself with relative noise of 1e-7 after every site.
+        site_min_db, site_min: the worst single site, fed the file's own input of that site.
+    """
+
+    sqnr_db: float
+    cosine: float
+    max_abs: float
+    n: int
+    floor_db: float | None = None
+    site_min_db: float | None = None
+    site_min: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteError:
+    """One site of a file, fed the file's own input, against the plan's arithmetic.
+
+    Attributes:
+        db: SQNR of the site's output.
+        max_steps: how many steps of the output's grid the worst element is off; None for a float output.
+        off_fraction: share of the elements that are off at all, 0 to 1; None for a float output.
+    """
+
+    site: str
+    db: float
+    max_steps: int | None = None
+    off_fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The executed file against the float reference: what the user gets."""
+
+    sqnr_db: float
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Top-1 on paired images, in percent and percentage points; a positive drop is a loss.
+
+    Attributes:
+        top1, drop_pp, drop_ci95, detectable_drop_pp: None if the images have no labels.
+        agreement: share of images on which the file and the float reference name the same class.
+        detectable_drop_pp: smallest drop that n images show with power 0.8 at one-sided 0.05.
+    """
+
+    top1: float | None
+    drop_pp: float | None
+    drop_ci95: Interval | None
+    agreement: float
+    n: int
+    detectable_drop_pp: float | None
+    top5: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio of medians with its 95 % interval."""
+
+    value: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Time of one inference on this host after warm-up; p90 is None below 29 runs."""
+
+    p50_ms: float
+    p90_ms: float | None
+    runs: int
+    threads: int
+    cold_load_ms: float
+    ratio_to_fp32: Ratio | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactReport:
+    """One file: what it is, how it was executed, how far it is from the model, and the verdict.
+
+    Attributes:
+        path: relative to the bundle, None if there is no file.
+        executed_by: runtime, version and backend; None if it was not executed.
+        integer_mac_fraction: of all MACs of conv, linear and matmul in the rewritten float graph,
+            the share done in static integer kernels; dynamic kernels count only in w8da8.
+        weight_bytes: bytes by type of number, read back from the file.
+        notes: plain sentences that a user should read, such as that it is slower than float.
+        sites: error of each site in the order of execution, for the plot.
+    """
+
+    target: str
+    precision: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    path: str | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    executed_by: str | None = None
+    integer_mac_fraction: float | None = None
+    integer_mac_source: Literal["runtime", "program"] | None = None
+    weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    compression: Compression | None = None
+    fidelity: Fidelity | None = None
+    total: Total | None = None
+    accuracy: Accuracy | None = None
+    latency: Latency | None = None
+    notes: tuple[str, ...] = ()
+    sites: tuple[SiteError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the user asked each file to keep: percentage points, percent, dB; None for no limit."""
+
+    max_drop: float | None = None
+    min_agreement: float | None = None
+    min_sqnr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """Something that was left out, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds per stage; `convert` by target, `validate` by target/precision."""
+
+    load: float
+    total: float
+    export: float | None = None
+    calibrate: float | None = None
+    quantize: float | None = None
+    convert: Mapping[str, float] = field(default_factory=dict)
+    validate: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where it was made: versions of the packages, operating system, processor, cores."""
+
+    versions: Mapping[str, str]
+    system: str
+    cpu: str
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything. `prune` holds one line per changed layer, `rewrites` the names of those that fired."""
+
+    model: ModelSummary
+    samples: SampleSets
+    reference: Reference
+    artifacts: tuple[ArtifactReport, ...]
+    timings_s: Timings
+    environment: Environment
+    limits: Limits = Limits()
+    prune: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
+    not_done: tuple[NotDone, ...] = ()
+    warnings: tuple[str, ...] = ()
+    schema_version: Literal[1] = 1
+
+
+def to_json(report: Report) -> dict[str, object]:
+    """The report as dicts, lists, strings, numbers and None, ready for `json.dumps`.
+
+    Raises:
+        ValueError: a number is infinite or not a number, which JSON cannot say.
+    """
+    return to_plain(report)
+
+
+def from_json(data: object) -> Report:
+    """Read what `to_json` gave; fields that this version does not know are left aside.
+
+    Raises:
+        InputError: a field is missing or has the wrong type; the message names it.
+    """
+    return from_plain(Report, data, "report.json")
