@@ -1,0 +1,133 @@
+"""The other side of `worker.run`: one fresh process that calls one function.
+
+Called as `python -m edgevit.core._child FOLDER PARENT_PID EVENT_FD`. The request is read from
+`FOLDER/request.json`, the outcome is renamed into place as `FOLDER/result.json`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgevit.core.errors import EdgevitError, StepMemoryError, StorageError
+
+_PR_SET_PDEATHSIG = 1
+_FULL_OR_READ_ONLY = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT})
+
+
+def main(arguments: list[str]) -> None:
+    folder, parent, event_fd = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    _die_with(parent)
+    os.set_inheritable(event_fd, False)
+    faulthandler.enable()
+    job = json.loads((folder / "request.json").read_text())
+    _limit(job["address_space_bytes"])
+    outcome = _call(job["function"], job["request"], _emitter(event_fd))
+    temporary = folder / "result.json.tmp"
+    temporary.write_text(json.dumps(outcome))
+    temporary.replace(folder / "result.json")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Native libraries may crash while they are torn down; the result is already in place.
+    os._exit(0)
+
+
+def _call(function: str, request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Call `package.module:function` and turn whatever happens into plain data."""
+    try:
+        module, _, name = function.partition(":")
+        result = getattr(importlib.import_module(module), name)(request, emit)
+        json.dumps(result)  # what isn't plain data fails here, where its trace can still be reported
+        return {"result": result}
+    except EdgevitError as error:
+        return _described(error)
+    except MemoryError as error:
+        return _described(_with_trace(StepMemoryError("the system gave no more memory"), error))
+    except OSError as error:
+        if error.errno in _FULL_OR_READ_ONLY:
+            where = f" {error.filename}" if error.filename else ""
+            full = StorageError(
+                f"cannot write{where}: {error.strerror}", "free some space or choose another folder"
+            )
+            return _described(_with_trace(full, error))
+        return _foreign(error)
+    except Exception as error:
+        return _foreign(error)
+    except SystemExit as error:  # a library or a user's file that calls sys.exit
+        return _foreign(error)
+
+
+def _described(error: EdgevitError) -> dict[str, Any]:
+    trace = "".join(traceback.format_exception(error))
+    return {
+        "error": {"class": type(error).__name__, "message": error.message, "hint": error.hint, "trace": trace}
+    }
+
+
+def _with_trace(error: EdgevitError, cause: BaseException) -> EdgevitError:
+    error.__cause__ = cause
+    return error
+
+
+def _foreign(error: BaseException) -> dict[str, Any]:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    name = type(error).__name__
+    return {
+        "foreign": {
+            "last_line": f"{name}: {lines[0][:400]}" if lines else name,
+            "trace": "".join(traceback.format_exception(error)),
+        }
+    }
+
+
+def _emitter(fd: int) -> Callable[[dict[str, Any]], None]:
+    lock = threading.Lock()
+
+    def emit(event: dict[str, Any]) -> None:
+        data = json.dumps(event).encode() + b"\n"
+        with lock:
+            while data:
+                data = data[os.write(fd, data) :]
+
+    return emit
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process when the parent ends; elsewhere than Linux, look every second."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_look_for, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def _look_for(parent: int) -> None:
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(1.0)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _limit(address_space_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = address_space_bytes if hard == resource.RLIM_INFINITY else min(address_space_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

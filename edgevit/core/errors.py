@@ -1,0 +1,81 @@
+"""Every error that a user can meet, told apart by what the user can do about it.
+
+`main()` prints `message` and `hint` and leaves with `exit_code`; anything that is not an
+`EdgevitError` is a bug of ours and keeps its trace.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class EdgevitError(Exception):
+    """Base class. `message` says what was given and what is allowed, `hint` what to do next."""
+
+    exit_code: ClassVar[int] = 3
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(EdgevitError):
+    """Wrong flags, an unknown name, an impossible combination: change the command."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class InputError(EdgevitError):
+    """A file or folder that is missing, unreadable or malformed: change the input."""
+
+    exit_code = 2
+    code = "input"
+
+
+class MissingDependencyError(EdgevitError):
+    """A package is not installed: install it."""
+
+    code = "missing-dependency"
+
+
+class UnsupportedError(EdgevitError):
+    """The request is clear, but this target, operator or machine cannot do it."""
+
+    code = "unsupported"
+
+
+class StepError(EdgevitError):
+    """A step in a worker failed on its own: a crash, a signal, a foreign exception."""
+
+    code = "step-failed"
+
+
+class StepTimeoutError(StepError):
+    """A step took longer than its limit."""
+
+    code = "timeout"
+
+
+class StepMemoryError(StepError):
+    """A step used more memory than its limit."""
+
+    code = "out-of-memory"
+
+
+class StorageError(EdgevitError):
+    """The disk is full or the place is read-only: nothing was changed."""
+
+    code = "storage"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which of the `known` names were meant by `word`: a hint for an unknown name."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    listed = ", ".join(names)
+    return f"did you mean {' or '.join(close)}? Known: {listed}" if close else f"known: {listed}"

@@ -1,0 +1,453 @@
+"""The values that flow through edgevit. Frozen, made of tuples, importable in a millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+
+# ------------------------------------------------------------------ models
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor: `shape` with the batch axis first, `dtype` as numpy spells it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """From an image file to the model's input; the one contract of calibration, validation and artifacts.
+
+    Decode to RGB; resize so that the *shorter side* is `resize` (or, with `squash`, both sides to
+    `height`/`width` over `crop_pct`) with Pillow's `interpolation`; crop `height` x `width` from the
+    centre; reorder the channels to `color`; then `(value / 255 - mean) / std` per channel.
+
+    Attributes:
+        height, width: pixels of the model's input.
+        resize: (height, width) after resizing and before the crop; one value in both places
+            together with `shorter_side` means "the shorter side, keeping the aspect".
+        shorter_side: keep the aspect ratio and resize the shorter side to `resize[0]`.
+        interpolation: nearest, bilinear, bicubic or lanczos, as Pillow computes them.
+        color: rgb or bgr, the channel order that the model was trained with.
+        mean, std: per channel in the model's own order, in units of the [0, 1] range.
+    """
+
+    height: int
+    width: int
+    resize: tuple[int, int]
+    shorter_side: bool = True
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    color: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything about a model that is not a tensor.
+
+    Attributes:
+        name: short name, used for the default output folder.
+        source: the MODEL text as the user gave it.
+        preprocess: from pixels to the input tensor `image`, float32 (1, 3, height, width).
+        outputs: names and shapes of the outputs; the first of a classifier is `logits`.
+        labels: class names in index order; empty if unknown or not a classifier.
+        weights_sha256: digest of all parameters and buffers, by name.
+        parameters: number of scalar parameters.
+        author, license: of the weights; empty if unknown.
+    """
+
+    name: str
+    source: str
+    preprocess: Preprocess
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...]
+    weights_sha256: str
+    parameters: int
+    author: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TorchModel:
+    """A model in eval mode that maps float32 (N, 3, height, width) to a tensor or a tuple of tensors."""
+
+    spec: ModelSpec
+    module: torch.nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The exported program, batch 1, after the exact rewrites, every node with its site name."""
+
+    program: torch.export.ExportedProgram
+    rewrites: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------ quantization
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """An affine grid: real = scale * (integer - zero_point).
+
+    Attributes:
+        dtype: int8, uint8 or int32 (int8 weights use [-127, 127]).
+        scale, zero_point: one value (per tensor) or one per index of `axis`.
+        axis: the channel axis of the tensor as PyTorch stores it, None when per tensor.
+    """
+
+    dtype: Literal["int8", "uint8", "int32"]
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """What happens at one site. None means float.
+
+    `input` and `output` are the activation grids, `weight` the grid of the rounded weight, which
+    is the int8 tensor `SITE.weight` of the plan. `bias` is int32 (scale = input scale * weight
+    scale per channel, the tensor `SITE.bias`, which then replaces the float bias), float32, or
+    none.
+    """
+
+    site: str
+    kind: str
+    input: Grid | None
+    weight: Grid | None
+    output: Grid | None
+    bias: Literal["int32", "float32", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantPlan:
+    """All decisions for one target and precision; plain data, the tensors live in plan.safetensors.
+
+    Attributes:
+        compute: the float type of everything that is not integer.
+        graph_sha256: digest of the weights of the Graph that the plan was made for.
+        skipped: (site, reason) of every site that could have been quantized and was not.
+        tensors: `SITE.weight` int8 and `SITE.bias` int32, numpy arrays.
+    """
+
+    target: str
+    precision: str
+    compute: Literal["float32", "float16"]
+    graph_sha256: str
+    sites: tuple[SitePlan, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    tensors: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KindPlacement:
+    """What a runtime executes in integers at one kind of site.
+
+    Attributes:
+        kind: `linear`, `conv`, `qk`, `av`, ... as in the site's role.
+        input, output: integer type of the activation, None where the runtime wants float.
+        bias: how the runtime takes the bias.
+    """
+
+    kind: str
+    input: Literal["int8", "uint8"] | None
+    output: Literal["int8", "uint8"] | None
+    bias: Literal["int32", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What one target's runtime can do at one precision, as plain data.
+
+    Attributes:
+        compute: float type of the remainder.
+        kinds: one entry for each kind of site that becomes integer; all other kinds stay float.
+        scale_dtype: activation and weight scales must be exact in this type.
+    """
+
+    target: str
+    precision: str
+    compute: Literal["float32", "float16"]
+    kinds: tuple[KindPlacement, ...]
+    scale_dtype: Literal["float32", "float16"] = "float32"
+
+
+# ------------------------------------------------------------------ artifacts and runners
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTensors:
+    """Where a site lives in an artifact: names of tensors that a Runner can tap.
+
+    `input` and `output` name the integer tensors where the plan has grids, else the float ones.
+    """
+
+    site: str
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to open an artifact.
+
+    Attributes:
+        threads: 0 for all cores.
+        taps: names of intermediate tensors to return besides the outputs.
+        preprocess: used only for a file that carries none of its own.
+    """
+
+    threads: int = 0
+    taps: tuple[str, ...] = ()
+    preprocess: Preprocess | None = None
+
+
+class Runner(Protocol):
+    """An opened artifact. Pixels in, outputs by name out."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
+        """Execute on images that are already resized and cropped.
+
+        Args:
+            pixels: uint8 (N, height, width, 3), RGB. The runner applies the artifact's own
+                normalisation and channel order; N may be anything, the file's batch is 1.
+
+        Returns:
+            Each output, and each tapped tensor in its own type and the artifact's own layout,
+            stacked to (N, ...) with the batch axis of 1 removed.
+        """
+        ...
+
+    def prepare(self, pixels: Pixels) -> object:
+        """The file's own input for one image, (1, height, width, 3): so that timing excludes preprocessing."""
+        ...
+
+    def invoke(self, prepared: object) -> None:
+        """Execute once on what `prepare` returned: what a latency measurement times."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerMacs:
+    """Multiply-accumulates that are executed in integer kernels.
+
+    Attributes:
+        static, dynamic: MACs in kernels with static or run-time activation ranges.
+        source: `runtime` if seen in the runtime's own graph, `program` if it is what the program permits.
+        operators: (operator type, count) of what was found, for the report.
+        partitions: number of delegate partitions, None where the runtime has none.
+    """
+
+    static: int
+    dynamic: int
+    source: Literal["runtime", "program"]
+    operators: tuple[tuple[str, int], ...] = ()
+    partitions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was read back from an artifact.
+
+    Attributes:
+        preprocess, labels: embedded metadata; None and empty if the file has none.
+        weight_bytes: bytes of stored constants by dtype, for example {"int8": n, "float32": n}.
+        operators: (operator type, count), most frequent first.
+        max_rank: highest rank of any tensor.
+        metadata: everything else that is embedded, as text.
+    """
+
+    preprocess: Preprocess | None
+    labels: tuple[str, ...]
+    weight_bytes: Mapping[str, int]
+    operators: tuple[tuple[str, int], ...]
+    max_rank: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------ plug-ins, one class per registry
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a source is asked for; see `edgevit convert --help`."""
+
+    source: str
+    argument: str
+    weights: Path | None = None
+    random_weights: int | None = None
+    num_classes: int | None = None
+    image_size: tuple[int, int] | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    preprocess: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Plug-in of `edgevit/models`: where a model comes from."""
+
+    summary: str
+    syntax: str
+    load: Callable[[LoadRequest], TorchModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Plug-in of `edgevit/prune`.
+
+    `prune(model, amount, inputs)` gets the fraction to remove and normalised calibration inputs,
+    float32 (N, 3, height, width); it returns a new, smaller model (the given one is untouched) and
+    one line per changed layer for the report.
+    """
+
+    summary: str
+    prune: Callable[[TorchModel, float, torch.Tensor], tuple[TorchModel, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Plug-in of `edgevit/graph/rewrites`: one exact rewrite, and which runtime it serves.
+
+    `apply` edits the program in place and returns how many places it changed. `order` sorts them.
+    """
+
+    summary: str
+    order: int
+    apply: Callable[[torch.export.ExportedProgram], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Plug-in of `converters`: a file format.
+
+    Attributes:
+        suffix: of the file, without the dot.
+        extra: the edgevit extra that brings its packages.
+        precisions: what it can write.
+        runtimes: names of runtimes that execute it, preferred first.
+        options: names allowed after `TARGET.` in `--option`, with one line each.
+        placement: precision -> what the runtime can do, None where nothing is quantized.
+        prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
+        write: (prepared, precision, plan or None, out path) -> the sites of the plan in the file.
+    """
+
+    summary: str
+    suffix: str
+    extra: str
+    precisions: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    options: Mapping[str, str]
+    placement: Callable[[str], Placement | None]
+    prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
+    write: Callable[[object, str, QuantPlan | None, Path], tuple[SiteTensors, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Plug-in of `edgevit/runtimes`: what executes an artifact.
+
+    Attributes:
+        suffix: of the files it executes, without the dot.
+        extra: the edgevit extra that brings it.
+        has_latency: whether its latency says anything about the device's.
+        unavailable: None if it works here, else the reason in one sentence.
+        label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".
+        open: a Runner, to be used as a context manager.
+        integer_macs: what is really done in integers.
+        contents: what the file holds.
+    """
+
+    summary: str
+    suffix: str
+    extra: str
+    has_latency: bool
+    unavailable: Callable[[], str | None]
+    label: Callable[[], str]
+    open: Callable[[Path, RunOptions], Runner]
+    integer_macs: Callable[[Path], IntegerMacs]
+    contents: Callable[[Path], Contents]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Plug-in of `edgevit/validate/metrics`.
+
+    `compute(reference, candidate, labels)` gets float32 (N, C) twice and int64 (N,) or None.
+    """
+
+    summary: str
+    unit: str
+    needs_labels: bool
+    compute: Callable[[Floats, Floats, NDArray[np.int64] | None], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Images and, where known, their classes; opened lazily.
+
+    Attributes:
+        path: as the user gave it.
+        names: one per image, for messages.
+        labels: class index per image, None if unlabelled.
+        read: index -> uint8 (height, width, 3) RGB; raises InputError naming the file.
+        digest: sha256 over names, labels and bytes.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None
+    read: Callable[[int], Pixels]
+    digest: Callable[[], str]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSource:
+    """Plug-in of `calibration/samples`: `accepts(text)` claims a SAMPLES text, `open(text, labels)` reads it."""
+
+    summary: str
+    accepts: Callable[[str], bool]
+    open: Callable[[str, tuple[str, ...]], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Raw latency of one artifact: milliseconds per run after warm-up, and the cold load."""
+
+    runs_ms: tuple[float, ...]
+    cold_load_ms: float
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Plug-in of `edgevit/devices`: where latency is measured."""
+
+    summary: str
+    syntax: str
+    measure: Callable[[str, Path, int, int], Timing]

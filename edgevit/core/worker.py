@@ -1,0 +1,187 @@
+"""Run one function in a fresh process, with limits: models, converters and runtimes may do anything.
+
+Only data crosses: a request and a result as JSON, events as JSON lines; arrays and graphs are files
+whose paths stand in the request. The function has the signature
+
+    def step(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import site
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgevit.core import errors
+from edgevit.core._process import Ending, watch
+from edgevit.core.errors import EdgevitError, StepError, StepMemoryError, StepTimeoutError
+
+# A tight address limit makes the imports of the converters spin instead of fail, so memory is
+# limited by the resident size, and this is only what stops a runaway reservation.
+_ADDRESS_BACKSTOP = 16 << 30
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one step may use: wall clock, resident memory of its process group, threads (0: all cores)."""
+
+    timeout_s: float = 3600.0
+    max_memory_bytes: int = 8 << 30
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of `run`: `step` is what messages call it, `function` is `package.module:function`."""
+
+    step: str
+    function: str
+    request: Mapping[str, Any]
+    limits: Limits = Limits()
+    on_event: OnEvent | None = None
+
+
+def run(
+    step: str,
+    function: str,
+    request: Mapping[str, Any],
+    limits: Limits = Limits(),
+    on_event: OnEvent | None = None,
+) -> dict[str, Any]:
+    """Call `function(request, emit)` in a fresh process and return its result.
+
+    Raises:
+        EdgevitError: whatever the function raised, as the same class.
+        StepTimeoutError, StepMemoryError: a limit was broken; the whole process group was ended.
+        StepError: a signal ended it, or a foreign exception, of which the trace is a note (`-v`).
+        KeyboardInterrupt: Ctrl-C; the process group was ended first.
+    """
+    return _run(Job(step, function, request, limits, on_event), threading.Event())
+
+
+def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | EdgevitError, ...]:
+    """Run several jobs, at most `parallel` side by side; one that fails does not stop the others.
+
+    `on_event` of the jobs is never called by two of them at once.
+
+    Returns:
+        For each job its result, or the error that `run` would have raised.
+    """
+    cancel, lock = threading.Event(), threading.Lock()
+
+    def one(job: Job) -> dict[str, Any] | EdgevitError:
+        def locked(event: dict[str, Any]) -> None:
+            with lock:
+                if job.on_event is not None:
+                    job.on_event(event)
+
+        try:
+            return _run(Job(job.step, job.function, job.request, job.limits, locked), cancel)
+        except EdgevitError as error:
+            return error
+
+    pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="edgevit-worker")
+    try:
+        futures = [pool.submit(one, job) for job in jobs]
+        return tuple(future.result() for future in futures)
+    except BaseException:
+        cancel.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
+        request = {
+            "function": job.function,
+            "request": dict(job.request),
+            "address_space_bytes": _ADDRESS_BACKSTOP + job.limits.max_memory_bytes,
+        }
+        Path(folder, "request.json").write_text(json.dumps(request))
+        ending = watch(
+            # -P: a file torch.py in the folder where the user stands must not be imported.
+            [sys.executable, "-P", "-m", "edgevit.core._child", folder, str(os.getpid())],
+            _environment(job.limits.threads),
+            job.limits.timeout_s,
+            job.limits.max_memory_bytes,
+            lambda line: job.on_event(json.loads(line)) if job.on_event is not None else None,
+            cancel,
+        )
+        try:
+            outcome = json.loads(Path(folder, "result.json").read_text())
+        except FileNotFoundError:
+            outcome = {}
+    if "result" in outcome:
+        result: dict[str, Any] = outcome["result"]
+        return result
+    raise _failure(job, ending, outcome)
+
+
+def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitError:
+    """The typed error for a step that gave no result; what only `-v` shows is attached as notes."""
+    found: EdgevitError
+    trace = ""
+    if "error" in outcome:
+        told = outcome["error"]
+        found = getattr(errors, told["class"], StepError)(told["message"], told["hint"])
+        if isinstance(found, StepError) and not found.message.startswith(job.step):
+            found = type(found)(f"{job.step}: {found.message}", found.hint)
+        trace = told["trace"]
+    elif "foreign" in outcome:
+        found = StepError(
+            f"{job.step} failed: {outcome['foreign']['last_line']}", "run again with -v for the whole trace"
+        )
+        trace = outcome["foreign"]["trace"]
+    elif ending.broken == "timeout":
+        found = StepTimeoutError(
+            f"{job.step} took longer than {job.limits.timeout_s:g} s and was stopped",
+            "allow more with --timeout SECONDS",
+        )
+    elif ending.broken == "memory":
+        found = StepMemoryError(
+            f"{job.step} used {ending.peak_bytes / 2**30:.2f} GB of memory, more than the limit of "
+            f"{job.limits.max_memory_bytes / 2**30:.2f} GB, and was stopped",
+            "allow more with --max-memory GB, or convert fewer targets at a time with --jobs 1",
+        )
+    else:
+        found = StepError(f"{job.step} crashed: {_ended_by(ending)}", "run again with -v for its last output")
+    if trace:
+        found.add_note(trace.rstrip())
+    if ending.last_lines:
+        found.add_note("last output of the step:\n" + "\n".join(ending.last_lines))
+    return found
+
+
+def _ended_by(ending: Ending) -> str:
+    if ending.returncode >= 0:
+        return f"its process left with code {ending.returncode} and no result"
+    number = -ending.returncode
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    killed = ", perhaps by the system for lack of memory" if number == signal.SIGKILL else ""
+    return f"its process was ended by {name} ({signal.strsignal(number)}){killed}"
+
+
+def _environment(threads: int) -> dict[str, str]:
+    environment = dict(os.environ)
+    if threads > 0:
+        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    root = str(Path(__file__).resolve().parents[2])
+    if root not in site.getsitepackages():  # a checkout: the child must import this very copy
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH", ""))))
+    return environment

@@ -1,0 +1,85 @@
+"""Functions that the worker tests call in a fresh process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgevit.core.errors import InputError
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def double(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    print("a library that prints")
+    for step in range(3):
+        emit({"step": step})
+    return {"value": request["value"] * 2, "pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS")}
+
+
+def limits(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    return {
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "address": resource.getrlimit(resource.RLIMIT_AS)[0],
+        "own_session": os.getsid(0) == os.getpid(),
+    }
+
+
+def abort(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    print("just before the abort", file=sys.stderr, flush=True)
+    os.abort()
+
+
+def segfault(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    ctypes.string_at(0)
+    return {}
+
+
+def leave(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    os._exit(7)
+
+
+def hang(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Hangs together with a grandchild, whose process ids are told first."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    if "pids" in request:
+        Path(request["pids"]).write_text(f"{os.getpid()} {other.pid}")
+    emit({"pids": [os.getpid(), other.pid]})
+    time.sleep(60)
+    return {}
+
+
+def hog(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    kept = []
+    while True:
+        kept.append(b"x" * (16 << 20))
+        time.sleep(0.02)
+
+
+def reserve(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    return {"size": len(bytearray(request["bytes"]))}
+
+
+def bad_input(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    raise InputError("cat.jpg is not an image", "remove it")
+
+
+def foreign(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    raise ValueError("operator aten.foo is unknown\nand a second line")
+
+
+def full_disk(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+    Path(request["path"]).write_bytes(bytes(4096))
+    return {}
+
+
+def not_plain_data(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    return {"value": object()}

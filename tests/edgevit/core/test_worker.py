@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
+from edgevit.core.worker import Job, Limits, run, run_many
+
+JOBS = "tests.edgevit.core._jobs"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a zombie waits for its reaper and is no longer running
+
+
+def wait_until_gone(pids: list[int]) -> bool:
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(is_alive, pids))
+
+
+def test_result_and_events_come_back_from_another_process(capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[dict[str, Any]] = []
+    result = run("double", f"{JOBS}:double", {"value": 21}, Limits(threads=1), seen.append)
+    assert result["value"] == 42
+    assert result["pid"] != os.getpid()
+    assert result["threads"] == "1"
+    assert seen == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert capfd.readouterr().out == ""  # stdout belongs to the parent
+
+
+def test_child_has_no_core_file_an_address_backstop_and_its_own_session() -> None:
+    result = run("limits", f"{JOBS}:limits", {}, Limits(max_memory_bytes=1 << 30))
+    assert result == {"core": 0, "address": (16 << 30) + (1 << 30), "own_session": True}
+
+
+@pytest.mark.parametrize(("function", "name"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV")])
+def test_signal_becomes_an_error_that_names_step_and_signal(function: str, name: str) -> None:
+    with pytest.raises(StepError) as caught:
+        run("convert to tflite", f"{JOBS}:{function}", {})
+    assert caught.value.message.startswith("convert to tflite crashed")
+    assert name in caught.value.message
+    assert "_jobs.py" in "".join(caught.value.__notes__)  # where it was, from its stderr
+
+
+def test_process_that_leaves_without_a_result_is_an_error() -> None:
+    with pytest.raises(StepError, match="code 7 and no result"):
+        run("step", f"{JOBS}:leave", {})
+
+
+def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
+    pids: list[int] = []
+    started = time.monotonic()
+    with pytest.raises(StepTimeoutError, match=r"slow step took longer than 1\.5 s"):
+        run("slow step", f"{JOBS}:hang", {}, Limits(timeout_s=1.5), lambda event: pids.extend(event["pids"]))
+    assert time.monotonic() - started < 15
+    assert len(pids) == 2 and wait_until_gone(pids)
+
+
+def test_memory_limit_watches_resident_size() -> None:
+    with pytest.raises(
+        StepMemoryError, match=r"hungry used .* GB of memory, more than the limit of 0\.25 GB"
+    ):
+        run("hungry", f"{JOBS}:hog", {}, Limits(timeout_s=30, max_memory_bytes=1 << 28))
+
+
+def test_reservation_beyond_the_backstop_is_a_memory_error() -> None:
+    with pytest.raises(StepMemoryError, match=r"^greedy: "):
+        run("greedy", f"{JOBS}:reserve", {"bytes": 64 << 30}, Limits(max_memory_bytes=1 << 30))
+
+
+def test_our_own_error_arrives_as_the_same_class() -> None:
+    with pytest.raises(InputError) as caught:
+        run("load", f"{JOBS}:bad_input", {})
+    assert (caught.value.message, caught.value.hint) == ("cat.jpg is not an image", "remove it")
+    assert caught.value.exit_code == 2
+
+
+def test_foreign_exception_is_one_line_and_keeps_its_trace_as_a_note() -> None:
+    with pytest.raises(StepError) as caught:
+        run("export", f"{JOBS}:foreign", {})
+    assert caught.value.message == "export failed: ValueError: operator aten.foo is unknown"
+    assert "Traceback" in caught.value.__notes__[0] and "and a second line" in caught.value.__notes__[0]
+
+
+def test_full_disk_in_a_step_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="File too large"):
+        run("write", f"{JOBS}:full_disk", {"path": str(tmp_path / "file")})
+
+
+def test_result_that_is_not_plain_data_is_an_error() -> None:
+    with pytest.raises(StepError, match="TypeError"):
+        run("step", f"{JOBS}:not_plain_data", {})
+
+
+def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
+    seen: list[dict[str, Any]] = []
+    first, second, third = run_many(
+        [
+            Job("one", f"{JOBS}:abort", {}),
+            Job("two", f"{JOBS}:double", {"value": 4}, on_event=seen.append),
+            Job("three", f"{JOBS}:bad_input", {}),
+        ],
+        parallel=2,
+    )
+    assert isinstance(first, StepError) and "SIGABRT" in first.message
+    assert isinstance(second, dict) and second["value"] == 8 and len(seen) == 3
+    assert isinstance(third, InputError)
+
+
+SCRIPT = """
+import sys
+from edgevit.core.worker import Job, Limits, run, run_many
+jobs = [Job(path, "tests.edgevit.core._jobs:hang", {"pids": path}, Limits()) for path in sys.argv[1:]]
+try:
+    run(jobs[0].step, jobs[0].function, jobs[0].request) if len(jobs) == 1 else run_many(jobs, 2)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def start_hanging(paths: list[Path]) -> tuple[subprocess.Popen[bytes], list[int]]:
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, *map(str, paths)])
+    deadline = time.monotonic() + 30
+    while not all(path.exists() and " " in path.read_text() for path in paths):
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    return parent, [int(pid) for path in paths for pid in path.read_text().split()]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_ends_every_group_and_reaches_the_caller(jobs: int, tmp_path: Path) -> None:
+    parent, pids = start_hanging([tmp_path / str(i) for i in range(jobs)])
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(20) == 130
+    assert wait_until_gone(pids)
+
+
+def test_child_ends_with_its_parent(tmp_path: Path) -> None:
+    parent, (child, grandchild) = start_hanging([tmp_path / "pids"])
+    parent.kill()
+    parent.wait(10)
+    try:
+        assert wait_until_gone([child])
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
