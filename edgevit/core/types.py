@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,6 +153,17 @@ class QuantPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     tensors: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What calibration measured: (tensor, observer) -> array.
+
+    A tensor is called by the site that makes it, `image` for the model's input.
+    """
+
+    values: Mapping[tuple[str, str], NDArray[np.floating[Any]]]
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +350,53 @@ class Rewrite:
     summary: str
     order: int
     apply: Callable[[torch.export.ExportedProgram], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Plug-in of `calibration/observers`: one statistic of an activation.
+
+    Attributes:
+        measure: one image's value, batch axis of 1 first -> a small tensor.
+        combine: those of all images, float32 (N, ...) -> the statistic.
+    """
+
+    summary: str
+    measure: Callable[[torch.Tensor], torch.Tensor]
+    combine: Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """Plug-in of `edgevit/quant/algorithms`; one of the three kinds below.
+
+    Attributes:
+        observers: the statistics it needs, of the tensors that enter or leave weighted sites.
+    """
+
+    summary: str
+    observers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Algorithm):
+    """Exact algebra before ranges: edits the Graph in place and returns the sites it changed."""
+
+    apply: Callable[[Graph, Stats], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Algorithm):
+    """(stats, tensor) -> (minimum, maximum) that an activation's grid has to cover."""
+
+    choose: Callable[[Stats, str], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding(Algorithm):
+    """(weight, scale broadcast to it) -> int8 of the weight's shape, in [-127, 127]."""
+
+    round: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""From a PyTorch model to a Graph: torch.export, the exact rewrites, the names of the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.types import Graph, Rewrite, TorchModel
+from edgevit.graph import _constants, sites
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+INPUT = "image"
+
+
+def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Collection[str] = ()) -> Graph:
+    """Export `model` with batch 1 and apply `rewrites` in their order, except those named in `without`.
+
+    Returns:
+        A Graph whose input is `image`, float32 (1, 3, height, width), with one site name per operation.
+
+    Raises:
+        UnsupportedError: torch.export cannot trace the model (dynamic control flow and the like).
+    """
+    import torch
+
+    preprocess = model.spec.preprocess
+    image = torch.zeros(1, 3, preprocess.height, preprocess.width)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(model.module, (image,), strict=False).run_decompositions({})
+    except Exception as error:  # torch.export raises many unrelated classes for one reason
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UnsupportedError(
+            f"PyTorch cannot export {model.spec.name}: {first}",
+            "the forward pass must not branch on tensor values or build tensors of data-dependent shape",
+        ) from error
+    _rename_input(program)
+    _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))
+    fired = []
+    for name in sorted(rewrites, key=lambda n: rewrites[n].order):
+        if name not in without and rewrites[name].apply(program):
+            fired.append(name)
+    _constants.drop_unused(program)
+    sites.name_sites(program)
+    return Graph(program, tuple(fired))
+
+
+def input_node(program: ExportedProgram) -> torch.fx.Node:
+    """The placeholder of the image."""
+    (name,) = program.graph_signature.user_inputs
+    return next(n for n in program.graph_module.graph.nodes if n.name == name)
+
+
+def _rename_input(program: ExportedProgram) -> None:
+    node = input_node(program)
+    old = node.name
+    node.name = node.target = INPUT
+    for spec in program.graph_signature.input_specs:
+        if spec.arg.name == old:
+            spec.arg.name = INPUT
+    program.graph_module.recompile()
+
+
+def _keep_outputs(program: ExportedProgram, names: tuple[str, ...]) -> None:
+    found = len(program.graph_signature.user_outputs)
+    if found != len(names):
+        raise UnsupportedError(f"the exported program has {found} outputs, the model {len(names)}")

@@ -1,0 +1,102 @@
+"""Execute a Graph operation by operation on many images, with a look or a hand at every node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.types import Graph
+from edgevit.graph import _constants
+
+if TYPE_CHECKING:
+    import torch
+
+    Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+    Observe = Callable[[torch.fx.Node, torch.Tensor], Mapping[str, torch.Tensor]]
+
+CHUNK = 32
+
+
+def run(
+    graph: Graph,
+    images: torch.Tensor,
+    around: Around | None = None,
+    observe: Observe | None = None,
+    constants: Mapping[str, torch.Tensor] | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """Run the batch-1 program on each image, in chunks and vectorised with torch.func.vmap.
+
+    Args:
+        images: float32 (N, 3, height, width), normalised.
+        around: called instead of each operation with (node, operation, args, kwargs); returns its value.
+        observe: called after each operation, and for the input, with (node, value of one image,
+            batch axis of 1 first); the named tensors it returns are stacked over the images.
+        constants: replacements of weights, by name.
+        advance: told the number of images after each chunk.
+
+    Returns:
+        The outputs, each (N, ...), and what was observed, each (N, ...).
+    """
+    import torch
+
+    call = _compile(graph, around, observe, dict(constants or {}))
+    outputs: list[tuple[torch.Tensor, ...]] = []
+    observed: list[dict[str, torch.Tensor]] = []
+    with torch.no_grad():
+        for chunk in images.split(CHUNK):
+            out, seen = torch.func.vmap(call, randomness="different")(chunk.unsqueeze(1))
+            outputs.append(tuple(o[:, 0] for o in out))
+            observed.append(seen)
+            if advance is not None:
+                advance(len(chunk))
+    joined = tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+    return joined, {k: torch.cat([seen[k] for seen in observed]) for k in (observed[0] if observed else {})}
+
+
+def _compile(
+    graph: Graph, around: Around | None, observe: Observe | None, replaced: dict[str, torch.Tensor]
+) -> Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]]:
+    from torch.fx import map_arg
+
+    program = graph.program
+    nodes = list(program.graph_module.graph.nodes)
+    names = _constants.targets(program)
+    fixed: dict[torch.fx.Node, torch.Tensor] = {}
+    for node in nodes:
+        if node.op == "placeholder" and node.name in names:
+            held = replaced.get(names[node.name])
+            found = held if held is not None else _constants.value(program, node)
+            assert found is not None
+            fixed[node] = found
+    position = {node: index for index, node in enumerate(nodes)}
+    last_use: dict[torch.fx.Node, list[torch.fx.Node]] = {}
+    for node in nodes:
+        if node.users and node not in fixed:
+            final = max(node.users, key=position.__getitem__)
+            last_use.setdefault(final, []).append(node)
+
+    def call(image: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+        values: dict[torch.fx.Node, Any] = dict(fixed)
+        seen: dict[str, torch.Tensor] = {}
+        for node in nodes:
+            if node in fixed:
+                continue
+            if node.op == "output":
+                return tuple(values[n] for n in node.args[0]), seen
+            if node.op == "placeholder":
+                values[node] = image
+            else:
+                args = map_arg(node.args, values.__getitem__)
+                kwargs = map_arg(node.kwargs, values.__getitem__)
+                if around is None:
+                    values[node] = node.target(*args, **kwargs)
+                else:
+                    values[node] = around(node, node.target, args, kwargs)
+            if observe is not None:
+                seen.update(observe(node, values[node]))
+            for dead in last_use.get(node, ()):
+                del values[dead]
+        raise AssertionError("a program without an output node")
+
+    return call

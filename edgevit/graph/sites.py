@@ -1,0 +1,132 @@
+"""Sites: the one name of every operation, given after the rewrites and kept through every file."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgevit.core.types import Graph
+from edgevit.graph import _constants
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+KEY = "edgevit.site"
+ROLE_KEY = "edgevit.role"
+_ROLES = {"conv2d": "conv", "convolution": "conv", "bmm": "matmul", "_softmax": "softmax", "native_layer_norm": "layer_norm"}
+WEIGHTED = ("linear", "conv")
+MULTIPLYING = (*WEIGHTED, "qk", "av", "matmul")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One operation of a Graph.
+
+    Attributes:
+        name: `module.path[@call]:role[.n]`.
+        kind: the role without its number.
+        node: name of the node in the program.
+        source: site name of the operation that makes the first input, `image` for the model's input.
+        macs: multiply-accumulates for one image; 0 where the kind has none.
+        weight, bias: names of the constants, None where there are none.
+        shape: of the output, with the batch axis of 1.
+    """
+
+    name: str
+    kind: str
+    node: str
+    source: str
+    macs: int
+    weight: str | None
+    bias: str | None
+    shape: tuple[int, ...]
+
+
+def name_sites(program: ExportedProgram) -> None:
+    """Write the site name of every operation into its `meta['custom']`."""
+    seen: Counter[str] = Counter()
+    for node in program.graph_module.graph.nodes:
+        if not _is_operation(node):
+            continue
+        custom = dict(node.meta.get("custom") or {})
+        stem = f"{_module_path(node)}:{custom.get(ROLE_KEY) or _role(node)}"
+        custom[KEY] = f"{stem}.{seen[stem]}" if seen[stem] else stem
+        seen[stem] += 1
+        node.meta["custom"] = custom
+
+
+def site_of(node: torch.fx.Node) -> str:
+    """Site name of a node; an input has its own name (`image`), one of several results ends in `#index`."""
+    if node.op == "placeholder":
+        return node.name
+    if node.target is operator.getitem:
+        return f"{site_of(node.args[0])}#{node.args[1]}"
+    return str(node.meta["custom"][KEY])
+
+
+def list_sites(graph: Graph) -> tuple[Site, ...]:
+    """All operations in execution order."""
+    program = graph.program
+    names = _constants.targets(program)
+    return tuple(_site(n, names) for n in program.graph_module.graph.nodes if _is_operation(n))
+
+
+def total_macs(graph: Graph) -> int:
+    """Multiply-accumulates of all convolutions, linear layers and matrix products, for one image."""
+    return sum(site.macs for site in list_sites(graph))
+
+
+def _is_operation(node: torch.fx.Node) -> bool:
+    return node.op == "call_function" and node.target is not operator.getitem
+
+
+def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
+    name = site_of(node)
+    kind = name.rpartition(":")[2].partition(".")[0]
+    first = next((a for a in node.args if hasattr(a, "op")), None)
+
+    def constant(index: int) -> str | None:
+        found = node.args[index] if len(node.args) > index else None
+        return names.get(found.name) if hasattr(found, "name") else None
+
+    weighted = kind in WEIGHTED
+    value = node.meta["val"]
+    return Site(
+        name=name,
+        kind=kind,
+        node=node.name,
+        source=site_of(first) if first is not None else "",
+        macs=_macs(node, kind),
+        weight=constant(1) if weighted else None,
+        bias=constant(2) if weighted else None,
+        shape=tuple(value.shape) if hasattr(value, "shape") else (),
+    )
+
+
+def _macs(node: torch.fx.Node, kind: str) -> int:
+    if kind not in MULTIPLYING:
+        return 0
+    outputs = math.prod(node.meta["val"].shape)
+    if kind in WEIGHTED:
+        return outputs * math.prod(node.args[1].meta["val"].shape[1:])
+    return outputs * int(node.args[0].meta["val"].shape[-1])
+
+
+def _module_path(node: torch.fx.Node) -> str:
+    """Path of the innermost module that owns the node, with `@call` where it is called again."""
+    stack = node.meta.get("nn_module_stack") or {}
+    if not stack:
+        return ""
+    key, (path, _) = list(stack.items())[-1]
+    _, mark, call = str(key).rpartition("@")
+    return f"{path}@{call}" if mark else str(path)
+
+
+def _role(node: torch.fx.Node) -> str:
+    target = getattr(node.target, "_opname", None) or getattr(node.target, "__name__", str(node.target))
+    target = str(target).split(".")[0]
+    return _ROLES.get(target, target)

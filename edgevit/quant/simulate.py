@@ -1,0 +1,132 @@
+"""Execute a QuantPlan in PyTorch: what every artifact made from it has to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.errors import InputError
+from edgevit.core.types import Graph, QuantPlan, SitePlan
+from edgevit.graph.run import run
+from edgevit.graph.sites import list_sites, site_of
+from edgevit.quant import _affine
+
+if TYPE_CHECKING:
+    import torch
+
+    Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+NOISE = 1e-7
+
+
+def simulate(
+    graph: Graph,
+    plan: QuantPlan,
+    images: torch.Tensor,
+    noise_seed: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """First output of the planned model, float32 (N, ...), for float32 (N, 3, height, width).
+
+    With `noise_seed`, every site's result gets relative Gaussian noise of 1e-7: two such runs differ
+    by the floor below which no comparison of an artifact with the simulation can get, because
+    rounding decisions flip and avalanche.
+    """
+    around = _around(plan, noise_seed)
+    start = _round_half(images) if plan.compute == "float16" else images
+    outputs, _ = run(graph, start, around=around, constants=_constants_of(graph, plan), advance=advance)
+    return outputs[0]
+
+
+def simulate_site(graph: Graph, plan: QuantPlan, site: str, value: torch.Tensor) -> torch.Tensor:
+    """One site alone, fed (N, ...) real values of its own input; its result before the next operation.
+
+    Returns:
+        Integers of the output grid in float32 where the site has one, else real values.
+    """
+    import torch
+
+    planned = _by_name(plan)[site]
+    program = graph.program
+    node = next(n for n in program.graph_module.graph.nodes if n.op == "call_function" and site_of(n) == site)
+    described = next(s for s in list_sites(graph) if s.name == site)
+    constants = _constants_of(graph, plan)
+    stored: dict[str, Any] = {**program.constants, **program.state_dict}
+
+    def constant(name: str | None) -> torch.Tensor | None:
+        if name is None:
+            return None
+        held = constants.get(name)
+        tensor: torch.Tensor = stored[name].detach() if held is None else held
+        return tensor
+
+    rest = tuple(node.args[3:])
+    with torch.no_grad():
+        around = _around(plan, None)
+        args = (value, constant(described.weight), constant(described.bias), *rest)
+        result: torch.Tensor = around(node, node.target, args, dict(node.kwargs))  # type: ignore[arg-type]
+    return result if planned.output is None else _affine.quantize(result, planned.output)
+
+
+def _by_name(plan: QuantPlan) -> dict[str, SitePlan]:
+    return {site.site: site for site in plan.sites}
+
+
+def _constants_of(graph: Graph, plan: QuantPlan) -> dict[str, torch.Tensor]:
+    """The weights that the plan replaces, dequantized, and all of them rounded for float16 files."""
+    import torch
+
+    program = graph.program
+    described = {site.name: site for site in list_sites(graph)}
+    replaced: dict[str, torch.Tensor] = {}
+    if plan.compute == "float16":
+        stored: Mapping[str, Any] = {**program.constants, **program.state_dict}
+        replaced = {
+            k: _round_half(v.detach()) for k, v in stored.items() if isinstance(v, torch.Tensor) and v.is_floating_point()
+        }
+    for planned in plan.sites:
+        site = described.get(planned.site)
+        if site is None or site.weight is None:
+            raise InputError(f"the plan names {planned.site}, which this model does not have")
+        if planned.weight is not None:
+            integers = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
+            weight = _affine.dequantize(integers, planned.weight)
+            replaced[site.weight] = _round_half(weight) if plan.compute == "float16" else weight
+        if planned.bias == "int32":
+            assert planned.input is not None and planned.weight is not None and site.bias is not None
+            scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
+            steps = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
+            replaced[site.bias] = (steps.double() * scale).float()
+    return replaced
+
+
+def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
+    import torch
+
+    sites = _by_name(plan)
+    half = plan.compute == "float16"
+    generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
+
+    def around(
+        node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        planned = sites.get(site_of(node))
+        if planned is not None and planned.input is not None:
+            entered = _affine.dequantize(_affine.quantize(args[0], planned.input), planned.input)
+            args = (_round_half(entered) if half else entered, *args[1:])
+        result = operation(*args, **kwargs)
+        if not isinstance(result, torch.Tensor) or not result.is_floating_point():
+            return result
+        if half:
+            result = _round_half(result)
+        if generator is not None:
+            result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
+        if planned is not None and planned.output is not None:
+            result = _affine.dequantize(_affine.quantize(result, planned.output), planned.output)
+        return result
+
+    return around
+
+
+def _round_half(value: torch.Tensor) -> torch.Tensor:
+    return value.half().float()

@@ -1,0 +1,92 @@
+"""A QuantPlan as plan.json with plan.safetensors: readable, diffable, and read back strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgevit.core.errors import InputError
+from edgevit.core.types import QuantPlan, SitePlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """A QuantPlan as it stands in plan.json; `tensors` maps its names to those in plan.safetensors."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    target: str
+    precision: str
+    compute: Literal["float32", "float16"]
+    graph_sha256: str
+    sites: tuple[SitePlan, ...]
+    skipped: tuple[tuple[str, str], ...]
+    tensors: dict[str, str]
+
+
+def save(plans: Sequence[QuantPlan], folder: Path) -> None:
+    """Write all plans of a run; a tensor that several plans share is stored once."""
+    from safetensors.numpy import save_file
+
+    stored: dict[str, NDArray[np.generic]] = {}
+    listed = []
+    for plan in plans:
+        names = {}
+        for key, array in sorted(plan.tensors.items()):
+            names[key] = _store(stored, key, array)
+        fields = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
+        listed.append(dataclasses.asdict(StoredPlan(**{**fields, "tensors": names})))
+    document = {"schema_version": SCHEMA_VERSION, "plans": listed}
+    save_file(stored, folder / "plan.safetensors")
+    (folder / "plan.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def load(folder: Path) -> tuple[QuantPlan, ...]:
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: missing, malformed, or naming tensors that are not there.
+    """
+    import pydantic
+    from safetensors.numpy import load_file
+
+    try:
+        document = json.loads((folder / "plan.json").read_text())
+        arrays = load_file(folder / "plan.safetensors")
+        plans = []
+        for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document["plans"]):
+            fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
+            tensors = {key: arrays[name] for key, name in entry.tensors.items()}
+            plans.append(QuantPlan(**{**fields, "tensors": tensors}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no readable plan: {error}") from error
+    return tuple(plans)
+
+
+def _store(stored: dict[str, NDArray[np.generic]], key: str, array: NDArray[np.generic]) -> str:
+    """Store under `key`, or under the next free `key~n` if another plan rounded it differently."""
+    import numpy as np
+
+    number, name = 0, key
+    while name in stored:
+        if np.array_equal(stored[name], array):
+            return name
+        number += 1
+        name = f"{key}~{number}"
+    stored[name] = np.ascontiguousarray(array)
+    return name
+
+
+def find(plans: Sequence[QuantPlan], target: str, precision: str) -> QuantPlan | None:
+    """The plan for one target and precision, None if that file is not quantized."""
+    return next((p for p in plans if (p.target, p.precision) == (target, precision)), None)
