@@ -1,0 +1,86 @@
+"""Read a file of weights into tensors by name, without ever running what it holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.archive import check_zip
+from edgevit.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+# Where training scripts put the weights of the model inside a checkpoint; moving averages first.
+_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+_PREFIX = "module."  # left behind by (Distributed)DataParallel
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read `.safetensors`, `.pth`, `.pt` or `.bin` into tensors by name, on the CPU.
+
+    PyTorch files are read with `weights_only=True` and in no other way.
+
+    Raises:
+        InputError: missing, unreadable, of an unknown kind, or a pickle that wants to run code.
+    """
+    if not path.is_file():
+        raise InputError(f"weights file {path} does not exist", "--weights takes .safetensors, .pth, .pt or .npz")
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    if path.suffix in (".pth", ".pt", ".bin"):
+        return _tensors(path, _torch(path))
+    raise InputError(f"weights file {path} is of an unknown kind", "it must end in .safetensors, .pth, .pt or .npz")
+
+
+def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def _torch(path: Path) -> object:
+    import pickle
+
+    import torch
+
+    check_zip(path, stored_only=True)
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"`([\w.]+)`", str(error))
+        if wanted is None:
+            raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
+        raise InputError(
+            f"{path} is refused: as a pickle it wants to use {wanted[1]}, and only plain tensors are read",
+            "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
+    return loaded
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _tensors(path: Path, loaded: object) -> dict[str, torch.Tensor]:
+    import torch
+
+    if isinstance(loaded, dict):
+        inner = next((loaded[key] for key in _CONTAINERS if isinstance(loaded.get(key), dict)), loaded)
+        state = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
+        if state and len(state) == len(inner):
+            if all(key.startswith(_PREFIX) for key in state):
+                return {key.removeprefix(_PREFIX): value for key, value in state.items()}
+            return state
+    raise InputError(
+        f"{path} holds no state_dict (tensors by name), neither itself nor under {', '.join(_CONTAINERS)}",
+        "save model.state_dict()",
+    )
