@@ -119,6 +119,7 @@ class Accuracy:
         top1, drop_pp, drop_ci95, detectable_drop_pp: None if the images have no labels.
         agreement: share of images on which the file and the float reference name the same class.
         detectable_drop_pp: smallest drop that n images show with power 0.8 at one-sided 0.05.
+        drop_bounds95: one-sided 95 % lower and upper end of the drop, what a limit is held against.
     """
 
     top1: float | None
@@ -128,6 +129,7 @@ class Accuracy:
     n: int
     detectable_drop_pp: float | None
     top5: float | None = None
+    drop_bounds95: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +162,15 @@ class ArtifactReport:
         integer_mac_fraction: of all MACs of conv, linear and matmul in the rewritten float graph,
             the share done in static integer kernels; dynamic kernels count only in w8da8.
         weight_bytes: bytes by type of number, read back from the file.
+        compute: the float type of everything that is not integer.
+        fp32_size_bytes: size of the float file of the same target, made for comparison.
         notes: plain sentences that a user should read, such as that it is slower than float.
         sites: error of each site in the order of execution, for the plot.
     """
 
     target: str
     precision: str
-    verdict: Verdict
+    verdict: Verdict = "not-executed"
     reasons: tuple[str, ...] = ()
     path: str | None = None
     size_bytes: int | None = None
@@ -180,6 +184,8 @@ class ArtifactReport:
     total: Total | None = None
     accuracy: Accuracy | None = None
     latency: Latency | None = None
+    compute: Literal["float32", "float16"] | None = None
+    fp32_size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     sites: tuple[SiteError, ...] = ()
 

@@ -1,0 +1,208 @@
+"""The verdict on a file: was it executed, is it faithful, are its integers there, do the limits hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final, Literal
+
+from edgevit.core.report import ArtifactReport, Limits, SiteError, Verdict
+
+EXACT_DB: Final = 80.0
+FLOAT16_DB: Final = 40.0
+FLOOR_SLACK_DB: Final = 2.0
+COMPRESSION_SLACK_DB: Final = 1.0
+SITE_DB: Final = 45.0
+SITE_STEPS: Final = 1
+SITE_OFF_FRACTION: Final = 0.005
+INTEGER_SHARE: Final = 0.5
+
+# What a precision promises: activations in integers, or weights alone.
+QUANTIZED_ACTIVATIONS: Final = ("w8a8", "w8da8", "w8a16")
+_FLOATS: Final = {"fp32": 4, "fp16": 2}
+_FLOAT_BYTES: Final = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+_WEIGHT_INTEGERS: Final = ("int8", "uint8", "int4", "uint4", "int6", "uint6", "int2", "uint2")
+
+Finding = tuple[Literal["fail", "inconclusive"], str]
+
+
+def judge(artifact: ArtifactReport, limits: Limits) -> tuple[Verdict, tuple[str, ...]]:
+    """Verdict and its reasons in plain words; the verdict that the artifact carries is not looked at,
+    unless it is `error`, which stands.
+
+    A failed check goes before one that could not be decided.
+    """
+    if artifact.verdict == "error":
+        return "error", artifact.reasons
+    if artifact.executed_by is None:
+        return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
+    findings = (*_fidelity(artifact), *_integers(artifact), *_limits(artifact, limits))
+    failed = tuple(text for kind, text in findings if kind == "fail")
+    undecided = tuple(text for kind, text in findings if kind == "inconclusive")
+    if failed:
+        return "fail", failed + undecided
+    return ("inconclusive", undecided) if undecided else ("pass", ())
+
+
+def judged(artifact: ArtifactReport, limits: Limits) -> ArtifactReport:
+    """The same artifact with its verdict and reasons filled in."""
+    verdict, reasons = judge(artifact, limits)
+    return replace(artifact, verdict=verdict, reasons=reasons)
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """0 all passed, 1 a check failed, 3 something could not be done or measured, 4 undecided.
+
+    Of several, 1 goes before 3 before 4; no verdict at all is 3, since nothing was done.
+    """
+    seen = set(verdicts)
+    if "fail" in seen:
+        return 1
+    if {"error", "not-executed"} & seen or not seen:
+        return 3
+    return 4 if "inconclusive" in seen else 0
+
+
+def _fidelity(artifact: ArtifactReport) -> Iterator[Finding]:
+    fidelity = artifact.fidelity
+    if fidelity is None:
+        yield "inconclusive", "its outputs were not compared"
+    elif artifact.precision in QUANTIZED_ACTIVATIONS:
+        yield from _floor(fidelity.sqnr_db, fidelity.floor_db)
+        yield from _total(artifact)
+        yield from _sites(artifact.sites)
+    else:
+        in_float16 = artifact.precision == "fp16" or (
+            artifact.precision != "fp32" and artifact.compute == "float16"
+        )
+        wanted = FLOAT16_DB if in_float16 else EXACT_DB
+        if fidelity.sqnr_db < wanted:
+            what = "the float reference" if artifact.precision in _FLOATS else "the simulated plan"
+            yield (
+                "fail",
+                f"the conversion lost precision: {fidelity.sqnr_db:.1f} dB against {what}, "
+                f"{wanted:.0f} dB are needed",
+            )
+
+
+def _floor(sqnr_db: float, floor_db: float | None) -> Iterator[Finding]:
+    if floor_db is None:
+        yield "inconclusive", "the noise floor of the simulation was not measured"
+    elif sqnr_db < floor_db - FLOOR_SLACK_DB:
+        yield (
+            "fail",
+            f"the conversion lost precision: {sqnr_db:.1f} dB against the simulated plan, more than "
+            f"{FLOOR_SLACK_DB:.0f} dB below the noise floor of {floor_db:.1f} dB",
+        )
+
+
+def _total(artifact: ArtifactReport) -> Iterator[Finding]:
+    total, compression = artifact.total, artifact.compression
+    if total is None or compression is None:
+        yield "inconclusive", "the compression loss was not measured beside the total loss"
+    elif total.sqnr_db < compression.sqnr_db - COMPRESSION_SLACK_DB:
+        yield (
+            "fail",
+            f"the executed file is worse than its plan: {total.sqnr_db:.1f} dB against the float "
+            f"reference, the simulated plan has {compression.sqnr_db:.1f} dB",
+        )
+
+
+def _sites(sites: tuple[SiteError, ...]) -> Iterator[Finding]:
+    if not sites:
+        yield "inconclusive", "no single site was compared"
+        return
+    wrong = sorted((site for site in sites if not _site_holds(site)), key=lambda site: site.db)
+    if wrong:
+        worst = wrong[0]
+        steps = ""
+        if worst.max_steps is not None and worst.off_fraction is not None:
+            steps = f", up to {worst.max_steps} steps off in {100 * worst.off_fraction:.2f} % of its elements"
+        yield (
+            "fail",
+            f"{len(wrong)} of {len(sites)} sites do not compute what was planned; the worst is "
+            f"{worst.site} with {worst.db:.1f} dB{steps} ({SITE_DB:.0f} dB are needed, or at most "
+            f"one step off in {100 * SITE_OFF_FRACTION:.1f} %)",
+        )
+
+
+def _site_holds(site: SiteError) -> bool:
+    if site.db >= SITE_DB:
+        return True
+    if site.max_steps is None or site.off_fraction is None:
+        return False
+    return site.max_steps <= SITE_STEPS and site.off_fraction <= SITE_OFF_FRACTION
+
+
+def _integers(artifact: ArtifactReport) -> Iterator[Finding]:
+    if artifact.precision in QUANTIZED_ACTIVATIONS:
+        share = artifact.integer_mac_fraction
+        if share is None:
+            yield "inconclusive", "what it computes in integers was not counted"
+        elif share < INTEGER_SHARE:
+            yield (
+                "fail",
+                f"meant to be {artifact.precision}, but only {100 * share:.0f} % of the "
+                "multiply-accumulates run in integers",
+            )
+    elif artifact.precision not in _FLOATS and artifact.weight_bytes:
+        share = _integer_weights(artifact)
+        if share < INTEGER_SHARE:
+            yield (
+                "fail",
+                f"meant to be {artifact.precision}, but only {100 * share:.0f} % of the stored "
+                "weights are integers",
+            )
+
+
+def _integer_weights(artifact: ArtifactReport) -> float:
+    """Share of stored numbers that are small integers; an integer counts as one byte, which is least."""
+    small = sum(artifact.weight_bytes.get(kind, 0) for kind in _WEIGHT_INTEGERS)
+    floats = sum(artifact.weight_bytes.get(kind, 0) / size for kind, size in _FLOAT_BYTES.items())
+    return small / (small + floats) if small + floats else 0.0
+
+
+def _limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
+    accuracy = artifact.accuracy
+    if limits.max_drop is not None:
+        yield from _drop(artifact, limits.max_drop)
+    if limits.min_agreement is not None:
+        if accuracy is None:
+            yield "inconclusive", "the limit on agreement needs images to evaluate on"
+        elif accuracy.agreement < limits.min_agreement:
+            yield (
+                "fail",
+                f"it agrees with the float model on {accuracy.agreement:.2f} % of the images, "
+                f"the limit is {limits.min_agreement:g} %",
+            )
+    if limits.min_sqnr is not None:
+        if artifact.total is None:
+            yield "inconclusive", "the limit on SQNR needs a comparison with the float reference"
+        elif artifact.total.sqnr_db < limits.min_sqnr:
+            yield (
+                "fail",
+                f"{artifact.total.sqnr_db:.1f} dB against the float reference, "
+                f"the limit is {limits.min_sqnr:g} dB",
+            )
+
+
+def _drop(artifact: ArtifactReport, limit: float) -> Iterator[Finding]:
+    accuracy = artifact.accuracy
+    if accuracy is None or accuracy.drop_pp is None or accuracy.drop_bounds95 is None:
+        yield "inconclusive", "the limit on the drop in accuracy needs labelled images to evaluate on"
+        return
+    low, high = accuracy.drop_bounds95
+    if high <= limit:
+        return
+    measured = f"top-1 drops by {accuracy.drop_pp:.2f} points on {accuracy.n} images"
+    if low > limit:
+        yield (
+            "fail",
+            f"{measured}, with 95 % confidence by more than {low:.2f}; the limit is {limit:g}",
+        )
+    else:
+        yield (
+            "inconclusive",
+            f"{measured}, too few to decide: the true drop is between {low:.2f} and {high:.2f} "
+            f"(one-sided 95 % bounds), the limit is {limit:g}",
+        )

@@ -1,0 +1,28 @@
+"""Top-1 accuracy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.types import Metric
+from edgevit.validate.metrics._pairs import right
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Floats
+
+
+def compute(reference: Floats, candidate: Floats, labels: NDArray[np.int64] | None) -> float:
+    """Percent of images whose label is the largest score of the candidate; the reference is not used.
+
+    Equal scores go to the lower index; an image with NaN or infinity among its scores is wrong.
+
+    Raises:
+        ValueError: labels are missing, too many or too few, or out of range.
+    """
+    return float(100.0 * right(candidate, labels, 1).mean())
+
+
+METRIC: Final = Metric("top-1 accuracy of the candidate", "%", True, compute)

@@ -1,0 +1,40 @@
+"""Plain sentences about what a compressed file does not bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgevit.core.report import ArtifactReport
+
+
+def notes(artifact: ArtifactReport) -> tuple[str, ...]:
+    """What a user should know before choosing this file, judged by the fp32 file of the same target.
+
+    Slower or faster is only said where the 95 % interval of the ratio leaves 1 out.
+    """
+    return (*_speed(artifact), *_size(artifact))
+
+
+def _speed(artifact: ArtifactReport) -> Iterator[str]:
+    latency = artifact.latency
+    if latency is None:
+        if artifact.executed_by is not None:
+            yield f"No latency: {artifact.executed_by} says nothing about the speed on a device."
+        return
+    ratio = latency.ratio_to_fp32
+    if ratio is None or artifact.precision == "fp32":
+        return
+    low, high = ratio.ci95
+    times = f"{ratio.value:.2f} times its time on this machine (95 % interval {low:.2f} to {high:.2f})"
+    if low > 1:
+        yield f"Slower than its fp32 file: {times}."
+    elif high >= 1:
+        yield f"Not measurably faster than its fp32 file: {times}."
+
+
+def _size(artifact: ArtifactReport) -> Iterator[str]:
+    size, full = artifact.size_bytes, artifact.fp32_size_bytes
+    if size is None or full is None or artifact.precision == "fp32" or size < full:
+        return
+    how = "Larger than" if size > full else "As large as"
+    yield f"{how} its fp32 file: {size / 1e6:.2f} MB against {full / 1e6:.2f} MB."

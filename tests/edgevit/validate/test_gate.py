@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgevit.core.report import (
+    Accuracy,
+    ArtifactReport,
+    Compression,
+    Fidelity,
+    Limits,
+    SiteError,
+    Total,
+)
+from edgevit.validate.gate import exit_code, judge, judged
+
+NO_LIMITS = Limits()
+
+
+def artifact(precision: str, sqnr_db: float, **fields: Any) -> ArtifactReport:
+    return ArtifactReport(
+        "onnx",
+        precision,
+        executed_by="a runtime",
+        fidelity=Fidelity(sqnr_db, 1.0, 0.1, 16),
+        total=Total(sqnr_db, 1.0),
+        compute=fields.pop("compute", "float32"),
+        **fields,
+    )
+
+
+def static_int8(**fields: Any) -> ArtifactReport:
+    good: dict[str, Any] = {
+        "fidelity": Fidelity(29.0, 1.0, 0.1, 16, floor_db=30.0),
+        "compression": Compression(25.0, 1.0),
+        "total": Total(24.5, 1.0),
+        "sites": (SiteError("a:linear", 60.0), SiteError("b:conv", 44.0, 1, 0.004)),
+        "integer_mac_fraction": 0.9,
+    }
+    return replace(artifact("w8a8", 29.0), **good | fields)
+
+
+@pytest.mark.parametrize(
+    ("precision", "compute", "sqnr_db", "expected"),
+    [
+        ("fp32", "float32", 80.0, "pass"),
+        ("fp32", "float32", 79.9, "fail"),
+        ("fp32", "float16", 79.9, "fail"),
+        ("fp16", "float16", 40.0, "pass"),
+        ("fp16", "float16", 39.9, "fail"),
+        ("fp16", "float32", 40.0, "pass"),
+        ("w8", "float32", 80.0, "pass"),
+        ("w8", "float32", 79.9, "fail"),
+        ("w8", "float16", 40.0, "pass"),
+        ("w8", "float16", 39.9, "fail"),
+        ("w4", "float32", 79.9, "fail"),
+        ("lut4", "float16", 41.0, "pass"),
+    ],
+)
+def test_fidelity_of_files_without_quantized_activations(
+    precision: str, compute: str, sqnr_db: float, expected: str
+) -> None:
+    verdict, reasons = judge(artifact(precision, sqnr_db, compute=compute), NO_LIMITS)
+    assert verdict == expected
+    assert bool(reasons) == (expected == "fail")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "words"),
+    [
+        ({}, "pass", ""),
+        ({"fidelity": Fidelity(28.0, 1.0, 0.1, 16, floor_db=30.0)}, "pass", ""),
+        (
+            {"fidelity": Fidelity(27.9, 1.0, 0.1, 16, floor_db=30.0)},
+            "fail",
+            "below the noise floor of 30.0 dB",
+        ),
+        ({"fidelity": Fidelity(60.0, 1.0, 0.1, 16, floor_db=30.0)}, "pass", ""),
+        ({"fidelity": Fidelity(29.0, 1.0, 0.1, 16)}, "inconclusive", "noise floor"),
+        ({"fidelity": None}, "inconclusive", "not compared"),
+        ({"total": Total(24.0, 1.0)}, "pass", ""),
+        ({"total": Total(23.9, 1.0)}, "fail", "worse than its plan: 23.9 dB"),
+        ({"total": Total(40.0, 1.0)}, "pass", ""),
+        ({"compression": None}, "inconclusive", "compression loss"),
+        ({"sites": ()}, "inconclusive", "no single site"),
+        ({"sites": (SiteError("a:linear", 45.0),)}, "pass", ""),
+        ({"sites": (SiteError("a:linear", 44.9),)}, "fail", "a:linear with 44.9 dB"),
+        ({"sites": (SiteError("a:linear", 20.0, 1, 0.005),)}, "pass", ""),
+        ({"sites": (SiteError("a:linear", 20.0, 1, 0.0051),)}, "fail", "up to 1 steps off in 0.51 %"),
+        ({"sites": (SiteError("a:linear", 20.0, 2, 0.001),)}, "fail", "up to 2 steps off"),
+        ({"sites": (SiteError("a:linear", 20.0, 1, None),)}, "fail", "1 of 1 sites"),
+        ({"integer_mac_fraction": 0.5}, "pass", ""),
+        (
+            {"integer_mac_fraction": 0.03},
+            "fail",
+            "meant to be w8a8, but only 3 % of the multiply-accumulates run in integers",
+        ),
+        ({"integer_mac_fraction": None}, "inconclusive", "not counted"),
+        ({"precision": "w8da8", "integer_mac_fraction": 0.0}, "fail", "meant to be w8da8"),
+    ],
+)
+def test_files_with_quantized_activations(change: dict[str, Any], expected: str, words: str) -> None:
+    verdict, reasons = judge(static_int8(**change), NO_LIMITS)
+    assert verdict == expected
+    assert words in " ".join(reasons)
+    assert bool(reasons) == (expected != "pass")
+
+
+@pytest.mark.parametrize(
+    ("weight_bytes", "expected"),
+    [
+        ({"int8": 100, "float32": 400}, "pass"),
+        ({"int8": 100, "float32": 404}, "fail"),
+        ({"int8": 100, "float16": 202}, "fail"),
+        ({"float32": 400}, "fail"),
+        ({}, "pass"),
+    ],
+)
+def test_a_w8_file_must_hold_integer_weights(weight_bytes: dict[str, int], expected: str) -> None:
+    assert judge(artifact("w8", 90.0, weight_bytes=weight_bytes), NO_LIMITS)[0] == expected
+
+
+def test_what_was_not_executed_is_not_judged() -> None:
+    plain = ArtifactReport("coreml", "w8")
+    assert judge(plain, NO_LIMITS) == ("not-executed", ("no runtime on this machine executes it",))
+    given = replace(plain, reasons=("Core ML needs macOS",))
+    assert judge(given, NO_LIMITS) == ("not-executed", ("Core ML needs macOS",))
+
+
+def test_an_error_stands() -> None:
+    broken = ArtifactReport("coreml", "w8", "error", ("the converter crashed",))
+    assert judge(broken, NO_LIMITS) == ("error", ("the converter crashed",))
+
+
+def accuracy(low: float, high: float) -> Accuracy:
+    return Accuracy(80.0, 0.5, (low - 0.1, high + 0.1), 98.0, 500, 0.4, None, (low, high))
+
+
+@pytest.mark.parametrize(
+    ("limits", "change", "expected", "words"),
+    [
+        (Limits(max_drop=1.0), {"accuracy": accuracy(0.1, 1.0)}, "pass", ""),
+        (Limits(max_drop=1.0), {"accuracy": accuracy(0.1, 1.01)}, "inconclusive", "too few to decide"),
+        (Limits(max_drop=1.0), {"accuracy": accuracy(1.0, 2.0)}, "inconclusive", "500 images"),
+        (Limits(max_drop=1.0), {"accuracy": accuracy(1.01, 2.0)}, "fail", "the limit is 1"),
+        (Limits(max_drop=1.0), {}, "inconclusive", "labelled images"),
+        (
+            Limits(max_drop=1.0),
+            {"accuracy": Accuracy(None, None, None, 98.0, 500, None)},
+            "inconclusive",
+            "labelled images",
+        ),
+        (Limits(min_agreement=98.0), {"accuracy": accuracy(0, 1)}, "pass", ""),
+        (Limits(min_agreement=98.1), {"accuracy": accuracy(0, 1)}, "fail", "98.00 %"),
+        (Limits(min_agreement=98.1), {}, "inconclusive", "agreement"),
+        (Limits(min_sqnr=24.5), {}, "pass", ""),
+        (Limits(min_sqnr=25.0), {}, "fail", "24.5 dB against the float reference, the limit is 25 dB"),
+        (Limits(min_sqnr=25.0), {"total": None}, "inconclusive", "SQNR"),
+    ],
+)
+def test_limits(limits: Limits, change: dict[str, Any], expected: str, words: str) -> None:
+    verdict, reasons = judge(static_int8(**change), limits)
+    assert verdict == expected
+    assert words in " ".join(reasons)
+
+
+def test_a_failure_goes_before_what_is_undecided_and_both_are_told() -> None:
+    verdict, reasons = judge(static_int8(integer_mac_fraction=0.0), Limits(max_drop=1.0))
+    assert verdict == "fail"
+    assert len(reasons) == 2
+
+
+def test_judged_fills_the_verdict_in() -> None:
+    assert judged(static_int8(), NO_LIMITS).verdict == "pass"
+    assert judged(static_int8(), Limits(min_sqnr=90)).reasons
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        (["pass", "pass"], 0),
+        (["pass", "inconclusive"], 4),
+        (["inconclusive", "error"], 3),
+        (["inconclusive", "not-executed"], 3),
+        (["error", "fail", "inconclusive", "pass"], 1),
+        ([], 3),
+    ],
+)
+def test_exit_codes_in_their_order(verdicts: list[Any], code: int) -> None:
+    assert exit_code(verdicts) == code

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from edgevit.core.report import ArtifactReport, Latency, Ratio
+from edgevit.validate.notes import notes
+
+
+def timed(value: float, low: float, high: float, precision: str = "w8a8") -> ArtifactReport:
+    latency = Latency(2.0, 2.5, 30, 1, 10.0, Ratio(value, (low, high)))
+    return ArtifactReport(
+        "onnx",
+        precision,
+        executed_by="a runtime",
+        latency=latency,
+        size_bytes=1_000_000,
+        fp32_size_bytes=3_000_000,
+    )
+
+
+def test_a_slower_file_is_called_slower() -> None:
+    (text,) = notes(timed(1.4, 1.3, 1.5))
+    assert text == (
+        "Slower than its fp32 file: 1.40 times its time on this machine (95 % interval 1.30 to 1.50)."
+    )
+
+
+def test_a_difference_within_the_interval_is_not_called_a_gain() -> None:
+    assert notes(timed(0.95, 0.9, 1.02))[0].startswith("Not measurably faster")
+    assert notes(timed(1.01, 0.99, 1.02))[0].startswith("Not measurably faster")
+
+
+def test_a_faster_and_smaller_file_needs_no_words() -> None:
+    assert notes(timed(0.5, 0.4, 0.6)) == ()
+    assert notes(timed(1.4, 1.3, 1.5, "fp32")) == ()
+
+
+def test_a_file_that_is_not_smaller_says_so() -> None:
+    grown = ArtifactReport("onnx", "w8", size_bytes=3_200_000, fp32_size_bytes=3_000_000)
+    assert notes(grown) == ("Larger than its fp32 file: 3.20 MB against 3.00 MB.",)
+    same = ArtifactReport("onnx", "w8", size_bytes=3_000_000, fp32_size_bytes=3_000_000)
+    assert notes(same)[0].startswith("As large as")
+
+
+def test_a_missing_latency_is_explained() -> None:
+    evaluated = ArtifactReport("coreml", "fp16", executed_by="coreml-reference 0.1.0")
+    assert notes(evaluated) == (
+        "No latency: coreml-reference 0.1.0 says nothing about the speed on a device.",
+    )
