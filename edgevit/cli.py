@@ -1,0 +1,124 @@
+"""The app: one line per command. `main` is the only place that prints errors and exits."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevit import __version__
+from edgevit.commands import convert, doctor, inspect, profile, quantize, run, validate, verify
+from edgevit.commands import list as list_
+from edgevit.commands._show import write
+from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("convert", short_help="Compress, convert, execute and judge a model.")(convert.command)
+app.command("quantize", short_help="The quantization plan alone.")(quantize.command)
+app.command("validate", short_help="Judge files made earlier or by other tools.")(validate.command)
+app.command("profile", short_help="Latency of one file on a device.")(profile.command)
+app.command("run", short_help="The most likely classes of images.")(run.command)
+app.command("inspect", short_help="What is in a model or a converted file.")(inspect.command)
+app.command("verify", short_help="Check the hashes of a bundle.")(verify.command)
+app.command("list", short_help="Names of targets, precisions, sources, ....")(list_.command)
+app.command("doctor", short_help="What this machine can do, and how to get the rest.")(doctor.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write(f"edgevit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _edgevit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compress vision transformers, convert them to ONNX, TFLite and Core ML, and prove each file right.
+
+    \b
+    First steps:
+      edgevit doctor
+      edgevit convert demo --precision fp16,w8a8
+
+    \b
+    Exit codes: 0 done and every check passed, 1 a check failed, 2 wrong usage or input,
+    3 could not be done or measured, 4 inconclusive, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with the code of the contract."""
+    given = sys.argv[1:] if arguments is None else arguments
+    flags = given[: given.index("--")] if "--" in given else given
+    as_json, verbose = "--json" in flags, bool({"-v", "--verbose"} & set(flags))
+    try:
+        _check_packages()
+        code = app(args=given or ["--help"], prog_name="edgevit", standalone_mode=False) or 0
+        if code == 130:  # Typer has turned Ctrl-C into this
+            _tell("interrupted", "interrupted: nothing was changed", "", as_json)
+    except EdgevitError as error:
+        if verbose:
+            traceback.print_exception(error)
+        code = error.exit_code
+        _tell(error.code, error.message, error.hint, as_json)
+    except typer.TyperException as error:
+        code = UsageError.exit_code
+        _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
+    except Exception as error:
+        # A bug of ours: it keeps its trace, but must not look like a failed check, which is code 1.
+        traceback.print_exception(error)
+        code = EdgevitError.exit_code
+        _tell(
+            "internal",
+            f"{type(error).__name__}: {error}",
+            "this is a bug in edgevit: please report it",
+            as_json,
+        )
+    sys.exit(code)
+
+
+def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
+    if as_json:
+        told = {"schema_version": 1, "error": {"code": code, "message": message, "hint": hint}}
+        write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+def _usage_hint(given: list[str]) -> str:
+    names = [command.name for command in app.registered_commands if command.name]
+    word = next((text for text in given if not text.startswith("-")), "")
+    return f"see edgevit {word} --help" if word in names else nearest(word, names)
+
+
+def _check_packages() -> None:
+    """Two packages have common names: a folder called `converters` must not stand in for ours.
+
+    Raises:
+        UnsupportedError: another one is found first.
+    """
+    root = Path(__file__).resolve().parents[1]
+    for name in ("converters", "calibration"):
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve().parents[1] if spec is not None and spec.origin else None
+        if found != root:
+            where = f"found in {found}" if found else "not found"
+            raise UnsupportedError(
+                f"the package {name!r} that belongs to edgevit is {where} instead of {root}",
+                f"run edgevit from another folder, or uninstall the package that brings {name!r}",
+            )

@@ -1,0 +1,91 @@
+"""Flags that several commands share, each with its help, as Typer wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, python:MODULE_OR_FILE:FACTORY or FILE.pt2.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help=".safetensors, .pth or .pt (weights only), .npz (JAX ViT)."),
+]
+RandomWeights = Annotated[
+    int | None, typer.Option(metavar="SEED", help="Fill the model with seeded random weights instead.")
+]
+NumClasses = Annotated[int | None, typer.Option(metavar="N", help="Number of classes of the head.")]
+ImageSize = Annotated[str | None, typer.Option(metavar="N|HxW", help="Pixels of the model's input.")]
+ModelArg = Annotated[list[str] | None, typer.Option(metavar="K=V", help="Passed to the source. Repeatable.")]
+PreprocessFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Override the model's own resize, crop_pct, interpolation, mean, std or color. Repeatable.",
+    ),
+]
+Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="One class name a line, in index order.")]
+To = Annotated[str | None, typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all]")]
+Precision = Annotated[
+    str | None, typer.Option(metavar="LIST", help="fp32, fp16, w8, w8a8, ... [default: fp16]")
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(metavar="SAMPLES", help="Images for ranges and rounding: a folder, a .npz, or demo."),
+]
+CalibrationCount = Annotated[int | None, typer.Option(metavar="N", help="How many of them. [default: 128]")]
+Evaluate = Annotated[
+    str | None, typer.Option(metavar="SAMPLES", help="Images for accuracy: a folder, a .npz, or demo.")
+]
+EvaluateCount = Annotated[int | None, typer.Option(metavar="N", help="How many of them. [default: all]")]
+SkipBadImages = Annotated[
+    bool, typer.Option("--skip-bad-images", help="Leave unreadable images out, named in the report.")
+]
+Prune = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METHOD=AMOUNT", help="Remove that fraction, such as mlp=0.25. Repeatable, in order."
+    ),
+]
+MaxDrop = Annotated[
+    float | None, typer.Option(metavar="PP", help="Largest drop of top-1, percentage points.")
+]
+MinAgreement = Annotated[float | None, typer.Option(metavar="PCT", help="Smallest top-1 agreement, percent.")]
+MinSqnr = Annotated[
+    float | None, typer.Option(metavar="DB", help="Smallest SQNR against the float model, dB.")
+]
+Without = Annotated[
+    list[str] | None, typer.Option(metavar="REWRITE", help="Switch a rewrite off. Repeatable.")
+]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="TARGET.KEY=VALUE", help="Such as onnx.opset=20. Repeatable."),
+]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Settings from a TOML file; flags win.")
+]
+SaveRecipe = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the settings to a TOML file.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle. [default: dist/NAME]")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Jobs = Annotated[
+    int | None, typer.Option(metavar="N", help="Targets converted side by side. [default: one per core]")
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads of one runtime. [default: all cores]")
+]
+Timeout = Annotated[float | None, typer.Option(metavar="S", help="Seconds per step. [default: 3600]")]
+MaxMemory = Annotated[float | None, typer.Option(metavar="GB", help="Memory per step. [default: 8]")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything that is drawn. [default: 0]")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="The whole trace with an error.")]

@@ -1,0 +1,80 @@
+"""Results on stdout, as JSON or as tables; a reader that went away is no error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edgevit.core import recipe as recipes
+from edgevit.core.answer import Answer
+from edgevit.core.recipe import Recipe
+from edgevit.core.report import Report
+
+
+def write(text: str) -> None:
+    """Write to stdout; when its reader has gone, what is left goes nowhere, quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_answer(answer: Answer, as_json: bool) -> int:
+    """Print what a flow found; returns its exit code."""
+    if as_json:
+        data = {"schema_version": 1, **answer.data}
+        write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return answer.exit_code
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    with console.capture() as printed:
+        for table in answer.tables:
+            drawn = Table(title=Text(table.title, style="bold"), title_justify="left", pad_edge=False)
+            for column in table.columns:
+                drawn.add_column(column, overflow="fold")
+            for row in table.rows:
+                drawn.add_row(*map(Text, row))
+            console.print(drawn)
+    write(printed.get())
+    return answer.exit_code
+
+
+def show_report(report: Report, as_json: bool) -> int:
+    """Print a report; returns the exit code that its verdicts ask for."""
+    from edgevit.validate.gate import exit_code
+
+    if as_json:
+        from edgevit.report import json as rendered
+
+        write(rendered.render(report))
+    else:
+        from rich.console import Console
+
+        from edgevit.report import terminal
+
+        console = Console()
+        with console.capture() as printed:
+            terminal.show(report, console)
+        write(printed.get())
+    return exit_code(artifact.verdict for artifact in report.artifacts)
+
+
+def make_recipe(
+    flags: Mapping[str, Any], file: Path | None = None, save_to: Path | None = None, **fixed: Any
+) -> Recipe:
+    """The Recipe of a command's own arguments; those that are no setting are left aside."""
+    known = {entry.name for entry in fields(Recipe)}
+    settings = {name: value for name, value in {**flags, **fixed}.items() if name in known}
+    recipe = recipes.make(settings, file)
+    if save_to is not None:
+        recipes.save(recipe, save_to)
+    return recipe

@@ -1,0 +1,46 @@
+"""`edgevit inspect`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgevit.commands import _options as o
+from edgevit.commands._show import make_recipe, show_answer
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_ARTIFACT",
+            help="A MODEL as for convert, or a converted file.",
+            show_default=False,
+        ),
+    ],
+    weights: o.Weights = None,
+    random_weights: o.RandomWeights = None,
+    num_classes: o.NumClasses = None,
+    image_size: o.ImageSize = None,
+    model_arg: o.ModelArg = None,
+    preprocess: o.PreprocessFlag = None,
+    labels: o.Labels = None,
+    timeout: o.Timeout = None,
+    max_memory: o.MaxMemory = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> int:
+    """Parameters, MACs, operators, bytes by type of number, preprocessing and labels.
+
+    \b
+    Examples:
+      edgevit inspect demo
+      edgevit inspect timm:vit_tiny_patch16_224 --random-weights 0
+      edgevit inspect dist/demo/tflite/w8a8/model.tflite --json
+    """
+    wanted = make_recipe(locals())
+    from edgevit.flows.inspect import inspect
+
+    return show_answer(inspect(wanted), json)

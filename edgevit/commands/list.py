@@ -1,0 +1,36 @@
+"""`edgevit list`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgevit.commands import _options as o
+from edgevit.commands._show import show_answer
+
+
+def command(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="targets, precisions, sources, samples, rewrites, algorithms, methods, metrics, runtimes, "
+            "devices or mil-ops.",
+            show_default=False,
+        ),
+    ],
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> int:
+    """Everything of one kind, with a line on each.
+
+    \b
+    Examples:
+      edgevit list targets
+      edgevit list mil-ops --json
+    """
+    from edgevit.flows.list import list_kind
+
+    return show_answer(list_kind(kind), json)

@@ -1,0 +1,39 @@
+"""`edgevit profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevit.commands import _options as o
+from edgevit.commands._show import show_answer
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
+    device: Annotated[
+        str, typer.Option(metavar="WHERE", help="local; `edgevit list devices` names those of this version.")
+    ] = "local",
+    runs: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="Timed runs after warm-up.")
+    ] = 50,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> int:
+    """Latency of one file: distribution, cold load, threads.
+
+    \b
+    Examples:
+      edgevit profile dist/demo/onnx/w8a8/model.onnx
+      edgevit profile dist/demo/tflite/fp16/model.tflite --device local --runs 200 --threads 1 --json
+    """
+    from edgevit.flows.profile import profile
+    from edgevit.report.progress import open_progress
+
+    with open_progress(quiet) as progress:
+        answer = profile(artifact, device, runs, threads, progress)
+    return show_answer(answer, json)

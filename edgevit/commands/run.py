@@ -1,0 +1,32 @@
+"""`edgevit run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevit.commands import _options as o
+from edgevit.commands._show import show_answer
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes.")] = 5,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> int:
+    """The most likely classes of images, by the file's own preprocessing and labels.
+
+    \b
+    Examples:
+      edgevit run dist/demo/onnx/w8a8/model.onnx shoe.jpg
+      edgevit run dist/demo/coreml/fp16/model.mlpackage *.png --top 3 --json
+    """
+    from edgevit.flows.run import run
+
+    return show_answer(run(artifact, tuple(images), top, threads), json)

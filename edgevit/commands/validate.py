@@ -1,0 +1,61 @@
+"""`edgevit validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevit.commands import _options as o
+from edgevit.commands._show import make_recipe, show_report
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="BUNDLE_OR_ARTIFACT", help="A bundle, or one .onnx, .tflite or .mlpackage."),
+    ],
+    reference: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", help="The float model, as `edgevit convert` takes it.", show_default=False
+        ),
+    ],
+    weights: o.Weights = None,
+    random_weights: o.RandomWeights = None,
+    num_classes: o.NumClasses = None,
+    image_size: o.ImageSize = None,
+    model_arg: o.ModelArg = None,
+    preprocess: o.PreprocessFlag = None,
+    labels: o.Labels = None,
+    evaluate: o.Evaluate = None,
+    evaluate_count: o.EvaluateCount = None,
+    skip_bad_images: o.SkipBadImages = False,
+    max_drop: o.MaxDrop = None,
+    min_agreement: o.MinAgreement = None,
+    min_sqnr: o.MinSqnr = None,
+    jobs: o.Jobs = None,
+    threads: o.Threads = None,
+    timeout: o.Timeout = None,
+    max_memory: o.MaxMemory = None,
+    seed: o.Seed = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> int:
+    """Execute files made earlier, or by other tools, and hold them against the float model.
+
+    \b
+    Examples:
+      edgevit validate dist/demo --reference demo --evaluate demo
+      edgevit validate model.onnx --reference timm:vit_tiny_patch16_224 --weights vit.safetensors \\
+          --evaluate photos/val --min-agreement 98
+    """
+    wanted = make_recipe(locals(), model=reference)
+    from edgevit.flows.validate import validate
+    from edgevit.report.progress import open_progress
+
+    with open_progress(quiet) as progress:
+        report = validate(path, wanted, progress)
+    return show_report(report, json)

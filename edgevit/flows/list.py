@@ -1,0 +1,64 @@
+"""`edgevit list`: every plug-in of one kind, and the two lists that are no folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from edgevit import registries
+from edgevit.core.answer import Answer, Table
+from edgevit.core.errors import UsageError, nearest
+from edgevit.core.precisions import PRECISIONS
+from edgevit.core.registry import Registry
+
+Rows = tuple[tuple[str, str], ...]
+
+
+def list_kind(kind: str) -> Answer:
+    """Names and one-line descriptions.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind {kind!r}", nearest(kind, KINDS))
+    rows = KINDS[kind]()
+    data = {"kind": kind, "items": [{"name": name, "summary": summary} for name, summary in rows]}
+    return Answer(data, (Table(kind, ("name", "what it is"), rows),))
+
+
+def _plugins(registry: Registry[Any]) -> Callable[[], Rows]:
+    return lambda: tuple((name, registry.get(name).summary) for name in registry.names())
+
+
+def _precisions() -> Rows:
+    targets = {name: registries.TARGETS.get(name).precisions for name in registries.TARGETS.names()}
+
+    def written_by(precision: str) -> str:
+        names = [name for name, can in targets.items() if precision in can]
+        return f"written by {', '.join(names)}" if names else "not written by any target of this version"
+
+    return tuple((name, f"{summary}; {written_by(name)}") for name, summary in PRECISIONS.items())
+
+
+def _mil_operations() -> Rows:
+    from edgevit.runtimes._mil_table import KERNELS
+
+    return tuple(
+        (name, (kernel.__doc__ or "").strip().partition("\n")[0]) for name, kernel in sorted(KERNELS.items())
+    )
+
+
+KINDS: Final[Mapping[str, Callable[[], Rows]]] = {
+    "targets": _plugins(registries.TARGETS),
+    "precisions": _precisions,
+    "sources": _plugins(registries.SOURCES),
+    "samples": _plugins(registries.SAMPLES),
+    "rewrites": _plugins(registries.REWRITES),
+    "algorithms": _plugins(registries.ALGORITHMS),
+    "methods": _plugins(registries.METHODS),
+    "metrics": _plugins(registries.METRICS),
+    "runtimes": _plugins(registries.RUNTIMES),
+    "devices": _plugins(registries.TRANSPORTS),
+    "mil-ops": _mil_operations,
+}

@@ -1,0 +1,168 @@
+"""From what was asked for to what will be done, before any work: every name is known, every pair possible."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Final
+
+from edgevit import registries
+from edgevit.core.answer import Answer, Table
+from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.modeltext import parse_source
+from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
+from edgevit.core.recipe import Recipe, as_json
+from edgevit.core.report import NotDone
+
+_DEMO: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a recipe comes down to.
+
+    Attributes:
+        recipe: with the defaults that depend on other settings filled in.
+        source, argument: MODEL taken apart.
+        pairs: target -> the precisions to write, in the order asked for; no target is without one.
+        options: target -> its options.
+        output: the folder of the bundle.
+        not_done: pairs that were left out because `--to` was left to its default.
+    """
+
+    recipe: Recipe
+    source: str
+    argument: str
+    pairs: dict[str, tuple[str, ...]]
+    options: dict[str, dict[str, str]]
+    output: Path
+    not_done: tuple[NotDone, ...]
+
+
+def resolve(recipe: Recipe) -> Work:
+    """Check every name and every combination in `recipe`.
+
+    Raises:
+        UsageError: an unknown name, or flags that do not go together.
+        UnsupportedError: a pair that a target named in `--to` cannot do, or a setting that this
+            version cannot honour.
+    """
+    source, argument = parse_source(recipe.model, registries.SOURCES.names())
+    _refuse_later_work(recipe)
+    if source == _DEMO:
+        recipe = replace(recipe, calibrate=recipe.calibrate or _DEMO, evaluate=recipe.evaluate or _DEMO)
+    pairs, not_done = _pairs(recipe)
+    needy = [precision for precision in recipe.precision if precision in NEEDS_CALIBRATION]
+    if needy and recipe.calibrate is None:
+        raise UsageError(
+            f"--precision {needy[0]} needs images to measure ranges on",
+            "add --calibrate SAMPLES: a folder of images, a .npz, or demo",
+        )
+    _check_prune(recipe, source)
+    for name in recipe.without:
+        _known("rewrite", name, registries.REWRITES.names())
+    return Work(
+        recipe=recipe,
+        source=source,
+        argument=argument,
+        pairs=pairs,
+        options=_options(recipe, pairs),
+        output=recipe.output or Path("dist") / short_name(source, argument),
+        not_done=not_done,
+    )
+
+
+def short_name(source: str, argument: str) -> str:
+    """What the bundle of a model is called: `demo`, `vit_tiny_patch16_224`, the stem of a file."""
+    last = argument.rpartition(":")[2] if source == "python" else argument
+    name = PurePath(last).name.removesuffix(".pt2") or source
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".") or source
+
+
+def _refuse_later_work(recipe: Recipe) -> None:
+    if recipe.auto_float:
+        raise UnsupportedError(
+            "--auto-float is not in this version",
+            "see report.json for the worst sites, or use w8 instead of w8a8",
+        )
+    if recipe.plan is not None:
+        raise UnsupportedError(
+            "--plan is not in this version: the plan of a bundle can be read, but not yet used again",
+            "leave it out; the same model, images and seed give the same plan",
+        )
+
+
+def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, ...]]:
+    for precision in recipe.precision:
+        _known("precision", precision, PRECISIONS)
+    pairs: dict[str, tuple[str, ...]] = {}
+    not_done: list[NotDone] = []
+    for name in recipe.to or registries.TARGETS.names():
+        can = registries.TARGETS.get(name).precisions
+        refused = [precision for precision in recipe.precision if precision not in can]
+        why = f"{name} writes {', '.join(can)}"
+        if refused and recipe.to:
+            raise UnsupportedError(
+                f"{name} cannot do {', '.join(refused)}: {why}",
+                "choose another --precision, or leave --to out and get what each target can do",
+            )
+        not_done += [NotDone(f"{name}/{precision}", why) for precision in refused]
+        if done := tuple(precision for precision in recipe.precision if precision in can):
+            pairs[name] = done
+    if not pairs:
+        raise UnsupportedError(
+            f"no target can do {', '.join(recipe.precision)}: "
+            + "; ".join(dict.fromkeys(n.why for n in not_done)),
+            "choose another --precision",
+        )
+    return pairs, tuple(not_done)
+
+
+def _check_prune(recipe: Recipe, source: str) -> None:
+    for method, _ in recipe.prune:
+        _known("pruning method", method, registries.METHODS.names())
+    if recipe.prune and source == "exported":
+        raise UnsupportedError(
+            "--prune cannot change a .pt2: its modules are gone", "give the model as timm:, hf:, python: ..."
+        )
+
+
+def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
+    options: dict[str, dict[str, str]] = {name: {} for name in pairs}
+    for name, key, value in recipe.option:
+        target = registries.TARGETS.get(name)
+        if key not in target.options:
+            told = nearest(key, target.options) if target.options else f"{name} has no options"
+            raise UsageError(f"--option {name}.{key}: unknown option", told)
+        if name not in options:
+            raise UsageError(f"--option {name}.{key}: {name} is not among the targets", f"add {name} to --to")
+        options[name][key] = value
+    return options
+
+
+def _known(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise UsageError(
+            f"unknown {kind} {name!r}", nearest(name, known) if known else f"there is no {kind} yet"
+        )
+
+
+def describe(work: Work) -> Answer:
+    """What `--dry-run` prints: the files that would be made, and what would be left out."""
+    files = tuple(
+        f"{target}/{precision}/model.{registries.TARGETS.get(target).suffix}"
+        for target, precisions in work.pairs.items()
+        for precision in precisions
+    )
+    data = {
+        "output": str(work.output),
+        "files": list(files),
+        "not_done": [{"what": item.what, "why": item.why} for item in work.not_done],
+        "recipe": as_json(work.recipe),
+    }
+    left_out = tuple((item.what, item.why) for item in work.not_done)
+    tables = [Table(f"would be made in {work.output}", ("file",), tuple((name,) for name in files))]
+    if left_out:
+        tables.append(Table("left out", ("what", "why"), left_out))
+    return Answer(data, tuple(tables))

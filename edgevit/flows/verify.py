@@ -1,0 +1,45 @@
+"""`edgevit verify`: do the hashes of a bundle's manifest hold?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edgevit.core import manifest as manifests
+from edgevit.core.answer import Answer, Table
+from edgevit.core.errors import InputError
+
+
+def verify(bundle: Path) -> Answer:
+    """Hash every file of `bundle` again; exit code 1 if one is missing, changed or was added.
+
+    Raises:
+        InputError: it is no bundle, or its manifest is damaged.
+    """
+    path = bundle / manifests.FILE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{bundle} is not a bundle: cannot read {path.name}: {error.strerror}",
+            "give the folder that edgevit convert wrote",
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}", "the manifest is damaged: convert again") from error
+    manifest = manifests.from_json(content)
+    try:
+        found = manifests.differences(manifest, bundle)
+    except OSError as error:
+        raise InputError(
+            f"cannot read {error.filename}: {error.strerror}", "check its permissions"
+        ) from error
+    data = {
+        "bundle": str(bundle),
+        "created_by": manifest.created_by,
+        "files": len(manifest.files),
+        "verdict": "fail" if found else "pass",
+        "differences": list(found),
+    }
+    rows = tuple((text,) for text in found) or ((f"all {len(manifest.files)} hashes hold",),)
+    title = f"{bundle}: {len(found)} differences" if found else str(bundle)
+    return Answer(data, (Table(title, ("file",), rows),), exit_code=1 if found else 0)
