@@ -1,0 +1,108 @@
+"""The nodes that carry integers: QuantizeLinear, DequantizeLinear, and constants behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.types import Grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    # (value, grid) -> its integer and its dequantized value
+    Quantized = dict[tuple[ir.Value, Grid], tuple[ir.Value, ir.Value]]
+
+
+def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value, suffix: str) -> None:
+    """Let `new` carry the name of `old`, and be the graph output that `old` was; `old` gets a suffix."""
+    name = old.name
+    old.name, new.name = f"{name}.{suffix}", name
+    if old.is_graph_output():
+        graph.outputs[list(graph.outputs).index(old)] = new
+
+
+def quantized(
+    graph: ir.Graph, value: ir.Value, grid: Grid, done: Quantized, reader: ir.Node | None
+) -> tuple[ir.Value, ir.Value]:
+    """QuantizeLinear and DequantizeLinear of `value`, once per grid."""
+    import numpy as np
+    import onnx_ir as ir
+
+    key = (value, grid)
+    if key in done:
+        return done[key]
+    number = sum(1 for other, _ in done if other is value)
+    stem = f"{value.name}.{number}" if number else str(value.name)
+    scale = initializer(graph, f"{stem}.scale", np.asarray(grid.scale[0], np.float32))
+    zero = initializer(graph, f"{stem}.zero_point", np.asarray(grid.zero_point[0], grid.dtype))
+    down = ir.node("QuantizeLinear", [value, scale, zero], name=f"{stem}/QuantizeLinear")
+    up = ir.node("DequantizeLinear", [down.outputs[0], scale, zero], name=f"{stem}/DequantizeLinear")
+    integer, real = down.outputs[0], up.outputs[0]
+    integer.name, integer.type, integer.shape = (
+        f"{stem}.quantized",
+        ir.TensorType(ir.DataType[grid.dtype.upper()]),
+        value.shape,
+    )
+    real.name, real.type, real.shape = f"{stem}.dequantized", value.type, value.shape
+    producer = value.producer()
+    if producer is not None:
+        graph.insert_after(producer, [down, up])
+    else:
+        assert reader is not None
+        graph.insert_before(reader, [down, up])
+    done[key] = (integer, real)
+    return integer, real
+
+
+def dequantized(
+    graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
+) -> ir.Value:
+    import numpy as np
+    import onnx_ir as ir
+
+    per_tensor = axis is None
+    shape = () if per_tensor else (-1,)
+    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32).reshape(shape))
+    zero = initializer(graph, f"{name}.zero_point", np.asarray(grid.zero_point, grid.dtype).reshape(shape))
+    stored = initializer(graph, f"{name}.quantized", integers)
+    attributes = {} if axis is None else {"axis": axis}
+    node = ir.node("DequantizeLinear", [stored, scale, zero], attributes, name=f"{name}/DequantizeLinear")
+    out = node.outputs[0]
+    out.name, out.type, out.shape = f"{name}.dequantized", ir.TensorType(ir.DataType.FLOAT), stored.shape
+    graph.insert_before(reader, node)
+    return out
+
+
+def folded(
+    graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
+) -> ir.Value:
+    """Integers, Cast and Mul: a constant expression, folded to float weights when the file is loaded."""
+    import numpy as np
+    import onnx_ir as ir
+
+    shape = [-1 if index == axis else 1 for index in range(integers.ndim)]
+    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32).reshape(shape))
+    stored = initializer(graph, f"{name}.quantized", integers)
+    cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
+    real = ir.node("Mul", [cast.outputs[0], scale], name=f"{name}/Mul")
+    for value, suffix in ((cast.outputs[0], "steps"), (real.outputs[0], "dequantized")):
+        value.name, value.type, value.shape = (
+            f"{name}.{suffix}",
+            ir.TensorType(ir.DataType.FLOAT),
+            stored.shape,
+        )
+    graph.insert_before(reader, [cast, real])
+    return real.outputs[0]
+
+
+def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    import onnx_ir as ir
+
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(
+        name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value

@@ -1,0 +1,86 @@
+"""ONNX, for ONNX Runtime on every system: standard operators only, one file, metadata inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from converters import _onnx_export, _onnx_file, _onnx_half, _onnx_quantize
+from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors, Target
+
+_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
+_OPSETS: Final = range(18, 22)
+_DEFAULT_OPSET: Final = 20  # the first with Gelu as one operator
+
+
+def placement(precision: str) -> Placement | None:
+    """What ONNX Runtime's CPU kernels execute in integers; None where nothing is quantized.
+
+    Convolutions need an integer output to run in integers at all; linear layers may keep a float
+    one, which is more accurate and as fast.
+    """
+    if precision == "w8":
+        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in ("linear", "conv"))
+    elif precision == "w8a8":
+        kinds = (
+            KindPlacement("linear", "uint8", None, "float32"),
+            KindPlacement("conv", "uint8", "uint8", "int32"),
+        )
+    else:
+        return None
+    return Placement("onnx", precision, "float32", kinds)
+
+
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_export.Prepared:
+    """Convert to ONNX in float32, once; `options` may hold `opset`.
+
+    Raises:
+        UsageError: an operator set that is not offered.
+        UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
+    """
+    text = options.get("opset", str(_DEFAULT_OPSET))
+    if not text.isdecimal() or int(text) not in _OPSETS:
+        raise UsageError(
+            f"onnx.opset must be a whole number from {_OPSETS[0]} to {_OPSETS[-1]}, not {text!r}",
+            f"leave it out for {_DEFAULT_OPSET}",
+        )
+    return _onnx_export.export(graph, spec, int(text))
+
+
+def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+    """Write one file; returns the tensors of each site of the plan, without a plan of each weighted site.
+
+    Raises:
+        UnsupportedError: the precision, a site that cannot be placed, a model above 2 GB.
+        StorageError: `out` cannot be written; an earlier file stays as it was.
+    """
+    if not isinstance(prepared, _onnx_export.Prepared):
+        raise TypeError("write needs what prepare returned")
+    if precision not in _PRECISIONS:
+        raise UnsupportedError(f"onnx cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
+    if (plan is None) != (placement(precision) is None):
+        raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
+    model = prepared.model.clone()
+    if plan is not None:
+        sites = _onnx_quantize.quantize(model, prepared, plan)
+    else:
+        if precision == "fp16":
+            _onnx_half.to_half(model)
+        sites = _onnx_quantize.site_tensors(model)
+    _onnx_file.save(model, prepared.spec, precision, out)
+    return sites
+
+
+TARGET: Final = Target(
+    summary="ONNX, executed by ONNX Runtime",
+    suffix="onnx",
+    extra="onnx",
+    precisions=_PRECISIONS,
+    runtimes=("onnxruntime",),
+    options={"opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given"},
+    placement=placement,
+    prepare=prepare,
+    write=write,
+)

@@ -1,0 +1,96 @@
+"""What an ONNX file holds: metadata, constants by type, operators, ends."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from edgevit.core import preprocess_json
+from edgevit.core.errors import InputError
+from edgevit.core.require import require
+from edgevit.core.types import Contents, TensorSpec
+from edgevit.runtimes import _ort_session
+
+if TYPE_CHECKING:
+    import onnx
+
+_OWN = ("edgevit.preprocess", "edgevit.labels")
+
+
+def read(path: Path) -> Contents:
+    """Read back what the file carries; nothing is executed.
+
+    Raises:
+        InputError: not an ONNX file, or malformed metadata.
+    """
+    onnx = require("onnx", _ort_session.EXTRA)
+    model = _ort_session.read_model(path)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except Exception as error:  # the C++ checker raises its own classes and RuntimeError
+        raise InputError(f"{path}: its shapes contradict each other: {str(error)[:200]}") from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    text = metadata.get("edgevit.preprocess")
+    bytes_by_type: Counter[str] = Counter()
+    for tensor in _constants(model.graph):
+        bytes_by_type[_dtype(tensor.data_type)] += _stored_bytes(tensor)
+    ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]
+    extra = {"producer": model.producer_name} if model.producer_name else {}
+    opsets = {f"opset.{o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import}
+    kernels = {"x64quantprecision": "1"} if _ort_session.exact_sums_needed() else {}
+    return Contents(
+        preprocess=preprocess_json.loads(text)[0] if text is not None else None,
+        labels=_labels(path, metadata.get("edgevit.labels", "[]")),
+        weight_bytes=dict(bytes_by_type.most_common()),
+        operators=tuple(Counter(node.op_type for node in model.graph.node).most_common()),
+        max_rank=max(ranks, default=0),
+        inputs=tuple(_spec(value) for value in model.graph.input),
+        outputs=tuple(_spec(value) for value in model.graph.output),
+        metadata={k: v for k, v in metadata.items() if k not in _OWN} | extra | opsets | kernels,
+    )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            if attribute.HasField("g"):
+                yield from _constants(attribute.g)
+
+
+def _dtype(code: int) -> str:
+    """As numpy spells it where numpy has it: float32, int8; else as ONNX does: int4, float8e4m3fn."""
+    onnx = require("onnx", _ort_session.EXTRA)
+    name = str(onnx.TensorProto.DataType.Name(code)).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _stored_bytes(tensor: onnx.TensorProto) -> int:
+    onnx = require("onnx", _ort_session.EXTRA)
+    if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
+        count = 1
+        for size in tensor.dims:
+            count *= size
+        return (count + 1) // 2
+    return int(onnx.numpy_helper.to_array(tensor).nbytes)
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    return TensorSpec(value.name, tuple(int(d.dim_value) for d in tensor.shape.dim), _dtype(tensor.elem_type))
+
+
+def _labels(path: Path, text: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: the embedded labels are not JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+        raise InputError(f"{path}: the embedded labels are not a list of texts")
+    return tuple(cast("list[str]", found))

@@ -1,0 +1,123 @@
+"""Count the multiply-accumulates that ONNX Runtime really executes in integers.
+
+The file only says what may become an integer kernel. ONNX Runtime's optimized graph, saved and read
+back, says what did: a pattern that it does not recognise stays DequantizeLinear and a float product.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import InputError
+from edgevit.core.require import require
+from edgevit.core.types import IntegerMacs
+from edgevit.runtimes import _ort_session
+
+if TYPE_CHECKING:
+    import onnx
+
+# Operator -> positions of the two factors and of the activation's scale (None: it has no scale input).
+_KERNELS: Final[Mapping[str, tuple[int, int, int | None]]] = {
+    "QLinearConv": (0, 3, 1),
+    "ConvInteger": (0, 1, None),
+    "QLinearMatMul": (0, 3, 1),
+    "QGemm": (0, 3, 1),
+    "MatMulInteger": (0, 1, None),
+    "MatMulIntegerToFloat": (0, 1, 2),
+    "DynamicQuantizeMatMul": (0, 1, None),
+}
+
+
+def count(path: Path) -> IntegerMacs:
+    """MACs for one image in integer kernels, and every operator of the optimized graph.
+
+    Raises:
+        InputError: not a loadable ONNX file, or its shapes are not fixed.
+    """
+    optimized = _optimized(path)
+    constants = {tensor.name: tuple(tensor.dims) for tensor in optimized.graph.initializer}
+    makers = {name: node for node in optimized.graph.node for name in node.output}
+    kernels = [node for node in optimized.graph.node if node.op_type in _KERNELS]
+    shapes = _shapes(optimized, kernels, constants, path)
+    static = dynamic = 0
+    for node in kernels:
+        macs = _macs(node, shapes)
+        if _is_static(node, constants, makers):
+            static += macs
+        else:
+            dynamic += macs
+    found = Counter(node.op_type for node in optimized.graph.node)
+    return IntegerMacs(static, dynamic, "runtime", tuple(found.most_common()))
+
+
+def _optimized(path: Path) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "optimized.onnx"
+        options = _ort_session.session_options(1, spinning=False)
+        options.optimized_model_filepath = str(out)
+        _ort_session.open_session(path, options, path)
+        return _ort_session.read_model(out)
+
+
+def _macs(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> int:
+    """Elements of the output times the length of the sum behind each."""
+    weight = shapes[node.input[_KERNELS[node.op_type][1]]]
+    outputs = math.prod(shapes[node.output[0]])
+    if "Conv" in node.op_type:  # (out, in / groups, kernel...), also where the activations are channels-last
+        return outputs * math.prod(weight[1:])
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    return outputs * (weight[-1] if transposed or len(weight) == 1 else weight[-2])
+
+
+def _is_static(
+    node: onnx.NodeProto, constants: Mapping[str, Sequence[int]], makers: Mapping[str, onnx.NodeProto]
+) -> bool:
+    """Whether the activation's scale was fixed before: a constant, or no run-time quantization upstream."""
+    activation, _, scale = _KERNELS[node.op_type]
+    if node.op_type == "DynamicQuantizeMatMul":
+        return False
+    if scale is not None:
+        return node.input[scale] in constants
+    name = node.input[activation]
+    while (maker := makers.get(name)) is not None and maker.op_type != "QuantizeLinear":
+        if maker.op_type == "DynamicQuantizeLinear":
+            return False
+        if not maker.input:
+            break
+        name = maker.input[0]
+    return maker is None or maker.input[1] in constants
+
+
+def _shapes(
+    model: onnx.ModelProto,
+    kernels: Sequence[onnx.NodeProto],
+    constants: Mapping[str, Sequence[int]],
+    path: Path,
+) -> dict[str, Sequence[int]]:
+    """Shapes of what the kernels read and write, from one run: the optimized file carries none."""
+    import numpy as np
+
+    wanted = {node.output[0] for node in kernels} | {
+        node.input[_KERNELS[node.op_type][1]] for node in kernels
+    }
+    shapes: dict[str, Sequence[int]] = {name: constants[name] for name in wanted if name in constants}
+    rest = sorted(wanted - shapes.keys())
+    if not rest:
+        return shapes
+    ort = require("onnxruntime", _ort_session.EXTRA)
+    options = _ort_session.session_options(1, spinning=False)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _ort_session.open_session(_ort_session.with_outputs(model, rest, path), options, path)
+    feed = {}
+    for value in session.get_inputs():
+        if not all(isinstance(size, int) for size in value.shape[1:]):
+            raise InputError(f"{path}: the input {value.name} has no fixed shape: {value.shape}")
+        size = [n if isinstance(n, int) else 1 for n in value.shape]
+        feed[value.name] = np.zeros(size, np.float16 if value.type == "tensor(float16)" else np.float32)
+    values = session.run(rest, feed)
+    return shapes | {name: value.shape for name, value in zip(rest, values, strict=True)}

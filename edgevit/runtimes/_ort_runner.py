@@ -1,0 +1,153 @@
+"""A Runner on ONNX Runtime: pixels through the file's own normalisation to its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from edgevit.core import preprocess_json
+from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.types import Preprocess, RunOptions
+from edgevit.runtimes import _ort_session
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Pixels
+
+_FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class OrtRunner:
+    """See `edgevit.core.types.Runner`.
+
+    Attributes:
+        outputs: names that the session computes: the file's outputs, then the tapped tensors.
+        taps_of_input: tapped names that are the model's input itself.
+    """
+
+    path: Path
+    session: Any
+    preprocess: Preprocess
+    layout: str
+    input_name: str
+    input_dtype: str
+    outputs: tuple[str, ...]
+    taps_of_input: tuple[str, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to close: the session goes with its last reference."""
+
+    def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
+        """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}."""
+        import numpy as np
+
+        rows: dict[str, list[NDArray[np.generic]]] = {
+            name: [] for name in (*self.outputs, *self.taps_of_input)
+        }
+        for index in range(len(pixels)):
+            feed = self.prepare(pixels[index : index + 1])
+            for name, value in zip(self.outputs, self.session.run(list(self.outputs), feed), strict=True):
+                rows[name].append(value)
+            for name in self.taps_of_input:
+                rows[name].append(feed[self.input_name])
+        # The batch axis of 1 goes; a tensor that has none (folded windows, say) keeps its shape.
+        return {
+            name: np.stack([v[0] if v.ndim and v.shape[0] == 1 else v for v in found])
+            for name, found in rows.items()
+        }
+
+    def prepare(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
+        """One image, uint8 (1, height, width, 3) RGB, to the feed of the session.
+
+        Raises:
+            InputError: another type or size than the file's own preprocessing asks for.
+        """
+        import numpy as np
+
+        wanted = (1, self.preprocess.height, self.preprocess.width, 3)
+        if pixels.shape != wanted or pixels.dtype != np.uint8:
+            raise InputError(f"{self.path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
+        real: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(255)
+        if self.preprocess.color == "bgr":
+            real = real[..., ::-1]
+        mean, std = (np.asarray(v, np.float32) for v in (self.preprocess.mean, self.preprocess.std))
+        real = (real - mean) / std
+        if self.layout == "NCHW":
+            real = real.transpose(0, 3, 1, 2)
+        return {self.input_name: np.ascontiguousarray(real, dtype=self.input_dtype)}
+
+    def invoke(self, prepared: object) -> None:
+        """Execute once."""
+        self.session.run(list(self.outputs), prepared)
+
+
+def open_runner(path: Path, options: RunOptions) -> OrtRunner:
+    """Load the file, with `options.taps` as further outputs of a copy in memory.
+
+    Raises:
+        InputError: not a loadable ONNX file with one image input, or no preprocessing in it and none given.
+        UsageError: a tap that is not in the file.
+    """
+    if options.taps:
+        model = _ort_session.read_model(path)
+        inputs = {value.name for value in model.graph.input}
+        inner = [name for name in options.taps if name not in inputs]
+        data: bytes | Path = _ort_session.with_outputs(model, inner, path)
+    else:
+        inputs, data = set(), path
+    settings = _ort_session.session_options(options.threads, spinning=not options.taps)
+    session = _ort_session.open_session(data, settings, path)
+    taken = session.get_inputs()
+    if len(taken) != 1 or taken[0].type not in _FLOATS or len(taken[0].shape) != 4:
+        shown = ", ".join(f"{value.name}: {value.type} {value.shape}" for value in taken)
+        raise InputError(f"{path} must take one float image of rank 4, it takes {shown or 'nothing'}")
+    preprocess, layout = _preprocess(
+        path, session.get_modelmeta().custom_metadata_map, taken[0].shape, options
+    )
+    return OrtRunner(
+        path=path,
+        session=session,
+        preprocess=preprocess,
+        layout=layout,
+        input_name=taken[0].name,
+        input_dtype=_FLOATS[taken[0].type],
+        outputs=tuple(value.name for value in session.get_outputs()),
+        taps_of_input=tuple(dict.fromkeys(name for name in options.taps if name in inputs)),
+    )
+
+
+def _preprocess(
+    path: Path, metadata: dict[str, str], shape: list[int | str], options: RunOptions
+) -> tuple[Preprocess, str]:
+    text = metadata.get("edgevit.preprocess")
+    if text is not None:
+        preprocess, layout = preprocess_json.loads(text)
+        if layout not in ("NCHW", "NHWC"):
+            raise UnsupportedError(f"{path} asks for the layout {layout!r}, which an ONNX input cannot have")
+    elif options.preprocess is None:
+        raise InputError(
+            f"{path} does not say how images become its input",
+            "give the model that it was made from with --reference",
+        )
+    else:
+        preprocess, layout = options.preprocess, "NHWC" if shape[3] == 3 and shape[1] != 3 else "NCHW"
+    size = shape[2:] if layout == "NCHW" else shape[1:3]
+    if any(
+        isinstance(n, int) and n != m
+        for n, m in zip(size, (preprocess.height, preprocess.width), strict=True)
+    ):
+        raise InputError(
+            f"{path} takes {size[0]}x{size[1]} images, but its preprocessing gives "
+            f"{preprocess.height}x{preprocess.width}"
+        )
+    return preprocess, layout

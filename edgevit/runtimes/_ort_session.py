@@ -1,0 +1,131 @@
+"""Sessions of ONNX Runtime: options, taps, and foreign errors turned into ours."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.require import require
+
+if TYPE_CHECKING:
+    import onnx
+
+EXTRA: Final = "onnx"
+_X86: Final = ("x86_64", "amd64", "i386", "i686")
+_DOT_PRODUCT: Final = ("avx512_vnni", "avx_vnni", "avxvnni")
+
+
+def saturates(machine: str, cpuinfo: str) -> bool:
+    """Whether 8-bit products of unsigned activations and signed weights can overflow on this CPU.
+
+    x86 without the VNNI instructions adds two such products in 16 bits with saturation (VPMADDUBSW).
+    ARM has no such instruction. Where the CPU's flags cannot be read, x86 counts as saturating:
+    slower then, never wrong.
+
+    Args:
+        machine: as `platform.machine()` gives it.
+        cpuinfo: text of /proc/cpuinfo, empty on systems without it.
+    """
+    if machine.lower() not in _X86:
+        return False
+    words = set(cpuinfo.split())
+    return not any(flag in words for flag in _DOT_PRODUCT)
+
+
+def exact_sums_needed() -> bool:
+    """`saturates` for this machine."""
+    info = Path("/proc/cpuinfo")
+    return saturates(platform.machine(), info.read_text(errors="replace") if info.exists() else "")
+
+
+def session_options(threads: int, *, spinning: bool = True) -> Any:
+    """Options of every session: threads inside an operator, none across, exact sums on every CPU.
+
+    Args:
+        threads: 0 for all cores.
+        spinning: workers that busy-wait between operators, as ONNX Runtime does by default. Without
+            it the machine stays free for others, and a latency would be too high: for accuracy only.
+    """
+    ort = require("onnxruntime", EXTRA)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if exact_sums_needed():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
+    """A session on the CPU provider; `path` is for the messages.
+
+    Raises:
+        InputError: missing, not ONNX, or not consistent.
+        UnsupportedError: an operator that ONNX Runtime does not have.
+    """
+    ort = require("onnxruntime", EXTRA)
+    with _readable(path):
+        given = model if isinstance(model, bytes) else str(_existing(model))
+        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """The file as a protobuf message.
+
+    Raises:
+        InputError: missing or not ONNX.
+    """
+    model: onnx.ModelProto
+    onnx = require("onnx", EXTRA)
+    with _readable(path):
+        model = onnx.load(str(_existing(path)))
+    if not model.graph.node or not model.opset_import:
+        raise InputError(f"{path} holds no ONNX graph", "give a .onnx file")
+    return model
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> bytes:
+    """The model with the tensors `names` as further outputs.
+
+    Raises:
+        UsageError: no node makes a tensor of that name.
+    """
+    onnx = require("onnx", EXTRA)
+    made = {name for node in model.graph.node for name in node.output}
+    present = {value.name for value in model.graph.output}
+    for name in names:
+        if name not in made:
+            raise UsageError(
+                f"{path} has no intermediate tensor {name!r}", "see the names with any ONNX viewer"
+            )
+        if name not in present:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
+            present.add(name)
+    return bytes(model.SerializeToString())
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist or is not a file", "give a .onnx file")
+    return path
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (InputError, UnsupportedError, UsageError):
+        raise
+    except Exception as error:  # protobuf and ONNX Runtime raise a dozen unrelated classes
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if type(error).__name__ == "NotImplemented":
+            raise UnsupportedError(f"ONNX Runtime cannot execute {path}: {first}") from error
+        raise InputError(
+            f"{path} is not an ONNX model that can be loaded: {first}", "convert the model again"
+        ) from error

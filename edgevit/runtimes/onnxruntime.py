@@ -1,0 +1,35 @@
+"""ONNX Runtime on the CPU of this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final
+
+from edgevit.core.require import require
+from edgevit.core.types import Runtime
+from edgevit.runtimes import _ort_contents, _ort_integer, _ort_runner, _ort_session
+
+
+def unavailable() -> str | None:
+    """None if it works here."""
+    missing = [name for name in ("onnxruntime", "onnx") if importlib.util.find_spec(name) is None]
+    return f"the Python package {missing[0]} is not installed" if missing else None
+
+
+def label() -> str:
+    """Version and provider; says where sums are kept exact at the price of speed (x86 without VNNI)."""
+    version = require("onnxruntime", _ort_session.EXTRA).__version__
+    return f"onnxruntime {version} cpu" + (" x64quantprecision=1" if _ort_session.exact_sums_needed() else "")
+
+
+RUNTIME: Final = Runtime(
+    summary="ONNX Runtime, CPU provider",
+    suffix="onnx",
+    extra="onnx",
+    has_latency=True,
+    unavailable=unavailable,
+    label=label,
+    open=_ort_runner.open_runner,
+    integer_macs=_ort_integer.count,
+    contents=_ort_contents.read,
+)
