@@ -503,9 +503,21 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file to time, and what executes it."""
+
+    path: Path
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
 class Transport:
-    """Plug-in of `edgevit/devices`: where latency is measured."""
+    """Plug-in of `edgevit/devices`: where latency is measured.
+
+    `measure(where, files, image, threads, runs)` times all files interleaved, run i of one right
+    beside run i of the others, on one image uint8 (1, height, width, 3); one Timing per file.
+    """
 
     summary: str
     syntax: str
-    measure: Callable[[str, Path, int, int], Timing]
+    measure: Callable[[str, tuple[Candidate, ...], Pixels, int, int], tuple[Timing, ...]]

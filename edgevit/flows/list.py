@@ -44,9 +44,7 @@ def _precisions() -> Rows:
 def _mil_operations() -> Rows:
     from edgevit.runtimes._mil_table import KERNELS
 
-    return tuple(
-        (name, (kernel.__doc__ or "").strip().partition("\n")[0]) for name, kernel in sorted(KERNELS.items())
-    )
+    return tuple((name, f"of {', '.join(KERNELS[name].parameters())}") for name in sorted(KERNELS))
 
 
 KINDS: Final[Mapping[str, Callable[[], Rows]]] = {

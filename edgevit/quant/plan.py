@@ -16,7 +16,6 @@ from edgevit.core.types import (
     SitePlan,
     Stats,
 )
-from edgevit.graph import _constants
 from edgevit.graph.sites import WEIGHTED, Site, list_sites
 from edgevit.quant import _affine
 

@@ -38,34 +38,42 @@ def simulate(
     return outputs[0]
 
 
-def simulate_site(graph: Graph, plan: QuantPlan, site: str, value: torch.Tensor) -> torch.Tensor:
-    """One site alone, fed (N, ...) real values of its own input; its result before the next operation.
+class SiteSimulator:
+    """Single sites of a planned graph, to be fed with whatever an artifact fed them."""
 
-    Returns:
-        Integers of the output grid in float32 where the site has one, else real values.
-    """
-    import torch
+    def __init__(self, graph: Graph, plan: QuantPlan) -> None:
+        import torch
 
-    planned = _by_name(plan)[site]
-    program = graph.program
-    node = next(n for n in program.graph_module.graph.nodes if n.op == "call_function" and site_of(n) == site)
-    described = next(s for s in list_sites(graph) if s.name == site)
-    constants = _constants_of(graph, plan)
-    stored: dict[str, Any] = {**program.constants, **program.state_dict}
+        program = graph.program
+        stored = {**program.constants, **program.state_dict}
+        self._constants = {k: v.detach() for k, v in stored.items() if isinstance(v, torch.Tensor)}
+        self._constants |= _constants_of(graph, plan)
+        self._planned = _by_name(plan)
+        self._sites = {site.name: site for site in list_sites(graph)}
+        self._nodes = {node.name: node for node in program.graph_module.graph.nodes}
+        self._around = _around(plan, None)
 
-    def constant(name: str | None) -> torch.Tensor | None:
-        if name is None:
-            return None
-        held = constants.get(name)
-        tensor: torch.Tensor = stored[name].detach() if held is None else held
-        return tensor
+    def shapes(self, site: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the site's input and output in PyTorch, with the batch axis of 1."""
+        node = self._nodes[self._sites[site].node]
+        return tuple(node.args[0].meta["val"].shape), tuple(node.meta["val"].shape)
 
-    rest = tuple(node.args[3:])
-    with torch.no_grad():
-        around = _around(plan, None)
-        args = (value, constant(described.weight), constant(described.bias), *rest)
-        result: torch.Tensor = around(node, node.target, args, dict(node.kwargs))  # type: ignore[arg-type]
-    return result if planned.output is None else _affine.quantize(result, planned.output)
+    def run(self, site: str, value: torch.Tensor) -> torch.Tensor:
+        """The site's result for real values (N, ...) of its input.
+
+        Returns:
+            Integers of the output grid in float32 where the plan has one, else real values.
+        """
+        import torch
+
+        described, planned = self._sites[site], self._planned[site]
+        node = self._nodes[described.node]
+        assert described.weight is not None
+        bias = None if described.bias is None else self._constants[described.bias]
+        args = (value, self._constants[described.weight], bias, *node.args[3:])
+        with torch.no_grad():
+            result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))  # type: ignore[arg-type]
+        return result if planned.output is None else _affine.quantize(result, planned.output)
 
 
 def _by_name(plan: QuantPlan) -> dict[str, SitePlan]:

@@ -1,0 +1,66 @@
+"""This host: files timed in this process, round by round beside each other."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.types import Candidate, RunOptions, Timing, Transport
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Pixels
+
+WARMUP_SECONDS = 0.5
+WARMUP_RUNS = 3
+
+
+def measure(
+    where: str, files: tuple[Candidate, ...], image: Pixels, threads: int, runs: int
+) -> tuple[Timing, ...]:
+    """Time `runs` rounds after a warm-up; each round executes every file once, in turning order.
+
+    The cold load is the time from opening the file to its first result. Preprocessing is not timed.
+
+    Raises:
+        UnsupportedError: a runtime whose time says nothing about a device.
+    """
+    for file in files:
+        if not file.runtime.has_latency:
+            raise UnsupportedError(
+                f"{file.path.name} is executed by {file.runtime.label()}, whose time says nothing about a device"
+            )
+    used = threads or os.cpu_count() or 1
+    with ExitStack() as stack:
+        opened, cold = [], []
+        for file in files:
+            begin = time.perf_counter()
+            runner = stack.enter_context(file.runtime.open(file.path, RunOptions(threads=used)))
+            prepared = runner.prepare(image)
+            runner.invoke(prepared)
+            cold.append(_ms_since(begin))
+            opened.append((runner, prepared))
+        for runner, prepared in opened:
+            begin, done = time.perf_counter(), 0
+            while done < WARMUP_RUNS or time.perf_counter() - begin < WARMUP_SECONDS:
+                runner.invoke(prepared)
+                done += 1
+        times: list[list[float]] = [[] for _ in files]
+        order = list(range(len(files)))
+        for _ in range(runs):
+            for index in order:
+                runner, prepared = opened[index]
+                begin = time.perf_counter()
+                runner.invoke(prepared)
+                times[index].append(_ms_since(begin))
+            order.append(order.pop(0))  # nobody always runs right after the slowest
+    return tuple(Timing(tuple(t), c, used) for t, c in zip(times, cold, strict=True))
+
+
+def _ms_since(begin: float) -> float:
+    return (time.perf_counter() - begin) * 1e3
+
+
+TRANSPORT = Transport(summary="This computer.", syntax="local", measure=measure)

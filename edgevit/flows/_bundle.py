@@ -1,0 +1,40 @@
+"""Everything a bundle holds besides the files of the targets, and how it gets into its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from edgevit import __version__
+from edgevit.core import files, manifest
+from edgevit.core.progress import Progress
+from edgevit.core.recipe import Recipe, as_json
+from edgevit.core.report import Report
+from edgevit.core.types import ModelSpec
+from edgevit.report import html, usage
+from edgevit.report import json as report_json
+
+
+def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: Path) -> None:
+    """Add plan, report, page, USAGE.md and, last, the manifest with everybody's hash."""
+    for name in ("plan.json", "plan.safetensors"):
+        shutil.copyfile(plans / name, bundle / name)
+    files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
+    files.write_atomic(bundle / "report.html", html.render(report))
+    files.write_atomic(bundle / "USAGE.md", usage.render(report))
+    asked = {key: str(value) for key, value in as_json(recipe).items() if value not in (None, [], {}, False)}
+    model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
+    described = manifest.build(bundle, f"edgevit {__version__}", model, asked)
+    files.write_atomic(bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n")
+
+
+def swap_in(bundle: Path, report: Report, output: Path, progress: Progress) -> Path:
+    """Put the bundle in its place; an earlier one is not given up for one that could not be finished."""
+    unfinished = any(a.verdict == "error" for a in report.artifacts)
+    place = output
+    if unfinished and output.exists():
+        place = output.with_name(output.name + ".incomplete")
+        progress.note(f"{output} is left as it was; what could be made is in {place}")
+    files.replace_dir(bundle, place, overwrite=True)
+    return place

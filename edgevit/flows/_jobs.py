@@ -1,0 +1,65 @@
+"""How the steps of a flow are run: which limits, how many beside each other, who is told."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core import worker
+from edgevit.core._plain import to_plain
+from edgevit.core.progress import Progress
+from edgevit.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def job(
+    step: str, function: str, request: DataclassInstance, recipe: Recipe, threads: int, on_event: worker.OnEvent
+) -> worker.Job:
+    """One step with the limits of the recipe; `function` is `module:name` below `edgevit.flows`."""
+    limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads)
+    return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)
+
+
+def run(one: worker.Job) -> dict[str, Any]:
+    """Run one step alone."""
+    return worker.run(one.step, one.function, one.request, one.limits, one.on_event)
+
+
+def parallel(recipe: Recipe) -> int:
+    """How many steps run side by side."""
+    return recipe.jobs or os.cpu_count() or 1
+
+
+def threads_each(recipe: Recipe, steps: int) -> int:
+    """Threads for each of `steps` that run side by side, so that they do not fight for the cores."""
+    cores = os.cpu_count() or 1
+    return recipe.threads or max(1, cores // max(1, min(parallel(recipe), steps)))
+
+
+def stages(progress: Progress) -> worker.OnEvent:
+    """Show the stages of one step as they come."""
+
+    def on_event(event: dict[str, Any]) -> None:
+        if "stage" in event:
+            progress.stage(str(event["stage"]), event.get("total"))
+        if "advance" in event:
+            progress.advance(int(event["advance"]))
+
+    return on_event
+
+
+def counting(progress: Progress, key: str) -> worker.OnEvent:
+    """Advance a stage that is already shown: by the number under `key`, or by one if it is no number."""
+
+    def on_event(event: dict[str, Any]) -> None:
+        if key in event:
+            step = event[key]
+            progress.advance(step if isinstance(step, int) else 1)
+
+    return on_event
+
+
+def silent(event: dict[str, Any]) -> None:
+    """Show nothing."""

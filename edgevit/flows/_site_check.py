@@ -1,0 +1,115 @@
+"""Is each site where its name says, and does it compute what was planned?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import StepError
+from edgevit.core.report import SiteError
+from edgevit.core.types import Grid, RunOptions, Runtime
+from edgevit.flows import _values
+from edgevit.flows._values import Built
+from edgevit.registries import METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Pixels
+
+CONFIRMED_DB = 60.0
+
+
+def confirm_sites(runtime: Runtime, built: Built, pixels: Pixels, truth: Path) -> None:
+    """Hold every site of a float file against PyTorch's values on one image, whatever the layout.
+
+    Raises:
+        StepError: the sorted values of a site's input or output differ; names alone can swap two products.
+    """
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    assert built.path is not None
+    expected = load_file(truth)
+    names = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output)))
+    with runtime.open(Path(built.path), RunOptions(taps=names)) as runner:
+        found = runner.run(pixels)
+    sqnr = METRICS.get("sqnr")
+    for site in built.sites:
+        for port, tensor in (("input", site.input), ("output", site.output)):
+            want, got = expected[f"{site.site}\t{port}"], found[tensor]
+            if want.size != got.size:
+                raise StepError(
+                    f"{site.site}: its {port} has {got.size} values in the {built.target} file, "
+                    f"{want.size} in PyTorch"
+                )
+            pair = [np.sort(np.asarray(a, np.float32).reshape(1, -1)) for a in (want, got)]
+            db = sqnr.compute(pair[0], pair[1], None)
+            if db < CONFIRMED_DB:
+                raise StepError(
+                    f"{site.site}: its {port} in the {built.target} file is not PyTorch's ({db:.1f} dB, "
+                    f"{CONFIRMED_DB:.0f} are needed)"
+                )
+
+
+def compare_sites(
+    runtime: Runtime, built: Built, pixels: Pixels, work: Path, graph_file: str
+) -> tuple[SiteError, ...]:
+    """Feed each planned site, in PyTorch, with the file's own input of it and compare the results."""
+    from edgevit.graph import storage
+    from edgevit.quant import storage as plans
+    from edgevit.quant.simulate import SiteSimulator
+
+    plan = plans.find(plans.load(work / _values.PLANS), built.target, built.precision)
+    assert plan is not None and built.path is not None
+    if not any(site.input is not None for site in plan.sites):
+        return ()
+    simulator = SiteSimulator(storage.load(work / graph_file), plan)
+    taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output)))
+    with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
+        found = runner.run(pixels)
+    by_name = {s.site: s for s in built.sites}
+    results = []
+    for planned in plan.sites:
+        where = by_name[planned.site]
+        entering, leaving = simulator.shapes(planned.site)
+        value = _as_torch(found[where.input], entering)
+        expected = simulator.run(planned.site, _real(value, planned.input))
+        actual = _as_torch(found[where.output], leaving)
+        results.append(_site_error(planned.site, expected.numpy(), actual.numpy(), planned.output))
+    return tuple(results)
+
+
+def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> torch.Tensor:
+    """An artifact's (N, ...) in PyTorch's layout: as it is, or channels moved from last to first."""
+    import torch
+
+    tensor = torch.from_numpy(array.astype("float32"))
+    wanted = (len(array), *shape[1:])
+    if tensor.ndim == 4 and tuple(tensor.movedim(-1, 1).shape) == wanted and tuple(tensor.shape) != wanted:
+        return tensor.movedim(-1, 1).contiguous()
+    return tensor.reshape(wanted)
+
+
+def _real(integers: torch.Tensor, grid: Grid | None) -> torch.Tensor:
+    if grid is None:
+        return integers
+    return (integers - grid.zero_point[0]) * grid.scale[0]
+
+
+def _site_error(
+    site: str, expected: NDArray[np.float32], actual: NDArray[np.float32], grid: Grid | None
+) -> SiteError:
+    import numpy as np
+
+    if grid is None:
+        db = METRICS.get("sqnr").compute(expected.reshape(1, -1), actual.reshape(1, -1), None)
+        return SiteError(site, float(db))
+    steps = np.abs(expected - actual)
+    zero = grid.zero_point[0]
+    want, got = ((a.reshape(1, -1) - zero).astype(np.float32) for a in (expected, actual))
+    db = METRICS.get("sqnr").compute(want, got, None)
+    return SiteError(site, float(db), int(steps.max()), float((steps > 0).mean()))
+

@@ -1,0 +1,181 @@
+"""What the steps of a conversion hand to each other: plain data, and paths of files in a work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from edgevit.core.report import Compression, SampleSet, SiteError
+from edgevit.core.types import IntegerMacs, ModelSpec, Placement, SiteTensors, Timing
+
+# Names of files in the work folder.
+GRAPH: Final = "graph.pt2"
+FOLDED: Final = "folded.pt2"
+PIXELS: Final = "pixels.npy"
+LABELS: Final = "labels.npy"
+REFERENCE: Final = "reference.npy"
+PLANS: Final = "plans"
+SITE_VALUES: Final = "site_values.safetensors"
+
+# Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
+FIDELITY_IMAGES: Final = 512
+SITE_IMAGES: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRequest:
+    """Load, prune, export, calibrate, plan and simulate one model; the fields are those of a Recipe."""
+
+    work: str
+    model: str
+    weights: str | None
+    random_weights: int | None
+    num_classes: int | None
+    image_size: tuple[int, int] | None
+    model_args: Mapping[str, str]
+    preprocess: Mapping[str, str]
+    labels: str | None
+    calibrate: str | None
+    calibration_count: int
+    evaluate: str | None
+    evaluate_count: int | None
+    skip_bad_images: bool
+    prune: tuple[tuple[str, float], ...]
+    without: tuple[str, ...]
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPlan:
+    """What the simulation of the plan for one target and precision gave.
+
+    Attributes:
+        outputs: file with the simulated first output, float32 (N, ...), in the work folder.
+        floor_db: SQNR of the simulation against itself with noise; None without quantized activations.
+        graph: file of the graph that the plan belongs to, in the work folder.
+    """
+
+    target: str
+    precision: str
+    outputs: str
+    graph: str
+    compression: Compression
+    floor_db: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` leaves behind besides its files.
+
+    Attributes:
+        base: file with the outputs of the graph that is converted, which differ from the
+            reference only where the model was pruned.
+        pruned: the loss by pruning alone, None if nothing was pruned.
+        fidelity_images: the first so many images of `pixels.npy` are simulated.
+    """
+
+    spec: ModelSpec
+    macs: int
+    rewrites: tuple[str, ...]
+    calibrate: SampleSet | None
+    evaluate: SampleSet | None
+    images: int
+    labelled: bool
+    fidelity_images: int
+    base: str
+    pruned: Compression | None
+    simulated: tuple[SimulatedPlan, ...]
+    prune: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """Convert one model for one target to several precisions, in one process."""
+
+    work: str
+    target: str
+    precisions: tuple[str, ...]
+    graphs: Mapping[str, str]
+    spec: ModelSpec
+    options: Mapping[str, str]
+    folders: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One file that a target wrote; `error` instead of `path` where it could not."""
+
+    target: str
+    precision: str
+    seconds: float
+    path: str | None = None
+    sites: tuple[SiteTensors, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltAll:
+    """All files of one target."""
+
+    files: tuple[Built, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteRequest:
+    """Execute the files of one target on all images, in one process."""
+
+    work: str
+    runtime: str
+    threads: int
+    files: tuple[Built, ...]
+    graphs: Mapping[str, str]
+    fp32: Built | None
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What the execution of one file gave; `error` where it could not.
+
+    Attributes:
+        outputs: file with the first output, float32 (N, ...), in the work folder.
+    """
+
+    target: str
+    precision: str
+    seconds: float
+    executed_by: str | None = None
+    outputs: str | None = None
+    integer: IntegerMacs | None = None
+    weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    sites: tuple[SiteError, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedAll:
+    """All files of one target."""
+
+    files: tuple[Executed, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRequest:
+    """Time several files of one target side by side; the first is the fp32 file."""
+
+    work: str
+    runtime: str
+    device: str
+    threads: int
+    runs: int
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Timings in the order of the paths, interleaved."""
+
+    timings: tuple[Timing, ...]
