@@ -26,12 +26,16 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         InputError: missing, unreadable, of an unknown kind, or a pickle that wants to run code.
     """
     if not path.is_file():
-        raise InputError(f"weights file {path} does not exist", "--weights takes .safetensors, .pth, .pt or .npz")
+        raise InputError(
+            f"weights file {path} does not exist", "--weights takes .safetensors, .pth, .pt or .npz"
+        )
     if path.suffix == ".safetensors":
         return _safetensors(path)
     if path.suffix in (".pth", ".pt", ".bin"):
         return _tensors(path, _torch(path))
-    raise InputError(f"weights file {path} is of an unknown kind", "it must end in .safetensors, .pth, .pt or .npz")
+    raise InputError(
+        f"weights file {path} is of an unknown kind", "it must end in .safetensors, .pth, .pt or .npz"
+    )
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -60,7 +64,16 @@ def _torch(path: Path) -> object:
             f"{path} is refused: as a pickle it wants to use {wanted[1]}, and only plain tensors are read",
             "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
         raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
     return loaded
 

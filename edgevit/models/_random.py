@@ -9,22 +9,71 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import torch
 
-_WEIGHT_GAIN = 1.0
+# Kernels make up for what the activations between them take away: without that, 40 layers of SiLU
+# leave logits that hardly depend on the image. Plain residual networks want less, so the
+# first gain that keeps the activations moderate is taken.
+_KERNEL_GAINS = (1.5, 1.25, 1.0, 0.75, 0.5)
+_MODERATE = 500.0
 
 
-def randomise(module: torch.nn.Module, seed: int) -> None:
-    """Fill every floating parameter and the norm statistics of `module` in place.
+def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None:
+    """Fill every floating parameter and the norm statistics of `module` in place; sets eval mode.
 
-    Matrices and kernels are normal with variance 1 / fan-in; norm weights lie in 0.75 to 1.25, running
-    variances in 0.5 to 2; biases and running means are normal with deviation 0.1; LayerScale
-    lies in 0.1 to 0.5; tokens and position embeddings are normal with deviation 0.5. All other
-    buffers (masks, indices, rotary and coordinate tables) keep their values.
+    Matrices are normal with variance 1 / fan-in, kernels of convolutions with up to 2.25 / fan-in
+    (see above); norm weights lie in 0.75 to 1.25, running variances in 0.5 to 2; biases and running
+    means are normal with deviation 0.1; LayerScale lies in 0.1 to 0.5; tokens and position
+    embeddings are normal with deviation 0.5. All other buffers (masks, indices, rotary and
+    coordinate tables) keep their values.
+
+    Args:
+        size: (height, width) of the images on which activations are looked at.
+
+    Raises:
+        UnsupportedError: activations exceed 1000 with every gain.
     """
+    # What a vector starts as tells its part (norm weight, LayerScale, temperature).
+    starts = {name: _first(p) for name, p in module.named_parameters(remove_duplicate=False)}
+    peak = 0.0
+    for gain in _KERNEL_GAINS:
+        _fill(module, seed, gain, starts)
+        peak = _peak(module, seed, size)
+        if peak <= _MODERATE:
+            return
+    if not peak <= 2 * _MODERATE:
+        raise UnsupportedError(
+            f"random weights make the model's activations as large as {peak:.3g}", "give --weights FILE"
+        )
+
+
+def _peak(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> float:
+    """Largest absolute output of any submodule on a noise image, NaN if there is one."""
+    import torch
+
+    peaks: list[float] = []
+
+    def look(_module: torch.nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, torch.Tensor) and output.is_floating_point() and output.numel():
+            peaks.append(float(output.abs().max()))
+
+    hooks = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module.eval()(torch.randn(1, 3, *size, generator=_generator(seed, "images")))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return next((peak for peak in peaks if not math.isfinite(peak)), max(peaks, default=0.0))
+
+
+def _fill(module: torch.nn.Module, seed: int, kernel_gain: float, starts: Mapping[str, float | None]) -> None:
     import torch
 
     done: set[int] = set()
@@ -34,7 +83,12 @@ def randomise(module: torch.nn.Module, seed: int) -> None:
             for leaf, parameter in owner.named_parameters(recurse=False):
                 if parameter.is_floating_point() and id(parameter) not in done:
                     done.add(id(parameter))  # a tied parameter goes by its first name
-                    parameter.copy_(_parameter(owner, leaf, parameter, _generator(seed, prefix + leaf)))
+                    generator = _generator(seed, prefix + leaf)
+                    if _vector(parameter):
+                        values = _fill_vector(owner, leaf, parameter, generator, starts[prefix + leaf])
+                    else:
+                        values = _fill_matrix(owner, parameter, generator, kernel_gain)
+                    parameter.copy_(values)
             for leaf, buffer in owner.named_buffers(recurse=False):
                 generator = _generator(seed, prefix + leaf)
                 if leaf == "running_mean":
@@ -50,30 +104,47 @@ def _generator(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def _parameter(
-    owner: torch.nn.Module, leaf: str, old: torch.Tensor, generator: torch.Generator
+def _vector(parameter: torch.Tensor) -> bool:
+    """One value per index, perhaps with trailing axes of 1."""
+    return parameter.ndim == 0 or parameter.numel() == parameter.shape[0]
+
+
+def _first(parameter: torch.Tensor) -> float | None:
+    """The one value that a vector holds everywhere, None if it holds several."""
+    if not _vector(parameter) or not parameter.numel():
+        return None
+    first = float(parameter.detach().flatten()[0])
+    return first if bool((parameter == first).all()) else None
+
+
+def _fill_vector(
+    owner: torch.nn.Module, leaf: str, old: torch.Tensor, generator: torch.Generator, start: float | None
 ) -> torch.Tensor:
     import torch
 
+    if leaf.endswith("bias"):
+        return 0.1 * torch.randn(old.shape, generator=generator)
+    if "norm" in type(owner).__name__.lower() or start == 1.0:
+        return _uniform(old, 0.75, 1.25, generator)
+    if start is None or start == 0.0 or old.numel() == 1:  # a lone value may have been drawn at random
+        return 0.1 * torch.randn(old.shape, generator=generator)
+    if abs(start) <= 0.5:  # LayerScale starts at 1e-6 to 0.1
+        return _uniform(old, 0.1, 0.5, generator)
+    return start * _uniform(old, 0.75, 1.25, generator)  # a temperature, perhaps as a logarithm
+
+
+def _fill_matrix(
+    owner: torch.nn.Module, old: torch.Tensor, generator: torch.Generator, kernel_gain: float
+) -> torch.Tensor:
+    import torch
+
+    kernel = isinstance(owner, torch.nn.modules.conv._ConvNd)
     noise = torch.randn(old.shape, generator=generator)
-    per_index = old.numel() // max(old.shape[0], 1) if old.ndim else 1
-    if per_index == 1:  # a vector, perhaps with trailing axes of 1
-        first = float(old.flatten()[0]) if old.numel() else 0.0
-        if leaf.endswith("bias"):
-            return 0.1 * noise
-        if "norm" in type(owner).__name__.lower() or first == 1.0:
-            return _uniform(old, 0.75, 1.25, generator)
-        if old.numel() > 1 and first != 0.0 and bool((old == first).all()):
-            if abs(first) <= 0.5:  # LayerScale starts at 1e-6 to 0.1
-                return _uniform(old, 0.1, 0.5, generator)
-            return first * _uniform(old, 0.75, 1.25, generator)  # a temperature, perhaps as a logarithm
-        return 0.1 * noise
-    if old.shape[0] == 1 and not isinstance(owner, torch.nn.Linear | torch.nn.modules.conv._ConvNd):
+    if old.shape[0] == 1 and not kernel and not isinstance(owner, torch.nn.Linear):
         return 0.5 * noise  # class tokens, position embeddings
-    fan_in = per_index
-    if isinstance(owner, torch.nn.modules.conv._ConvTransposeNd):
-        fan_in = old.numel() // max(old.shape[1], 1)
-    return noise * (_WEIGHT_GAIN / math.sqrt(max(fan_in, 1)))
+    transposed = isinstance(owner, torch.nn.modules.conv._ConvTransposeNd)
+    fan_in = old.numel() // old.shape[1 if transposed else 0]
+    return noise * ((kernel_gain if kernel else 1.0) / math.sqrt(fan_in))
 
 
 def _uniform(like: torch.Tensor, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

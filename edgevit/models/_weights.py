@@ -108,7 +108,7 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
     load = getattr(module, "load_pretrained", None)
     if load is None:
         raise UnsupportedError(
-            f"{type(module).__name__} cannot take weights from {path}: .npz is for timm's vision transformers",
+            f"{type(module).__name__} cannot be filled from {path}: .npz is for timm's vision transformers",
             "convert them to .safetensors",
         )
     if not path.is_file():
@@ -120,7 +120,9 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
         blocks = {int(found[1]) for name in names if (found := re.search(r"encoderblock_(\d+)/", name))}
         have = len(getattr(module, "blocks", ()))
         if len(blocks) != have:
-            raise InputError(f"{path} is for another architecture: {len(blocks)} blocks, the model has {have}")
+            raise InputError(
+                f"{path} is for another architecture: {len(blocks)} blocks, the model has {have}"
+            )
         # timm's loader leaves alone what the file lacks; NaN makes that visible.
         with torch.no_grad():
             for parameter in module.parameters():

@@ -1,0 +1,130 @@
+"""A model's `Preprocess` and the `--preprocess KEY=VALUE` overrides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal, cast
+
+from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.types import Preprocess
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Color = Literal["rgb", "bgr"]
+
+KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color")
+INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
+COLORS: Final = ("rgb", "bgr")
+
+
+def imagenet(size: tuple[int, int]) -> Preprocess:
+    """ImageNet's mean and std and a bicubic resize without margin, for a model that says nothing itself."""
+    return Preprocess(height=size[0], width=size[1], resize=size)
+
+
+def from_timm(config: Mapping[str, Any], size: tuple[int, int] | None) -> Preprocess:
+    """Convert what `timm.data.resolve_model_data_config` gives.
+
+    Args:
+        config: keys input_size (C, H, W), interpolation, mean, std, crop_pct, crop_mode.
+        size: (height, width) instead of the configuration's.
+
+    Raises:
+        UnsupportedError: a crop mode, interpolation or number of channels that edgevit does not have.
+    """
+    channels, height, width = config["input_size"]
+    if channels != 3:
+        raise UnsupportedError(f"the model takes {channels} channels; edgevit handles images with 3")
+    height, width = size or (height, width)
+    mode = config["crop_mode"]
+    if mode not in ("center", "squash"):
+        raise UnsupportedError(f"the model's crop mode {mode!r} is not supported", "center and squash are")
+    if config["interpolation"] not in INTERPOLATIONS:
+        raise UnsupportedError(f"the model's interpolation {config['interpolation']!r} is not supported")
+    return Preprocess(
+        height=height,
+        width=width,
+        resize=_over(height, width, config["crop_pct"]),
+        shorter_side=mode == "center",
+        interpolation=config["interpolation"],
+        mean=triple(config["mean"]),
+        std=triple(config["std"]),
+    )
+
+
+def triple(values: Any) -> tuple[float, float, float]:
+    """Three floats from any sequence of three numbers."""
+    first, second, third = values
+    return float(first), float(second), float(third)
+
+
+def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
+    """Apply `--preprocess KEY=VALUE`.
+
+    `resize=256` resizes the shorter side, `resize=256x320` both sides (height x width);
+    `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or three.
+
+    Raises:
+        UsageError: an unknown key, a malformed value, or both `resize` and `crop_pct`.
+    """
+    for key in values:
+        if key not in KEYS:
+            raise UsageError(f"unknown key {key!r} in --preprocess", nearest(key, KEYS))
+    if "resize" in values and "crop_pct" in values:
+        raise UsageError("--preprocess takes resize or crop_pct, not both", "crop_pct sets the resize")
+    for key, text in values.items():
+        preprocess = _apply(preprocess, key, text)
+    return preprocess
+
+
+def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
+    if key == "resize":
+        sides = text.lower().split("x")
+        if len(sides) > 2 or not all(
+            side.isascii() and side.isdigit() and 0 < int(side) <= 65536 for side in sides
+        ):
+            raise _wrong(key, text, "a number of pixels (shorter side) or HEIGHTxWIDTH")
+        return replace(preprocess, resize=(int(sides[0]), int(sides[-1])), shorter_side=len(sides) == 1)
+    if key == "crop_pct":
+        (fraction,) = _numbers(key, text, (1,))
+        if not 0.05 <= fraction <= 1:
+            raise _wrong(key, text, "a fraction from 0.05 to 1")
+        return replace(preprocess, resize=_over(preprocess.height, preprocess.width, fraction))
+    if key == "interpolation":
+        if text not in INTERPOLATIONS:
+            raise _wrong(key, text, "one of " + ", ".join(INTERPOLATIONS))
+        return replace(preprocess, interpolation=cast("Interpolation", text))
+    if key == "color":
+        if text not in COLORS:
+            raise _wrong(key, text, "rgb or bgr")
+        return replace(preprocess, color=cast("Color", text))
+    numbers = _numbers(key, text, (1, 3))
+    three = triple(numbers * 3 if len(numbers) == 1 else numbers)
+    if key == "mean":
+        return replace(preprocess, mean=three)
+    if min(three) <= 0:
+        raise _wrong(key, text, "positive")
+    return replace(preprocess, std=three)
+
+
+def _over(height: int, width: int, fraction: float) -> tuple[int, int]:
+    # Rounded down, as timm's evaluation pipeline does.
+    return math.floor(height / fraction), math.floor(width / fraction)
+
+
+def _numbers(key: str, text: str, counts: tuple[int, ...]) -> tuple[float, ...]:
+    wanted = (
+        " or ".join(map(str, counts)) + " finite number(s) separated by commas, in units of the range 0 to 1"
+    )
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise _wrong(key, text, wanted) from error
+    if len(found) not in counts or not all(map(math.isfinite, found)):
+        raise _wrong(key, text, wanted)
+    return found
+
+
+def _wrong(key: str, text: str, wanted: str) -> UsageError:
+    return UsageError(f"--preprocess {key}={text}: the value must be {wanted}")

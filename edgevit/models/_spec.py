@@ -1,0 +1,149 @@
+"""From a module with its weights to a `TorchModel`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.errors import InputError, StepError, UnsupportedError
+from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build(
+    module: torch.nn.Module,
+    *,
+    name: str,
+    source: str,
+    preprocess: Preprocess,
+    labels: tuple[str, ...] = (),
+    author: str = "",
+    license: str = "",
+) -> TorchModel:
+    """Put `module` into eval mode, look at its outputs on one zero image, and describe it.
+
+    Args:
+        module: maps float32 (N, 3, height, width) to a tensor, a tuple or a mapping of tensors.
+        labels: class names in index order, or empty.
+
+    Raises:
+        InputError: the number of labels differs from the model's classes, or the image size does not fit.
+        UnsupportedError: an output that is not a tensor.
+    """
+    import torch
+
+    module.eval().requires_grad_(False)
+    zeros = torch.zeros(1, 3, preprocess.height, preprocess.width)
+    try:
+        with torch.no_grad():
+            found = module(zeros)
+    except Exception as error:
+        raise StepError(
+            f"the model {source} fails on one {preprocess.height}x{preprocess.width} image: "
+            f"{type(error).__name__}: {str(error)[:300]}",
+            "--image-size sets the size (HEIGHTxWIDTH)",
+        ) from error
+    if isinstance(found, Mapping):
+        keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
+        keys = tuple(sorted(keys, key=lambda key: key != "logits"))
+        module = _selecting(module, keys).eval()
+        named = {str(key): found[key] for key in keys}
+    else:
+        named = _names(found, int(getattr(module, "num_classes", 1)))
+    _check_outputs(named, source)
+    outputs = tuple(
+        TensorSpec(key, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in named.items()
+    )
+    check_labels(labels, outputs)
+    spec = ModelSpec(
+        name=name,
+        source=source,
+        preprocess=preprocess,
+        outputs=outputs,
+        labels=labels,
+        weights_sha256=digest(module),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        author=author,
+        license=license,
+    )
+    return TorchModel(spec, module)
+
+
+def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Compare the number of labels with the classes.
+
+    Raises:
+        InputError: they differ, or there are labels and no logits.
+    """
+    if not labels:
+        return
+    if outputs[0].name != "logits":
+        raise InputError(f"{len(labels)} labels for a model without a classifier", "leave out --labels")
+    classes = outputs[0].shape[-1]
+    if classes != len(labels):
+        raise InputError(
+            f"{len(labels)} labels, but the model has {classes} classes",
+            "--labels takes a file with one class name a line, in index order",
+        )
+
+
+def digest(module: torch.nn.Module) -> str:
+    """sha256 over name, dtype, shape and bytes of all parameters and buffers, sorted by name."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _names(found: Any, num_classes: int) -> dict[str, Any]:
+    import torch
+
+    values = (found,) if isinstance(found, torch.Tensor) else found
+    if not isinstance(values, tuple | list) or not values:
+        raise UnsupportedError(
+            f"the model returns {type(found).__name__}, not a tensor, tuple or mapping of tensors"
+        )
+    first = values[0]
+    classifier = isinstance(first, torch.Tensor) and first.ndim == 2 and num_classes > 0
+    names = ["logits" if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
+    return dict(zip(names, values, strict=True))
+
+
+def _check_outputs(named: Mapping[str, Any], source: str) -> None:
+    import torch
+
+    if not named:
+        raise UnsupportedError(f"the model {source} returns no tensor")
+    for key, value in named.items():
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.shape[:1] != (1,):
+            raise UnsupportedError(
+                f"output {key} of {source} is not a float tensor with the batch first",
+                "wrap the model: python:",
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"the model {source} gives NaN or infinite values on a zero image: its weights are broken"
+            )
+
+
+def _selecting(inner: torch.nn.Module, keys: tuple[str, ...]) -> torch.nn.Module:
+    """Turn an output mapping into its tensors; the inner module's paths gain the prefix `model.`."""
+    import torch
+
+    class Selected(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = inner
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+            found = self.model(image)
+            chosen = tuple(found[key] for key in keys)
+            return chosen[0] if len(chosen) == 1 else chosen
+
+    return Selected()

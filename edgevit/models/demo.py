@@ -1,0 +1,47 @@
+"""The embedded demo: a small MobileViT that tells clothes apart."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from edgevit.core.assets import demo_asset
+from edgevit.core.labels import read_labels
+from edgevit.core.require import require
+from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.models._preprocess import from_timm, override
+from edgevit.models._request import given_weights, refuse
+from edgevit.models._spec import build
+from edgevit.models._weights import load_weights
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Load the demo; it needs no network.
+
+    Raises:
+        UsageError: a flag that would make it another model.
+    """
+    refuse(request, "the demo is one fixed model", "num_classes", "image_size", "model_args")
+    timm = require("timm")
+    config = json.loads(demo_asset("config.json").read_text(encoding="utf-8"))
+    module = timm.create_model(config["architecture"], num_classes=config["num_classes"])
+    side = config["input_size"]
+    preprocess = override(
+        from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None), request.preprocess
+    )
+    if not given_weights(module, request, (side, side)):
+        load_weights(module, demo_asset("model.safetensors"))
+    return build(
+        module,
+        name="demo",
+        source=request.source,
+        preprocess=preprocess,
+        labels=request.labels or read_labels(demo_asset("labels.txt")),
+        author="the edgevit authors",
+        license="Apache-2.0",
+    )
+
+
+SOURCE: Final = Source(
+    summary="a small MobileViT trained on Fashion-MNIST, inside the package", syntax="demo", load=load
+)

@@ -1,0 +1,104 @@
+"""A program that `torch.export.save` wrote: `FILE.pt2`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.models._archive_pickles import check_pt2
+from edgevit.models._preprocess import imagenet, override
+from edgevit.models._request import refuse
+from edgevit.models._spec import build
+from edgevit.models._weights import check_finite
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Open the program as modules with its original paths.
+
+    The file knows nothing of images: preprocessing is ImageNet's unless `--preprocess` says otherwise,
+    at the size of the program's own input.
+
+    Raises:
+        InputError: unreadable, wanting to run code, or holding NaN.
+        UnsupportedError: a program that is not one float32 image in.
+    """
+    refuse(
+        request,
+        "the program and its weights are fixed",
+        "weights",
+        "random_weights",
+        "num_classes",
+        "model_args",
+    )
+    import torch
+
+    path = Path(request.argument)
+    check_pt2(path)
+    try:
+        program = torch.export.load(path)
+        batch, size = _input(program, path)
+        module: torch.nn.Module = torch.export.unflatten(program)
+    except (RuntimeError, ValueError, KeyError, AssertionError, TypeError, OSError, AttributeError) as error:
+        raise InputError(f"{path} is not a readable .pt2 file: {str(error)[:300]}") from error
+    if request.image_size not in (None, size):
+        raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
+    check_finite(module, str(path))
+    return build(
+        _one_by_one(module) if batch == 1 else module,
+        name=path.stem,
+        source=request.source,
+        preprocess=override(imagenet(size), request.preprocess),
+        labels=request.labels,
+    )
+
+
+def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | None, tuple[int, int]]:
+    """The batch size, None if it may vary, and (height, width)."""
+    import torch
+
+    names = program.graph_signature.user_inputs
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    value = nodes[0].meta.get("val") if len(nodes) == 1 else None
+    if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.dtype != torch.float32:
+        raise UnsupportedError(
+            f"{path} must take one float32 tensor (N, 3, height, width)", "export it that way"
+        )
+    batch, channels, height, width = value.shape
+    if not isinstance(height, int) or not isinstance(width, int) or channels != 3:
+        raise UnsupportedError(f"{path} takes {tuple(value.shape)}, not (N, 3, height, width) of fixed size")
+    if isinstance(batch, int) and batch != 1:
+        raise UnsupportedError(
+            f"{path} was exported for batches of {batch}", "export it with batch 1 or a dynamic one"
+        )
+    return (batch if isinstance(batch, int) else None), (height, width)
+
+
+def _one_by_one(inner: torch.nn.Module) -> torch.nn.Module:
+    import torch
+
+    class OneByOne(torch.nn.Module):
+        """A program of batch 1 for any batch; its modules' paths gain the prefix `model.`."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = inner
+
+        def forward(self, image: torch.Tensor) -> object:
+            if image.shape[0] == 1:
+                return self.model(image)
+            rows = [self.model(row) for row in torch.split(image, 1)]
+            if isinstance(rows[0], torch.Tensor):
+                return torch.cat(rows)
+            if isinstance(rows[0], dict):
+                return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+            return tuple(torch.cat(part) for part in zip(*rows, strict=True))
+
+    return OneByOne()
+
+
+SOURCE: Final = Source(summary="a program written by torch.export.save", syntax="FILE.pt2", load=load)

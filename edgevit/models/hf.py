@@ -1,0 +1,238 @@
+"""Hugging Face image classifiers: `hf:DIR_OR_ID`, read as configuration and weights, never as code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.require import require
+from edgevit.core.types import LoadRequest, Preprocess, Source, TorchModel
+from edgevit.models._files import read_weights
+from edgevit.models._hf_processor import from_processor
+from edgevit.models._hub import hub_file
+from edgevit.models._preprocess import imagenet, override
+from edgevit.models._request import literals
+from edgevit.models._spec import build
+from edgevit.models._weights import check_finite, describe
+
+if TYPE_CHECKING:
+    import torch
+
+Find = Callable[[str], "Path | None"]
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Build the classifier that config.json describes and fill it.
+
+    Code that comes with a repository is never run: an architecture that transformers itself does
+    not have is an error.
+
+    Raises:
+        InputError: files that are missing, malformed or don't fit.
+        UnsupportedError: an architecture that transformers cannot build as a classifier.
+    """
+    require("transformers")
+    find = _finder(request.argument)
+    config = _config(request, _json(find, "config.json", needed=True))
+    preprocess = override(_preprocess(config, find, request.image_size), request.preprocess)
+    module = _filled(config, request, find, (preprocess.height, preprocess.width))
+    return build(
+        _logits(module),
+        name=Path(request.argument).name,
+        source=request.source,
+        preprocess=preprocess,
+        labels=request.labels or _labels(config),
+    )
+
+
+def _finder(argument: str) -> Find:
+    folder = Path(argument)
+    if folder.is_dir():
+        return lambda name: folder / name if (folder / name).is_file() else None
+    if folder.exists() or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
+        raise InputError(
+            f"hf:{argument} is not a folder", "give a folder with config.json, or a repository id"
+        )
+    return lambda name: hub_file(argument, name)
+
+
+def _json(find: Find, name: str, needed: bool) -> dict[str, Any]:
+    path = find(name)
+    if path is None:
+        if needed:
+            raise InputError(
+                f"there is no {name}", "hf: needs a folder or repository that save_pretrained wrote"
+            )
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold a JSON object")
+    return data
+
+
+def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
+    from transformers import CONFIG_MAPPING
+
+    kind = data.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise UnsupportedError(
+            f"transformers has no architecture {kind!r} (model_type in config.json); code that comes with a "
+            "model is not run",
+            "load it yourself and pass it through python:FILE:FACTORY",
+        )
+    changes = literals(request.model_args)
+    if request.num_classes is not None:
+        changes["num_labels"] = request.num_classes
+    if request.image_size is not None:
+        height, width = request.image_size
+        changes["image_size"] = height if height == width else [height, width]
+    data = {key: value for key, value in data.items() if key != "auto_map"}
+    if "num_labels" in changes:
+        data = {key: value for key, value in data.items() if key not in ("id2label", "label2id")}
+    try:
+        return CONFIG_MAPPING[kind].from_dict({**data, **changes})
+    except Exception as error:  # the validation of each configuration class raises its own types
+        raise InputError(f"config.json is not a valid {kind} configuration: {str(error)[:300]}") from error
+
+
+def _preprocess(config: Any, find: Find, size: tuple[int, int] | None) -> Preprocess:
+    processor = _json(find, "preprocessor_config.json", needed=False)
+    if processor:
+        return from_processor(processor, size)
+    side = size or getattr(config, "image_size", None) or 224
+    return imagenet((side, side) if isinstance(side, int) else (int(side[0]), int(side[1])))
+
+
+def _filled(config: Any, request: LoadRequest, find: Find, size: tuple[int, int]) -> torch.nn.Module:
+    import torch
+    from transformers import AutoModelForImageClassification
+
+    if type(config) not in AutoModelForImageClassification._model_mapping:
+        raise UnsupportedError(f"transformers has no image classifier for {config.model_type!r}")
+    config.dtype = torch.float32  # a checkpoint may ask for float16, in which this CPU is 30 times slower
+    try:
+        build_model: Any = AutoModelForImageClassification.from_config
+        module: torch.nn.Module = build_model(
+            config, attn_implementation="sdpa" if _has_sdpa(config) else "eager"
+        )
+    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+        raise InputError(f"transformers cannot build the model of config.json: {str(error)[:300]}") from error
+    if request.weights is not None and request.random_weights is not None:
+        raise UsageError("--weights and --random-weights exclude each other", "give one of them")
+    if request.random_weights is not None:
+        from edgevit.models._random import randomise
+
+        randomise(_logits(module), request.random_weights, size)
+        return module
+    where, state = _state(request, find)
+    module = _fill(module, config, state, where)
+    check_finite(module, where)
+    return module
+
+
+def _has_sdpa(config: Any) -> bool:
+    from transformers import AutoModelForImageClassification
+
+    kind = AutoModelForImageClassification._model_mapping[type(config)]
+    return bool(getattr(kind, "_supports_sdpa", False))
+
+
+def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:
+    if request.weights is not None:
+        return str(request.weights), read_weights(request.weights)
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"):
+        path = find(name)
+        if path is None:
+            continue
+        if not name.endswith(".json"):
+            return str(path), read_weights(path)
+        shards = sorted(
+            {str(v) for v in dict(_json(find, name, needed=True).get("weight_map") or {}).values()}
+        )
+        state: dict[str, torch.Tensor] = {}
+        for shard in shards:
+            part = find(shard) if Path(shard).name == shard else None
+            if part is None:
+                raise InputError(f"{path} names the file {shard!r}, which is not beside it")
+            state.update(read_weights(part))
+        return str(path), state
+    raise InputError(
+        f"hf:{request.argument} holds neither model.safetensors nor pytorch_model.bin",
+        "give --weights FILE or --random-weights SEED",
+    )
+
+
+def _fill(
+    module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str
+) -> torch.nn.Module:
+    """Let transformers rename from the names of published files, and accept nothing but a full match."""
+    logging = require("transformers.utils.logging")
+
+    before = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # its own report of differences would stand beside our error
+    try:
+        filled, info = type(module).from_pretrained(  # type: ignore[attr-defined]
+            None,
+            config=config,
+            state_dict=dict(state),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            attn_implementation=config._attn_implementation,
+        )
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"the weights in {where} do not fit: {str(error)[:300]}") from error
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+    reshaped = [
+        f"{n} ({tuple(a)} in the file, {tuple(b)} in the model)" for n, a, b in info["mismatched_keys"]
+    ]
+    different = describe(sorted(info["missing_keys"]), sorted(info["unexpected_keys"]), sorted(reshaped))
+    if different:
+        raise InputError(
+            f"the weights in {where} are for another architecture: {'; '.join(different)}",
+            "check config.json, --num-classes, --image-size and --model-arg",
+        )
+    result: torch.nn.Module = filled
+    return result
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    """Class names of config.json; empty where they are transformers' own LABEL_0, LABEL_1, ..."""
+    names = {int(index): str(name) for index, name in (config.id2label or {}).items()}
+    if sorted(names) != list(range(len(names))) or all(name == f"LABEL_{i}" for i, name in names.items()):
+        return ()
+    return tuple(names[index] for index in range(len(names)))
+
+
+def _logits(inner: torch.nn.Module) -> torch.nn.Module:
+    import torch
+
+    class Logits(torch.nn.Module):
+        """The classifier as tensor to tensor; its modules' paths gain the prefix `model.`."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = inner
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(pixel_values=image, return_dict=True).logits
+            return logits
+
+    return Logits()
+
+
+SOURCE: Final = Source(
+    summary="an image classifier in Hugging Face's format, from a folder or the hub",
+    syntax="hf:DIR_OR_ID",
+    load=load,
+)

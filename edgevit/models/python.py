@@ -1,0 +1,105 @@
+"""Any PyTorch module: `python:MODULE_OR_FILE:FACTORY`. It runs that code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from edgevit.core.errors import InputError, StepError, UsageError, nearest
+from edgevit.core.require import require
+from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.models._preprocess import from_timm, imagenet, override
+from edgevit.models._request import given_weights, literals
+from edgevit.models._spec import build
+
+_DEFAULT_SIZE = (224, 224)
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Call FACTORY, with `--model-arg` and `num_classes` as keyword arguments, for a module with weights.
+
+    Preprocessing is that of timm's `pretrained_cfg` if the module carries one, else ImageNet's; the
+    input size is 224x224 without `--image-size`.
+
+    Raises:
+        UsageError: no such module, file or factory.
+        InputError: the factory gives no module.
+        StepError: the code raised an exception.
+    """
+    import torch
+
+    place, colon, factory = request.argument.rpartition(":")
+    if not colon or not place or not factory:
+        raise UsageError(f"{request.source!r} is not of the form python:MODULE_OR_FILE:FACTORY")
+    arguments: dict[str, Any] = literals(request.model_args)
+    if request.num_classes is not None:
+        arguments["num_classes"] = request.num_classes
+    with _importable(place):
+        make = _factory(_module(place), place, factory)
+        try:
+            module = make(**arguments)
+        except Exception as error:  # foreign code may raise anything
+            raise StepError(f"{factory} of {place} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
+    module = module.float()
+    config = getattr(module, "pretrained_cfg", None)
+    size = request.image_size or _DEFAULT_SIZE
+    preprocess = imagenet(size)
+    if config:
+        resolve = require("timm.data").resolve_model_data_config
+        preprocess = from_timm(resolve(module), request.image_size)
+    preprocess = override(preprocess, request.preprocess)
+    given_weights(module, request, (preprocess.height, preprocess.width))
+    return build(module, name=factory, source=request.source, preprocess=preprocess, labels=request.labels)
+
+
+@contextmanager
+def _importable(place: str) -> Iterator[None]:
+    """As `python FILE` or `python -m MODULE` would set the search path."""
+    folder = str(Path(place).resolve().parent) if place.endswith(".py") else str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _module(place: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = Path(place)
+        if not path.is_file():
+            raise UsageError(f"{place} does not exist", "python: takes a module's name or a .py file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None, place
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        return module
+    except UsageError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{place} cannot be imported: {error}", "is it on the search path?") from error
+    except Exception as error:  # foreign code may raise anything
+        raise StepError(f"importing {place} failed: {type(error).__name__}: {error}") from error
+
+
+def _factory(module: ModuleType, place: str, factory: str) -> Any:
+    found = getattr(module, factory, None)
+    if not callable(found):
+        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise UsageError(f"{place} has no callable {factory!r}", nearest(factory, known))
+    return found
+
+
+SOURCE: Final = Source(
+    summary="your own PyTorch module; runs that code", syntax="python:MODULE_OR_FILE:FACTORY", load=load
+)

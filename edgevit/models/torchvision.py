@@ -1,0 +1,95 @@
+"""torchvision's classifiers: `torchvision:NAME`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.require import require
+from edgevit.core.types import LoadRequest, Preprocess, Source, TorchModel
+from edgevit.models._hub import url_file
+from edgevit.models._preprocess import imagenet, override, triple
+from edgevit.models._request import given_weights, literals
+from edgevit.models._spec import build
+from edgevit.models._weights import load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Create the classifier, fill it, and take preprocessing and labels from its default weights' record.
+
+    Raises:
+        UsageError: unknown name or argument.
+        InputError: weights that don't fit, or no weights and no network.
+    """
+    require("torchvision")
+    import torchvision
+
+    name = request.argument
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise UsageError(f"torchvision has no classifier {name!r}", nearest(name, known))
+    record = torchvision.models.get_model_weights(name).DEFAULT
+    classes = len(record.meta["categories"])
+    arguments: dict[str, Any] = literals(request.model_args)
+    if request.num_classes is not None:
+        arguments["num_classes"] = request.num_classes
+    if request.image_size is not None and name.startswith("vit_"):
+        if request.image_size[0] != request.image_size[1]:
+            raise UsageError(f"torchvision:{name} takes square images only", "give --image-size N")
+        arguments["image_size"] = request.image_size[0]
+    module = _create(name, arguments)
+    preprocess = override(_preprocess(record.transforms(), request.image_size), request.preprocess)
+    if not given_weights(module, request, (preprocess.height, preprocess.width)):
+        if request.num_classes not in (None, classes):
+            raise UsageError(
+                f"the published weights of {name} have {classes} classes, not {request.num_classes}",
+                "give --weights FILE or --random-weights SEED",
+            )
+        load_weights(module, url_file(record.url))
+    labels = tuple(record.meta["categories"]) if request.num_classes in (None, classes) else ()
+    return build(
+        module, name=name, source=request.source, preprocess=preprocess, labels=request.labels or labels
+    )
+
+
+def _create(name: str, arguments: dict[str, Any]) -> torch.nn.Module:
+    import torchvision
+
+    try:
+        module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"torchvision cannot make {name} with {arguments}: {error}", "check --model-arg"
+        ) from error
+    return module
+
+
+def _preprocess(transforms: Any, size: tuple[int, int] | None) -> Preprocess:
+    """From torchvision's ImageClassification preset; another size keeps the share that is cropped away."""
+    try:
+        crop, resize = int(transforms.crop_size[0]), int(transforms.resize_size[0])
+        mean, std = triple(transforms.mean), triple(transforms.std)
+        interpolation = str(transforms.interpolation.value)
+    except (AttributeError, TypeError, IndexError) as error:
+        raise InputError(f"the weights' preprocessing {transforms} is not understood") from error
+    height, width = size or (crop, crop)
+    base = imagenet((height, width))
+    return Preprocess(
+        height=height,
+        width=width,
+        resize=(height * resize // crop, width * resize // crop),
+        shorter_side=True,
+        interpolation=override(base, {"interpolation": interpolation}).interpolation,
+        mean=mean,
+        std=std,
+    )
+
+
+SOURCE: Final = Source(
+    summary="a classifier of torchvision, with weights from a file, seeded, or torchvision's own",
+    syntax="torchvision:NAME",
+    load=load,
+)
