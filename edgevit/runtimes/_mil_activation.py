@@ -1,0 +1,149 @@
+"""MIL activation functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import UnsupportedError
+from edgevit.runtimes._mil_kernel import Kernel, Kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) shaped so that it broadcasts along axis 1 of x."""
+    return values.reshape(-1, *[1] * (x.dim() - 2))
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return x.relu()
+
+
+def relu6(x: Tensor) -> Tensor:
+    """min(max(x, 0), 6)."""
+    return x.clamp(0.0, 6.0)
+
+
+def clamped_relu(x: Tensor, alpha: float, beta: float) -> Tensor:
+    """min(beta, x) where x >= 0, else min(beta, alpha x)."""
+    import torch
+
+    return torch.where(x >= 0, x, alpha * x).clamp(max=beta)
+
+
+def elu(x: Tensor, alpha: float) -> Tensor:
+    """X where x > 0, else alpha (exp(x) - 1)."""
+    import torch.nn.functional as F
+
+    return F.elu(x, alpha)
+
+
+def leaky_relu(x: Tensor, alpha: float) -> Tensor:
+    """X where x >= 0, else alpha x."""
+    import torch.nn.functional as F
+
+    return F.leaky_relu(x, alpha)
+
+
+def prelu(x: Tensor, alpha: Tensor) -> Tensor:
+    """X where x > 0, else alpha[c] x; x (N, C, ...), alpha (C,)."""
+    import torch
+
+    return torch.where(x > 0, x, _per_channel(alpha, x) * x)
+
+
+def thresholded_relu(x: Tensor, alpha: float) -> Tensor:
+    """X where x >= alpha, else 0."""
+    import torch
+
+    return torch.where(x >= alpha, x, torch.zeros_like(x))
+
+
+def linear_activation(x: Tensor, alpha: float, beta: float) -> Tensor:
+    """Alpha x + beta."""
+    return x * alpha + beta
+
+
+def scaled_tanh(x: Tensor, alpha: float, beta: float) -> Tensor:
+    """Alpha tanh(beta x)."""
+    return alpha * (beta * x).tanh()
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return x.sigmoid()
+
+
+def sigmoid_hard(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
+    """min(max(alpha x + beta, 0), 1)."""
+    return (alpha * x + beta).clamp(0.0, 1.0)
+
+
+def silu(x: Tensor) -> Tensor:
+    """X sigmoid(x)."""
+    import torch.nn.functional as F
+
+    return F.silu(x)
+
+
+def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
+    """X Phi(x), or the approximation by tanh or by sigmoid(1.702 x)."""
+    import torch.nn.functional as F
+
+    if mode == "EXACT":
+        return F.gelu(x)
+    if mode == "TANH_APPROXIMATION":
+        return F.gelu(x, approximate="tanh")
+    if mode == "SIGMOID_APPROXIMATION":
+        return x * (1.702 * x).sigmoid()
+    raise UnsupportedError(
+        f"Core ML operation 'gelu' in mode {mode!r}",
+        "known: EXACT, TANH_APPROXIMATION, SIGMOID_APPROXIMATION",
+    )
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x))."""
+    import torch.nn.functional as F
+
+    return F.softplus(x)
+
+
+def softplus_parametric(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """alpha[c] log(1 + exp(beta[c] x)); x (N, C, ...)."""
+    import torch.nn.functional as F
+
+    return _per_channel(alpha, x) * F.softplus(_per_channel(beta, x) * x)
+
+
+def softsign(x: Tensor) -> Tensor:
+    """X / (1 + |x|)."""
+    return x / (1 + x.abs())
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """exp(x) over its sum along axis."""
+    return x.softmax(axis)
+
+
+OPERATIONS: Final[Kernels] = {
+    "relu": Kernel(relu, exact=True),
+    "relu6": Kernel(relu6, exact=True),
+    "clamped_relu": Kernel(clamped_relu),
+    "elu": Kernel(elu),
+    "leaky_relu": Kernel(leaky_relu),
+    "prelu": Kernel(prelu),
+    "thresholded_relu": Kernel(thresholded_relu, exact=True),
+    "linear_activation": Kernel(linear_activation),
+    "scaled_tanh": Kernel(scaled_tanh),
+    "sigmoid": Kernel(sigmoid),
+    "sigmoid_hard": Kernel(sigmoid_hard),
+    "silu": Kernel(silu),
+    "gelu": Kernel(gelu),
+    "softplus": Kernel(softplus),
+    "softplus_parametric": Kernel(softplus_parametric),
+    "softsign": Kernel(softsign),
+    "softmax": Kernel(softmax),
+}

@@ -1,0 +1,127 @@
+"""MIL elementwise operations: unary, binary, comparison, selection and casts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import UnsupportedError
+from edgevit.runtimes._mil_kernel import Kernel, Kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _unary(torch_name: str) -> Kernel:
+    def call(x: Tensor) -> Tensor:
+        import torch
+
+        function: Callable[[Tensor], Tensor] = getattr(torch, torch_name)
+        return function(x)
+
+    return Kernel(call)
+
+
+def _binary(torch_name: str) -> Kernel:
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        import torch
+
+        function: Callable[[Tensor, Tensor], Tensor] = getattr(torch, torch_name)
+        return function(x, y)
+
+    return Kernel(call)
+
+
+def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
+    """min(max(x, alpha), beta)."""
+    return x.clamp(alpha, beta)
+
+
+def threshold(x: Tensor, alpha: float) -> Tensor:
+    """max(x, alpha)."""
+    return x.clamp(min=alpha)
+
+
+def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """1 / (x + epsilon)."""
+    return (x + epsilon).reciprocal()
+
+
+def log(x: Tensor, epsilon: float = 1e-45) -> Tensor:
+    """Natural logarithm of x + epsilon."""
+    return (x + epsilon).log()
+
+
+def rsqrt(x: Tensor, epsilon: float = 1e-12) -> Tensor:
+    """1 / sqrt(x + epsilon)."""
+    return (x + epsilon).rsqrt()
+
+
+def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """A where cond holds, else b, elementwise."""
+    import torch
+
+    return torch.where(cond.bool(), a, b)
+
+
+def cast(x: Tensor, dtype: str) -> Tensor:
+    """Change the type; towards integers the fraction is cut off. float16 is rounded by the caller."""
+    import torch
+
+    types = {
+        "fp32": torch.float32,
+        "fp16": torch.float32,
+        "int8": torch.int8,
+        "uint8": torch.uint8,
+        "int16": torch.int32,
+        "uint16": torch.int32,
+        "int32": torch.int32,
+        "bool": torch.bool,
+    }
+    if dtype not in types:
+        raise UnsupportedError(f"Core ML operation 'cast' to {dtype!r}", f"known types: {', '.join(types)}")
+    return x.to(types[dtype])
+
+
+def identity(x: Tensor) -> Tensor:
+    """X."""
+    return x
+
+
+_SAME_NAME = (
+    *("abs", "ceil", "erf", "exp", "exp2", "floor", "logical_not", "round", "sign", "sqrt", "square"),
+    *("acos", "asin", "atan", "atanh", "cos", "cosh", "sin", "sinh", "tan", "tanh"),
+)
+_BINARY = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "real_div": "true_divide",
+    "floor_div": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "equal": "eq",
+    "not_equal": "ne",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
+    "logical_xor": "logical_xor",
+}
+
+OPERATIONS: Final[Kernels] = {
+    **{name: _unary(name) for name in _SAME_NAME},
+    **{name: _binary(torch_name) for name, torch_name in _BINARY.items()},
+    "maximum": Kernel(_binary("maximum").function, exact=True),
+    "minimum": Kernel(_binary("minimum").function, exact=True),
+    "clip": Kernel(clip),
+    "threshold": Kernel(threshold),
+    "inverse": Kernel(inverse),
+    "log": Kernel(log),
+    "rsqrt": Kernel(rsqrt),
+    "select": Kernel(select, exact=True),
+    "cast": Kernel(cast),
+    "identity": Kernel(identity, exact=True),
+}

@@ -1,0 +1,147 @@
+"""MIL operations that pick by value: gather, sort, one-hot; and those that make tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgevit.runtimes._mil_kernel import Kernel, Kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _positive(indices: Tensor, size: int) -> Tensor:
+    """Indices as int64, negative ones counted from the end."""
+    import torch
+
+    wide = indices.long()
+    return torch.where(wide < 0, wide + size, wide)
+
+
+def gather(
+    x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
+) -> Tensor:
+    """Slices of x along `axis`.
+
+    The result has the shape x.shape[:axis] + indices.shape[batch_dims:] + x.shape[axis + 1:].
+    """
+    import torch
+
+    axis %= x.dim()
+    if batch_dims > 0:
+        return torch.vmap(lambda a, i: gather(a, i, axis - 1, batch_dims - 1))(x, indices)
+    chosen = _positive(indices, x.shape[axis]).reshape(-1)
+    y = x.index_select(axis, chosen)
+    return y.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def gather_along_axis(x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False) -> Tensor:
+    """y[i, j, ...] = x[i, ..., indices[i, j, ...], ...]; the result has the shape of indices."""
+    return x.gather(axis, _positive(indices, x.shape[axis]))
+
+
+def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
+    """Elements (or slices) of x at the coordinates in the last axis of indices."""
+    import torch
+
+    if batch_dims > 0:
+        return torch.vmap(lambda a, i: gather_nd(a, i, batch_dims - 1))(x, indices)
+    coordinates = indices.unbind(-1)
+    return x[tuple(_positive(c, x.shape[axis]) for axis, c in enumerate(coordinates))]
+
+
+def one_hot(
+    indices: Tensor,
+    one_hot_vector_size: int,
+    axis: int = -1,
+    on_value: float = 1,
+    off_value: float = 0,
+) -> Tensor:
+    """A new axis that holds on_value at the index and off_value elsewhere."""
+    import torch
+
+    axis %= indices.dim() + 1
+    places = torch.arange(one_hot_vector_size).reshape(-1, *[1] * (indices.dim() - axis))
+    hit = indices.long().unsqueeze(axis) == places
+    return torch.where(hit, torch.tensor(on_value), torch.tensor(off_value))
+
+
+def topk(
+    x: Tensor,
+    k: int = 1,
+    axis: int = -1,
+    ascending: bool = False,
+    sort: bool = True,
+    return_indices: bool = True,
+    output_indices_dtype: str = "int32",
+) -> tuple[Tensor, ...]:
+    """The k largest (ascending: smallest) along an axis, sorted, and their indices; k = -1 takes all."""
+    values, indices = x.topk(x.shape[axis] if k == -1 else k, axis, largest=not ascending)
+    return (values, indices) if return_indices else (values,)
+
+
+def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
+    """Indices that sort along an axis; equal elements keep their order."""
+    return x.argsort(dim=axis, descending=not ascending, stable=True)
+
+
+def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
+    """Running sum; exclusive: without the element itself; reverse: from the end."""
+    x = x.flip(axis) if reverse else x
+    y = x.cumsum(axis)
+    y = y - x if exclusive else y
+    return y.flip(axis) if reverse else y
+
+
+def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
+    """Zero outside of the band of so many sub- and superdiagonals of the last two axes; -1 keeps all."""
+    import torch
+
+    rows, columns = torch.arange(x.shape[-2])[:, None], torch.arange(x.shape[-1])[None, :]
+    below = torch.tensor(True) if lower < 0 else rows - columns <= lower
+    above = torch.tensor(True) if upper < 0 else columns - rows <= upper
+    return torch.where(below & above, x, torch.zeros_like(x))
+
+
+def fill(shape: list[int], value: float = 0.0) -> Tensor:
+    """A tensor of one value."""
+    import torch
+
+    return torch.full(shape, value)
+
+
+def fill_like(ref_tensor: Tensor, value: float = 0.0) -> Tensor:
+    """A tensor of one value in the shape of another."""
+    import torch
+
+    return torch.full(ref_tensor.shape, value)
+
+
+def range_1d(end: float, start: float, step: float) -> Tensor:
+    """start, start + step, ... below end."""
+    import torch
+
+    return torch.arange(start, end, step)
+
+
+def shape(x: Tensor) -> Tensor:
+    """The sizes of x's axes, int32."""
+    import torch
+
+    return torch.tensor(list(x.shape), dtype=torch.int32)
+
+
+OPERATIONS: Final[Kernels] = {
+    "gather": Kernel(gather, exact=True),
+    "gather_along_axis": Kernel(gather_along_axis, exact=True),
+    "gather_nd": Kernel(gather_nd, exact=True),
+    "one_hot": Kernel(one_hot),
+    "topk": Kernel(topk, exact=True),
+    "argsort": Kernel(argsort, exact=True),
+    "cumsum": Kernel(cumsum),
+    "band_part": Kernel(band_part, exact=True),
+    "fill": Kernel(fill),
+    "fill_like": Kernel(fill_like),
+    "range_1d": Kernel(range_1d),
+    "shape": Kernel(shape, exact=True),
+}

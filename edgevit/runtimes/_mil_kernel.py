@@ -1,0 +1,42 @@
+"""What a MIL operation is to the evaluator: one small function on PyTorch tensors.
+
+A kernel's parameters have the names of the MIL operation's inputs. The annotation of a parameter
+says what it receives: `Tensor` (or a tuple of them) gets run-time values and constants alike as
+tensors; any other annotation gets a constant of the program as a plain Python value. Defaults are
+those of the operator set. Batch 1 stays in every shape: many images run through `torch.vmap`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One MIL operation.
+
+    Attributes:
+        function: called with the operation's inputs by name; returns a tensor, or a tuple of
+            tensors when the operation has several outputs.
+        exact: every element of the result is an element of an input (or a value that float16 has,
+            such as 0), so that a float16 result needs no rounding.
+    """
+
+    function: Callable[..., Any]
+    exact: bool = False
+
+    def parameters(self) -> Mapping[str, bool]:
+        """Name of each parameter, and whether it takes tensors."""
+        found = inspect.signature(self.function).parameters
+        return {name: "Tensor" in str(parameter.annotation) for name, parameter in found.items()}
+
+    def required(self) -> tuple[str, ...]:
+        """Names of the parameters that have no default."""
+        found = inspect.signature(self.function).parameters
+        return tuple(name for name, p in found.items() if p.default is inspect.Parameter.empty)
+
+
+Kernels = Mapping[str, Kernel]

@@ -1,0 +1,58 @@
+"""MIL products: linear, matmul, einsum and attention."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from edgevit.runtimes._mil_kernel import Kernel, Kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """X weight^T + bias; x (..., in), weight (out, in)."""
+    import torch.nn.functional as F
+
+    return F.linear(x, weight, bias)
+
+
+def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
+    """Matrix product of the last two axes, the others broadcast; each side may be transposed first."""
+    left = x.transpose(-1, -2) if transpose_x and x.dim() > 1 else x
+    right = y.transpose(-1, -2) if transpose_y and y.dim() > 1 else y
+    return left @ right
+
+
+def einsum(values: tuple[Tensor, ...], equation: str) -> Tensor:
+    """Product by an Einstein equation."""
+    import torch
+
+    result: Tensor = torch.einsum(equation, *values)
+    return result
+
+
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+) -> Tensor:
+    """softmax(query key^T / sqrt(E) + mask) value; (..., L, E), (..., S, E), (..., S, EV).
+
+    A boolean mask keeps the scores where it is true.
+    """
+    import torch
+
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(-1) @ value
+
+
+OPERATIONS: Final[Kernels] = {
+    "linear": Kernel(linear),
+    "matmul": Kernel(matmul),
+    "einsum": Kernel(einsum),
+    "scaled_dot_product_attention": Kernel(scaled_dot_product_attention),
+}

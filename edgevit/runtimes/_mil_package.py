@@ -1,0 +1,66 @@
+"""An .mlpackage as a folder: checked before any library follows the paths written in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgevit.core.errors import InputError
+
+_HINT = "convert the model again, or take the package from its source anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The two places that matter, both inside of the package; `weights` may not exist."""
+
+    model: Path
+    weights: Path
+
+
+def check_package(path: Path) -> Package:
+    """Read Manifest.json and refuse everything that leads out of the package.
+
+    Raises:
+        InputError: not a package, a symbolic link in it, a path that leaves it, a missing file, or
+            a manifest that is not one.
+    """
+    if path.is_symlink() or not path.is_dir():
+        raise InputError(f"{path} is not an .mlpackage folder", "give the folder named *.mlpackage")
+    for folder, folders, files in os.walk(path):
+        for name in folders + files:
+            if (Path(folder) / name).is_symlink():
+                raise InputError(f"{path}: {name} is a symbolic link, which a package may not hold", _HINT)
+    manifest = _read_manifest(path)
+    items, root = manifest.get("itemInfoEntries"), manifest.get("rootModelIdentifier")
+    if not isinstance(items, dict) or not isinstance(root, str) or root not in items:
+        raise InputError(f"{path}: Manifest.json names no root model", _HINT)
+    places = {key: _inside(path, item) for key, item in items.items()}
+    if not places[root].is_file():
+        raise InputError(f"{path}: the model {places[root].name} is missing", _HINT)
+    return Package(places[root], places[root].parent / "weights")
+
+
+def _read_manifest(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: Manifest.json cannot be read: {error}", _HINT) from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: Manifest.json is not an object", _HINT)
+    return found
+
+
+def _inside(path: Path, item: object) -> Path:
+    text = item.get("path") if isinstance(item, dict) else None
+    if not isinstance(text, str) or not text:
+        raise InputError(f"{path}: Manifest.json has an entry without a path", _HINT)
+    inner = PurePosixPath(text)
+    if inner.is_absolute() or ".." in inner.parts or "\\" in text or "\0" in text:
+        raise InputError(f"{path}: Manifest.json leads out of the package: {text!r}", _HINT)
+    place = path / "Data" / inner
+    if not place.exists():
+        raise InputError(f"{path}: {text} is missing", _HINT)
+    return place

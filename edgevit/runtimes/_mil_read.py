@@ -1,0 +1,168 @@
+"""Read the program and the weights of an .mlpackage with coremltools' own reader."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.require import require
+from edgevit.runtimes._mil_package import Package, check_package
+from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class MilInput:
+    """The only input: an image, or a float tensor (1, 3, height, width); `color` is the channel order."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Literal["image", "tensor"]
+    color: Literal["rgb", "bgr"]
+
+
+@dataclass(frozen=True, slots=True)
+class MilFile:
+    """An opened package.
+
+    Attributes:
+        operations: the operations of the main function, in order (coremltools' Operation).
+        outputs: names of the program's outputs in the order of the model description.
+        classes: labels of the classify operation, empty without one.
+        metadata: the user-defined strings.
+    """
+
+    path: Path
+    input: MilInput
+    operations: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    classes: tuple[str, ...]
+    metadata: dict[str, str]
+
+
+def read_mil(path: Path) -> MilFile:
+    """Open a package.
+
+    Raises:
+        InputError: not a package, or damaged.
+        UnsupportedError: not an ML program, an operation that is not covered (named), other inputs
+            than one RGB image or one tensor.
+        MissingDependencyError: coremltools is not installed.
+    """
+    package = check_package(path)
+    with quiet():
+        ct = require("coremltools", "coreml")
+        try:
+            spec = ct.utils.load_spec(str(package.model))
+        except Exception as error:  # protobuf raises its own classes
+            raise InputError(f"{path}: the model cannot be read: {error}") from error
+        if spec.WhichOneof("Type") != "mlProgram":
+            raise UnsupportedError(f"{path} is a Core ML {spec.WhichOneof('Type')}, only ML programs can run")
+        _check_operations(path, spec, package)
+        program = _load(path, spec, package)
+    name = spec.description.defaultFunctionName or "main"
+    if name not in program.functions:
+        raise InputError(f"{path}: the program has no function {name!r}")
+    function = program.functions[name]
+    return MilFile(
+        path=path,
+        input=_input(path, spec, function),
+        operations=tuple(function.operations),
+        outputs=tuple(output.name for output in spec.description.output),
+        classes=_classes(function),
+        metadata=dict(spec.description.metadata.userDefined),
+    )
+
+
+def type_name(var: Any) -> str:
+    """The element type of a value as the program spells it: fp16, fp32, int8, uint4, bool, string, ..."""
+    from coremltools.converters.mil.mil import types
+
+    if types.is_dict(var.sym_type):
+        return "dict"
+    return "list" if types.is_list(var.sym_type) else str(types.builtin_to_string(var.dtype))
+
+
+def constant(var: Any) -> NDArray[np.generic]:
+    """A constant's value; types below 8 bits as int8 or uint8."""
+    import numpy as np
+
+    name = type_name(var)
+    if name.startswith(("int", "uint")) and int(name.lstrip("uint")) < 8:
+        return np.asarray(var.val).astype(np.int8 if name.startswith("int") else np.uint8)
+    return np.asarray(var.val)
+
+
+def plain(var: Any) -> Any:
+    """A constant's value as numbers, text, or lists of them."""
+    import numpy as np
+
+    value = var.val
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _check_operations(path: Path, spec: Any, package: Package) -> None:
+    known = {*KERNELS, *STRUCTURAL}
+    found, files = set(), set()
+    for function in spec.mlProgram.functions.values():
+        for operation in function.block_specializations[function.opset].operations:
+            found.add(operation.type)
+            values = [*operation.attributes.values()]
+            values += [b.value for i in operation.inputs.values() for b in i.arguments if b.HasField("value")]
+            files |= {v.blobFileValue.fileName.split("/")[-1] for v in values if v.HasField("blobFileValue")}
+    unknown = sorted(found - known)
+    if unknown:
+        raise UnsupportedError(
+            f"{path}: the reference evaluator does not know the operation {', '.join(unknown)}",
+            "`edgevit list mil-ops` prints those it knows; on macOS Core ML itself can run the file",
+        )
+    missing = sorted(name for name in files if not (package.weights / name).is_file())
+    if missing:
+        raise InputError(f"{path}: the weights {', '.join(missing)} are missing")
+
+
+def _load(path: Path, spec: Any, package: Package) -> Any:
+    from coremltools.converters.mil.frontend.milproto.load import load
+
+    try:
+        return load(spec, spec.specificationVersion, str(package.weights))
+    except Exception as error:  # whatever a damaged program makes coremltools raise
+        raise InputError(f"{path}: the program cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _input(path: Path, spec: Any, function: Any) -> MilInput:
+    described = list(spec.description.input)
+    if len(described) != 1 or described[0].name not in function.inputs:
+        names = ", ".join(d.name for d in described)
+        raise UnsupportedError(f"{path} has the inputs {names}; only a single image or tensor can be fed")
+    name, feature = described[0].name, described[0].type
+    shape = tuple(int(n) for n in function.inputs[name].shape)
+    kind = feature.WhichOneof("Type")
+    if kind == "multiArrayType" and len(shape) == 4 and shape[:2] == (1, 3):
+        return MilInput(name, shape, "tensor", "rgb")
+    space = feature.imageType.ColorSpace.Name(feature.imageType.colorSpace) if kind == "imageType" else kind
+    if space not in ("RGB", "BGR"):
+        raise UnsupportedError(f"{path}: the input {name} is {space}, only RGB and BGR images can be fed")
+    return MilInput(name, shape, "image", "rgb" if space == "RGB" else "bgr")
+
+
+def _classes(function: Any) -> tuple[str, ...]:
+    for operation in function.operations:
+        if operation.op_type == "classify":
+            return tuple(str(label) for label in operation.inputs["classes"].val)
+    return ()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow what coremltools prints while it is imported and reads."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
