@@ -1,0 +1,240 @@
+"""Write a plan's numbers, or float16 constants, into the float flatbuffer.
+
+Static int8 follows https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec:
+int8 activations per tensor, int8 weights per channel with zero point 0, int32 bias whose scale is input
+scale times weight scale. Everything around a site stays float, between DEQUANTIZE and QUANTIZE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from converters import _tflite_model as tfl
+from converters._tflite_sites import Place, to_file
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.types import Grid, QuantPlan, SitePlan, SiteTensors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# First version of each operator that takes the types used here.
+_INT8_VERSION: Final = {
+    "FULLY_CONNECTED": 12,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "PAD": 2,
+    "TRANSPOSE": 2,
+    "RESHAPE": 1,
+}
+_DEQUANTIZE_PER_TENSOR: Final = 2
+_DEQUANTIZE_FLOAT16: Final = 3
+_DEQUANTIZE_PER_CHANNEL: Final = 5
+_FLOAT16_MAX: Final = 65504.0
+
+
+def float_tensors(model: Any, places: tuple[Place, ...]) -> tuple[SiteTensors, ...]:
+    """Where the sites are as long as everything around them is float."""
+    tensors = tfl.graph(model).tensors
+    return tuple(
+        SiteTensors(p.site, tfl.text(tensors[p.input].name), tfl.text(tensors[p.output].name)) for p in places
+    )
+
+
+def to_half(model: Any) -> None:
+    """Store float constants as float16 with a DEQUANTIZE behind each; arithmetic stays float32.
+
+    A constant with a value that float16 cannot hold stays float32, and so does a single number: it
+    would take more bytes than it saves.
+    """
+    import numpy as np
+
+    part = tfl.graph(model)
+    read = {int(t) for operator in part.operators for t in operator.inputs}
+    added = []
+    for index in sorted(read):
+        value = tfl.constant(model, index)
+        if value is None or value.dtype != np.float32 or value.size < 2:
+            continue
+        if not np.isfinite(value).all() or np.abs(value).max() > _FLOAT16_MAX:
+            continue
+        tensor = part.tensors[index]
+        half = tfl.add_tensor(model, f"{tfl.text(tensor.name)}/float16", value.shape, "FLOAT16", value)
+        tensor.buffer = 0
+        added.append(tfl.new_operator(model, "DEQUANTIZE", _DEQUANTIZE_FLOAT16, [half], [index]))
+    part.operators = added + part.operators
+
+
+def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[SiteTensors, ...]:
+    """Apply `plan` to the float `model`; returns the tensors of the plan's sites.
+
+    Raises:
+        UnsupportedError: a site that the file does not have, or numbers that TFLite has no kernel for.
+    """
+    by_site = {place.site: place for place in places}
+    edit = _Edit(model)
+    done = []
+    # In the file's order, so that a QUANTIZE that several sites share stands before the first of them.
+    for site in sorted(plan.sites, key=lambda s: by_site[s.site].operator if s.site in by_site else -1):
+        place = by_site.get(site.site)
+        if place is None:
+            raise UnsupportedError(
+                f"site {site.site} of the plan is not in the TFLite file",
+                "the plan was made for another graph; make it again",
+            )
+        done.append(
+            _integer(edit, place, site, plan) if site.input else _weight_only(edit, place, site, plan)
+        )
+    edit.finish()
+    tensors = tfl.graph(model).tensors
+    order = {site.site: index for index, site in enumerate(plan.sites)}
+    found = [
+        SiteTensors(s, tfl.text(tensors[first].name), tfl.text(tensors[last].name)) for s, first, last in done
+    ]
+    return tuple(sorted(found, key=lambda s: order[s.site]))
+
+
+@dataclass(slots=True)
+class _Edit:
+    """One pass over a model: operators to insert, and the integer twins of float tensors."""
+
+    model: Any
+    before: dict[int, list[Any]] = field(default_factory=dict)
+    after: dict[int, list[Any]] = field(default_factory=dict)
+    twins: dict[tuple[int, float, int], int] = field(default_factory=dict)
+
+    def finish(self) -> None:
+        """Put the new operators in their places."""
+        part = tfl.graph(self.model)
+        part.operators = [
+            operator
+            for index, old in enumerate(part.operators)
+            for operator in (*self.before.get(index, ()), old, *self.after.get(index, ()))
+        ]
+
+    def name(self, index: int) -> str:
+        return tfl.text(tfl.graph(self.model).tensors[index].name)
+
+    def quantized(self, tensor: int, grid: Grid, reader: int) -> int:
+        """The int8 twin of a float tensor on `grid`, made once and shared by all its readers."""
+        key = (tensor, grid.scale[0], grid.zero_point[0])
+        if key not in self.twins:
+            twin = self.integer_twin(tensor, grid)
+            operator = tfl.new_operator(self.model, "QUANTIZE", 1, [tensor], [twin])
+            self.before.setdefault(reader, []).append(operator)
+            self.twins[key] = twin
+        return self.twins[key]
+
+    def integer_twin(self, tensor: int, grid: Grid) -> int:
+        old = tfl.graph(self.model).tensors[tensor]
+        count = sum(key[0] == tensor for key in self.twins)
+        name = f"{self.name(tensor)}/int8" + (f".{count}" if count else "")
+        twin = tfl.add_tensor(self.model, name, old.shape, "INT8")
+        tfl.set_grid(tfl.graph(self.model).tensors[twin], grid.scale, grid.zero_point)
+        return twin
+
+    def to_int8(self, tensor: int, grid: Grid) -> None:
+        """Change a float tensor that only this site uses into int8 on `grid`."""
+        found = tfl.graph(self.model).tensors[tensor]
+        found.type = tfl.schema().TensorType.INT8
+        tfl.set_grid(found, grid.scale, grid.zero_point)
+
+
+def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
+    operator = tfl.graph(edit.model).operators[place.operator]
+    if site.output is not None or site.bias == "int32":
+        raise _no_kernel(site, "an integer output or bias needs an integer input")
+    weight = _weight(edit, place, site, plan)
+    old = tfl.graph(edit.model).tensors[int(operator.inputs[1])]
+    wide = tfl.add_tensor(edit.model, f"{site.site}/weight/float32", old.shape, "FLOAT32")
+    edit.before.setdefault(place.operator, []).append(
+        tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_CHANNEL, [weight], [wide])
+    )
+    operator.inputs[1] = wide
+    return site.site, place.input, place.output
+
+
+def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
+    part = tfl.graph(edit.model)
+    grid, result = site.input, site.output
+    if grid is None or result is None:
+        raise _no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
+    for one in (grid, result):
+        if one.dtype != "int8" or one.axis is not None:
+            raise _no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
+    operator = part.operators[place.operator]
+    weight = _weight(edit, place, site, plan)
+    chain = (*place.before, place.operator, *place.after)
+    entry = edit.quantized(place.input, grid, chain[0])
+    part.operators[chain[0]].inputs[0] = entry
+    for index in place.before:
+        edit.to_int8(int(part.operators[index].outputs[0]), grid)
+    operator.inputs[1] = weight
+    _set_bias(edit, operator, site, grid, plan)
+    for index in chain[:-1]:
+        if index not in place.before:
+            edit.to_int8(int(part.operators[index].outputs[0]), result)
+    leave = edit.integer_twin(place.output, result)
+    part.operators[chain[-1]].outputs[0] = leave
+    edit.after.setdefault(chain[-1], []).append(
+        tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_TENSOR, [leave], [place.output])
+    )
+    # A site that reads this output on the same grid takes the integers, without a way through float.
+    edit.twins[(place.output, result.scale[0], result.zero_point[0])] = leave
+    for index in chain:
+        kind = tfl.kind(edit.model, part.operators[index])
+        tfl.set_version(edit.model, part.operators[index], kind, _INT8_VERSION[kind])
+    return site.site, entry, leave
+
+
+def _weight(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> int:
+    grid, value = site.weight, plan.tensors.get(f"{site.site}.weight")
+    if grid is None or value is None or grid.dtype != "int8" or grid.axis not in (None, 0):
+        raise _no_kernel(site, "weights must be int8 with a scale per output channel")
+    if any(grid.zero_point):
+        raise _no_kernel(site, "weights must be symmetric: zero point 0")
+    operator = tfl.graph(edit.model).operators[place.operator]
+    stored = to_file(place, value)
+    shape = tuple(int(n) for n in tfl.graph(edit.model).tensors[int(operator.inputs[1])].shape)
+    if stored.shape != shape or value.dtype.name != "int8":
+        raise _no_kernel(site, f"the plan's weight is {value.dtype} {value.shape}, the layer's {shape}")
+    index = tfl.add_tensor(edit.model, f"{site.site}/weight/int8", shape, "INT8", stored)
+    tensor = tfl.graph(edit.model).tensors[index]
+    scale = _per_channel(grid, value.shape[0])
+    tfl.set_grid(tensor, scale, [0] * len(scale), place.channel_axis)
+    return index
+
+
+def _set_bias(edit: _Edit, operator: Any, site: SitePlan, grid: Grid, plan: QuantPlan) -> None:
+    import numpy as np
+
+    has_input = len(operator.inputs) > 2 and operator.inputs[2] >= 0
+    if site.bias == "float32":
+        raise _no_kernel(site, "LiteRT's integer kernels take an int32 bias")
+    if site.bias == "none":
+        old = tfl.constant(edit.model, int(operator.inputs[2])) if has_input else None
+        if old is None:
+            return  # the operator has none either
+        if np.any(old):
+            raise _no_kernel(site, "the plan leaves out the bias that the layer has")
+        bias: NDArray[np.generic] = np.zeros(old.size, np.int32)
+    else:
+        bias = plan.tensors[f"{site.site}.bias"]
+    weight = site.weight
+    assert weight is not None  # _weight checked it
+    scale = [grid.scale[0] * s for s in _per_channel(weight, bias.size)]
+    index = tfl.add_tensor(edit.model, f"{site.site}/bias/int32", [bias.size], "INT32", bias)
+    tfl.set_grid(tfl.graph(edit.model).tensors[index], scale, [0] * bias.size)
+    operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
+
+
+def _per_channel(grid: Grid, channels: int) -> list[float]:
+    """One scale per channel; written out where the plan has one for all, which is the same grid."""
+    return list(grid.scale) if len(grid.scale) == channels else list(grid.scale) * channels
+
+
+def _no_kernel(site: SitePlan, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"site {site.site} cannot be written to TFLite: {reason}", "make the plan with --to tflite"
+    )

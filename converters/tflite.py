@@ -1,0 +1,127 @@
+"""TFLite, for LiteRT on phones and boards: NHWC RGB float input, metadata and labels inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflite_sites
+from converters import _tflite_model as tfl
+from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.files import write_atomic
+from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, Preprocess, Target
+
+if TYPE_CHECKING:
+    from edgevit.core.types import QuantPlan, SiteTensors
+
+_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The float conversion, made once: a flatbuffer without metadata, and where the sites are in it."""
+
+    flatbuffer: bytes
+    places: tuple[_tflite_sites.Place, ...]
+    spec: ModelSpec
+
+
+def placement(precision: str) -> Placement | None:
+    """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
+
+    Its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there is
+    none for attention's products, LayerNorm, softmax and GELU in this form.
+    """
+    if precision == "w8":
+        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _tflite_lower.WEIGHTED)
+    elif precision == "w8a8":
+        kinds = tuple(KindPlacement(kind, "int8", "int8", "int32") for kind in _tflite_lower.WEIGHTED)
+    else:
+        return None
+    return Placement("tflite", precision, "float32", kinds)
+
+
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
+    """Convert to TFLite in float32, once. Input `image` (1, H, W, 3) float32 RGB, outputs named as in `spec`.
+
+    TFLite's metadata cannot say BGR. For a model trained on BGR the channels are reversed inside the
+    graph, so that the file takes RGB like every other, and the embedded preprocessing (color, mean, std)
+    describes the file's input: rgb.
+
+    Raises:
+        UsageError: an option that is not offered.
+        UnsupportedError: litert-torch cannot convert the model, or a site cannot be found in the result.
+    """
+    if options.get("input", "float32") != "float32":
+        raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
+    data, fenced = _tflite_lower.lower(graph, spec.preprocess.color == "bgr")
+    model = tfl.read(data)
+    places = _tflite_sites.locate(model, fenced)
+    _name_interface(model, spec)
+    tfl.make_names_unique(model)
+    return Prepared(tfl.pack(model), places, spec)
+
+
+def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+    """Write one file; returns the tensors of each site of the plan, without a plan of each weighted site.
+
+    Raises:
+        UnsupportedError: the precision, a site that cannot be placed, a model above 2 GiB.
+        StorageError: `out` cannot be written; an earlier file stays as it was.
+    """
+    if not isinstance(prepared, Prepared):
+        raise TypeError("write needs what prepare returned")
+    if precision not in _PRECISIONS:
+        raise UnsupportedError(f"tflite cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
+    if (plan is None) != (placement(precision) is None):
+        raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
+    model = tfl.read(prepared.flatbuffer)
+    if plan is not None:
+        sites = _tflite_quantize.quantize(model, prepared.places, plan)
+    else:
+        sites = _tflite_quantize.float_tensors(model, prepared.places)
+        if precision == "fp16":
+            _tflite_quantize.to_half(model)
+    spec = prepared.spec
+    _tflite_metadata.embed(model, spec, _in_rgb(spec.preprocess))
+    tfl.compact(model)
+    model.description = b"edgevit"
+    write_atomic(out, _tflite_metadata.with_labels(tfl.pack(model), spec.labels))
+    return sites
+
+
+def _in_rgb(preprocess: Preprocess) -> Preprocess:
+    if preprocess.color == "rgb":
+        return preprocess
+    mean, std = preprocess.mean, preprocess.std
+    return replace(preprocess, color="rgb", mean=(mean[2], mean[1], mean[0]), std=(std[2], std[1], std[0]))
+
+
+def _name_interface(model: object, spec: ModelSpec) -> None:
+    """Name input and outputs, in the signature too, which is what applications ask for."""
+    part = tfl.graph(model)
+    (signature,) = model.signatureDefs  # type: ignore[attr-defined]
+    part.tensors[int(part.inputs[0])].name = b"image"
+    signature.inputs[0].name = b"image"
+    if len(signature.outputs) != len(spec.outputs):
+        raise UnsupportedError(
+            f"the file has {len(signature.outputs)} outputs, the model {len(spec.outputs)}"
+        )
+    for entry, output in zip(signature.outputs, spec.outputs, strict=True):
+        entry.name = output.name.encode()
+        part.tensors[int(entry.tensorIndex)].name = output.name.encode()
+
+
+TARGET: Final = Target(
+    summary="TFLite, executed by LiteRT",
+    suffix="tflite",
+    extra="tflite",
+    precisions=_PRECISIONS,
+    runtimes=("litert",),
+    options={"input": "type of the input; float32 is the only one so far"},
+    placement=placement,
+    prepare=prepare,
+    write=write,
+)

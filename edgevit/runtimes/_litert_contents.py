@@ -1,0 +1,70 @@
+"""What a .tflite file holds, read back from it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from edgevit.core import preprocess_json
+from edgevit.core.errors import InputError
+from edgevit.core.types import Contents, TensorSpec
+from edgevit.runtimes import _litert_file
+from edgevit.runtimes._litert_file import Tensor
+
+_OWN: Final = ("edgevit.preprocess", "edgevit.labels")
+_BINARY: Final = "TFLITE_METADATA"
+
+
+def read(path: Path) -> Contents:
+    """Parse the file; nothing is executed.
+
+    Raises:
+        InputError: not a TFLite file, or malformed metadata.
+    """
+    file = _litert_file.read(path)
+    stored: dict[int, Tensor] = {}
+    for tensor in file.tensors:
+        if tensor.data is not None:
+            stored.setdefault(tensor.buffer, tensor)  # tensors may share a buffer, which is stored once
+    bytes_by_type: Counter[str] = Counter()
+    for tensor in stored.values():
+        bytes_by_type[tensor.dtype] += len(tensor.data)
+    preprocess = file.metadata.get("edgevit.preprocess")
+    shown = {name: _shown(name, value) for name, value in sorted(file.metadata.items()) if name not in _OWN}
+    return Contents(
+        preprocess=preprocess_json.loads(preprocess.decode())[0] if preprocess is not None else None,
+        labels=_labels(path, file.metadata.get("edgevit.labels")),
+        weight_bytes=dict(bytes_by_type.most_common()),
+        operators=tuple(Counter(operator.kind for operator in file.operators).most_common()),
+        max_rank=max((len(tensor.shape) for tensor in file.tensors), default=0),
+        inputs=tuple(_spec(file.tensors[index]) for index in file.inputs),
+        outputs=tuple(_spec(file.tensors[index]) for index in file.outputs),
+        metadata=shown | ({"description": file.description} if file.description else {}),
+    )
+
+
+def _labels(path: Path, text: bytes | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its labels are not valid JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+        raise InputError(f"{path}: its labels are not a list of names")
+    return tuple(found)
+
+
+def _shown(name: str, value: bytes) -> str:
+    if name == _BINARY:
+        return f"TFLite Model Metadata, {len(value)} bytes"
+    try:
+        return value.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        return f"{len(value)} bytes"
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    return TensorSpec(tensor.name, tensor.shape, tensor.dtype)

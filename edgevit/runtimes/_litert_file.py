@@ -1,0 +1,175 @@
+"""Read a .tflite file: its operators and tensors by name, its metadata, and a copy with more outputs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgevit.core.errors import InputError, UsageError
+from edgevit.core.require import require
+
+EXTRA: Final = "tflite"
+_IDENTIFIER: Final = b"TFL3"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of the file; `data` is None unless it is a constant."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    buffer: int
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator of the file in execution order; tensors by index, -1 for one that is left out."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteFile:
+    """The first subgraph of a .tflite file, which is what an interpreter executes."""
+
+    path: Path
+    raw: bytes
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    metadata: dict[str, bytes]
+    description: str
+
+    def names_of_outputs(self) -> tuple[str, ...]:
+        """Names of the output tensors."""
+        return tuple(self.tensors[index].name for index in self.outputs)
+
+
+def read(path: Path) -> TfliteFile:
+    """Parse without executing anything.
+
+    Raises:
+        InputError: missing, unreadable, or not a TFLite flatbuffer.
+    """
+    raw = _bytes(path)
+    try:
+        return _parse(path, raw)
+    except (struct.error, IndexError, ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}", "convert the model again") from error
+
+
+def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[str, int]]:
+    """A copy of the flatbuffer whose outputs also are the tensors `names`, and their indices.
+
+    A delegate keeps what happens between its ends to itself, so a tensor that is to be read must be an end.
+
+    Raises:
+        UsageError: a name that no computed tensor has, or that several have.
+    """
+    schema = require("ai_edge_litert.schema_py_generated", EXTRA)
+    by_name: dict[str, list[int]] = {}
+    for operator in file.operators:
+        for index in operator.outputs:
+            by_name.setdefault(file.tensors[index].name, []).append(index)
+    indices = {}
+    for name in names:
+        found = by_name.get(name, [])
+        if len(found) != 1:
+            raise UsageError(
+                f"{file.path} has {len(found)} computed tensors called {name!r}",
+                "tap a tensor by its unique name",
+            )
+        indices[name] = found[0]
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(file.raw), 0))
+    part = model.subgraphs[0]
+    known = [int(t) for t in part.outputs]
+    part.outputs = known + [index for index in dict.fromkeys(indices.values()) if index not in known]
+    builder = require("flatbuffers", EXTRA).Builder(len(file.raw))
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output()), indices
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    if raw[4:8] != _IDENTIFIER:
+        raise InputError(f"{path} is not a TFLite file", "a .tflite file has TFL3 at its fifth byte")
+    return raw
+
+
+def _parse(path: Path, raw: bytes) -> TfliteFile:
+    schema = require("ai_edge_litert.schema_py_generated", EXTRA)
+    model = schema.Model.GetRootAs(raw, 0)
+    part = model.Subgraphs(0)
+    kinds, types = _names(schema.BuiltinOperator), _names(schema.TensorType)
+    tensors = []
+    for index in range(part.TensorsLength()):
+        tensor = part.Tensors(index)
+        buffer = model.Buffers(tensor.Buffer())
+        data = buffer.DataAsNumpy() if buffer.DataLength() else None
+        tensors.append(
+            Tensor(
+                index=index,
+                name=_text(tensor.Name()),
+                shape=tuple(int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength())),
+                dtype=types[tensor.Type()].lower(),
+                buffer=int(tensor.Buffer()),
+                data=data,
+            )
+        )
+    operators = []
+    for index in range(part.OperatorsLength()):
+        operator = part.Operators(index)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        if kind == "CUSTOM":
+            kind = _text(code.CustomCode())
+        operators.append(
+            Operator(
+                kind,
+                tuple(int(operator.Inputs(i)) for i in range(operator.InputsLength())),
+                tuple(int(operator.Outputs(i)) for i in range(operator.OutputsLength())),
+            )
+        )
+    return TfliteFile(
+        path=path,
+        raw=raw,
+        tensors=tuple(tensors),
+        operators=tuple(operators),
+        inputs=_ints(part.Inputs(i) for i in range(part.InputsLength())),
+        outputs=_ints(part.Outputs(i) for i in range(part.OutputsLength())),
+        metadata=_metadata(model),
+        description=_text(model.Description()),
+    )
+
+
+def _metadata(model: Any) -> dict[str, bytes]:
+    found = {}
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        buffer = model.Buffers(entry.Buffer())
+        found[_text(entry.Name())] = buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
+    return found
+
+
+def _names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if not name.startswith("_")}
+
+
+def _ints(values: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode() if value else ""

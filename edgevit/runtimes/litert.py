@@ -1,0 +1,34 @@
+"""LiteRT (TensorFlow Lite) with XNNPACK on the CPU of this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from typing import Final
+
+from edgevit.core.types import Runtime
+from edgevit.runtimes import _litert_contents, _litert_integer, _litert_runner
+
+
+def unavailable() -> str | None:
+    """None if it works here."""
+    missing = [name for name in ("ai_edge_litert", "flatbuffers") if importlib.util.find_spec(name) is None]
+    return f"the Python package {missing[0]} is not installed" if missing else None
+
+
+def label() -> str:
+    """Version and delegate."""
+    return f"litert {importlib.metadata.version('ai-edge-litert')} xnnpack"
+
+
+RUNTIME: Final = Runtime(
+    summary="LiteRT with XNNPACK, on the CPU",
+    suffix="tflite",
+    extra="tflite",
+    has_latency=True,
+    unavailable=unavailable,
+    label=label,
+    open=_litert_runner.open_runner,
+    integer_macs=_litert_integer.count,
+    contents=_litert_contents.read,
+)
