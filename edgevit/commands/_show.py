@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgevit.core import recipe as recipes
-from edgevit.core.answer import Answer
-from edgevit.core.recipe import Recipe
-from edgevit.core.report import Report
+# Dataclasses take a while to be made: for --help, none is.
+if TYPE_CHECKING:
+    from edgevit.core.answer import Answer
+    from edgevit.core.recipe import Recipe
+    from edgevit.core.report import Report
 
 
 def write(text: str) -> None:
@@ -72,7 +73,9 @@ def make_recipe(
     flags: Mapping[str, Any], file: Path | None = None, save_to: Path | None = None, **fixed: Any
 ) -> Recipe:
     """The Recipe of a command's own arguments; those that are no setting are left aside."""
-    known = {entry.name for entry in fields(Recipe)}
+    from edgevit.core import recipe as recipes
+
+    known = {entry.name for entry in fields(recipes.Recipe)}
     settings = {name: value for name, value in {**flags, **fixed}.items() if name in known}
     recipe = recipes.make(settings, file)
     if save_to is not None:

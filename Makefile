@@ -1,0 +1,30 @@
+# One environment for everything, in the checkout, made once and used again while pyproject.toml is the same.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-all lint venv clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/edgevit convert demo --precision fp16,w8a8 -o dist/demo --overwrite
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not family" tests/
+
+test-all: lint
+	$(BIN)/python -m pytest tests/
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+# Several processes of two threads each on two cores spend their time waiting for one another.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def heavy(root: Path) -> frozenset[str]:
+    """Packages that no module of ours may import at module level; the linter has the list."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    return frozenset(settings["flake8-tidy-imports"]["banned-module-level-imports"])

@@ -1,0 +1,196 @@
+"""Names, exit codes and error messages of the command line: what others script against."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgevit import cli, registries
+from edgevit.core.errors import StepError
+from edgevit.flows import list as list_flow
+
+Capture = pytest.CaptureFixture[str]
+COMMANDS = ("convert", "quantize", "validate", "profile", "run", "inspect", "verify", "list", "doctor")
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        cli.main(list(arguments))
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def call_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = call(*arguments, "--json")
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["convrt"], 2, "did you mean convert"),
+        (["convert", "demo", "--precison", "w8"], 2, "--precision"),
+        (["convert"], 2, "no MODEL"),
+        (["convert", "demo", "--to", "onx"], 2, "did you mean onnx"),
+        (["convert", "demo", "--precision", "w8a9"], 2, "did you mean w8a8"),
+        (["convert", "tim:vit_tiny_patch16_224"], 2, "did you mean timm"),
+        (["convert", "vit_tiny_patch16_224"], 2, "timm:vit_tiny_patch16_224"),
+        (["convert", "demo", "--prune", "mpl=0.5"], 2, "did you mean mlp"),
+        (["convert", "demo", "--without", "fold_batchnorm"], 2, "did you mean fold_batch_norm"),
+        (["convert", "demo", "--option", "onnx.opst=20"], 2, "did you mean opset"),
+        (["convert", "demo", "--to", "tflite", "--option", "onnx.opset=20"], 2, "add onnx to --to"),
+        (["convert", "demo", "--preprocess", "maen=0.5"], 2, "did you mean mean"),
+        (["convert", "demo", "--num-classes", "many"], 2, "--num-classes"),
+        (["convert", "demo", "--recipe", "missing.toml"], 2, "missing.toml"),
+        (["convert", "timm:vit_tiny_patch16_224", "--precision", "w8a8"], 2, "--calibrate SAMPLES"),
+        (["convert", "demo", "--to", "onnx", "--precision", "lut4"], 3, "onnx writes fp32, fp16"),
+        (["convert", "demo", "--precision", "w8a16"], 3, "no target can do w8a16"),
+        (["convert", "demo", "--auto-float"], 3, "--auto-float"),
+        (["convert", "demo", "--plan", "plan.json"], 3, "--plan"),
+        (["convert", "model.pt2", "--prune", "mlp=0.5"], 3, "--prune"),
+        (["list", "target"], 2, "did you mean targets"),
+        (["verify", "missing"], 2, "is not a bundle"),
+    ],
+)
+def test_bad_request_has_one_clear_message_and_its_code(
+    arguments: list[str],
+    code: int,
+    words: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("error: ")
+    assert words in printed.err and "Traceback" not in printed.err
+    assert call(*arguments, "--json") == code
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert told["schema_version"] == 1 and set(told["error"]) == {"code", "message", "hint"}
+    assert words in told["error"]["message"] + told["error"]["hint"] and printed.err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_names_the_files_and_makes_none(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, told = call_json(capsys, "convert", "demo", "--to", "onnx", "--precision", "fp32,w8a8", "--dry-run")
+    assert code == 0
+    assert told["output"] == "dist/demo"
+    assert told["files"] == ["onnx/fp32/model.onnx", "onnx/w8a8/model.onnx"]
+    assert (told["recipe"]["calibrate"], told["recipe"]["evaluate"]) == ("demo", "demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pair_is_left_out_with_its_reason_when_targets_were_not_named(capsys: Capture) -> None:
+    code, told = call_json(capsys, "convert", "demo", "--precision", "fp16,w8a16", "--dry-run")
+    assert code == 0
+    assert {name.partition("/")[0] for name in told["files"]} == set(registries.TARGETS.names())
+    assert {item["what"] for item in told["not_done"]} == {f"{n}/w8a16" for n in registries.TARGETS.names()}
+    assert all("writes fp32" in item["why"] for item in told["not_done"])
+
+
+def test_saved_recipe_can_be_used_again(capsys: Capture, tmp_path: Path) -> None:
+    path = str(tmp_path / "recipe.toml")
+    flags = ("convert", "demo", "--to", "onnx", "--seed", "3", "--dry-run")
+    first = call_json(capsys, *flags, "--save-recipe", path)
+    assert call_json(capsys, "convert", "--recipe", path, "--dry-run") == first
+
+
+@pytest.mark.parametrize("kind", list_flow.KINDS)
+def test_list_gives_every_name_with_a_line(kind: str, capsys: Capture) -> None:
+    code, told = call_json(capsys, "list", kind)
+    assert code == 0 and told["schema_version"] == 1 and told["kind"] == kind
+    assert told["items"] and all(item["name"] and item["summary"] for item in told["items"])
+    assert call("list", kind) == 0
+    assert told["items"][0]["name"] in capsys.readouterr().out
+
+
+def test_doctor_says_what_works_here(capsys: Capture) -> None:
+    code, told = call_json(capsys, "doctor")
+    assert code == 0
+    assert {row["name"] for row in told["convert"]} == set(registries.TARGETS.names())
+    assert {row["name"] for row in told["execute"]} == set(registries.RUNTIMES.names())
+    assert all(
+        row["available"] or row["reason"] for key in ("convert", "execute", "profile") for row in told[key]
+    )
+    assert "torch" in told["versions"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_has_an_example(command: str, capsys: Capture) -> None:
+    assert call(command, "--help") == 0
+    assert f"  edgevit {command} " in capsys.readouterr().out.replace("\n", " \n")
+
+
+def test_version_and_bare_call(capsys: Capture) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out == "edgevit 0.1.0\n"
+    assert call() == 0
+    assert "First steps:" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_help(capsys: Capture) -> None:
+    assert call("--help") == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n  {command} " in printed for command in COMMANDS)
+
+
+def raising(error: BaseException) -> Any:
+    def raise_it(*_: object) -> None:
+        raise error
+
+    return raise_it
+
+
+def test_ctrl_c_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgevit.flows.list.list_kind", raising(KeyboardInterrupt()))
+    assert call("list", "targets") == 130
+    assert capsys.readouterr().err.startswith("error: interrupted")
+    code, told = call_json(capsys, "list", "targets")
+    assert code == 130 and told["error"]["code"] == "interrupted"
+
+
+def test_trace_of_a_step_is_shown_with_v_only(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = StepError("converting failed", "try again")
+    error.add_note("its last output")
+    monkeypatch.setattr("edgevit.flows.list.list_kind", raising(error))
+    assert call("list", "targets") == 3
+    assert capsys.readouterr().err == "error: converting failed\nhint: try again\n"
+    assert call("list", "targets", "-v") == 3
+    assert "its last output" in capsys.readouterr().err
+
+
+def test_bug_of_ours_keeps_its_trace_and_is_no_failed_check(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgevit.flows.list.list_kind", raising(ZeroDivisionError("a bug")))
+    code = call("list", "targets", "--json")
+    printed = capsys.readouterr()
+    assert code == 3 and json.loads(printed.out)["error"]["code"] == "internal"
+    assert "Traceback" in printed.err and "a bug" in printed.err
+
+
+def test_package_with_our_name_somewhere_else_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "converters").mkdir()
+    (tmp_path / "converters" / "__init__.py").touch()
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; from edgevit.cli import main; main(['doctor'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 3
+    assert "'converters'" in done.stderr and str(tmp_path) in done.stderr
+
+
+def test_reader_that_goes_away_is_no_error(root: Path) -> None:
+    command = f"{sys.executable} -m edgevit list mil-ops | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=root, timeout=60)
+    assert done.stdout.strip() == "0" and done.stderr == ""

@@ -1,0 +1,62 @@
+"""Nothing heavy is imported before it is needed, so that the command line answers at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LOADED = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+
+
+def loaded_after(code: str, root: Path) -> frozenset[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{LOADED}"], capture_output=True, text=True, cwd=root, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return frozenset(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import edgevit",
+        "import edgevit.registries, edgevit.core.worker, edgevit.core._child",
+        "from edgevit.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from edgevit.cli import main\ntry: main(['convert', '--help'])\nexcept SystemExit: pass",
+        "from edgevit import registries as r\nr.TARGETS.names(), r.SOURCES.names(), r.METRICS.names()",
+    ],
+)
+def test_nothing_heavy_is_imported(code: str, root: Path, heavy: frozenset[str]) -> None:
+    assert "torch" in heavy and "numpy" in heavy
+    # Typer itself looks at a command's parameters with pydantic.
+    typers_own = {"pydantic"} if "'convert'" in code else set()
+    assert (loaded_after(code, root) & heavy) - typers_own == frozenset()
+
+
+def test_every_module_can_be_imported_without_anything_heavy(root: Path, heavy: frozenset[str]) -> None:
+    names = [
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        for package in ("edgevit", "converters", "calibration")
+        for path in sorted((root / package).rglob("*.py"))
+        if path.stem != "__main__" and "assets" not in path.parts
+    ]
+    assert "edgevit.core.worker" in names
+    code = "\n".join(f"import {name}" for name in names)
+    assert loaded_after(code, root) & heavy == frozenset()
+
+
+def test_help_answers_at_once(root: Path) -> None:
+    # 0.3 s on an idle machine; the shortest of several runs and a wide margin on a busy one.
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "edgevit", "--help"], check=True, capture_output=True, cwd=root, timeout=60
+        )
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1.0
