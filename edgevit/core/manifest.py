@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
+from edgevit.core.files import sha256_of, size_of
 
 FILE_NAME: Final = "manifest.json"
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,4 @@ def differences(manifest: Manifest, bundle: Path) -> tuple[str, ...]:
 
 
 def _entry(bundle: Path, name: str) -> FileEntry:
-    digest, size = hashlib.sha256(), 0
-    with (bundle / name).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return FileEntry(name, digest.hexdigest(), size)
+    return FileEntry(name, sha256_of(bundle / name), size_of(bundle / name))

@@ -14,6 +14,8 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.types import Preprocess
 
 SCHEMA_VERSION: Final = 1
+# A single site is right from here on, or at most one step off in few of its elements.
+SITE_DB: Final = 45.0
 
 Verdict = Literal["pass", "fail", "inconclusive", "not-executed", "error"]
 Interval = tuple[float, float]

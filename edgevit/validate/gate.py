@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
-from edgevit.core.report import ArtifactReport, Limits, SiteError, Verdict
+from edgevit.core.report import SITE_DB, ArtifactReport, Limits, SiteError, Verdict
 
 EXACT_DB: Final = 80.0
 FLOAT16_DB: Final = 40.0
 FLOOR_SLACK_DB: Final = 2.0
 COMPRESSION_SLACK_DB: Final = 1.0
-SITE_DB: Final = 45.0
 SITE_STEPS: Final = 1
 SITE_OFF_FRACTION: Final = 0.005
 INTEGER_SHARE: Final = 0.5

@@ -1,0 +1,120 @@
+"""How the report writes a figure, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edgevit.core.report import ArtifactReport, Report, Verdict
+
+NOTHING: Final = "\u2013"  # en dash
+TIMES: Final = "\u00d7"
+MINUS: Final = "\u2212"
+CAP_DB: Final = 200.0
+COLUMNS: Final = (
+    "target",
+    "precision",
+    "size",
+    "top-1",
+    "drop\n[95 % interval]",
+    "agreement",
+    "SQNR dB\nplan/file/total",
+    "integer\nMACs",
+    "latency",
+    "verdict",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One artifact as text, in the order of COLUMNS."""
+
+    cells: tuple[str, ...]
+    artifact: ArtifactReport
+
+
+def rows(report: Report) -> tuple[Row, ...]:
+    """All artifacts in the order of the report."""
+    return tuple(Row(_cells(artifact), artifact) for artifact in report.artifacts)
+
+
+def _cells(a: ArtifactReport) -> tuple[str, ...]:
+    accuracy = a.accuracy
+    plan = a.compression.sqnr_db if a.compression else None
+    file = a.fidelity.sqnr_db if a.fidelity else None
+    total = a.total.sqnr_db if a.total else None
+    return (
+        a.target,
+        a.precision,
+        _size(a),
+        percent(accuracy.top1 if accuracy else None),
+        _drop(a),
+        percent(accuracy.agreement if accuracy else None),
+        f"{decibel(plan)} / {decibel(file)} / {decibel(total)}"
+        if total is not None or file is not None
+        else NOTHING,
+        NOTHING if a.integer_mac_fraction is None else f"{100 * a.integer_mac_fraction:.0f} %",
+        _latency(a),
+        a.verdict,
+    )
+
+
+def percent(value: float | None) -> str:
+    """Two decimals and the sign."""
+    return NOTHING if value is None else f"{value:.2f} %"
+
+
+def decibel(value: float | None) -> str:
+    """One decimal; the cap that stands for equal outputs is written as such."""
+    if value is None:
+        return NOTHING
+    return "equal" if value >= CAP_DB else f"{value:.1f}"
+
+
+def megabytes(size: int) -> str:
+    """Three significant digits."""
+    return f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def summary(report: Report) -> str:
+    """How many files passed, in one sentence."""
+    verdicts = [artifact.verdict for artifact in report.artifacts]
+    words: dict[Verdict, str] = {
+        "fail": "failed",
+        "inconclusive": "could not be decided",
+        "not-executed": "not executed",
+        "error": "could not be made",
+    }
+    parts = [f"{verdicts.count(key)} {text}" for key, text in words.items() if key in verdicts]
+    passed = f"{verdicts.count('pass')} of {len(verdicts)} files passed every check"
+    return ", ".join([passed, *parts]) + "."
+
+
+def _size(a: ArtifactReport) -> str:
+    if a.size_bytes is None:
+        return NOTHING
+    if not a.fp32_size_bytes or a.precision == "fp32":
+        return megabytes(a.size_bytes)
+    return f"{megabytes(a.size_bytes)} ({a.size_bytes / a.fp32_size_bytes:.2f}{TIMES})"
+
+
+def _drop(a: ArtifactReport) -> str:
+    accuracy = a.accuracy
+    if accuracy is None or accuracy.drop_pp is None or accuracy.drop_ci95 is None:
+        return NOTHING
+    low, high = accuracy.drop_ci95
+    return f"{signed(accuracy.drop_pp)} [{signed(low)}, {signed(high)}]"
+
+
+def signed(value: float) -> str:
+    """Two decimals, a true minus sign, no minus before a zero."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", MINUS)
+
+
+def _latency(a: ArtifactReport) -> str:
+    if a.latency is None:
+        return NOTHING
+    ratio = a.latency.ratio_to_fp32
+    own = f"{a.latency.p50_ms:.3g} ms"
+    return own if ratio is None or a.precision == "fp32" else f"{own} ({ratio.value:.2f}{TIMES})"

@@ -1,0 +1,57 @@
+"""JSON Schemas of report, manifest and plan, made from the dataclasses: `python -m edgevit.report._schemas`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from edgevit.core.manifest import Manifest
+from edgevit.core.report import Report
+from edgevit.quant.storage import StoredPlan
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """plan.json: one entry for each target and precision that is quantized."""
+
+    schema_version: Literal[1]
+    plans: tuple[StoredPlan, ...]
+
+
+_KINDS: Final[dict[str, type]] = {"report": Report, "manifest": Manifest, "plan": PlanFile}
+
+
+def names() -> tuple[str, ...]:
+    """The files that have a schema, without their suffix."""
+    return tuple(_KINDS)
+
+
+def render(name: str) -> str:
+    """The schema of one file.
+
+    Every field of this version is required, since a written file holds them all; unknown fields are
+    allowed in report and manifest, since adding one is free.
+    """
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(_KINDS[name]).json_schema(mode="serialization")
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in part:
+            part["required"] = list(part["properties"])
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"edgevit {name}.json"}
+    return json.dumps(head | {k: v for k, v in schema.items() if k != "title"}, indent=2) + "\n"
+
+
+def write() -> None:
+    """Write all schemas into the package."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in _KINDS:
+        (FOLDER / f"{name}.schema.json").write_text(render(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,50 @@
+"""report.html: one page that needs nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgevit.core.report import Report
+from edgevit.report._figures import COLUMNS, megabytes, rows, summary
+from edgevit.report._plots import plots
+from edgevit.report.terminal import heading
+
+FILE_NAME: Final = "report.html"
+
+
+def render(report: Report) -> str:
+    """The page: table, reasons and notes, plots, what was not done, how to read the figures.
+
+    No scripts, no fonts, no addresses: everything is inline, and everything that came from a user
+    or a file is escaped.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edgevit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["megabytes"] = megabytes
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        heading=heading(report),
+        summary=summary(report),
+        columns=COLUMNS,
+        rows=rows(report),
+        plots=plots(report),
+        timings=_timings(report),
+    )
+
+
+def _timings(report: Report) -> tuple[tuple[str, float], ...]:
+    t = report.timings_s
+    single = (("load", t.load), ("export", t.export), ("calibrate", t.calibrate), ("quantize", t.quantize))
+    return (
+        *((name, value) for name, value in single if value is not None),
+        *((f"convert {name}", value) for name, value in t.convert.items()),
+        *((f"validate {name}", value) for name, value in t.validate.items()),
+        ("total", t.total),
+    )

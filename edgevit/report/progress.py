@@ -1,0 +1,85 @@
+"""Progress on stderr: a line for each finished stage, a bar for the one that runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgevit.core.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+@contextmanager
+def open_progress(quiet: bool = False, console: Console | None = None) -> Iterator[Progress]:
+    """A Progress for one job; the bar is gone when the job ends, by an error too.
+
+    Without a terminal on stderr there are no stages and bars, only notes; with `quiet` neither.
+    """
+    from rich.console import Console
+
+    console = console or Console(file=sys.stderr)
+    if quiet or not console.is_terminal:
+        yield _Plain(console, quiet)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        live = _Live(bars)
+        yield live
+        live.finish()
+
+
+class _Plain:
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        pass
+
+    def advance(self, steps: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Live:
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+        self._name, self._since = "", 0.0
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.finish()
+        self._name, self._since = name, time.monotonic()
+        self._task = self._bars.add_task(name, total=total)
+
+    def advance(self, steps: int = 1) -> None:
+        if self._task is not None:
+            self._bars.advance(self._task, steps)
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def finish(self) -> None:
+        """Turn the running bar into a line that stays."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+            self.note(f"✓ {self._name} ({time.monotonic() - self._since:.1f} s)")

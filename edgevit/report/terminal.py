@@ -1,0 +1,58 @@
+"""The report as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.report import Report, Verdict
+from edgevit.report._figures import COLUMNS, rows, summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_STYLES: Final[dict[Verdict, str]] = {
+    "pass": "green",
+    "fail": "bold red",
+    "error": "bold red",
+    "inconclusive": "yellow",
+    "not-executed": "yellow",
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the table, then in plain words the reasons, the notes and what was not done."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("target", "precision", "verdict") else "right")
+    for row in rows(report):
+        *cells, verdict = row.cells
+        table.add_row(*(Text(cell) for cell in cells), Text(verdict, style=_STYLES[row.artifact.verdict]))
+    console.print(Text(f"{report.model.name}: {heading(report)}"))
+    console.print(table)
+    for line in lines(report):
+        console.print(Text(line), soft_wrap=True)
+
+
+def heading(report: Report) -> str:
+    """Parameters, work, and the float model's own accuracy, in one line."""
+    model, reference = report.model, report.reference
+    text = f"{model.parameters / 1e6:.2f} M parameters, {model.macs / 1e6:.0f} M multiply-accumulates"
+    if reference.top1 is not None:
+        text += f"; float model top-1 {reference.top1:.2f} % on {reference.n} images"
+    return text
+
+
+def lines(report: Report) -> tuple[str, ...]:
+    """Everything that a table cannot hold, one sentence a line."""
+    found: list[str] = []
+    for artifact in report.artifacts:
+        name = f"{artifact.target} {artifact.precision}"
+        found += [f"{name}: {artifact.verdict}: {reason}" for reason in artifact.reasons]
+        found += [f"{name}: {note}" for note in artifact.notes]
+    found += [f"not done: {item.what}: {item.why}" for item in report.not_done]
+    found += [f"warning: {text}" for text in report.warnings]
+    return (*found, summary(report))

@@ -1,0 +1,73 @@
+"""USAGE.md: how to load these very files in Python, Kotlin and Swift."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgevit.core.report import ArtifactReport, Report
+from edgevit.core.types import Preprocess
+
+FILE_NAME: Final = "USAGE.md"
+_SUFFIXES: Final = ("onnx", "tflite", "mlpackage")  # of the files that the page has a section for
+_PILLOW: Final = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos": "LANCZOS"}
+
+
+def render(report: Report) -> str:
+    """The page for one bundle, with a section for each target that has a file.
+
+    The snippets carry the model's own size, crop, mean, std and channel order as numbers, and the
+    path of the first file that passed (of the first there is, if none did).
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edgevit.report"),
+        autoescape=False,  # Markdown and code; what a user named goes through `plain`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = _plain
+    environment.filters["source"] = _source
+    preprocess = report.model.preprocess
+    return environment.get_template("usage.md.j2").render(
+        model=report.model,
+        p=preprocess,
+        order=(0, 1, 2) if preprocess.color == "rgb" else (2, 1, 0),
+        pillow=_PILLOW[preprocess.interpolation],
+        formula=_formula(preprocess),
+        files=[a for a in report.artifacts if a.path is not None],
+        chosen=_chosen(report.artifacts),
+    )
+
+
+def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, str | None]:
+    """By suffix of the file: the path that the snippets load, None if there is no such file."""
+    chosen: dict[str, str | None] = dict.fromkeys(_SUFFIXES)
+    for artifact in sorted(artifacts, key=lambda a: a.verdict != "pass"):
+        if artifact.path is not None:
+            suffix = artifact.path.rsplit(".", 1)[-1]
+            chosen[suffix] = chosen.get(suffix) or artifact.path
+    return chosen
+
+
+def _formula(p: Preprocess) -> str:
+    order = "RGB" if p.color == "rgb" else "BGR"
+    return (
+        f"(value / 255 - mean) / std per channel in the order {order}, mean {list(p.mean)}, std {list(p.std)}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text of a user as one line of Markdown in which nothing is markup."""
+    line = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|&" else c for c in line)
+
+
+def _source(text: str) -> str:
+    """A string literal that Python, Kotlin and Swift read alike."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(c) < 32 for c in escaped) or "$" in escaped:
+        raise ValueError(f"no literal that three languages share: {text!r}")
+    return f'"{escaped}"'

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from edgevit.core.progress import Progress
+from edgevit.report.progress import open_progress
+
+
+def job(progress: Progress) -> None:
+    progress.stage("load")
+    progress.stage("calibrate", 2)
+    progress.advance()
+    progress.advance()
+    progress.note("a [note]")
+
+
+def run(terminal: bool, quiet: bool) -> str:
+    out = io.StringIO()
+    with open_progress(quiet, Console(file=out, force_terminal=terminal, width=100)) as progress:
+        job(progress)
+    return out.getvalue()
+
+
+def test_on_a_terminal_each_stage_leaves_a_line() -> None:
+    text = run(terminal=True, quiet=False)
+    assert "✓ load (" in text
+    assert "✓ calibrate (" in text
+    assert "a [note]" in text
+
+
+def test_without_a_terminal_only_notes_are_written() -> None:
+    assert run(terminal=False, quiet=False) == "a [note]\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_quiet_writes_nothing(terminal: bool) -> None:
+    assert run(terminal, quiet=True) == ""
+
+
+def test_an_error_takes_the_bar_away_and_goes_on() -> None:
+    out = io.StringIO()
+    with (
+        pytest.raises(RuntimeError, match="boom"),
+        open_progress(False, Console(file=out, force_terminal=True, width=100)) as progress,
+    ):
+        progress.stage("convert")
+        raise RuntimeError("boom")
+    assert "✓ convert" not in out.getvalue()
+
+
+def test_by_default_it_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_progress() as progress:
+        job(progress)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "a [note]\n"

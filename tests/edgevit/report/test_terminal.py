@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from edgevit.core.report import Report
+from edgevit.report import _figures, terminal
+
+
+def shown(report: Report, width: int = 140) -> str:
+    out = io.StringIO()
+    terminal.show(report, Console(file=out, width=width, force_terminal=False))
+    return out.getvalue()
+
+
+def test_the_table_has_a_row_for_each_file_and_words_below(report: Report) -> None:
+    text = shown(report)
+    assert "float model top-1 91.90 % on 2000 images" in text
+    row = next(line for line in text.splitlines() if line.split()[:2] == ["onnx", "w8a8"])
+    for cell in (
+        "1.3 MB (0.32\u00d7)",
+        "91.55 %",
+        "0.35 [0.05, 0.66]",
+        "98.75 %",
+        "24.6 / 31.0 / 24.3",
+        "91 %",
+        "3.84 ms",
+    ):
+        assert cell in row
+    assert "tflite w8a8: Slower than its fp32 file" in text
+    assert "onnx w8da8: fail: meant to be w8da8, but only 3 %" in text
+    assert "not done: coreml latency" in text
+    assert text.rstrip().endswith("12 of 14 files passed every check, 1 failed, 1 could not be made.")
+
+
+def test_user_text_is_not_read_as_markup(report: Report) -> None:
+    hostile = replace(report, warnings=("[red]x[/red] [/] <y>",))
+    assert "[red]x[/red] [/] <y>" in shown(hostile)
+
+
+def test_a_narrow_terminal_still_shows_every_verdict(report: Report) -> None:
+    assert shown(report, 100).count("pass") >= 12
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, "0.00"), (-0.001, "0.00"), (-1.5, "\u22121.50"), (2.346, "2.35")]
+)
+def test_signs(value: float, expected: str) -> None:
+    assert _figures.signed(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, "\u2013"), (200.0, "equal"), (24.349, "24.3"), (-3.0, "-3.0")]
+)
+def test_decibels(value: float | None, expected: str) -> None:
+    assert _figures.decibel(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(1_234_567, "1.23 MB"), (9_000, "0.009 MB"), (345_600_000, "346 MB")]
+)
+def test_megabytes(size: int, expected: str) -> None:
+    assert _figures.megabytes(size) == expected

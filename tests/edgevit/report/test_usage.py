@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from edgevit.core.report import Report
+from edgevit.core.types import Preprocess
+from edgevit.report import usage
+
+P = Preprocess(
+    6, 8, (10, 10), color="bgr", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="bilinear"
+)
+
+
+def for_files(report: Report, paths: list[str], preprocess: Preprocess = P) -> Report:
+    artifacts = tuple(replace(report.artifacts[0], path=path) for path in paths)
+    return replace(report, artifacts=artifacts, model=replace(report.model, preprocess=preprocess))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def identity(path: Path) -> None:
+    """An ONNX file whose logits are its input, flattened."""
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, -1])
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["image", "shape"], ["logits"])],
+        "identity",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, P.height, P.width])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3 * P.height * P.width])],
+        [shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    labels = [f"class {i}" for i in range(3 * P.height * P.width)]
+    helper.set_model_props(model, {"edgevit.labels": json.dumps(labels)})
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("size", [(20, 15), (15, 20), (31, 17)])
+def test_the_python_snippet_feeds_what_the_model_was_trained_on(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as tv
+
+    monkeypatch.chdir(tmp_path)
+    Path("onnx/fp16").mkdir(parents=True)
+    identity(Path("onnx/fp16/model.onnx"))
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.save("image.png")
+
+    names: dict[str, Any] = {}
+    for code in blocks(usage.render(for_files(report, ["onnx/fp16/model.onnx"])), "python"):
+        exec(compile(code, "USAGE.md", "exec"), names)  # the page's own code
+    label, logits = names["classify"]("image.png")
+
+    resized = tv.center_crop(tv.resize(image, 10, InterpolationMode.BILINEAR), [P.height, P.width])
+    planes = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[[2, 1, 0]].float() / 255
+    expected = tv.normalize(planes, list(P.mean), list(P.std)).reshape(-1).numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert label == f"class {int(expected.argmax())}"
+
+
+def test_every_python_snippet_compiles_and_every_path_is_named(report: Report) -> None:
+    paths = ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite", "coreml/fp16/model.mlpackage"]
+    text = usage.render(for_files(report, paths))
+    for code in blocks(text, "python"):
+        compile(code, "USAGE.md", "exec")
+    assert all(text.count(path) >= 3 for path in paths)
+    assert len(blocks(text, "kotlin")) == 3
+    assert len(blocks(text, "swift")) == 1
+    for code in (*blocks(text, "kotlin"), *blocks(text, "swift")):
+        for left, right in ("()", "{}", "[]"):
+            assert code.count(left) == code.count(right)
+
+
+def test_only_targets_with_a_file_have_a_section(report: Report) -> None:
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx"]))
+    assert "Swift" not in text
+    assert "litert" not in text
+
+
+def test_a_file_that_passed_is_preferred(report: Report) -> None:
+    artifacts = (
+        replace(report.artifacts[0], path="onnx/w8a8/model.onnx", verdict="fail"),
+        replace(report.artifacts[0], path="onnx/fp16/model.onnx", verdict="pass"),
+    )
+    assert 'InferenceSession("onnx/fp16/model.onnx"' in usage.render(replace(report, artifacts=artifacts))
+
+
+def test_squashing_is_described_and_done(report: Report) -> None:
+    squash = replace(P, shorter_side=False, resize=(7, 9))
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx"], squash))
+    assert "resized to 9 x 7 pixels (width x height," in text
+    assert "size = [9, 7]" in text
+    assert "image.width * WIDTH / 9f" in text
+
+
+def test_a_model_name_cannot_inject_markup(report: Report) -> None:
+    named = for_files(report, ["onnx/fp16/model.onnx"])
+    text = usage.render(replace(named, model=replace(named.model, name="a\n# b <script> `c`")))
+    assert text.splitlines()[0] == r"# Using a \# b \<script\> \`c\`"
