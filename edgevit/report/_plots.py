@@ -100,7 +100,7 @@ def latency(report: Report) -> Plot | None:
         return None
     row, top = 26, 8
     height = top + row * len(timed) + 40
-    left, right = 150, _svg.WIDTH - 170
+    left, right = 98, _svg.WIDTH - 180
     x = _svg.spanning([t.p90_ms or t.p50_ms for _, t in timed], left, right, zero=True)
     colours = _colours(report)
     parts = _ticks_x(x, top + row * len(timed), "milliseconds per image")
@@ -202,10 +202,14 @@ def _ticks_x(x: _svg.Axis, bottom: float, name: str) -> list[str]:
 
 
 def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
-    """A name beside each point; one that would cover an earlier name moves down, or is left to the tooltip."""
+    """A name beside each group of like points; one that would cover an earlier name moves up or down."""
     placed: list[tuple[float, float]] = []
+    named: list[tuple[float, str]] = []
     parts = []
     for x, y, name in sorted(points):
+        if any(name == other and abs(x - at) < 60 for at, other in named):
+            continue
+        named.append((x, name))
         left = x > _RIGHT - 60
         for shift in (0, 13, -13, 26):
             at = (x - 9 if left else x + 9, y + 4 + shift)

@@ -9,7 +9,7 @@ from html import escape
 
 from edgevit.report._figures import MINUS
 
-WIDTH = 640
+WIDTH = 480
 
 
 @dataclass(frozen=True, slots=True)

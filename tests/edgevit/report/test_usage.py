@@ -108,6 +108,21 @@ def test_squashing_is_described_and_done(report: Report) -> None:
     assert "image.width * WIDTH / 9f" in text
 
 
+@pytest.mark.parametrize("resize", [(10, 10), (9, 13)])
+@pytest.mark.parametrize("size", [(20, 15), (15, 20), (31, 17), (37, 37)])
+def test_the_crop_is_the_one_of_calibration(
+    report: Report, tmp_path: Path, size: tuple[int, int], resize: tuple[int, int]
+) -> None:
+    from calibration.preprocess import to_pixels
+
+    preprocess = replace(P, resize=resize)
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    image.save(tmp_path / "image.png")
+    names: dict[str, Any] = {}
+    exec(blocks(usage.render(for_files(report, ["onnx/fp16/model.onnx"], preprocess)), "python")[0], names)
+    np.testing.assert_array_equal(names["crop"](tmp_path / "image.png"), to_pixels(image, preprocess))
+
+
 def test_a_model_name_cannot_inject_markup(report: Report) -> None:
     named = for_files(report, ["onnx/fp16/model.onnx"])
     text = usage.render(replace(named, model=replace(named.model, name="a\n# b <script> `c`")))
