@@ -1,0 +1,293 @@
+"""The ONNX target against PyTorch and the simulated plan, executed by ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from converters.onnx import TARGET
+from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.types import Graph, QuantPlan, RunOptions, SiteTensors
+from edgevit.graph.run import run
+from edgevit.graph.sites import list_sites, site_of, total_macs
+from edgevit.quant import _affine
+from edgevit.quant.simulate import SiteSimulator, simulate
+from edgevit.runtimes.onnxruntime import RUNTIME
+from tests.converters import _onnx_models as models
+
+
+class Ranks(torch.nn.Module):
+    """Linear layers with inputs of rank 3, 4 and 2, three of them on one tensor, with and without bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = torch.nn.Conv2d(3, 16, 8, 8)
+        self.depthwise = torch.nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.one, self.two = torch.nn.Linear(16, 24), torch.nn.Linear(16, 24)
+        self.three = torch.nn.Linear(16, 24, bias=False)
+        self.four = torch.nn.Linear(24, 16)
+        self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        tokens = self.depthwise(self.patch(image)).flatten(2).transpose(1, 2)
+        mixed = self.one(tokens) * self.two(tokens) + self.three(tokens)
+        return self.head(self.four(mixed.unsqueeze(1)).mean((1, 2)))
+
+
+@pytest.fixture(scope="module")
+def vit() -> tuple[torch.nn.Module, Graph, object]:
+    """Two blocks of a ViT, its Graph, and what `prepare` makes of it."""
+    module = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, embed_dim=64, num_heads=2, num_classes=10
+    )
+    graph = models.graph_of(module)
+    return module, graph, TARGET.prepare(graph, models.spec_of(10), {})
+
+
+@pytest.fixture(scope="module")
+def ranks() -> tuple[Graph, object]:
+    graph = models.graph_of(Ranks())
+    return graph, TARGET.prepare(graph, models.spec_of(10), {})
+
+
+def _run(path: Path, taps: tuple[str, ...] = (), count: int = 4) -> dict[str, np.ndarray]:
+    with RUNTIME.open(path, RunOptions(threads=1, taps=taps)) as runner:
+        return dict(runner.run(models.pixels(count)))
+
+
+def _taps(sites: tuple[SiteTensors, ...]) -> tuple[str, ...]:
+    return tuple(name for site in sites for name in (site.input, site.output))
+
+
+def _assert_sites_follow(plan: QuantPlan, graph: Graph, sites: tuple[SiteTensors, ...], path: Path) -> None:
+    """Each site, fed what the file fed it, gives what the plan gives."""
+    found, alone = _run(path, _taps(sites)), SiteSimulator(graph, plan)
+    assert [site.site for site in sites] == [site.site for site in plan.sites]
+    for tensors, planned in zip(sites, plan.sites, strict=True):
+        shape, _ = alone.shapes(planned.site)
+        for image in range(4):
+            entered = torch.from_numpy(found[tensors.input][image]).reshape(shape)
+            if planned.input is not None:
+                assert entered.dtype == torch.uint8
+                entered = _affine.dequantize(entered.float(), planned.input)
+            wanted, got = (
+                alone.run(planned.site, entered).numpy().ravel(),
+                found[tensors.output][image].ravel(),
+            )
+            if planned.output is None:
+                assert models.sqnr(wanted, got) > 100, planned.site
+            else:
+                steps = np.abs(wanted - got)
+                assert steps.max() <= 1 and (steps > 0).mean() <= 0.005, planned.site
+
+
+def test_fp32_file_computes_what_pytorch_computes(vit: tuple, tmp_path: Path) -> None:
+    module, _, prepared = vit
+    TARGET.write(prepared, "fp32", None, tmp_path / "model.onnx")
+    with torch.no_grad():
+        wanted = module(models.normalised(models.pixels(4)))
+    assert models.sqnr(wanted, _run(tmp_path / "model.onnx")["logits"]) > 100
+
+
+def test_each_weighted_site_is_found_with_its_own_values(vit: tuple, tmp_path: Path) -> None:
+    _, graph, prepared = vit
+    sites = TARGET.write(prepared, "fp32", None, tmp_path / "model.onnx")
+    weighted = [site for site in list_sites(graph) if site.weight]
+    assert {site.site for site in sites} == {site.name for site in weighted}
+
+    def observe(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:
+        name = "image" if node.op == "placeholder" else site_of(node)
+        return {name: value} if isinstance(value, torch.Tensor) else {}
+
+    _, seen = run(graph, models.normalised(models.pixels(2)), observe=observe)
+    found = _run(tmp_path / "model.onnx", _taps(sites), 2)
+    where = {site.site: site for site in sites}
+    for site in weighted:
+        assert models.sqnr(seen[site.source], found[where[site.name].input]) > 100, site.name
+        assert models.sqnr(seen[site.name], found[where[site.name].output]) > 100, site.name
+
+
+def test_fp16_file_has_half_constants_and_float_ends(vit: tuple, tmp_path: Path) -> None:
+    module, _, prepared = vit
+    out = tmp_path / "model.onnx"
+    TARGET.write(prepared, "fp16", None, out)
+    contents = RUNTIME.contents(out)
+    assert contents.weight_bytes["float16"] > 200_000 and "float32" not in contents.weight_bytes
+    assert {contents.inputs[0].dtype, contents.outputs[0].dtype} == {"float32"}
+    with torch.no_grad():
+        wanted = module(models.normalised(models.pixels(4)))
+    assert models.sqnr(wanted, _run(out)["logits"]) > 40
+
+
+def test_fp16_refuses_a_constant_that_it_cannot_hold(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
+    graph = models.graph_of(module)
+    with torch.no_grad():
+        graph.program.state_dict["1.bias"][0] = 1e5
+    prepared = TARGET.prepare(graph, models.spec_of(10), {})
+    with pytest.raises(UnsupportedError, match="65504"):
+        TARGET.write(prepared, "fp16", None, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_w8_file_is_the_float_model_with_the_plans_weights(vit: tuple, tmp_path: Path) -> None:
+    _, graph, prepared = vit
+    images = models.normalised(models.pixels(4))
+    plan = models.plan_of(graph, "w8", images)
+    sites = TARGET.write(prepared, "w8", plan, tmp_path / "model.onnx")
+    assert models.sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 80
+    _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
+    stored = RUNTIME.contents(tmp_path / "model.onnx").weight_bytes
+    assert stored["int8"] == sum(plan.tensors[f"{site.site}.weight"].size for site in plan.sites)
+    assert stored["float32"] < stored["int8"] / 4  # scales, biases, norms, position embedding
+
+
+@pytest.mark.parametrize("model", ["vit", "ranks"])
+def test_w8a8_sites_compute_the_plans_integers(
+    model: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    *_, graph, prepared = request.getfixturevalue(model)
+    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
+    _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
+
+
+def test_every_planned_site_of_a_w8a8_file_runs_in_an_integer_kernel(vit: tuple, tmp_path: Path) -> None:
+    _, graph, prepared = vit
+    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
+    macs = {site.name: site.macs for site in list_sites(graph)}
+    found = RUNTIME.integer_macs(tmp_path / "model.onnx")
+    assert found.static == sum(macs[site.site] for site in plan.sites) and found.dynamic == 0
+    assert found.static / total_macs(graph) > 0.9
+
+
+def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_input(
+    ranks: tuple, tmp_path: Path
+) -> None:
+    graph, prepared = ranks
+    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    sites = {site.site: site for site in TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")}
+    operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
+    assert operators["MatMulIntegerToFloat"] == 5 and operators["QLinearConv"] == 2
+    assert RUNTIME.integer_macs(tmp_path / "model.onnx").static == total_macs(graph)
+    assert len({sites[f"{name}:linear"].input for name in ("one", "two", "three")}) == 1
+    # Its input is the output of the convolution before: one grid, no second rounding.
+    assert sites["depthwise:conv"].input == sites["patch:conv"].output
+
+
+def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:
+    graph, prepared = ranks
+    for precision in TARGET.precisions:
+        placed = TARGET.placement(precision)
+        plan = models.plan_of(graph, precision, models.normalised(models.pixels(2))) if placed else None
+        TARGET.write(prepared, precision, plan, tmp_path / "model.onnx")
+        model = onnx.load(tmp_path / "model.onnx")
+        assert [opset.domain for opset in model.opset_import] == [""]
+        assert not model.functions and not model.graph.value_info
+
+
+def test_the_same_graph_gives_the_same_bytes(ranks: tuple, tmp_path: Path) -> None:
+    graph, prepared = ranks
+    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    again = TARGET.prepare(graph, models.spec_of(10), {})
+    for name, source in (("a", prepared), ("b", prepared), ("c", again)):
+        TARGET.write(source, "w8a8", plan, tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_file_carries_its_metadata_and_no_path_of_this_machine(ranks: tuple, tmp_path: Path) -> None:
+    TARGET.write(ranks[1], "fp32", None, tmp_path / "model.onnx")
+    contents = RUNTIME.contents(tmp_path / "model.onnx")
+    spec = models.spec_of(10)
+    assert contents.preprocess == spec.preprocess and contents.labels == spec.labels
+    assert contents.metadata["author"] == "A. Author" and contents.metadata["license"] == "MIT"
+    assert [(spec.name, spec.shape) for spec in contents.inputs] == [("image", (1, 3, 32, 32))]
+    assert [(spec.name, spec.shape) for spec in contents.outputs] == [("logits", (1, 10))]
+    data = (tmp_path / "model.onnx").read_bytes()
+    assert (
+        b"site-packages" not in data and b"stack_trace" not in data and str(Path.cwd()).encode() not in data
+    )
+
+
+def test_a_site_that_the_model_does_not_have_is_named(ranks: tuple, tmp_path: Path) -> None:
+    graph, prepared = ranks
+    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(2)))
+    wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="elsewhere:linear")))
+    with pytest.raises(UnsupportedError, match="elsewhere:linear"):
+        TARGET.write(prepared, "w8a8", wrong, tmp_path / "model.onnx")
+
+
+def test_a_weight_of_another_site_is_refused(ranks: tuple, tmp_path: Path) -> None:
+    graph, prepared = ranks
+    plan = models.plan_of(graph, "w8", models.normalised(models.pixels(2)))
+    swapped = {**plan.tensors, "one:linear.weight": plan.tensors["two:linear.weight"]}
+    with pytest.raises(UnsupportedError, match="one:linear"):
+        TARGET.write(prepared, "w8", replace(plan, tensors=swapped), tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("opset", ["17", "22", "x", ""])
+def test_an_operator_set_that_is_not_offered_is_an_error(ranks: tuple, opset: str) -> None:
+    with pytest.raises(UsageError, match="onnx.opset"):
+        TARGET.prepare(ranks[0], models.spec_of(10), {"opset": opset})
+
+
+@pytest.mark.parametrize("opset", ["18", "21"])
+def test_the_first_and_last_operator_set_give_the_same_result(
+    ranks: tuple, opset: str, tmp_path: Path
+) -> None:
+    graph = ranks[0]
+    images = models.normalised(models.pixels(4))
+    plan = models.plan_of(graph, "w8a8", images)
+    prepared = TARGET.prepare(graph, models.spec_of(10), {"opset": opset})
+    sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
+    assert RUNTIME.contents(tmp_path / "model.onnx").metadata["opset.ai.onnx"] == opset
+    _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
+
+
+def test_from_jpeg_to_class_with_nothing_but_the_file(vit: tuple, tmp_path: Path) -> None:
+    """Colours matter: right, the logits agree with PyTorch's pipeline; swapped or with a wrong mean, not."""
+    module, _, prepared = vit
+    spec = models.spec_of(10)
+    for name, order in (("right", "rgb"), ("swapped", "bgr")):
+        given = replace(prepared, spec=replace(spec, preprocess=replace(spec.preprocess, color=order)))
+        TARGET.write(given, "fp32", None, tmp_path / f"{name}.onnx")
+    wrong = replace(prepared, spec=replace(spec, preprocess=replace(spec.preprocess, mean=(0.6, 0.5, 0.1))))
+    TARGET.write(wrong, "fp32", None, tmp_path / "mean.onnx")
+    jpeg = tmp_path / "image.jpg"
+    _colourful().save(jpeg, quality=92)
+    image = np.array(Image.open(jpeg).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC))
+    with torch.no_grad():
+        wanted = module(models.normalised(image[None])).numpy()
+
+    def logits(name: str) -> np.ndarray:
+        contents = RUNTIME.contents(tmp_path / f"{name}.onnx")
+        assert contents.preprocess is not None
+        size = contents.preprocess.resize
+        sized = np.array(Image.open(jpeg).convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC))
+        with RUNTIME.open(tmp_path / f"{name}.onnx", RunOptions(threads=1)) as runner:
+            return runner.run(sized[None])["logits"]
+
+    assert models.sqnr(wanted, logits("right")) > 40
+    assert models.sqnr(wanted, logits("swapped")) < 20
+    assert models.sqnr(wanted, logits("mean")) < 20
+    labels = RUNTIME.contents(tmp_path / "right.onnx").labels
+    assert labels[int(logits("right").argmax())] == f"class {int(wanted.argmax())}"
+
+
+def _colourful() -> Image.Image:
+    """A photograph-like scene in strong colours: sky, sun, meadow, a red roof."""
+    y, x = np.mgrid[0:96, 0:96] / 95.0
+    scene = np.stack([60 + 60 * y, 120 + 60 * y, 250 - 50 * y], -1)
+    scene[y > 0.6] = (40, 170, 30)
+    scene[(x - 0.75) ** 2 + (y - 0.2) ** 2 < 0.015] = (255, 230, 40)
+    scene[(np.abs(x - 0.35) < 0.25) & (np.abs(y - 0.45) < 0.15)] = (210, 30, 25)
+    noise = np.random.default_rng(0).normal(0, 6, scene.shape)
+    return Image.fromarray(np.clip(scene + noise, 0, 255).astype(np.uint8))
