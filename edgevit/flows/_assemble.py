@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core import files
+from edgevit.core.recipe import Recipe
 from edgevit.core.report import (
     ArtifactReport,
     Fidelity,
     Latency,
     Limits,
+    ModelSummary,
+    NotDone,
+    Reference,
+    Report,
+    SampleSets,
+    Timings,
     Total,
 )
 from edgevit.core.types import Timing
 from edgevit.flows import _values
+from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import METRICS
 
@@ -24,12 +34,84 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def assemble(
+    prepared: Prepared,
+    files_of: Mapping[str, tuple[Built, ...]],
+    executed: Mapping[tuple[str, str], Executed],
+    timings: Mapping[tuple[str, str], tuple[Timing, Timing | None]],
+    fp32: Mapping[str, Built],
+    recipe: Recipe,
+    work: Path,
+    bundle: Path,
+    not_done: tuple[NotDone, ...],
+    begin: float,
+) -> Report:
+    """The whole report; `begin` is the perf_counter at the start, paths are told relative to `bundle`."""
+    limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
+    sizes = {name: files.size_of(Path(b.path)) for name, b in fp32.items() if b.path is not None}
+    artifacts = tuple(
+        artifact_report(
+            work,
+            prepared,
+            b,
+            executed.get((name, b.precision)),
+            timings.get((name, b.precision)),
+            sizes.get(name),
+            limits,
+            None if b.path is None else Path(b.path).relative_to(bundle).as_posix(),
+        )
+        for name, made in files_of.items()
+        for b in made
+    )
+    spec, seconds = prepared.spec, prepared.timings_s
+    return Report(
+        model=ModelSummary(
+            name=spec.name,
+            source=spec.source,
+            parameters=spec.parameters,
+            macs=prepared.macs,
+            weights_sha256=spec.weights_sha256,
+            preprocess=spec.preprocess,
+            labels=len(spec.labels),
+        ),
+        samples=SampleSets(prepared.calibrate, prepared.evaluate),
+        reference=_reference(prepared, work),
+        artifacts=artifacts,
+        timings_s=Timings(
+            load=seconds["load"],
+            export=seconds["export"],
+            calibrate=seconds["calibrate"],
+            quantize=seconds["quantize"],
+            convert={name: sum(b.seconds for b in made) for name, made in files_of.items()},
+            validate={f"{t}/{p}": done.seconds for (t, p), done in executed.items()},
+            total=time.perf_counter() - begin,
+        ),
+        environment=environment(),
+        limits=limits,
+        prune=prepared.prune,
+        rewrites=prepared.rewrites,
+        not_done=not_done,
+        warnings=prepared.warnings,
+    )
+
+
+def _reference(prepared: Prepared, work: Path) -> Reference:
+    import numpy as np
+
+    from edgevit.validate.accuracy import measure_reference
+
+    outputs = np.load(work / _values.REFERENCE)
+    if not prepared.labelled or prepared.evaluate is None or outputs.ndim != 2:
+        return Reference(None, None, len(outputs))
+    return measure_reference(outputs, np.load(work / _values.LABELS))
+
+
 def artifact_report(
     work: Path,
     prepared: Prepared,
     built: Built,
     executed: Executed | None,
-    timings: tuple[Timing, Timing] | None,
+    timings: tuple[Timing, Timing | None] | None,
     fp32_size: int | None,
     limits: Limits,
     relative_path: str | None,
@@ -65,7 +147,7 @@ def artifact_report(
         found = _with_execution(found, work, prepared, executed, simulated)
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision == "fp32"))
-    found = judged(found, limits)
+    found = judged(found, limits, planned=simulated is not None)
     return replace(found, notes=notes(found))
 
 
@@ -113,10 +195,12 @@ def _with_execution(
     )
 
 
-def _latency(timing: Timing, fp32: Timing, of_itself: bool) -> Latency:
+def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
     from edgevit.validate.latency import ratio_of_medians, summarize
 
-    return summarize(timing, None if of_itself else ratio_of_medians(timing.runs_ms, fp32.runs_ms))
+    return summarize(
+        timing, None if fp32 is None or of_itself else ratio_of_medians(timing.runs_ms, fp32.runs_ms)
+    )
 
 
 def _metric(name: str, reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float:
@@ -131,4 +215,3 @@ def _compute(built: Built) -> Any:
     if placement is not None:
         return placement.compute
     return "float16" if built.precision == "fp16" else "float32"
-

@@ -45,20 +45,26 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return to_plain(ExecutedAll(tuple(files)))
 
 
-def _execute_one(runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteRequest, emit: Emit) -> Executed:
+def _execute_one(
+    runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteRequest, emit: Emit
+) -> Executed:
     import numpy as np
 
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
     emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
-    outputs = run_all(runtime, path, pixels, asked.threads, lambda n: emit({"advance": n}))
+    outputs = run_all(
+        runtime, path, pixels, RunOptions(asked.threads, (), asked.preprocess), lambda n: emit({"advance": n})
+    )
     name = f"executed-{built.target}-{built.precision}.npy"
     np.save(work / name, outputs)
     sites: tuple[SiteError, ...] = ()
     integer = runtime.integer_macs(path)
     if built.precision in asked.graphs and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
-        sites = compare_sites(runtime, built, pixels[: _values.SITE_IMAGES], work, asked.graphs[built.precision])
+        sites = compare_sites(
+            runtime, built, pixels[: _values.SITE_IMAGES], work, asked.graphs[built.precision]
+        )
     return Executed(
         target=built.target,
         precision=built.precision,
@@ -72,13 +78,13 @@ def _execute_one(runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteR
 
 
 def run_all(
-    runtime: Runtime, path: Path, pixels: Pixels, threads: int, advance: Callable[[int], None]
+    runtime: Runtime, path: Path, pixels: Pixels, options: RunOptions, advance: Callable[[int], None]
 ) -> Floats:
     """The first output of a file on all images, float32 (N, ...)."""
     import numpy as np
 
     parts = []
-    with runtime.open(path, RunOptions(threads=threads)) as runner:
+    with runtime.open(path, options) as runner:
         for start in range(0, len(pixels), _CHUNK):
             chunk = pixels[start : start + _CHUNK]
             outputs = runner.run(chunk)

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def job(
-    step: str, function: str, request: DataclassInstance, recipe: Recipe, threads: int, on_event: worker.OnEvent
+    step: str,
+    function: str,
+    request: DataclassInstance,
+    recipe: Recipe,
+    threads: int,
+    on_event: worker.OnEvent,
 ) -> worker.Job:
     """One step with the limits of the recipe; `function` is `module:name` below `edgevit.flows`."""
     limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads)

@@ -15,7 +15,17 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.report import Compression, SampleSet
-from edgevit.core.types import Fold, Graph, LoadRequest, Placement, QuantPlan, Range, Rounding, Stats, TorchModel
+from edgevit.core.types import (
+    Fold,
+    Graph,
+    LoadRequest,
+    Placement,
+    QuantPlan,
+    Range,
+    Rounding,
+    Stats,
+    TorchModel,
+)
 from edgevit.flows import _values
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._values import Prepared, PrepareRequest, SimulatedPlan
@@ -63,7 +73,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     work = Path(asked.work)
     clock = _Clock()
     emit({"stage": "loading the model"})
-    model = _load(asked)
+    model = load_model(asked)
     spec = model.spec
     calibrate, evaluate = _read_images(asked, model, emit)
     clock.lap("load")
@@ -130,7 +140,8 @@ class _Clock:
         self._last = now
 
 
-def _load(asked: PrepareRequest) -> TorchModel:
+def load_model(asked: PrepareRequest) -> TorchModel:
+    """The model that a request names, from its source."""
     source, argument = parse_source(asked.model)
     labels: tuple[str, ...] = ()
     if asked.labels is not None:
@@ -187,14 +198,16 @@ def _forward(model: TorchModel, inputs: torch.Tensor, emit: Emit) -> Floats:
     emit({"stage": "running the float reference", "total": len(inputs)})
     parts = []
     with torch.no_grad():
-        for chunk in inputs.split(32):
+        for start in range(0, len(inputs), 32):
+            chunk = inputs[start : start + 32]
             out = model.module(chunk)
             parts.append((out if isinstance(out, torch.Tensor) else out[0]).numpy())
             emit({"advance": len(chunk)})
     joined = np.concatenate(parts)
     if not np.isfinite(joined).all():
         raise InputError(
-            "the float model gives NaN or infinite outputs on these images", "check its weights and preprocessing"
+            "the float model gives NaN or infinite outputs on these images",
+            "check its weights and preprocessing",
         )
     return joined
 
@@ -267,7 +280,11 @@ def _plan_all(
     emit({"stage": "deciding scales and rounding"})
     plans = tuple(
         make_plan(
-            graphs[_wants_activations(p)][1], stats, p, _algorithm(RANGE, Range), _algorithm(ROUNDING, Rounding)
+            graphs[_wants_activations(p)][1],
+            stats,
+            p,
+            _algorithm(RANGE, Range),
+            _algorithm(ROUNDING, Rounding),
         )
         for p in placements
     )

@@ -30,7 +30,8 @@ def open_samples(text: str, labels: tuple[str, ...]) -> Samples:
         if plugin.accepts(text):
             return plugin.open(text, labels)
     raise InputError(
-        f"{text!r} is not a folder of images, a .npz file or demo", "give a folder, a .npz with `images`, or demo"
+        f"{text!r} is not a folder of images, a .npz file or demo",
+        "give a folder, a .npz with `images`, or demo",
     )
 
 
@@ -44,7 +45,6 @@ def read_samples(
 ) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
     """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings."""
     import numpy as np
-
     from calibration.load import load_pixels
 
     samples = open_samples(text, labels)

@@ -112,4 +112,3 @@ def _site_error(
     want, got = ((a.reshape(1, -1) - zero).astype(np.float32) for a in (expected, actual))
     db = METRICS.get("sqnr").compute(want, got, None)
     return SiteError(site, float(db), int(steps.max()), float((steps > 0).mean()))
-

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.types import Candidate
+from edgevit.core.errors import InputError
+from edgevit.core.types import Candidate, Runtime
 from edgevit.flows import _values
 from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
 
+if TYPE_CHECKING:
+    from edgevit.core.types import Pixels
+
 
 def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Worker function: TimeRequest -> Timed, both as plain data."""
-    import numpy as np
-
     asked = from_plain(TimeRequest, request, "request")
     emit({"stage": f"timing {len(asked.paths)} files"})
     runtime = RUNTIMES.get(asked.runtime)
-    image = np.load(Path(asked.work) / _values.PIXELS, mmap_mode="r")[:1]
+    image = _image(Path(asked.work) / _values.PIXELS, runtime, Path(asked.paths[0]))
     files = tuple(Candidate(Path(path), runtime) for path in asked.paths)
     word = asked.device.partition(":")[0]
-    timings = TRANSPORTS.get(word).measure(asked.device, files, np.array(image), asked.threads, asked.runs)
+    timings = TRANSPORTS.get(word).measure(asked.device, files, image, asked.threads, asked.runs)
     return to_plain(Timed(timings))
+
+
+def _image(pixels: Path, runtime: Runtime, artifact: Path) -> Pixels:
+    """The first evaluation image, or seeded noise of the size that the file asks for."""
+    import numpy as np
+
+    if pixels.exists():
+        return np.array(np.load(pixels, mmap_mode="r")[:1])
+    contents = runtime.contents(artifact)
+    shape = contents.inputs[0].shape
+    if contents.preprocess is not None:
+        height, width = contents.preprocess.height, contents.preprocess.width
+    elif len(shape) == 4:
+        height, width = (shape[1], shape[2]) if shape[3] == 3 else (shape[2], shape[3])
+    else:
+        raise InputError(f"{artifact.name} takes no image: its input is {shape}")
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgevit.core.report import Compression, SampleSet, SiteError
-from edgevit.core.types import IntegerMacs, ModelSpec, Placement, SiteTensors, Timing
+from edgevit.core.types import IntegerMacs, ModelSpec, Placement, Preprocess, SiteTensors, Timing
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"
@@ -126,7 +126,10 @@ class BuiltAll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteRequest:
-    """Execute the files of one target on all images, in one process."""
+    """Execute the files of one target on all images, in one process.
+
+    `preprocess` is used for a file that carries none of its own.
+    """
 
     work: str
     runtime: str
@@ -134,6 +137,7 @@ class ExecuteRequest:
     files: tuple[Built, ...]
     graphs: Mapping[str, str]
     fp32: Built | None
+    preprocess: Preprocess
 
 
 @dataclass(frozen=True, slots=True)

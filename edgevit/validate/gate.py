@@ -25,17 +25,20 @@ _WEIGHT_INTEGERS: Final = ("int8", "uint8", "int4", "uint4", "int6", "uint6", "i
 Finding = tuple[Literal["fail", "inconclusive"], str]
 
 
-def judge(artifact: ArtifactReport, limits: Limits) -> tuple[Verdict, tuple[str, ...]]:
+def judge(artifact: ArtifactReport, limits: Limits, planned: bool = True) -> tuple[Verdict, tuple[str, ...]]:
     """Verdict and its reasons in plain words; the verdict that the artifact carries is not looked at,
     unless it is `error`, which stands.
 
-    A failed check goes before one that could not be decided.
+    A failed check goes before one that could not be decided. A quantized file whose plan is not known
+    (`planned` is False: made earlier, or by another tool) is judged without its conversion loss,
+    which cannot be told apart from what the rounding costs.
     """
     if artifact.verdict == "error":
         return "error", artifact.reasons
     if artifact.executed_by is None:
         return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
-    findings = (*_fidelity(artifact), *_integers(artifact), *_limits(artifact, limits))
+    faithful = _fidelity(artifact) if planned or artifact.precision in _FLOATS else ()
+    findings = (*faithful, *_integers(artifact), *_limits(artifact, limits))
     failed = tuple(text for kind, text in findings if kind == "fail")
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     if failed:
@@ -43,9 +46,9 @@ def judge(artifact: ArtifactReport, limits: Limits) -> tuple[Verdict, tuple[str,
     return ("inconclusive", undecided) if undecided else ("pass", ())
 
 
-def judged(artifact: ArtifactReport, limits: Limits) -> ArtifactReport:
+def judged(artifact: ArtifactReport, limits: Limits, planned: bool = True) -> ArtifactReport:
     """The same artifact with its verdict and reasons filled in."""
-    verdict, reasons = judge(artifact, limits)
+    verdict, reasons = judge(artifact, limits, planned)
     return replace(artifact, verdict=verdict, reasons=reasons)
 
 

@@ -1,0 +1,78 @@
+"""Which file is it, who executes it here, and what was it meant to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.types import Contents, IntegerMacs, Runtime
+from edgevit.registries import RUNTIMES, TARGETS
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One converted file: its target, and its precision where the bundle's layout tells."""
+
+    path: Path
+    target: str
+    precision: str | None
+
+
+def find_artifacts(path: Path) -> tuple[Found, ...]:
+    """The file itself, or every TARGET/PRECISION/model.SUFFIX of a bundle.
+
+    Raises:
+        InputError: nothing is there, or nothing that a target writes.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist", "give a bundle, or one .onnx, .tflite or .mlpackage")
+    suffixes = {TARGETS.get(name).suffix: name for name in TARGETS.names()}
+    target = suffixes.get(path.suffix.removeprefix("."))
+    if target is not None:
+        return (Found(path, target, None),)
+    found = tuple(
+        Found(file, name, file.parent.name)
+        for suffix, name in sorted(suffixes.items(), key=lambda pair: pair[1])
+        for file in sorted(path.glob(f"{name}/*/model.{suffix}"))
+    )
+    if not found:
+        known = ", ".join(f".{suffix}" for suffix in sorted(suffixes))
+        raise InputError(
+            f"{path} holds no converted file", f"give a bundle that edgevit wrote, or a file: {known}"
+        )
+    return found
+
+
+def runtime_for(target: str) -> str:
+    """Name of the first runtime that executes this target's files here.
+
+    Raises:
+        UnsupportedError: none does; the message says why for each.
+    """
+    names = TARGETS.get(target).runtimes
+    reasons = []
+    for name in names:
+        reason = RUNTIMES.get(name).unavailable()
+        if reason is None:
+            return name
+        reasons.append(f"{name}: {reason}")
+    raise UnsupportedError(
+        f"nothing here executes {target} files: {'; '.join(reasons)}", "see `edgevit doctor`"
+    )
+
+
+def contents_of(path: Path) -> tuple[Runtime, Contents]:
+    """Read a file back with its runtime."""
+    (found,) = find_artifacts(path)
+    runtime = RUNTIMES.get(runtime_for(found.target))
+    return runtime, runtime.contents(path)
+
+
+def guess_precision(contents: Contents, integer: IntegerMacs) -> str:
+    """What a file without a bundle seems to be, from what it holds and what runs in integers."""
+    if integer.static or integer.dynamic:
+        return "w8a8" if integer.static >= integer.dynamic else "w8da8"
+    weights = contents.weight_bytes
+    largest = max(weights, key=lambda kind: weights[kind], default="float32")
+    return {"int8": "w8", "uint8": "w8", "float16": "fp16"}.get(largest, "fp32")

@@ -1,0 +1,72 @@
+"""The steps that look into a model or a converted file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgevit.core import files
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.flows._artifacts import contents_of, guess_precision
+from edgevit.flows._values import PrepareRequest
+from edgevit.registries import REWRITES
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Worker function: {path} -> what the file holds and what of it runs in integers."""
+    path = Path(request["path"])
+    runtime, contents = contents_of(path)
+    integer = runtime.integer_macs(path)
+    return {
+        "kind": "artifact",
+        "precision": guess_precision(contents, integer),
+        "size_bytes": files.size_of(path),
+        "inputs": [to_plain(spec) for spec in contents.inputs],
+        "outputs": [to_plain(spec) for spec in contents.outputs],
+        "operators": dict(contents.operators),
+        "max_rank": contents.max_rank,
+        "weight_bytes": dict(contents.weight_bytes),
+        "integer_macs": to_plain(integer),
+        "preprocess": None if contents.preprocess is None else to_plain(contents.preprocess),
+        "labels": list(contents.labels),
+        "metadata": dict(contents.metadata),
+    }
+
+
+def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Worker function: PrepareRequest -> what the exported model consists of."""
+    from edgevit.flows._prepare import load_model
+    from edgevit.graph.export import export_model
+    from edgevit.graph.sites import list_sites, total_macs
+
+    asked = from_plain(PrepareRequest, request, "request")
+    loaded = load_model(asked)
+    graph = export_model(loaded, {name: REWRITES.get(name) for name in REWRITES.names()}, asked.without)
+    sites = list_sites(graph)
+    weights: Counter[str] = Counter()
+    for tensor in {**graph.program.state_dict, **graph.program.constants}.values():
+        if hasattr(tensor, "dtype"):
+            weights[str(tensor.dtype).removeprefix("torch.")] += tensor.element_size() * math.prod(
+                tensor.shape
+            )
+    spec = loaded.spec
+    return {
+        "kind": "model",
+        "name": spec.name,
+        "source": spec.source,
+        "parameters": spec.parameters,
+        "macs": total_macs(graph),
+        "outputs": [to_plain(output) for output in spec.outputs],
+        "operators": dict(Counter(site.kind for site in sites).most_common()),
+        "max_rank": max((len(site.shape) for site in sites), default=0),
+        "weight_bytes": dict(weights),
+        "weights_sha256": spec.weights_sha256,
+        "rewrites": list(graph.rewrites),
+        "preprocess": to_plain(spec.preprocess),
+        "labels": list(spec.labels),
+    }

@@ -1,0 +1,29 @@
+"""Run the preparing step, which several flows begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgevit.core._plain import from_plain
+from edgevit.core.progress import Progress
+from edgevit.core.types import Placement
+from edgevit.flows import _jobs
+from edgevit.flows._request import prepare_request
+from edgevit.flows._values import Prepared
+from edgevit.flows.resolve import Work
+from edgevit.registries import TARGETS
+
+
+def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
+    """Load, prune, export, calibrate, plan and simulate, in a worker; files go to `folder`."""
+    recipe = work.recipe
+    step = f"preparing {recipe.model}"
+    request = prepare_request(recipe, folder, placements(work))
+    job = _jobs.job(step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress))
+    return from_plain(Prepared, _jobs.run(job), step)
+
+
+def placements(work: Work) -> tuple[Placement, ...]:
+    """What the runtimes can do, for every pair that is quantized."""
+    found = (TARGETS.get(t).placement(p) for t, precisions in work.pairs.items() for p in precisions)
+    return tuple(placement for placement in found if placement is not None)

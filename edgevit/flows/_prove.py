@@ -1,0 +1,119 @@
+"""Execute and time the files of all targets, in workers, one process per target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgevit.core import worker
+from edgevit.core._plain import from_plain
+from edgevit.core.errors import EdgevitError, StepError
+from edgevit.core.progress import Progress
+from edgevit.core.recipe import Recipe
+from edgevit.core.types import Timing
+from edgevit.flows import _jobs
+from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
+from edgevit.registries import RUNTIMES, TARGETS
+
+FP32 = "fp32"
+TIMED_RUNS = 40
+
+Files = Mapping[str, tuple[Built, ...]]
+Pair = tuple[str, str]
+
+
+def executing_runtime(target: str) -> str | None:
+    """The first runtime of a target that works on this machine."""
+    return next((n for n in TARGETS.get(target).runtimes if RUNTIMES.get(n).unavailable() is None), None)
+
+
+def why_not(target: str) -> str:
+    """Why no runtime of a target works here."""
+    names = TARGETS.get(target).runtimes
+    return "; ".join(f"{name}: {RUNTIMES.get(name).unavailable()}" for name in names)
+
+
+def execute(
+    files: Files,
+    fp32: Mapping[str, Built],
+    prepared: Prepared,
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress,
+) -> dict[Pair, Executed]:
+    """(target, precision) -> what its execution gave; nothing for targets without a runtime here.
+
+    Args:
+        files: target -> what to execute.
+        fp32: target -> its float file, in which the sites are confirmed by value.
+    """
+    graphs = {(s.target, s.precision): s.graph for s in prepared.simulated}
+    todo = {
+        name: (executing_runtime(name), tuple(b for b in made if b.error is None))
+        for name, made in files.items()
+    }
+    ready = {name: (runtime, made) for name, (runtime, made) in todo.items() if runtime is not None and made}
+    threads = _jobs.threads_each(recipe, len(ready))
+    jobs = []
+    for name, (runtime, made) in ready.items():
+        request = ExecuteRequest(
+            work=str(folder),
+            runtime=runtime,
+            threads=threads,
+            files=made,
+            graphs={b.precision: graphs[name, b.precision] for b in made if (name, b.precision) in graphs},
+            fp32=fp32.get(name),
+            preprocess=prepared.spec.preprocess,
+        )
+        step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
+        jobs.append(_jobs.job(step, "_execute:execute", request, recipe, threads, told))
+    progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
+    executed: dict[Pair, Executed] = {}
+    for (name, (_, made)), result in zip(
+        ready.items(), worker.run_many(jobs, _jobs.parallel(recipe)), strict=True
+    ):
+        if isinstance(result, EdgevitError):
+            done = tuple(Executed(b.target, b.precision, 0.0, error=result.message) for b in made)
+        else:
+            done = from_plain(ExecutedAll, result, f"executing {name}").files
+        executed.update({(d.target, d.precision): d for d in done})
+    return executed
+
+
+def time_files(
+    files: Files, fp32: Mapping[str, Built], recipe: Recipe, folder: Path, progress: Progress
+) -> dict[Pair, tuple[Timing, Timing | None]]:
+    """(target, precision) -> its timing, and that of the fp32 file interleaved with it.
+
+    One target after the other, so that nothing else runs. Targets whose runtime here has no
+    latency worth telling are left out, and so is one whose timing fails, with a note.
+    """
+    timings: dict[Pair, tuple[Timing, Timing | None]] = {}
+    for name, made in files.items():
+        runtime = executing_runtime(name)
+        if runtime is None or not RUNTIMES.get(runtime).has_latency or not made:
+            continue
+        base = fp32.get(name)
+        others = [b for b in made if base is None or b.path != base.path]
+        order = [b for b in (base, *others) if b is not None and b.path is not None]
+        request = TimeRequest(
+            work=str(folder),
+            runtime=runtime,
+            device="local",
+            threads=recipe.threads,
+            runs=TIMED_RUNS,
+            paths=tuple(b.path for b in order if b.path is not None),
+        )
+        step = f"timing {name} with {runtime}"
+        progress.stage(step)
+        try:
+            result = _jobs.run(
+                _jobs.job(step, "_time:measure", request, recipe, recipe.threads, _jobs.silent)
+            )
+        except StepError as error:
+            progress.note(f"{name} was not timed: {error.message}")
+            continue
+        found = from_plain(Timed, result, step).timings
+        first = found[0] if base is not None else None
+        timings.update({(name, b.precision): (t, first) for b, t in zip(order, found, strict=True)})
+    return timings

@@ -1,0 +1,39 @@
+"""From a recipe to what the preparing worker is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgevit.core.recipe import Recipe
+from edgevit.core.types import Placement
+from edgevit.flows._values import PrepareRequest
+
+# `demo` as calibration images is another split than `demo` as evaluation images.
+_SPLITS = {"demo": ("demo:calibration", "demo:evaluation")}
+
+
+def prepare_request(recipe: Recipe, work: Path, placements: tuple[Placement, ...]) -> PrepareRequest:
+    """The recipe as plain data, with absolute paths, since a worker may stand elsewhere."""
+    return PrepareRequest(
+        work=str(work),
+        model=recipe.model,
+        weights=None if recipe.weights is None else str(recipe.weights.absolute()),
+        random_weights=recipe.random_weights,
+        num_classes=recipe.num_classes,
+        image_size=recipe.image_size,
+        model_args=dict(recipe.model_arg),
+        preprocess=dict(recipe.preprocess),
+        labels=None if recipe.labels is None else str(recipe.labels.absolute()),
+        calibrate=_split(recipe.calibrate, 0),
+        calibration_count=recipe.calibration_count,
+        evaluate=_split(recipe.evaluate, 1),
+        evaluate_count=recipe.evaluate_count,
+        skip_bad_images=recipe.skip_bad_images,
+        prune=recipe.prune,
+        without=recipe.without,
+        placements=placements,
+    )
+
+
+def _split(text: str | None, index: int) -> str | None:
+    return _SPLITS[text][index] if text in _SPLITS else text

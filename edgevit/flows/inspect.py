@@ -1,0 +1,59 @@
+"""`edgevit inspect`: what a model or a converted file consists of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgevit.core.answer import Answer, Table
+from edgevit.core.progress import Silent
+from edgevit.core.recipe import Recipe
+from edgevit.core.worker import Job, Limits
+from edgevit.flows import _jobs
+from edgevit.flows._artifacts import find_artifacts
+from edgevit.flows._request import prepare_request
+from edgevit.registries import TARGETS
+
+
+def inspect(recipe: Recipe) -> Answer:
+    """Look into `recipe.model`, which is a MODEL or the path of a converted file.
+
+    Raises:
+        EdgevitError: it cannot be read or loaded.
+    """
+    path = Path(recipe.model)
+    if path.suffix.removeprefix(".") in {TARGETS.get(name).suffix for name in TARGETS.names()}:
+        find_artifacts(path)
+        request = {"path": str(path.absolute())}
+        limits = Limits(recipe.timeout, int(recipe.max_memory * 2**30))
+        data = _jobs.run(Job(f"reading {path.name}", "edgevit.flows._inspect:artifact", request, limits))
+    else:
+        asked = prepare_request(recipe, Path(), ())
+        step = f"reading {recipe.model}"
+        data = _jobs.run(_jobs.job(step, "_inspect:model", asked, recipe, 0, _jobs.stages(Silent())))
+    return Answer(data, (_facts(recipe.model, data), _counts("operators", data["operators"])))
+
+
+def _facts(title: str, data: dict[str, Any]) -> Table:
+    rows = []
+    for key in ("name", "precision", "parameters", "macs", "size_bytes", "max_rank"):
+        if key in data:
+            value = data[key]
+            rows.append((key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)))
+    for port in ("inputs", "outputs"):
+        rows += [(port[:-1], f"{t['name']} {t['dtype']} {tuple(t['shape'])}") for t in data.get(port, [])]
+    rows += [(f"weights in {kind}", f"{size:,} bytes") for kind, size in data["weight_bytes"].items()]
+    if "integer_macs" in data:
+        integer = data["integer_macs"]
+        rows.append(("integer MACs", f"{integer['static']:,} static, {integer['dynamic']:,} dynamic"))
+        rows.append(("seen in", f"the {integer['source']}"))
+        if integer["partitions"] is not None:
+            rows.append(("delegate partitions", str(integer["partitions"])))
+    rows += [(f"preprocess {key}", str(value)) for key, value in (data["preprocess"] or {}).items()]
+    labels = data["labels"]
+    rows.append(("labels", f"{len(labels)}: {', '.join(labels[:4])}{', ...' if len(labels) > 4 else ''}"))
+    return Table(title, ("what", "value"), tuple(rows))
+
+
+def _counts(title: str, counts: dict[str, int]) -> Table:
+    return Table(title, ("operator", "count"), tuple((name, str(count)) for name, count in counts.items()))

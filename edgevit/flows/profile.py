@@ -1,0 +1,71 @@
+"""`edgevit profile`: how long one file takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgevit.core import worker
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.answer import Answer, Table
+from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.progress import Progress
+from edgevit.flows._artifacts import find_artifacts, runtime_for
+from edgevit.flows._environment import environment
+from edgevit.flows._values import Timed, TimeRequest
+from edgevit.registries import RUNTIMES, TRANSPORTS
+
+
+def profile(artifact: Path, device: str, runs: int, threads: int, progress: Progress) -> Answer:
+    """Time `runs` executions after a warm-up, on one synthetic image.
+
+    Raises:
+        UsageError: an unknown device.
+        UnsupportedError: nothing here executes the file, or its time would say nothing about a device.
+    """
+    from edgevit.validate.latency import summarize
+
+    word = device.partition(":")[0]
+    if word not in TRANSPORTS.names():
+        raise UsageError(f"unknown device {device!r}", nearest(word, TRANSPORTS.names()))
+    found = find_artifacts(artifact)
+    if len(found) != 1:
+        raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")
+    runtime = runtime_for(found[0].target)
+    with TemporaryDirectory(prefix="edgevit-work-") as work:
+        request = TimeRequest(
+            work=work,
+            runtime=runtime,
+            device=device,
+            threads=threads,
+            runs=runs,
+            paths=(str(artifact.absolute()),),
+        )
+        progress.stage(f"timing {artifact.name}")
+        result = worker.run(
+            f"timing {artifact.name}",
+            "edgevit.flows._time:measure",
+            to_plain(request),
+            worker.Limits(threads=threads),
+        )
+    (timing,) = from_plain(Timed, result, "timing").timings
+    latency = summarize(timing)
+    data = {
+        "artifact": str(artifact),
+        "device": device,
+        "executed_by": RUNTIMES.get(runtime).label(),
+        "latency": to_plain(latency),
+        "runs_ms": list(timing.runs_ms),
+        "environment": to_plain(environment()),
+    }
+    p90 = "too few runs" if latency.p90_ms is None else f"{latency.p90_ms:.3f} ms"
+    rows = (
+        ("p50", f"{latency.p50_ms:.3f} ms"),
+        ("p90", p90),
+        ("fastest", f"{min(timing.runs_ms):.3f} ms"),
+        ("slowest", f"{max(timing.runs_ms):.3f} ms"),
+        ("cold load", f"{latency.cold_load_ms:.1f} ms"),
+        ("runs", str(latency.runs)),
+        ("threads", str(latency.threads)),
+    )
+    return Answer(data, (Table(f"{artifact.name} on {device}", ("what", "value"), rows),))

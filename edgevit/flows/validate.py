@@ -1,0 +1,77 @@
+"""`edgevit validate`: files made earlier, or by other tools, against the float reference."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgevit.core.errors import UsageError
+from edgevit.core.progress import Progress, Silent
+from edgevit.core.recipe import Recipe
+from edgevit.core.report import NotDone, Report
+from edgevit.core.worker import Job
+from edgevit.flows import _jobs
+from edgevit.flows._artifacts import Found, find_artifacts
+from edgevit.flows._assemble import assemble
+from edgevit.flows._prepared import prepare
+from edgevit.flows._prove import FP32, execute, executing_runtime, time_files, why_not
+from edgevit.flows._values import Built
+from edgevit.flows.resolve import resolve
+
+
+def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Report:
+    """Execute every file of a bundle, or one file, and hold it against `recipe.model`.
+
+    Without the plan that a file was made from, compression and conversion loss cannot be told
+    apart: quantized files are judged by the limits and by what runs in integers.
+
+    Raises:
+        InputError: no such file, or nothing that a target writes.
+        UsageError: no images to evaluate on.
+    """
+    told = progress or Silent()
+    begin = time.perf_counter()
+    found = find_artifacts(path)
+    if recipe.model != "demo" and recipe.evaluate is None:
+        raise UsageError(
+            "validate needs images", "add --evaluate SAMPLES: a folder of images, a .npz, or demo"
+        )
+    work = resolve(replace(recipe, to=(), precision=(FP32,), prune=()))
+    with TemporaryDirectory(prefix="edgevit-work-") as scratch:
+        folder = Path(scratch)
+        asked = replace(work, recipe=replace(work.recipe, calibrate=None))
+        prepared = prepare(asked, folder, told)
+        files: dict[str, tuple[Built, ...]] = {}
+        for file in found:
+            built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
+            files[file.target] = (*files.get(file.target, ()), built)
+        fp32 = {name: b for name, made in files.items() for b in made if b.precision == FP32}
+        executed = execute(files, {}, prepared, recipe, folder, told)
+        good = {
+            n: tuple(b for b in made if _worked(executed.get((n, b.precision)))) for n, made in files.items()
+        }
+        timings = time_files(good, fp32, recipe, folder, told)
+        missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in files if executing_runtime(n) is None)
+        root = path.absolute() if path.is_dir() and len(found) > 1 else path.absolute().parent
+        plans = NotDone(
+            "compression and conversion loss apart",
+            "the plan's graph is not kept; `total` holds both together",
+        )
+        return assemble(
+            prepared, files, executed, timings, fp32, recipe, folder, root, (plans, *missing), begin
+        )
+
+
+def _worked(done: object) -> bool:
+    return done is not None and getattr(done, "error", None) is None
+
+
+def _precision(file: Found, recipe: Recipe) -> str:
+    """From the bundle's folders, else from what the file holds and what of it runs in integers."""
+    if file.precision is not None:
+        return file.precision
+    request = {"path": str(file.path.absolute())}
+    told = _jobs.run(Job(f"reading {file.path.name}", "edgevit.flows._inspect:artifact", request))
+    return str(told["precision"])
