@@ -1,0 +1,214 @@
+"""From an edited program to an .mlpackage on disk: coremltools, metadata, reproducible bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import re
+import shutil
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
+from edgevit.core import preprocess_json
+from edgevit.core.errors import StorageError, UnsupportedError
+from edgevit.core.require import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgevit.core.types import ModelSpec
+
+Handles = dict[int, list[tuple[str, str]]]
+
+# These passes merge arithmetic of neighbouring operations, change a plan's zero points, or move
+# quantize operations. The graph has had its rewrites; from here on what the plan and the simulation
+# round must be what the file rounds.
+_LEFT_OUT = {
+    "common::divide_to_multiply",
+    "common::fuse_matmul_weight_bias",
+    "common::fuse_linear_bias",
+    "common::fuse_conv_scale",
+    "common::fuse_conv_bias",
+    "common::fuse_conv_batchnorm",
+    "common::fuse_elementwise_to_batchnorm",
+    "common::int_op_canonicalization",
+    "common::nullify_redundant_quantization_zero_point",
+    "common::dequantize_quantize_pair_elimination",
+    "common::distributive_quantized_binary_op_scale_normalization",
+}
+_DATE = "com.github.apple.coremltools.conversion_date"
+_MAPPING = "executorch_debug_handle_mapping.json"
+_NUMBERED = re.compile(r"const_\d+")
+_NAMESPACE = uuid.UUID("6d7f1f9e-6f0b-5b0a-9a51-0c8f5f0f3d11")
+
+
+def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any:
+    """Convert with coremltools; `half` computes in float16 from behind the normalisation on.
+
+    Returns:
+        The coremltools MLModel, not loaded into any runtime.
+
+    Raises:
+        UnsupportedError: coremltools cannot convert an operation; its own words are in the message.
+    """
+    import numpy as np
+
+    with quiet():
+        ct = require("coremltools", "coreml")
+        pipeline = ct.PassPipeline.DEFAULT
+        pipeline.remove_passes(_LEFT_OUT)
+        names = [o.name for o in spec.outputs]
+        if edited.classifier:
+            names.insert(1, PROBABILITIES)
+        color = ct.colorlayout.RGB if spec.preprocess.color == "rgb" else ct.colorlayout.BGR
+        shape = (1, 3, spec.preprocess.height, spec.preprocess.width)
+        image = ct.ImageType("image", shape=shape, scale=1.0, bias=[0.0, 0.0, 0.0], color_layout=color)
+        options = {
+            "minimum_deployment_target": getattr(ct.target, deployment),
+            "skip_model_load": True,
+        }
+        try:
+            program = ct.convert(
+                edited.program,
+                inputs=[image],
+                outputs=[ct.TensorType(name=name, dtype=np.float32) for name in names],
+                convert_to="milinternal",
+                compute_precision=ct.transform.FP16ComputePrecision(op_selector=_computes_in_half)
+                if half
+                else ct.precision.FLOAT32,
+                pass_pipeline=pipeline,
+                **options,
+            )
+            _name_in_order(program)
+            # a classifier's outputs are others than those that were given types above
+            program.functions["main"].output_types = None
+            return ct.convert(
+                program,
+                convert_to="mlprogram",
+                classifier_config=_classifier(ct, spec) if edited.classifier else None,
+                compute_precision=ct.precision.FLOAT32,
+                pass_pipeline=ct.PassPipeline.EMPTY,
+                **options,
+            )
+        except Exception as error:  # coremltools raises many unrelated classes for one reason
+            words = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UnsupportedError(
+                f"coremltools cannot convert {spec.name}: {words.strip()[:300]}",
+                "leave coreml out of --to, or change that part of the model",
+            ) from error
+
+
+def save(model: Any, spec: ModelSpec, precision: str, out: Path) -> Handles:
+    """Write the package with its metadata; the same model gives the same bytes.
+
+    Built beside `out` and renamed into place.
+
+    Returns:
+        debug handle -> (operator, name of its output) of the operations that carry it.
+
+    Raises:
+        StorageError: the disk is full or the place is read-only.
+    """
+    _describe(model, spec, precision)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
+            package = Path(folder) / "model.mlpackage"
+            with quiet():
+                model.save(str(package))
+            handles = _take_mapping(package)
+            _make_reproducible(package)
+            _make_readable(package)
+            if out.exists():
+                shutil.rmtree(out)
+            package.rename(out)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"cannot write {out}: {reason}", "free some space or choose another -o") from error
+    return handles
+
+
+def class_labels(labels: tuple[str, ...]) -> list[str]:
+    """Labels as Core ML takes them: its classes are keys, so a repeated name gets its index behind it."""
+    return [f"{label} ({i})" if label in labels[:i] else label for i, label in enumerate(labels)]
+
+
+def _classifier(ct: Any, spec: ModelSpec) -> Any:
+    return ct.ClassifierConfig(class_labels(spec.labels), "classLabel", PROBABILITIES)
+
+
+def _name_in_order(program: Any) -> None:
+    """Number the constants that coremltools' passes made: their order of making is that of a set."""
+    found = program.functions["main"].operations
+    taken = {output.name for op in found for output in op.outputs if not _NUMBERED.fullmatch(output.name)}
+    names = (name for i in itertools.count() if (name := f"const_{i}") not in taken)
+    for op in found:
+        if op.op_type == "const" and _NUMBERED.fullmatch(op.outputs[0].name):
+            op.outputs[0].name = next(names)
+        op.name = op.outputs[0].name
+
+
+def _computes_in_half(operation: Any) -> bool:
+    """The normalisation stays in float32, so that the input is rounded once, behind it."""
+    return operation.name not in NORMALIZE
+
+
+def _describe(model: Any, spec: ModelSpec, precision: str) -> None:
+    model.author = spec.author
+    model.license = spec.license
+    model.version = spec.weights_sha256[:12]
+    kind = f"image classifier with {len(spec.labels)} classes" if spec.labels else "image model"
+    model.short_description = f"{spec.name}: {kind}, {precision}"
+    meta = model.user_defined_metadata
+    if _DATE in meta:
+        del meta[_DATE]
+    meta["edgevit.preprocess"] = preprocess_json.dumps(spec.preprocess, "image")
+    meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
+    meta["edgevit.precision"] = precision
+
+
+def _take_mapping(package: Path) -> Handles:
+    """Read, and remove, the table that coremltools puts beside the model for debuggers."""
+    path = package / _MAPPING
+    table = json.loads(path.read_text())["mapping"] if path.exists() else {}
+    path.unlink(missing_ok=True)
+    return {
+        int(h): [(o[-1]["Operator"], o[-1]["Output"]) for o in found]
+        for h, found in table.items()
+        if h != "null"
+    }
+
+
+def _make_reproducible(package: Path) -> None:
+    """Sort the maps of the specification, and derive the manifest's identifiers from its paths."""
+    from coremltools.proto import Model_pb2
+
+    path = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    specification = Model_pb2.Model.FromString(path.read_bytes())
+    path.write_bytes(specification.SerializeToString(deterministic=True))
+    manifest_path = package / "Manifest.json"
+    manifest = json.loads(manifest_path.read_text())
+    entries = manifest["itemInfoEntries"]
+    renamed = {old: str(uuid.uuid5(_NAMESPACE, item["path"])).upper() for old, item in entries.items()}
+    manifest["itemInfoEntries"] = {renamed[old]: item for old, item in entries.items()}
+    manifest["rootModelIdentifier"] = renamed[manifest["rootModelIdentifier"]]
+    manifest_path.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n")
+
+
+def _make_readable(package: Path) -> None:
+    """coremltools leaves the model readable by its owner alone."""
+    for path in (package, *package.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep stdout clean, and progress bars and notices off stderr; errors still arrive as exceptions."""
+    with contextlib.redirect_stdout(sys.stderr), contextlib.redirect_stderr(io.StringIO()):
+        yield

@@ -1,0 +1,125 @@
+"""Find every site in a saved package, by the name it was given and by the value it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters._coreml_program import Edited, constant
+from edgevit.core.errors import StepError
+from edgevit.core.types import SiteTensors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from converters._coreml_package import Handles
+    from edgevit.core.types import QuantPlan, SitePlan
+
+_OPERATORS = ("linear", "conv")
+_CONSTEXPR = {"constexpr_affine_dequantize": "quantized_data", "constexpr_blockwise_shift_scale": "data"}
+
+
+def locate(
+    path: Path, edited: Edited, nodes: dict[str, Any], plan: QuantPlan | None, handles: Handles, half: bool
+) -> tuple[SiteTensors, ...]:
+    """Where each site with a weight is in the file.
+
+    The operation is the one that carries the site's handle. It is accepted only if the weight
+    stored for it equals the site's own: the plan's integers, or the graph's floats (rounded to
+    float16 in a file that computes in float16); and if its quantize has the plan's numbers.
+
+    Args:
+        nodes: site -> node of the graph that was converted, before the edits.
+
+    Raises:
+        StepError: a site cannot be placed, or something else is stored there.
+    """
+    operations = _operations(path)
+    planned = {s.site: s for s in plan.sites} if plan is not None else {}
+    found = []
+    for site, handle in edited.handles.items():
+        names = [output for operator, output in handles.get(handle, []) if operator in _OPERATORS]
+        if len(names) != 1:
+            raise _lost(site, f"{len(names)} operations of the file carry its name")
+        operation = operations[names[0]]
+        decision = planned.get(site)
+        weight = constant(edited.program, nodes[site].args[1])
+        if decision is not None and decision.weight is not None:
+            assert plan is not None
+            _confirm_integers(site, operation, plan.tensors[f"{site}.weight"], decision, half)
+        elif weight is not None:
+            _confirm_floats(site, operation, weight.numpy())
+        source = operation.x
+        if decision is not None and decision.input is not None:
+            source = _confirm_input(site, source, decision)
+        found.append(SiteTensors(site, source.name, operation.outputs[0].name))
+    return tuple(found)
+
+
+def _operations(path: Path) -> dict[str, Any]:
+    """First output name -> operation of the saved program, with its weights."""
+    from coremltools.converters.mil.frontend.milproto.load import load
+    from coremltools.models.utils import load_spec
+
+    specification = load_spec(str(path))
+    weights = path / "Data" / "com.apple.CoreML" / "weights"
+    program = load(specification, specification.specificationVersion, str(weights))
+    return {op.outputs[0].name: op for op in program.functions["main"].operations if op.outputs}
+
+
+def _confirm_integers(
+    site: str, operation: Any, integers: NDArray[np.generic], plan: SitePlan, half: bool
+) -> None:
+    import numpy as np
+
+    made_by = operation.weight.op
+    if made_by is None or made_by.op_type not in _CONSTEXPR:
+        kind = "nothing" if made_by is None else made_by.op_type
+        raise _lost(site, f"its weight is stored by {kind}, not as integers")
+    stored = np.asarray(getattr(made_by, _CONSTEXPR[made_by.op_type]).val)
+    if stored.dtype != np.int8 or not np.array_equal(stored, integers):
+        raise _lost(site, "other integers than the plan's are stored there")
+    assert plan.weight is not None
+    wanted = np.asarray(plan.weight.scale, dtype=np.float16 if half else np.float32).ravel()
+    if not np.array_equal(np.asarray(made_by.scale.val).ravel(), wanted):
+        raise _lost(site, "other weight scales than the plan's are stored there")
+
+
+def _confirm_floats(site: str, operation: Any, weight: NDArray[np.float32]) -> None:
+    import numpy as np
+
+    stored = operation.weight.val
+    if stored is None or stored.shape != weight.shape:
+        raise _lost(site, "no constant weight of its shape is stored there")
+    # coremltools keeps what float16 would turn to 0 as the smallest float16, 6e-8
+    tolerance = 6e-8 if stored.dtype == np.float16 else 0.0
+    if not np.allclose(stored, weight.astype(stored.dtype), rtol=0, atol=tolerance):
+        raise _lost(site, "other weights than the graph's are stored there")
+
+
+def _confirm_input(site: str, source: Any, plan: SitePlan) -> Any:
+    import numpy as np
+
+    dequantize = source.op
+    if dequantize is None or dequantize.op_type != "dequantize" or dequantize.input.op is None:
+        raise _lost(site, "its input is not dequantized")
+    quantize = dequantize.input.op
+    assert plan.input is not None
+    for operation in (quantize, dequantize):
+        zero_point = 0 if operation.zero_point is None else int(operation.zero_point.val)
+        scale = np.asarray(operation.scale.val)
+        if (
+            scale != np.asarray(plan.input.scale[0]).astype(scale.dtype)
+            or zero_point != plan.input.zero_point[0]
+        ):
+            raise _lost(site, "its input is quantized with other numbers than the plan's")
+    if quantize.op_type != "quantize" or quantize.output_dtype.val != plan.input.dtype:
+        raise _lost(site, "its input is not quantized as planned")
+    return quantize.outputs[0]
+
+
+def _lost(site: str, reason: str) -> StepError:
+    return StepError(
+        f"the site {site} was not found in the Core ML file: {reason}", "please report this model"
+    )

@@ -1,0 +1,97 @@
+"""Core ML: an .mlpackage (ML program) for Xcode, the Neural Engine, GPU and CPU of Apple devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from converters import _coreml_package, _coreml_program, _coreml_sites
+from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.require import require
+from edgevit.core.types import KindPlacement, Placement, SiteTensors, Target
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Graph, ModelSpec, QuantPlan
+
+PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
+# quantize and dequantize of activations came with iOS 17
+_SINCE: Final = {"iOS16": ("fp32", "fp16", "w8"), "iOS17": PRECISIONS, "iOS18": PRECISIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Core ML conversions differ from precision to precision, so only the question is kept."""
+
+    graph: Graph
+    spec: ModelSpec
+    deployment: str
+
+
+def placement(precision: str) -> Placement | None:
+    """What Core ML executes in integers: linear and conv, int8 in, float16 out, float16 elsewhere.
+
+    Scales must be float16 numbers, since quantize and the weights' decompression take them in the
+    type of the float tensor: https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
+    """
+    if precision == "w8":
+        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in ("linear", "conv"))
+    elif precision == "w8a8":
+        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "conv"))
+    else:
+        return None
+    return Placement("coreml", precision, "float16", kinds, "float16")
+
+
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepared:
+    """Check the options and that coremltools is there.
+
+    Raises:
+        UsageError: an unknown `deployment`.
+        MissingDependencyError: coremltools is not installed.
+    """
+    deployment = options.get("deployment", "iOS17")
+    if deployment not in _SINCE:
+        raise UsageError(f"coreml.deployment is {deployment!r}", nearest(deployment, _SINCE))
+    with _coreml_package.quiet():
+        require("coremltools", "coreml")
+    return _Prepared(graph, spec, deployment)
+
+
+def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+    """Convert and save `out`, an .mlpackage, and confirm from the file where each site is.
+
+    Raises:
+        UnsupportedError: the deployment target, the plan or an operation rules it out.
+        StepError: a site is missing in the file, or is there with other values.
+        StorageError: the package cannot be written.
+    """
+    assert isinstance(prepared, _Prepared)
+    if precision not in _SINCE[prepared.deployment]:
+        allowed = ", ".join(_SINCE[prepared.deployment])
+        raise UnsupportedError(
+            f"Core ML for {prepared.deployment} can do {allowed}, not {precision}",
+            "--option coreml.deployment=iOS17" if precision in PRECISIONS else "choose one of these",
+        )
+    if (plan is None) == (placement(precision) is not None):
+        raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
+    half = plan.compute == "float16" if plan is not None else precision == "fp16"
+    nodes = _coreml_program.weighted_sites(prepared.graph.program)
+    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan)
+    model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half)
+    handles = _coreml_package.save(model, prepared.spec, precision, out)
+    return _coreml_sites.locate(out, edited, nodes, plan, handles, half)
+
+
+TARGET: Final = Target(
+    summary="Core ML package for iOS and macOS: image input, classifier with logits",
+    suffix="mlpackage",
+    extra="coreml",
+    precisions=PRECISIONS,
+    runtimes=("coreml", "coreml_reference"),
+    options={"deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 (default iOS17)"},
+    placement=placement,
+    prepare=prepare,
+    write=write,
+)
