@@ -1,0 +1,94 @@
+"""Samples to pixels: read, resize, crop, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from calibration.preprocess import to_pixels
+from edgevit.core.errors import InputError, UsageError
+from edgevit.core.types import Preprocess, Samples
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPixels:
+    """What was read.
+
+    Attributes:
+        pixels: uint8 (N, height, width, 3), RGB, resized and cropped.
+        labels: class index per image, None if unlabelled.
+        names: one per image.
+        skipped: (name, reason) of the images left out.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: tuple[int, ...] | None
+    names: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def evenly(total: int, count: int | None) -> tuple[int, ...]:
+    """At most `count` of `total` indices, evenly spaced, so that sorted class folders all take part.
+
+    Raises:
+        UsageError: `count` is not positive.
+    """
+    if count is None:
+        return tuple(range(total))
+    if count < 1:
+        raise UsageError(f"the number of images must be at least 1, not {count}")
+    taken = min(count, total)
+    return tuple(index * total // taken for index in range(taken))
+
+
+def load_pixels(
+    samples: Samples,
+    preprocess: Preprocess,
+    *,
+    count: int | None = None,
+    indices: Sequence[int] | None = None,
+    skip_bad: bool = False,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> LoadedPixels:
+    """Read `indices`, or `count` evenly spaced images, or all.
+
+    Args:
+        skip_bad: leave out unreadable images and name them in `skipped`, instead of stopping.
+        advance: told 1 after each image.
+
+    Raises:
+        InputError: an image cannot be read, or none of them can.
+    """
+    import numpy as np
+
+    chosen = tuple(indices) if indices is not None else evenly(len(samples.names), count)
+    pixels = np.empty((len(chosen), preprocess.height, preprocess.width, 3), np.uint8)
+    kept: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    for index in chosen:
+        try:
+            image = samples.read(index)
+        except InputError as error:
+            if not skip_bad:
+                raise InputError(
+                    error.message, error.hint or "--skip-bad-images leaves such files out and counts them"
+                ) from error
+            skipped.append((samples.names[index], error.message))
+        else:
+            pixels[len(kept)] = to_pixels(image, preprocess)
+            kept.append(index)
+        advance(1)
+    if not kept:
+        why = f"; the first: {skipped[0][1]}" if skipped else ""
+        raise InputError(f"no image of {samples.path} could be read{why}")
+    return LoadedPixels(
+        pixels=pixels[: len(kept)],
+        labels=None if samples.labels is None else tuple(samples.labels[index] for index in kept),
+        names=tuple(samples.names[index] for index in kept),
+        skipped=tuple(skipped),
+    )

@@ -1,0 +1,92 @@
+"""From a decoded image to the model's input, pixel for pixel as timm and torchvision do it with Pillow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.require import require
+from edgevit.core.types import Preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Pixels = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+
+
+def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess) -> Pixels:
+    """Resize and crop.
+
+    Args:
+        image: any Pillow image, which is converted to RGB, or uint8 (height, width, 3) RGB.
+
+    Returns:
+        uint8 (preprocess.height, preprocess.width, 3), RGB whatever `preprocess.color` says.
+
+    Raises:
+        ValueError: an array of another shape or type.
+    """
+    import numpy as np
+
+    pillow = require("PIL.Image")
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"uint8 (height, width, 3) is needed, not {image.dtype} {image.shape}")
+        picture = pillow.fromarray(np.ascontiguousarray(image))
+    else:
+        picture = image.convert("RGB")
+    width, height = _resized(picture.size, preprocess)
+    if (width, height) != picture.size:
+        picture = picture.resize(
+            (width, height), getattr(pillow.Resampling, preprocess.interpolation.upper())
+        )
+    return _centre(np.asarray(picture, np.uint8), preprocess.height, preprocess.width)
+
+
+def normalise(pixels: Pixels, preprocess: Preprocess) -> Floats:
+    """Order the channels and normalise: `(value / 255 - mean) / std`, in float32 as torchvision computes it.
+
+    Args:
+        pixels: uint8 (N, height, width, 3) RGB.
+
+    Returns:
+        float32 (N, 3, height, width), contiguous, channels in `preprocess.color` order.
+    """
+    import numpy as np
+
+    ordered = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
+    values = np.ascontiguousarray(np.moveaxis(ordered, -1, 1)).astype(np.float32)
+    values /= np.float32(255)
+    values -= np.asarray(preprocess.mean, np.float32).reshape(3, 1, 1)
+    values /= np.asarray(preprocess.std, np.float32).reshape(3, 1, 1)
+    return values
+
+
+def _resized(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
+    """(width, height) after resizing an image of `size` = (width, height)."""
+    wanted_height, wanted_width = preprocess.resize
+    width, height = size
+    if not preprocess.shorter_side:
+        return wanted_width, wanted_height
+    if wanted_height != wanted_width:
+        # A rectangle is covered, and sides are rounded half to even: timm's ResizeKeepRatio.
+        ratio = min(height / wanted_height, width / wanted_width)
+        return round(width / ratio), round(height / ratio)
+    # torchvision's Resize(int): the longer side is cut off, not rounded.
+    if width <= height:
+        return wanted_width, int(wanted_width * height / width)
+    return int(wanted_height * width / height), wanted_height
+
+
+def _centre(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Crop the centre; where the image is smaller it gets a black border first, as torchvision does."""
+    import numpy as np
+
+    short_y, short_x = max(height - pixels.shape[0], 0), max(width - pixels.shape[1], 0)
+    if short_y or short_x:
+        borders = ((short_y // 2, (short_y + 1) // 2), (short_x // 2, (short_x + 1) // 2), (0, 0))
+        pixels = np.pad(pixels, borders)
+    top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])

@@ -1,0 +1,90 @@
+"""Images and labels in one .npz file."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.archive import check_zip
+from edgevit.core.errors import InputError
+from edgevit.core.types import Samples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Pixels
+
+
+def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
+    """Read `images`, uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, and `labels`, integers (N,), if present.
+
+    Grey images are repeated to RGB; of RGBA the alpha is dropped, as Pillow's convert("RGB") does.
+
+    Args:
+        text: what the user gave, for messages.
+        labels: the model's class names; empty if unknown.
+
+    Raises:
+        InputError: missing, malformed, of another shape or type, or a label out of range.
+    """
+    import numpy as np
+
+    if not path.is_file():
+        raise InputError(f"samples {text} do not exist")
+    check_zip(path, stored_only=False)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if not hasattr(arrays, "files") or "images" not in arrays.files:
+                raise InputError(
+                    f"{text} lacks the array `images`", f"it has {', '.join(arrays.files) or 'none'}"
+                )
+            images: NDArray[Any] = arrays["images"]
+            classes: NDArray[Any] | None = arrays["labels"] if "labels" in arrays.files else None
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, MemoryError) as error:
+        raise InputError(f"{text} is not a readable .npz file: {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{text} is damaged: {error}") from error
+    if (
+        images.dtype != np.uint8
+        or images.ndim not in (3, 4)
+        or (images.ndim == 4 and images.shape[3] not in (1, 3, 4))
+    ):
+        raise InputError(
+            f"{text}: `images` is {images.dtype} {images.shape}, not uint8 (N, height, width, 1, 3 or 4)"
+        )
+    if 0 in images.shape:
+        raise InputError(f"{text} holds no images: `images` has the shape {images.shape}")
+    indices = None if classes is None else _indices(classes, len(images), labels, text)
+    pictures = images if images.ndim == 4 else images[..., None]
+
+    def read(index: int) -> Pixels:
+        picture = pictures[index]
+        rgb = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[..., :3]
+        return np.ascontiguousarray(rgb, np.uint8)
+
+    def digest() -> str:
+        total = hashlib.sha256(f"{images.shape}\n{indices}\n".encode())
+        total.update(np.ascontiguousarray(images).data)
+        return total.hexdigest()
+
+    return Samples(text, tuple(f"{text}[{index}]" for index in range(len(images))), indices, read, digest)
+
+
+def _indices(classes: NDArray[Any], count: int, labels: tuple[str, ...], text: str) -> tuple[int, ...]:
+    import numpy as np
+
+    if not np.issubdtype(classes.dtype, np.integer) or classes.shape != (count,):
+        raise InputError(
+            f"{text}: `labels` is {classes.dtype} {classes.shape}, not {count} integers for {count} images"
+        )
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or (labels and high >= len(labels)):
+        allowed = f"0 to {len(labels) - 1}" if labels else "0 and up"
+        raise InputError(
+            f"{text}: `labels` run from {low} to {high}, but the model's classes are {allowed}",
+            "labels are class indices in the order of the model's labels",
+        )
+    return tuple(classes.tolist())

@@ -1,0 +1,61 @@
+"""Decode one image file as PyTorch's image folders do: first frame, converted to RGB, EXIF rotation ignored."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import InputError
+from edgevit.core.require import require
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MAX_PIXELS = 1 << 27  # 134 megapixels, 400 MB decoded
+
+
+def decode(path: Path) -> NDArray[np.uint8]:
+    """Read a JPEG, PNG, WebP or BMP file: uint8 (height, width, 3), RGB.
+
+    The EXIF orientation is not applied, since torchvision's and timm's datasets, on which models are
+    trained and judged, do not apply it either.
+
+    Raises:
+        InputError: missing, truncated, no image, or absurdly large; the message names the file.
+    """
+    import numpy as np
+
+    pillow = require("PIL.Image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own, lower limit, and damaged EXIF
+            with pillow.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise InputError(
+                        f"{path} would decompress to {width}x{height} pixels; at most {MAX_PIXELS} are read",
+                        "make it smaller, or leave it out with --skip-bad-images",
+                    )
+                return np.asarray(image.convert("RGB"), np.uint8)
+    except FileNotFoundError as error:
+        raise InputError(f"image {path} does not exist") from error
+    except pillow.DecompressionBombError as error:
+        raise InputError(f"{path} would decompress to an absurd size: {error}") from error
+    except require("PIL").UnidentifiedImageError as error:
+        raise InputError(f"{path} is not an image (JPEG, PNG, WebP and BMP are read)") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        OverflowError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        raise InputError(f"image {path} is damaged or cannot be read: {error}") from error

@@ -1,0 +1,41 @@
+"""The demo's own images: `demo` or `demo:evaluation` (test split), `demo:calibration` (training split)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from calibration.samples._arrays import read_npz
+from edgevit.core.assets import demo_asset
+from edgevit.core.errors import UsageError, nearest
+from edgevit.core.labels import read_labels
+from edgevit.core.types import Samples, SampleSource
+
+_SPLITS = ("calibration", "evaluation")
+
+
+def accepts(text: str) -> bool:
+    """`demo` with or without a split."""
+    return text.partition(":")[0] == "demo"
+
+
+def open_demo(text: str, labels: tuple[str, ...]) -> Samples:
+    """Open a split. Its labels count only for a model with exactly the demo's classes.
+
+    Raises:
+        UsageError: an unknown split.
+    """
+    split = text.partition(":")[2] or "evaluation"
+    if split not in _SPLITS:
+        raise UsageError(f"the demo has no images {split!r}", nearest(split, _SPLITS))
+    own = read_labels(demo_asset("labels.txt"))
+    samples = read_npz(demo_asset(f"{split}.npz"), text, own)
+    if labels == own:
+        return samples
+    warning = f"{text}: the model's labels are not the demo's, so its images count as unlabelled"
+    return replace(samples, labels=None, warnings=(warning,))
+
+
+SAMPLES: Final = SampleSource(
+    summary="the demo's images; demo:calibration or demo:evaluation", accepts=accepts, open=open_demo
+)

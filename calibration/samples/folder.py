@@ -1,0 +1,94 @@
+"""A folder of class folders (labelled), or a flat folder of images (unlabelled)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from calibration.samples._classes import match_folders
+from calibration.samples._decode import decode
+from edgevit.core.errors import InputError
+from edgevit.core.types import Samples, SampleSource
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Pixels
+
+
+def accepts(text: str) -> bool:
+    """Everything that no other kind of samples claims, so that a mistyped path gets its own message."""
+    return not text.endswith(".npz") and text.partition(":")[0] not in ("demo", "synthetic")
+
+
+def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
+    """List the files; every file that is not hidden counts as an image.
+
+    Raises:
+        InputError: missing, empty, class folders mixed with images, or a folder that is no label.
+    """
+    root = Path(text)
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise InputError(
+            f"samples {text} {what}",
+            "give a folder of images or of class folders, a .npz with `images`, or demo",
+        )
+    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir()]
+    loose = [entry for entry in entries if not entry.is_dir()]
+    if folders and loose:
+        raise InputError(
+            f"{text} holds class folders and also {len(loose)} files such as {loose[0].name}",
+            "move the files away, or into class folders",
+        )
+    if not folders:
+        return _samples(text, root, tuple((path, None) for path in loose))
+    warnings: tuple[str, ...] = ()
+    names = tuple(folder.name for folder in folders)
+    if labels:
+        classes = match_folders(names, labels, text)
+    else:
+        classes = {name: index for index, name in enumerate(names)}
+        warnings = (
+            f"{text}: the model has no labels, so class folders were numbered in sorted order ({names[0]} is 0)",
+        )
+    files = tuple((path, classes[folder.name]) for folder in folders for path in _files(folder))
+    return _samples(text, root, files, warnings)
+
+
+def _files(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for parent, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def _samples(
+    text: str, root: Path, files: tuple[tuple[Path, int | None], ...], warnings: tuple[str, ...] = ()
+) -> Samples:
+    if not files:
+        raise InputError(f"{text} holds no images", "JPEG, PNG, WebP and BMP are read")
+    names = tuple(path.relative_to(root).as_posix() for path, _ in files)
+    classes = tuple(index for _, index in files if index is not None)
+
+    def read(index: int) -> Pixels:
+        return decode(files[index][0])
+
+    def digest() -> str:
+        total = hashlib.sha256()
+        for name, (path, label) in zip(names, files, strict=True):
+            try:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise InputError(f"image {path} cannot be read: {error.strerror}") from error
+            total.update(f"{name}\n{label}\n{content}\n".encode())
+        return total.hexdigest()
+
+    return Samples(text, names, classes or None, read, digest, warnings)
+
+
+SAMPLES: Final = SampleSource(
+    summary="a folder of class folders, or a flat folder without labels", accepts=accepts, open=open_folder
+)

@@ -1,0 +1,26 @@
+"""A `.npz` file with `images` and, where known, `labels`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from calibration.samples._arrays import read_npz
+from edgevit.core.types import Samples, SampleSource
+
+
+def accepts(text: str) -> bool:
+    """Any text that ends in .npz."""
+    return text.endswith(".npz")
+
+
+def open_npz(text: str, labels: tuple[str, ...]) -> Samples:
+    """Read the arrays; see `read_npz`."""
+    return read_npz(Path(text), text, labels)
+
+
+SAMPLES: Final = SampleSource(
+    summary="FILE.npz with `images` (N, height, width, channels uint8) and optionally `labels`",
+    accepts=accepts,
+    open=open_npz,
+)
