@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from edgevit.core.report import ArtifactReport, Report
@@ -34,9 +35,8 @@ def render(report: Report) -> str:
     return environment.get_template("usage.md.j2").render(
         model=report.model,
         p=preprocess,
-        order=(0, 1, 2) if preprocess.color == "rgb" else (2, 1, 0),
+        rgb=_in_rgb(preprocess),
         pillow=_PILLOW[preprocess.interpolation],
-        formula=_formula(preprocess),
         files=[a for a in report.artifacts if a.path is not None],
         chosen=_chosen(report.artifacts),
     )
@@ -52,11 +52,13 @@ def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, str | None]:
     return chosen
 
 
-def _formula(p: Preprocess) -> str:
-    order = "RGB" if p.color == "rgb" else "BGR"
-    return (
-        f"(value / 255 - mean) / std per channel in the order {order}, mean {list(p.mean)}, std {list(p.std)}"
-    )
+def _in_rgb(p: Preprocess) -> Preprocess:
+    """The same, told for RGB: the code normalises first and reorders where a file wants BGR."""
+    return p if p.color == "rgb" else replace(p, color="rgb", mean=_reversed(p.mean), std=_reversed(p.std))
+
+
+def _reversed(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    return values[2], values[1], values[0]
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ def _speed(artifact: ArtifactReport) -> Iterator[str]:
     latency = artifact.latency
     if latency is None:
         if artifact.executed_by is not None:
-            yield f"No latency: {artifact.executed_by} says nothing about the speed on a device."
+            yield f"No latency was measured with {artifact.executed_by}."
         return
     ratio = latency.ratio_to_fp32
     if ratio is None or artifact.precision == "fp32":
