@@ -182,7 +182,8 @@ def test_bug_of_ours_keeps_its_trace_and_is_no_failed_check(
 def test_package_with_our_name_somewhere_else_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "converters").mkdir()
     (tmp_path / "converters" / "__init__.py").touch()
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; from edgevit.cli import main; main(['doctor'])"
+    paths = [str(tmp_path), str(root)]
+    code = f"import sys; sys.path[:0] = {paths}; from edgevit.cli import main; main(['doctor'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgevit import registries
+from edgevit.core import recipe as recipes
+from edgevit.core.errors import UsageError
+from edgevit.flows.resolve import resolve, short_name
+
+
+@pytest.mark.parametrize(
+    ("source", "argument", "name"),
+    [
+        ("demo", "", "demo"),
+        ("timm", "vit_tiny_patch16_224.augreg_in21k", "vit_tiny_patch16_224.augreg_in21k"),
+        ("hf", "./models/my vit/", "my-vit"),
+        ("hf", "google/vit-base", "vit-base"),
+        ("python", "nets/mine.py:make_net", "make_net"),
+        ("exported", "../net.pt2", "net"),
+        ("hf", "..", "hf"),
+    ],
+)
+def test_bundle_is_named_after_the_model(source: str, argument: str, name: str) -> None:
+    assert short_name(source, argument) == name
+
+
+def test_demo_brings_its_own_images_unless_others_are_named() -> None:
+    own = resolve(recipes.make({"model": "demo", "precision": "w8a8"}))
+    assert (own.recipe.calibrate, own.recipe.evaluate) == ("demo", "demo")
+    other = resolve(recipes.make({"model": "demo", "calibrate": "photos"}))
+    assert (other.recipe.calibrate, other.recipe.evaluate) == ("photos", "demo")
+
+
+def test_all_targets_and_the_default_folder_when_nothing_is_said() -> None:
+    work = resolve(recipes.make({"model": "timm:vit_tiny_patch16_224"}))
+    assert work.pairs == dict.fromkeys(registries.TARGETS.names(), ("fp16",))
+    assert work.output == Path("dist/vit_tiny_patch16_224")
+    assert (work.source, work.argument) == ("timm", "vit_tiny_patch16_224")
+
+
+def test_options_are_sorted_by_target() -> None:
+    work = resolve(recipes.make({"model": "demo", "to": "onnx,tflite", "option": ["onnx.opset=20"]}))
+    assert work.options == {"onnx": {"opset": "20"}, "tflite": {}}
+
+
+def test_option_of_an_unknown_target_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="unknown target 'onx'"):
+        resolve(recipes.make({"model": "demo", "option": ["onx.opset=20"]}))
