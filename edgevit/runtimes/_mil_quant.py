@@ -26,27 +26,25 @@ def quantize(
     zero_point: Tensor | None = None,
     axis: int | None = None,
 ) -> Tensor:
-    """clip(round(input / scale) + zero_point), halves to even, to int8 or uint8."""
-    import torch
-
-    limits = {"int8": (-128, 127, torch.int8), "uint8": (0, 255, torch.uint8)}
+    """clip(round(input / scale) + zero_point), halves to even, to the range of int8 or uint8."""
+    limits = {"int8": (-128, 127), "uint8": (0, 255)}
     if output_dtype not in limits:
         raise UnsupportedError(f"Core ML operation 'quantize' to {output_dtype!r}", "known: int8, uint8")
-    low, high, dtype = limits[output_dtype]
-    y = (input / _along(scale, input.dim(), axis)).round()
+    low, high = limits[output_dtype]
+    y = (input / _along(scale, input.dim(), axis)).round_()  # y is new: in place saves memory traffic
     if zero_point is not None:
-        y = y + _along(zero_point, input.dim(), axis).float()
-    return y.clamp(low, high).to(dtype)
+        y.add_(_along(zero_point, input.dim(), axis))
+    return y.clamp(low, high)
 
 
 def dequantize(
     input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: int | None = None
 ) -> Tensor:
     """Scale (input - zero_point)."""
-    y = input.float()
-    if zero_point is not None:
-        y = y - _along(zero_point, input.dim(), axis).float()
-    return y * _along(scale, input.dim(), axis)
+    factor = _along(scale, input.dim(), axis)
+    if zero_point is None:
+        return input * factor
+    return (input - _along(zero_point, input.dim(), axis)).float().mul_(factor)
 
 
 def constexpr_affine_dequantize(
@@ -144,7 +142,7 @@ def constexpr_sparse_blockwise_shift_scale(
 
 
 OPERATIONS: Final[Kernels] = {
-    "quantize": Kernel(quantize),
+    "quantize": Kernel(quantize, exact=True),
     "dequantize": Kernel(dequantize),
     "constexpr_affine_dequantize": Kernel(constexpr_affine_dequantize),
     "constexpr_blockwise_shift_scale": Kernel(constexpr_blockwise_shift_scale),

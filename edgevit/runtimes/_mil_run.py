@@ -2,7 +2,8 @@
 
 The program is batch 1. `torch.vmap` maps it over the images, so shapes, axes and constants stay
 what the file says. A value typed float16 lives in a float32 tensor and is rounded after the
-operation that makes it.
+operation that makes it; integers up to 8 bits live in float32 too, which holds them exactly, so that
+quantize and dequantize need no conversion.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_IN_FLOAT32 = ("fp16", "fp32", "int4", "int8", "uint1", "uint2", "uint3", "uint4", "uint6", "uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result: its name, its MIL type, the tensor type that holds it, and whether it is rounded to float16."""
+
+    name: str
+    type: str
+    dtype: torch.dtype
+    rounds: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation: constants bound, run-time inputs by name.
@@ -28,7 +42,6 @@ class Step:
     Attributes:
         operands: parameter -> name of a value, or names where it takes several.
         fixed: parameter -> constant.
-        outputs: (name, type) of each result.
         last: values that nothing reads after this step.
     """
 
@@ -36,7 +49,7 @@ class Step:
     kernel: Kernel
     operands: Mapping[str, str | tuple[str, ...]]
     fixed: Mapping[str, Any]
-    outputs: tuple[tuple[str, str], ...]
+    outputs: tuple[Output, ...]
     last: tuple[str, ...] = ()
 
 
@@ -78,7 +91,7 @@ def compile_program(file: MilFile, taps: tuple[str, ...] = ()) -> Program:
             labelled = (label, scores, operation.inputs["probabilities"].name)
             continue
         step = _bind(file, operation, values)
-        types.update(step.outputs)
+        types.update((output.name, output.type) for output in step.outputs)
         if step.operands:
             steps.append(step)
         else:
@@ -99,8 +112,8 @@ def run(program: Program, images: Tensor) -> dict[str, Tensor]:
     """Run on images (N, 1, 3, height, width), values as the program's input takes them.
 
     Returns:
-        Each wanted value, (N, ...) with the program's own batch axis still there; float16 ones as
-        float32 tensors.
+        Each wanted value, (N, ...) with the program's own batch axis still there; types of up to 16
+        bits as float32 (integers of 16 bits as int32) tensors.
     """
     import torch
 
@@ -154,7 +167,7 @@ def _bind(file: MilFile, operation: Any, values: Mapping[str, Tensor]) -> Step:
     missing = [name for name in kernel.required() if name not in operands and name not in fixed]
     if missing:
         raise InputError(f"{file.path}: operation {operation.name!r} lacks {', '.join(missing)}")
-    outputs = tuple((var.name, type_name(var)) for var in operation.outputs)
+    outputs = tuple(_output(var, kernel) for var in operation.outputs)
     return Step(operation.op_type, kernel, operands, fixed, outputs)
 
 
@@ -200,17 +213,18 @@ def _stored(type_text: str) -> torch.dtype:
     """The tensor type that holds a MIL type."""
     import torch
 
-    if type_text in ("fp16", "fp32"):
+    if type_text in _IN_FLOAT32:
         return torch.float32
     if type_text == "bool":
         return torch.bool
-    if type_text in ("int4", "int8"):
-        return torch.int8
-    if type_text in ("uint1", "uint2", "uint3", "uint4", "uint6", "uint8"):
-        return torch.uint8
     if type_text in ("int16", "uint16", "int32", "uint32"):
         return torch.int32
     raise UnsupportedError(f"the reference evaluator has no tensors of the Core ML type {type_text}")
+
+
+def _output(var: Any, kernel: Kernel) -> Output:
+    type_text = type_name(var)
+    return Output(var.name, type_text, _stored(type_text), type_text == "fp16" and not kernel.exact)
 
 
 def _execute(step: Step, live: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -220,11 +234,9 @@ def _execute(step: Step, live: Mapping[str, Tensor]) -> dict[str, Tensor]:
     result = step.kernel.function(**arguments)
     results = result if isinstance(result, tuple) else (result,)
     found = {}
-    for (name, type_text), value in zip(step.outputs, results, strict=True):
-        value = value.to(_stored(type_text))
-        if type_text == "fp16" and not step.kernel.exact:
-            value = value.half().float()
-        found[name] = value
+    for output, value in zip(step.outputs, results, strict=True):
+        typed = value if value.dtype == output.dtype else value.to(output.dtype)
+        found[output.name] = typed.half().float() if output.rounds else typed
     return found
 
 
@@ -239,7 +251,7 @@ def _with_deaths(steps: list[Step], keep: set[str]) -> tuple[Step, ...]:
     seen = set(keep)
     result = []
     for step in reversed(steps):
-        touched = dict.fromkeys([*_names(step), *(name for name, _ in step.outputs)])
+        touched = dict.fromkeys([*_names(step), *(o.name for o in step.outputs)])
         last = tuple(name for name in touched if name not in seen)
         seen.update(last)
         result.append(replace(step, last=last))

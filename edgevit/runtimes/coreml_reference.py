@@ -119,7 +119,13 @@ def _outputs(program: Program, file: MilFile, values: dict[str, Tensor]) -> dict
     """Drop the file's batch axis, restore the program's types, and name the classes."""
     import numpy as np
 
-    narrow: dict[str, type[np.generic]] = {"fp16": np.float16, "uint16": np.uint16, "int16": np.int16}
+    narrow: dict[str, type[np.generic]] = {
+        "fp16": np.float16,
+        "int8": np.int8,
+        "uint8": np.uint8,
+        "int16": np.int16,
+        "uint16": np.uint16,
+    }
     found: dict[str, NDArray[np.generic]] = {}
     for name, type_text in program.wanted.items():
         array = values[name].numpy()
