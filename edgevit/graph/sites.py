@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 KEY = "edgevit.site"
 ROLE_KEY = "edgevit.role"
-_ROLES = {"conv2d": "conv", "convolution": "conv", "bmm": "matmul", "_softmax": "softmax", "native_layer_norm": "layer_norm"}
+_ROLES = {
+    "conv2d": "conv",
+    "convolution": "conv",
+    "bmm": "matmul",
+    "_softmax": "softmax",
+    "native_layer_norm": "layer_norm",
+}
 WEIGHTED = ("linear", "conv")
 MULTIPLYING = (*WEIGHTED, "qk", "av", "matmul")
 
@@ -62,7 +68,7 @@ def name_sites(program: ExportedProgram) -> None:
 def site_of(node: torch.fx.Node) -> str:
     """Site name of a node; an input has its own name (`image`), one of several results ends in `#index`."""
     if node.op == "placeholder":
-        return node.name
+        return str(node.name)
     if node.target is operator.getitem:
         return f"{site_of(node.args[0])}#{node.args[1]}"
     return str(node.meta["custom"][KEY])
@@ -91,7 +97,7 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
 
     def constant(index: int) -> str | None:
         found = node.args[index] if len(node.args) > index else None
-        return names.get(found.name) if hasattr(found, "name") else None
+        return names.get(str(getattr(found, "name", "")))
 
     weighted = kind in WEIGHTED
     value = node.meta["val"]
@@ -110,9 +116,9 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
 def _macs(node: torch.fx.Node, kind: str) -> int:
     if kind not in MULTIPLYING:
         return 0
-    outputs = math.prod(node.meta["val"].shape)
+    outputs = int(math.prod(node.meta["val"].shape))
     if kind in WEIGHTED:
-        return outputs * math.prod(node.args[1].meta["val"].shape[1:])
+        return outputs * int(math.prod(node.args[1].meta["val"].shape[1:]))
     return outputs * int(node.args[0].meta["val"].shape[-1])
 
 

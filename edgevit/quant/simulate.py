@@ -72,7 +72,7 @@ class SiteSimulator:
         bias = None if described.bias is None else self._constants[described.bias]
         args = (value, self._constants[described.weight], bias, *node.args[3:])
         with torch.no_grad():
-            result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))  # type: ignore[arg-type]
+            result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))
         return result if planned.output is None else _affine.quantize(result, planned.output)
 
 
@@ -90,7 +90,9 @@ def _constants_of(graph: Graph, plan: QuantPlan) -> dict[str, torch.Tensor]:
     if plan.compute == "float16":
         stored: Mapping[str, Any] = {**program.constants, **program.state_dict}
         replaced = {
-            k: _round_half(v.detach()) for k, v in stored.items() if isinstance(v, torch.Tensor) and v.is_floating_point()
+            k: _round_half(v.detach())
+            for k, v in stored.items()
+            if isinstance(v, torch.Tensor) and v.is_floating_point()
         }
     for planned in plan.sites:
         site = described.get(planned.site)

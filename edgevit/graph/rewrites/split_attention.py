@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import Rewrite
@@ -36,12 +37,14 @@ def apply(program: ExportedProgram) -> int:
             raise UnsupportedError(f"{node.name}: a boolean attention mask is not supported")
         scale = given.get("scale") or 1 / math.sqrt(query.meta["val"].shape[-1])
 
-        def emit(target: object, args: tuple[object, ...], role: str = "", like: torch.fx.Node = node) -> torch.fx.Node:
+        def emit(
+            target: Callable[..., Any], args: tuple[Any, ...], role: str = "", like: torch.fx.Node = node
+        ) -> torch.fx.Node:
             made = graph.call_function(target, args)
             made.meta = dict(like.meta)
             real = [a.meta["val"] if isinstance(a, torch.fx.Node) else a for a in args]
             with real[0].fake_mode:
-                made.meta["val"] = target(*real)  # type: ignore[operator]
+                made.meta["val"] = target(*real)
             if role:
                 made.meta["custom"] = {**(like.meta.get("custom") or {}), ROLE_KEY: role}
             return made
