@@ -84,6 +84,9 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
         sites = _tflite_quantize.float_tensors(model, prepared.places)
         if precision == "fp16":
             _tflite_quantize.to_half(model)
+    if precision != "fp32":
+        # The converter's statement is about its own operators; ours need a newer runtime.
+        model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
     spec = prepared.spec
     _tflite_metadata.embed(model, spec, _in_rgb(spec.preprocess))
     tfl.compact(model)

@@ -1,0 +1,335 @@
+"""The TFLite target against PyTorch and the simulated plan, executed by LiteRT."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from converters import _tflite_lower, _tflite_model, _tflite_sites
+from converters.tflite import TARGET, Prepared
+from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.types import Graph, Preprocess, RunOptions, TorchModel
+from edgevit.graph.export import export_model
+from edgevit.graph.run import run
+from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
+from edgevit.quant.simulate import SiteSimulator, simulate
+from edgevit.registries import REWRITES
+from edgevit.runtimes.litert import RUNTIME
+from tests.converters import _onnx_models as models
+from tests.converters import _tflite_models as small
+
+IMAGES = models.pixels(4)
+
+
+@pytest.fixture(scope="module")
+def module() -> torch.nn.Module:
+    return small.Hybrid()
+
+
+@pytest.fixture(scope="module")
+def graph(module: torch.nn.Module) -> Graph:
+    return models.graph_of(module)
+
+
+@pytest.fixture(scope="module")
+def prepared(graph: Graph) -> Prepared:
+    found = TARGET.prepare(graph, models.spec_of(10), {})
+    assert isinstance(found, Prepared)
+    return found
+
+
+@pytest.fixture(scope="module")
+def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[_tflite_lower.Fenced, ...]]:
+    """A second conversion of the same graph."""
+    return _tflite_lower.lower(graph, reverse_channels=False)
+
+
+def _logits(path: Path, images: np.ndarray = IMAGES) -> np.ndarray:
+    with RUNTIME.open(path, RunOptions(threads=1)) as runner:
+        return runner.run(images)["logits"]
+
+
+def test_fp32_equals_pytorch_from_nhwc_pixels(
+    prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+) -> None:
+    TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
+    wanted = module(models.normalised(IMAGES)).detach()
+    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
+    contents = RUNTIME.contents(tmp_path / "m.tflite")
+    assert [(t.name, t.shape, t.dtype) for t in contents.inputs] == [("image", (1, 32, 32, 3), "float32")]
+    assert [(t.name, t.shape, t.dtype) for t in contents.outputs] == [("logits", (1, 10), "float32")]
+
+
+def test_fp16_halves_the_constants_and_stays_close(
+    prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+) -> None:
+    TARGET.write(prepared, "fp16", None, tmp_path / "m.tflite")
+    wanted = module(models.normalised(IMAGES)).detach()
+    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 50
+    stored = RUNTIME.contents(tmp_path / "m.tflite").weight_bytes
+    assert stored["float16"] > 20 * stored.get("float32", 0)
+
+
+def test_a_constant_too_large_for_float16_stays_float32(prepared: Prepared) -> None:
+    from converters._tflite_quantize import to_half
+
+    model = _tflite_model.read(prepared.flatbuffer)
+    part = _tflite_model.graph(model)
+    weight = int(part.operators[prepared.places[0].operator].inputs[1])
+    data = np.array(_tflite_model.constant(model, weight))
+    data.flat[0] = 1e6
+    model.buffers[part.tensors[weight].buffer].data = np.frombuffer(data.tobytes(), np.uint8)
+    to_half(model)
+    assert np.array_equal(_tflite_model.constant(model, weight), data)
+
+
+def test_every_site_of_the_float_file_holds_pytorchs_tensors(
+    graph: Graph, prepared: Prepared, tmp_path: Path
+) -> None:
+    """The neighbours (LayerNorm's affine part, the scale behind proj, ReLU) are not folded into a site."""
+    sites = TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
+    described = {s.name: s for s in list_sites(graph)}
+    assert [s.site for s in sites] == [n for n, s in described.items() if s.kind in WEIGHTED]
+    _, seen = run(graph, models.normalised(IMAGES), observe=lambda n, v: {site_of(n): v})
+    taps = tuple(name for site in sites for name in (site.input, site.output))
+    with RUNTIME.open(tmp_path / "m.tflite", RunOptions(threads=1, taps=taps)) as runner:
+        found = runner.run(IMAGES)
+    for site in sites:
+        for name, wanted in ((site.input, seen[described[site.site].source]), (site.output, seen[site.site])):
+            assert models.sqnr(np.sort(wanted.numpy().ravel()), np.sort(found[name].ravel())) > 90, site
+
+
+def test_w8_computes_what_the_simulation_does_without_integer_kernels(
+    graph: Graph, prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = small.plan_of(graph, "w8", models.normalised(IMAGES))
+    TARGET.write(prepared, "w8", plan, tmp_path / "m.tflite")
+    wanted = simulate(graph, plan, models.normalised(IMAGES))
+    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
+    macs = RUNTIME.integer_macs(tmp_path / "m.tflite")
+    assert (macs.static, macs.dynamic) == (0, 0)
+    assert RUNTIME.contents(tmp_path / "m.tflite").weight_bytes["int8"] == sum(
+        v.size for k, v in plan.tensors.items() if k.endswith(".weight")
+    )
+
+
+def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
+    graph: Graph, prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
+    taps = tuple(name for site in sites for name in (site.input, site.output))
+    with RUNTIME.open(tmp_path / "m.tflite", RunOptions(threads=1, taps=taps)) as runner:
+        found = runner.run(IMAGES)
+    simulator = SiteSimulator(graph, plan)
+    assert [s.site for s in sites] == [s.site for s in plan.sites]
+    for site, planned in zip(sites, plan.sites, strict=True):
+        entered, left = found[site.input], found[site.output]
+        assert entered.dtype == left.dtype == np.int8
+        before, after = simulator.shapes(site.site)
+        assert planned.input is not None
+        real = planned.input.scale[0] * (torch.from_numpy(entered).float() - planned.input.zero_point[0])
+        for index in range(len(IMAGES)):
+            value = real[index].permute(2, 0, 1) if len(before) == 4 else real[index]
+            wanted = simulator.run(site.site, value.reshape(before)).numpy()
+            wanted = wanted[0].transpose(1, 2, 0) if len(after) == 4 else wanted
+            off = np.abs(wanted.reshape(left[index].shape) - left[index])
+            assert off.max() <= 1 and np.mean(off > 0) <= 0.005, site
+    macs = RUNTIME.integer_macs(tmp_path / "m.tflite")
+    weighted = sum(s.macs for s in list_sites(graph) if s.kind in WEIGHTED)
+    assert macs.static == weighted and macs.partitions == 1
+    assert macs.static < total_macs(graph)  # attention's products stay float
+
+
+def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
+    layouts = {
+        "stem:conv": ((0, 2, 3, 1), 0),
+        "depthwise:conv": ((1, 2, 3, 0), 3),
+        "head:linear": ((0, 1), 0),
+    }
+    for site in plan.sites:
+        if site.site not in layouts:
+            continue
+        layout, axis = layouts[site.site]
+        assert site.weight is not None and site.input is not None
+        value, scale, dimension = small.tensor(tmp_path / "m.tflite", f"{site.site}/weight/int8")
+        assert np.array_equal(value, plan.tensors[f"{site.site}.weight"].transpose(layout))
+        assert np.array_equal(scale, np.float32(site.weight.scale)) and dimension == axis
+        value, scale, _ = small.tensor(tmp_path / "m.tflite", f"{site.site}/bias/int32")
+        assert np.array_equal(value, plan.tensors[f"{site.site}.bias"])
+        np.testing.assert_allclose(scale, site.input.scale[0] * np.array(site.weight.scale), rtol=1e-6)
+
+
+def test_a_tensor_that_several_sites_read_is_quantized_once(
+    graph: Graph, prepared: Prepared, tmp_path: Path
+) -> None:
+    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
+    found = small.operators(tmp_path / "m.tflite")
+    quantized = [outputs for kind, _, outputs in found if kind == "QUANTIZE"]
+    # Eight sites; q, k and v read one tensor.
+    assert len(plan.sites) == 8 and len(quantized) == 6
+    integer = [(k, i, o) for k, i, o in found if k in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")]
+    assert all(i[:2] == ["INT8", "INT8"] and o == ["INT8"] for _, i, o in integer) and len(integer) == 8
+
+
+def test_equal_input_gives_equal_bytes(
+    graph: Graph,
+    prepared: Prepared,
+    lowered: tuple[bytes, tuple[_tflite_lower.Fenced, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_tflite_lower, "lower", lambda *_: lowered)
+    again = TARGET.prepare(graph, models.spec_of(10), {})
+    for precision in TARGET.precisions:
+        planned = TARGET.placement(precision) is not None
+        plan = small.plan_of(graph, precision, models.normalised(IMAGES)) if planned else None
+        TARGET.write(prepared, precision, plan, tmp_path / "one.tflite")
+        TARGET.write(again, precision, plan, tmp_path / "two.tflite")
+        assert (tmp_path / "one.tflite").read_bytes() == (tmp_path / "two.tflite").read_bytes()
+
+
+def test_other_tools_read_normalisation_and_labels(prepared: Prepared, tmp_path: Path) -> None:
+    TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
+    found = small.ModelMetadata(tmp_path / "m.tflite")
+    assert (found.name, found.author, found.license) == ("small", "A. Author", "MIT")
+    assert (found.input, found.output, found.unit_type) == ("image", "logits", 1)
+    np.testing.assert_allclose(found.mean, [102.0, 127.5, 153.0], rtol=1e-6)
+    np.testing.assert_allclose(found.std, [51.0, 63.75, 76.5], rtol=1e-6)
+    assert (found.file, found.file_type) == ("labels.txt", 2)
+    assert found.labels == [f"class {index}" for index in range(10)]
+    contents = RUNTIME.contents(tmp_path / "m.tflite")
+    assert contents.preprocess == models.PREPROCESS
+    assert contents.labels == tuple(found.labels)
+
+
+def _jpeg() -> bytes:
+    """A colour picture of 90 x 70 pixels: smooth, so that JPEG keeps its colours."""
+    y, x = np.mgrid[0:70, 0:90] / 90
+    planes = [0.9 - 0.5 * x, 0.3 + 0.3 * np.sin(9 * y), 0.1 + 0.4 * x * y]
+    out = io.BytesIO()
+    Image.fromarray((255 * np.stack(planes, -1)).astype(np.uint8)).save(out, "jpeg", quality=95)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_from_a_jpeg_with_nothing_but_the_file(color: str, tmp_path: Path) -> None:
+    """The artifact's own preprocessing gives PyTorch's logits; swapped colours do not."""
+    preprocess = Preprocess(
+        32,
+        32,
+        (36, 36),
+        color=color,
+        mean=(0.2, 0.4, 0.6),
+        std=(0.2, 0.25, 0.3),  # type: ignore[arg-type]
+    )
+    spec = replace(models.spec_of(10), preprocess=preprocess)
+    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
+    colourful = _ColourSensitive().eval()
+    found = TARGET.prepare(export_model(TorchModel(spec, colourful), rewrites), spec, {})
+    TARGET.write(found, "fp32", None, tmp_path / "m.tflite")
+
+    picture = Image.open(io.BytesIO(_jpeg())).convert("RGB")
+    transform = create_transform(
+        (3, 32, 32), mean=(0, 0, 0), std=(1, 1, 1), crop_pct=32 / 36, interpolation="bicubic"
+    )
+    planes = transform(picture)[[0, 1, 2] if color == "rgb" else [2, 1, 0]]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    wanted = colourful(((planes - mean) / std).unsqueeze(0)).detach().numpy()
+
+    own = RUNTIME.contents(tmp_path / "m.tflite")
+    assert own.preprocess is not None
+    scale = own.preprocess.resize[0] / min(picture.size)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    resized = picture.resize(size, Image.Resampling.BICUBIC)
+    left, top = (
+        round((n - m) / 2) for n, m in zip(size, (own.preprocess.width, own.preprocess.height), strict=True)
+    )
+    pixels = np.asarray(resized)[None, top : top + 32, left : left + 32]
+    logits = _logits(tmp_path / "m.tflite", pixels)
+    assert models.sqnr(wanted, logits) > 40
+    assert own.labels[int(logits.argmax())] == f"class {int(wanted.argmax())}"
+    swapped = _logits(tmp_path / "m.tflite", np.ascontiguousarray(pixels[..., ::-1]))
+    assert models.sqnr(wanted, swapped) < 20
+
+
+class _ColourSensitive(torch.nn.Module):
+    """Logits that differ much between the colours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.head = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.Linear(8, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.nn.functional.relu(self.conv(image)).mean((2, 3)))
+
+
+def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="nowhere:linear")))
+    with pytest.raises(UnsupportedError, match="nowhere:linear"):
+        TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
+    assert not (tmp_path / "m.tflite").exists()
+
+
+@pytest.mark.parametrize("change", ["float output", "uint8 input", "weight of another shape"])
+def test_numbers_without_a_kernel_are_refused_by_site(
+    graph: Graph, prepared: Prepared, tmp_path: Path, change: str
+) -> None:
+    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    first = plan.sites[0]
+    assert first.input is not None
+    if change == "float output":
+        wrong = replace(plan, sites=(replace(first, output=None), *plan.sites[1:]))
+    elif change == "uint8 input":
+        wrong = replace(
+            plan, sites=(replace(first, input=replace(first.input, dtype="uint8")), *plan.sites[1:])
+        )
+    else:
+        wrong = replace(
+            plan, tensors={**plan.tensors, f"{first.site}.weight": np.zeros((2, 3, 3, 3), np.int8)}
+        )
+    with pytest.raises(UnsupportedError, match=first.site):
+        TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
+
+
+def test_a_site_whose_weights_are_not_the_models_is_refused(
+    lowered: tuple[bytes, tuple[_tflite_lower.Fenced, ...]],
+) -> None:
+    data, fenced = lowered
+    wrong = tuple(replace(f, weight=f.weight + 1) if f.site == "proj:linear" else f for f in fenced)
+    with pytest.raises(UnsupportedError, match="proj:linear.*weights in the file are not the model's"):
+        _tflite_sites.locate(_tflite_model.read(data), wrong)
+
+
+def test_the_given_graph_is_left_as_it_was(graph: Graph, prepared: Prepared) -> None:
+    targets = {str(node.target) for node in graph.program.graph.nodes}
+    assert not any("quantize" in target for target in targets)
+    assert graph.program.graph_signature.user_outputs[0] in {n.name for n in graph.program.graph.nodes}
+
+
+def test_what_is_not_offered_is_refused(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="w4"):
+        TARGET.write(prepared, "w4", None, tmp_path / "m.tflite")
+    with pytest.raises(UsageError, match="uint8"):
+        TARGET.prepare(graph, models.spec_of(10), {"input": "uint8"})
+
+
+def test_embedded_json_is_the_shared_contract(prepared: Prepared, tmp_path: Path) -> None:
+    TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
+    raw = (tmp_path / "m.tflite").read_bytes()
+    start = raw.index(b'{"height"')
+    text = raw[start : raw.index(b"}", start) + 1]
+    assert json.loads(text)["layout"] == "NHWC"
