@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgevit.core.errors import InputError
 
-_SUSPICIOUS_BYTES = 4 << 30
+_SUSPICIOUS_BYTES = 2 << 30
 _SUSPICIOUS_RATIO = 50
 
 
@@ -17,7 +17,7 @@ def check_zip(path: Path, stored_only: bool) -> None:
     Args:
         path: an existing file.
         stored_only: allow no compression at all, as PyTorch writes its files; otherwise (.npz) more
-            than 4 GiB that come out of a file 50 times smaller are refused.
+            than 2 GiB that come out of a file 50 times smaller are refused.
 
     Raises:
         InputError: compressed or absurdly large members, or a directory that can't be read.
@@ -41,4 +41,6 @@ def check_zip(path: Path, stored_only: bool) -> None:
                 "save it with torch.save or, better, as .safetensors",
             )
     elif unpacked > _SUSPICIOUS_BYTES and unpacked > _SUSPICIOUS_RATIO * on_disk:
-        raise InputError(f"{path}: {on_disk} bytes would unpack to {unpacked}, which is absurd for image data")
+        raise InputError(
+            f"{path}: {on_disk} bytes would unpack to {unpacked}, which is absurd for image data"
+        )

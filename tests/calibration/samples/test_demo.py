@@ -1,0 +1,31 @@
+"""The embedded images."""
+
+from __future__ import annotations
+
+import pytest
+
+from calibration.samples.demo import SAMPLES
+from edgevit.core.assets import demo_asset
+from edgevit.core.errors import UsageError
+from edgevit.core.labels import read_labels
+
+
+def test_the_two_splits_differ_and_plain_demo_is_the_evaluation_split() -> None:
+    labels = read_labels(demo_asset("labels.txt"))
+    calibration, evaluation = (
+        SAMPLES.open(f"demo:{split}", labels) for split in ("calibration", "evaluation")
+    )
+    assert len(calibration.names) == 512 and len(evaluation.names) == 2000
+    assert SAMPLES.open("demo", labels).digest() == evaluation.digest() != calibration.digest()
+    assert evaluation.labels is not None and set(evaluation.labels) == set(range(10))
+    assert evaluation.read(0).shape == (28, 28, 3)
+
+
+def test_for_other_classes_they_are_unlabelled_with_a_warning() -> None:
+    samples = SAMPLES.open("demo", ("cat", "dog"))
+    assert samples.labels is None and "unlabelled" in samples.warnings[0]
+
+
+def test_an_unknown_split_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="test"):
+        SAMPLES.open("demo:test", ())

@@ -1,0 +1,153 @@
+"""Folders of images."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from calibration.samples.folder import SAMPLES
+from edgevit.core.errors import InputError
+
+LABELS = ("cat", "dog", "polar bear, ice bear")
+
+
+def save(path: Path, value: int = 0, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(value).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(noise).save(path, **options)
+
+
+def test_class_folders_are_matched_by_name_synonym_and_spelling(tmp_path: Path) -> None:
+    for name in ("dog/a.png", "Cat/b.jpg", "ice_bear/deep/c.bmp", "ice_bear/.hidden", ".git/x.png"):
+        save(tmp_path / name, format="png")
+    samples = SAMPLES.open(str(tmp_path), LABELS)
+    assert dict(zip(samples.names, samples.labels or (), strict=True)) == {
+        "Cat/b.jpg": 0, "dog/a.png": 1, "ice_bear/deep/c.bmp": 2,
+    }  # fmt: skip
+    assert not samples.warnings
+
+
+def test_synsets_of_imagenet_are_matched(tmp_path: Path) -> None:
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    labels = tuple(info.index_to_description(index) for index in range(1000))
+    for synset in ("n01440764", info.index_to_label_name(777)):
+        save(tmp_path / synset / "a.png")
+    assert SAMPLES.open(str(tmp_path), labels).labels == (0, 777)
+
+
+def test_a_folder_that_is_no_label_is_named_with_the_nearest(tmp_path: Path) -> None:
+    save(tmp_path / "dogg" / "a.png")
+    with pytest.raises(InputError, match="'dogg'") as caught:
+        SAMPLES.open(str(tmp_path), LABELS)
+    assert "did you mean dog" in caught.value.hint
+
+
+def test_a_name_of_two_classes_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "crane" / "a.png")
+    with pytest.raises(InputError, match="several"):
+        SAMPLES.open(str(tmp_path), ("crane", "crane"))
+
+
+def test_without_labels_folders_are_numbered_in_sorted_order_with_a_warning(tmp_path: Path) -> None:
+    save(tmp_path / "b" / "x.png")
+    save(tmp_path / "a" / "y.png")
+    samples = SAMPLES.open(str(tmp_path), ())
+    assert samples.names == ("a/y.png", "b/x.png") and samples.labels == (0, 1)
+    assert "sorted order" in samples.warnings[0]
+
+
+def test_a_flat_folder_has_no_labels_and_reads_pixels(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 3)
+    samples = SAMPLES.open(str(tmp_path), LABELS)
+    assert samples.labels is None
+    np.testing.assert_array_equal(samples.read(0), np.asarray(Image.open(tmp_path / "a.png")))
+
+
+def test_exif_rotation_is_ignored_as_in_torchvision(tmp_path: Path) -> None:
+    from torchvision.datasets.folder import pil_loader
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "a.jpg", exif=exif, quality=90)
+    found = SAMPLES.open(str(tmp_path), ()).read(0)
+    np.testing.assert_array_equal(found, np.asarray(pil_loader(str(tmp_path / "a.jpg"))))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_mode_becomes_rgb_as_in_torchvision(tmp_path: Path, mode: str) -> None:
+    from torchvision.datasets.folder import pil_loader
+
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)).convert(mode).save(path)
+    np.testing.assert_array_equal(SAMPLES.open(str(tmp_path), ()).read(0), np.asarray(pil_loader(str(path))))
+
+
+def test_the_digest_depends_on_bytes_names_and_labels(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "x.png", 1)
+    first = SAMPLES.open(str(tmp_path), ("a", "b")).digest()
+    assert first == SAMPLES.open(str(tmp_path), ("a", "b")).digest()
+    assert first != SAMPLES.open(str(tmp_path), ("b", "a")).digest()
+    save(tmp_path / "a" / "x.png", 2)
+    assert first != SAMPLES.open(str(tmp_path), ("a", "b")).digest()
+
+
+def test_a_missing_path_an_empty_folder_and_a_mixed_one_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        SAMPLES.open(str(tmp_path / "nowhere"), ())
+    with pytest.raises(InputError, match="no images"):
+        SAMPLES.open(str(tmp_path), ())
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(InputError, match="no images"):
+        SAMPLES.open(str(tmp_path), LABELS)
+    save(tmp_path / "loose.png")
+    with pytest.raises(InputError, match=r"loose\.png"):
+        SAMPLES.open(str(tmp_path), LABELS)
+
+
+def test_a_truncated_jpeg_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "cut.jpg")
+    whole = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut\.jpg.*damaged"):
+        SAMPLES.open(str(tmp_path), ()).read(0)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a" + bytes(50)]
+)
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "notes.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"notes\.png"):
+        SAMPLES.open(str(tmp_path), ()).read(0)
+
+
+@pytest.mark.parametrize("side", [12_000, 30_000])
+def test_a_decompression_bomb_is_refused_before_it_unfolds(tmp_path: Path, side: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(99)))
+        + chunk(b"IEND", b"")
+    )
+    (tmp_path / "bomb.png").write_bytes(png)
+    with pytest.raises(InputError, match=r"bomb\.png.*decompress"):
+        SAMPLES.open(str(tmp_path), ()).read(0)
+
+
+def test_a_file_deleted_meanwhile_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    samples = SAMPLES.open(str(tmp_path), ())
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match=r"a\.png"):
+        samples.read(0)

@@ -1,0 +1,91 @@
+"""Pixels against the pipelines of timm and torchvision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from timm.data import create_transform
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
+
+from calibration.preprocess import normalise, to_pixels
+from edgevit.core.types import Preprocess
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+SIZES = [(37, 53), (53, 37), (64, 64), (33, 200), (201, 97), (20, 24), (500, 333)]
+
+
+def picture(height: int, width: int) -> Image.Image:
+    noise = np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def timm_pixels(image: Image.Image, **options: object) -> NDArray[np.uint8]:
+    found = create_transform(is_training=False, normalize=False, **options)(image)
+    return np.moveaxis(found.numpy(), 0, -1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest"])
+def test_shorter_side_and_crop_equal_timm_on_every_pixel(size: tuple[int, int], interpolation: str) -> None:
+    image = picture(*size)
+    expected = timm_pixels(image, input_size=(3, 48, 48), crop_pct=0.9, interpolation=interpolation)
+    mine = to_pixels(image, Preprocess(48, 48, (53, 53), True, interpolation))
+    np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_rectangle_equals_timm(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    expected = timm_pixels(image, input_size=(3, 48, 64), crop_pct=0.875, interpolation="bicubic")
+    np.testing.assert_array_equal(to_pixels(image, Preprocess(48, 64, (54, 73))), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_squash_equals_timm(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    expected = timm_pixels(
+        image, input_size=(3, 48, 64), crop_pct=0.9, interpolation="bicubic", crop_mode="squash"
+    )
+    mine = to_pixels(image, Preprocess(48, 64, (53, 71), shorter_side=False))
+    np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_crop_larger_than_the_image_is_padded_as_torchvision_does(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    preset = ImageClassification(crop_size=61, resize_size=40, interpolation=InterpolationMode.BILINEAR)
+    preset.mean, preset.std = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
+    expected = np.moveaxis((preset(image) * 255).round().byte().numpy(), 0, -1)
+    mine = to_pixels(image, Preprocess(61, 61, (40, 40), True, "bilinear"))
+    np.testing.assert_array_equal(mine, expected)
+
+
+def test_an_array_gives_the_pixels_of_its_image() -> None:
+    image, preprocess = picture(50, 70), Preprocess(32, 32, (36, 36))
+    np.testing.assert_array_equal(to_pixels(np.asarray(image), preprocess), to_pixels(image, preprocess))
+
+
+def test_a_wrong_array_is_refused() -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        to_pixels(np.zeros((8, 8, 3), np.float32), Preprocess(4, 4, (4, 4)))  # type: ignore[arg-type]
+
+
+def test_normalised_values_equal_torchvision_in_bits() -> None:
+    image = picture(48, 48)
+    expected = create_transform((3, 48, 48), is_training=False, crop_pct=1.0, mean=MEAN, std=STD)(image)
+    mine = normalise(np.asarray(image)[None], Preprocess(48, 48, (48, 48), mean=MEAN, std=STD))
+    assert mine.dtype == np.float32 and mine.shape == (1, 3, 48, 48) and mine.flags.c_contiguous
+    np.testing.assert_array_equal(mine[0], expected.numpy())
+
+
+def test_bgr_reorders_before_the_model_s_own_mean() -> None:
+    pixels = np.zeros((1, 1, 1, 3), np.uint8)
+    pixels[0, 0, 0] = 255, 51, 0  # red, green, blue
+    found = normalise(
+        pixels, Preprocess(1, 1, (1, 1), color="bgr", mean=(0.0, 0.2, 0.5), std=(1.0, 1.0, 0.5))
+    )
+    torch.testing.assert_close(torch.from_numpy(found).flatten(), torch.tensor([0.0, 0.0, 1.0]))
