@@ -46,7 +46,10 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     Raises:
         UnsupportedError: a site of the plan is not in the model, or its weight is not that site's.
     """
-    planned = {site.site: site for site in plan.sites if site.weight is not None}
+    planned = {site.site: site for site in plan.sites}
+    other = [site.site for site in plan.sites if site.weight is None]
+    if other:
+        raise UnsupportedError(f"the onnx target quantizes linear layers and convolutions, not {other[0]}")
     nodes = _nodes(model)
     lost = [name for name in planned if name not in nodes]
     if lost:

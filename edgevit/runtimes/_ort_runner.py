@@ -48,9 +48,15 @@ class OrtRunner:
         """Nothing to close: the session goes with its last reference."""
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
-        """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}."""
+        """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}.
+
+        Raises:
+            InputError: no image, or images of another size than the file's.
+        """
         import numpy as np
 
+        if not len(pixels):
+            raise InputError(f"no image was given to {self.path}")
         rows: dict[str, list[NDArray[np.generic]]] = {
             name: [] for name in (*self.outputs, *self.taps_of_input)
         }

@@ -233,6 +233,13 @@ def test_a_weight_of_another_site_is_refused(ranks: tuple, tmp_path: Path) -> No
         TARGET.write(prepared, "w8", replace(plan, tensors=swapped), tmp_path / "model.onnx")
 
 
+def test_a_plan_for_something_else_than_weights_is_refused(ranks: tuple, tmp_path: Path) -> None:
+    plan = models.plan_of(ranks[0], "w8", models.normalised(models.pixels(2)))
+    wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="attn:qk", kind="qk", weight=None)))
+    with pytest.raises(UnsupportedError, match="attn:qk"):
+        TARGET.write(ranks[1], "w8", wrong, tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("opset", ["17", "22", "x", ""])
 def test_an_operator_set_that_is_not_offered_is_an_error(ranks: tuple, opset: str) -> None:
     with pytest.raises(UsageError, match="onnx.opset"):
