@@ -39,7 +39,8 @@ class Preprocess:
     Attributes:
         height, width: pixels of the model's input.
         resize: (height, width) after resizing and before the crop; one value in both places
-            together with `shorter_side` means "the shorter side, keeping the aspect".
+            together with `shorter_side` means "the shorter side, keeping the aspect", two values
+            with it mean "the smallest size of the same aspect that covers this rectangle".
         shorter_side: keep the aspect ratio and resize the shorter side to `resize[0]`.
         interpolation: nearest, bilinear, bicubic or lanczos, as Pillow computes them.
         color: rgb or bgr, the channel order that the model was trained with.

@@ -57,11 +57,15 @@ def _torch(path: Path) -> object:
     try:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"`([\w.]+)`", str(error))
+        # PyTorch's own text advises to load it with less care; it is not passed on.
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        wanted = named[1] if named else _first_global(path)
         if wanted is None:
-            raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
+            raise InputError(
+                f"{path} is not a readable PyTorch checkpoint: not a pickle of tensors"
+            ) from error
         raise InputError(
-            f"{path} is refused: as a pickle it wants to use {wanted[1]}, and only plain tensors are read",
+            f"{path} is refused: as a pickle it wants to use {wanted}, and only plain tensors are read",
             "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",
         ) from error
     except (
@@ -76,6 +80,25 @@ def _torch(path: Path) -> object:
     ) as error:
         raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
     return loaded
+
+
+def _first_global(path: Path) -> str | None:
+    """The first thing that a bare pickle would import, found without executing it."""
+    import pickletools
+
+    strings: list[str] = []
+    try:
+        with path.open("rb") as stream:
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST"):
+                    return str(argument).replace(" ", ".")
+                if opcode.name == "STACK_GLOBAL":
+                    return ".".join(strings[-2:])
+                if isinstance(argument, str):
+                    strings.append(argument)
+    except (ValueError, OSError):
+        return None
+    return None
 
 
 def _first_line(error: Exception) -> str:

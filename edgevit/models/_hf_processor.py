@@ -37,6 +37,9 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 def from_processor(config: Mapping[str, Any], model_size: tuple[int, int] | None) -> Preprocess:
     """Convert a processor configuration.
 
+    Where an odd number of pixels is cropped away, transformers cuts the smaller half on the left and
+    top, torchvision and edgevit round half to even: one pixel of difference.
+
     Args:
         config: the JSON object.
         model_size: (height, width) that the user asked for, else the configuration's own is taken.

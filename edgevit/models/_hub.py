@@ -74,6 +74,4 @@ def _reach(address: str, wanted: str, offline: bool) -> None:
         except (OSError, ValueError) as caught:
             error = caught
     why = "offline mode is set" if error is None else f"no network: {getattr(error, 'reason', error)}"
-    raise InputError(
-        f"{wanted} is neither in the local cache nor to be had ({why})", _HINT
-    ) from error
+    raise InputError(f"{wanted} is neither in the local cache nor to be had ({why})", _HINT) from error

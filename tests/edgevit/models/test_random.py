@@ -1,0 +1,67 @@
+"""Seeded random weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import timm
+import torch
+
+from edgevit.models._random import randomise
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("vit_tiny_patch16_224", {"depth": 2, "img_size": 64, "init_values": 1e-6, "num_classes": 5}),
+        ("mobilevit_xxs", {"num_classes": 5}),
+        ("swinv2_tiny_window8_256", {"img_size": 64, "depths": (1, 1, 2, 1), "window_size": 2}),
+        ("resnet18", {"zero_init_last": True}),
+    ],
+)
+def test_every_floating_parameter_varies_and_activations_stay_moderate(
+    name: str, options: dict[str, object]
+) -> None:
+    module = timm.create_model(name, **options)
+    before = {key: value.clone() for key, value in module.named_buffers()}
+    randomise(module, 0, (64, 64))
+    for key, parameter in module.named_parameters():
+        assert bool(torch.isfinite(parameter).all()), key
+        assert float((parameter != 0).float().mean()) > 0.999, key
+        assert parameter.numel() == 1 or float(parameter.detach().std()) > 0, key
+    for key, buffer in module.named_buffers():
+        if key.endswith("running_var"):
+            assert float(buffer.min()) >= 0.5 and float(buffer.max()) <= 2, key
+        elif not key.endswith("running_mean"):
+            assert torch.equal(buffer, before[key]), key
+    peaks: list[float] = []
+    for part in module.modules():
+        part.register_forward_hook(
+            lambda m, i, o: peaks.append(float(o.abs().max())) if isinstance(o, torch.Tensor) else None
+        )
+    with torch.no_grad():
+        logits = module.eval()(torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1)))
+    assert max(peaks) <= 1000
+    assert float((logits - logits.mean(0)).std()) > 0.01  # the image matters
+
+
+def test_values_depend_on_seed_and_name_alone() -> None:
+    def build(order: str) -> torch.nn.Module:
+        torch.manual_seed(ord(order[0]))
+        parts = {"a": torch.nn.Conv2d(3, 3, 1), "b": torch.nn.Conv2d(3, 3, 1)}
+        return torch.nn.Sequential(OrderedDict((key, parts[key]) for key in order))
+
+    first, second, other = build("ab"), build("ba"), build("ab")
+    randomise(first, 7, (8, 8))
+    randomise(second, 7, (8, 8))
+    randomise(other, 8, (8, 8))
+    assert torch.equal(first.a.weight, second.a.weight) and torch.equal(first.b.bias, second.b.bias)
+    assert not torch.equal(first.a.weight, other.a.weight) and not torch.equal(first.a.weight, first.b.weight)
+
+
+def test_tied_parameters_stay_tied() -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.Conv2d(3, 3, 1))
+    module[1].weight = module[0].weight
+    randomise(module, 0, (4, 4))
+    assert module[1].weight is module[0].weight
