@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 # Dataclasses take a while to be made: for --help, none is.
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edgevit.core.answer import Answer
     from edgevit.core.recipe import Recipe
     from edgevit.core.report import Report
@@ -32,11 +34,10 @@ def show_answer(answer: Answer, as_json: bool) -> int:
         data = {"schema_version": 1, **answer.data}
         write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return answer.exit_code
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = _console()
     with console.capture() as printed:
         for table in answer.tables:
             drawn = Table(title=Text(table.title, style="bold"), title_justify="left", pad_edge=False)
@@ -58,15 +59,20 @@ def show_report(report: Report, as_json: bool) -> int:
 
         write(rendered.render(report))
     else:
-        from rich.console import Console
-
         from edgevit.report import terminal
 
-        console = Console()
+        console = _console()
         with console.capture() as printed:
             terminal.show(report, console)
         write(printed.get())
     return exit_code(artifact.verdict for artifact in report.artifacts)
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a pipe or a log there is no reason to squeeze a table."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def make_recipe(

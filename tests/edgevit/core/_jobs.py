@@ -46,6 +46,10 @@ def leave(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     os._exit(7)
 
 
+def call_exit(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    sys.exit(0)
+
+
 def hang(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Hangs together with a grandchild, whose process ids are told first."""
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

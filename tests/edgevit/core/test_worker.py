@@ -60,6 +60,11 @@ def test_process_that_leaves_without_a_result_is_an_error() -> None:
         run("step", f"{JOBS}:leave", {})
 
 
+def test_call_of_exit_is_no_success() -> None:
+    with pytest.raises(StepError, match="step failed: SystemExit"):
+        run("step", f"{JOBS}:call_exit", {})
+
+
 def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
     pids: list[int] = []
     started = time.monotonic()
