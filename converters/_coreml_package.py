@@ -61,6 +61,7 @@ def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any
 
     with quiet():
         ct = require("coremltools", "coreml")
+        _register_gelu()
         pipeline = ct.PassPipeline.DEFAULT
         pipeline.remove_passes(_LEFT_OUT)
         names = [o.name for o in spec.outputs]
@@ -137,6 +138,17 @@ def save(model: Any, spec: ModelSpec, precision: str, out: Path) -> Handles:
 def class_labels(labels: tuple[str, ...]) -> list[str]:
     """Labels as Core ML takes them: its classes are keys, so a repeated name gets its index behind it."""
     return [f"{label} ({i})" if label in labels[:i] else label for i, label in enumerate(labels)]
+
+
+def _register_gelu() -> None:
+    """Replace coremltools 9's own gelu, which overlooks `approximate="tanh"` in exported programs."""
+    from coremltools.converters.mil import Builder, register_torch_op
+
+    @register_torch_op(override=True)  # type: ignore[untyped-decorator]
+    def gelu(context: Any, node: Any) -> None:
+        (tanh,) = (node.kwinputs or {}).get("approximate", node.inputs[1:2] or ("none",))
+        mode = "TANH_APPROXIMATION" if tanh == "tanh" else "EXACT"
+        context.add(Builder.gelu(x=context[node.inputs[0]], mode=mode, name=node.name))
 
 
 def _classifier(ct: Any, spec: ModelSpec) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters._coreml_program import Edited, constant
+from converters._coreml_edits import constant
 from edgevit.core.errors import StepError
 from edgevit.core.types import SiteTensors
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converters._coreml_package import Handles
+    from converters._coreml_program import Edited
     from edgevit.core.types import QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _coreml_package, _coreml_program, _coreml_sites
+from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.require import require
 from edgevit.core.types import KindPlacement, Placement, SiteTensors, Target
@@ -77,7 +77,7 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
     if (plan is None) == (placement(precision) is not None):
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
-    nodes = _coreml_program.weighted_sites(prepared.graph.program)
+    nodes = _coreml_edits.weighted_sites(prepared.graph.program)
     edited = _coreml_program.edit(prepared.graph, prepared.spec, plan)
     model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half)
     handles = _coreml_package.save(model, prepared.spec, precision, out)

@@ -1,0 +1,90 @@
+"""Small edits of an exported program: copy it, read and add constants, add operations."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+_WEIGHTED = ("linear", "conv")
+
+
+def site_of(node: torch.fx.Node) -> str:
+    """Site name of an operation, "" where it has none."""
+    return str((node.meta.get("custom") or {}).get("edgevit.site", ""))
+
+
+def weighted_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
+    """Site name -> node of every linear and conv in execution order."""
+    nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function"]
+    return {s: n for n in nodes if (s := site_of(n)) and s.rpartition(":")[2].partition(".")[0] in _WEIGHTED}
+
+
+def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:
+    """The weight, buffer or constant behind a placeholder, None for anything else."""
+    name = getattr(node, "name", None)
+    for spec in program.graph_signature.input_specs:
+        if spec.arg.name == name and spec.target is not None:
+            found = program.state_dict.get(spec.target, program.constants.get(spec.target))
+            return found.detach() if found is not None else None
+    return None
+
+
+def copied(program: ExportedProgram) -> ExportedProgram:
+    from torch.export import ExportedProgram
+
+    module = copy.deepcopy(program.graph_module)
+    for node in module.graph.nodes:
+        node.meta.pop("debug_handle", None)
+    return ExportedProgram(
+        root=module,
+        graph=module.graph,
+        graph_signature=copy.deepcopy(program.graph_signature),
+        state_dict=dict(program.state_dict),
+        range_constraints=dict(program.range_constraints),
+        module_call_graph=copy.deepcopy(program.module_call_graph),
+        constants=dict(program.constants),
+    )
+
+
+def rebuilt(program: ExportedProgram) -> ExportedProgram:
+    """The same after the edits, so that the graph and its signature are checked against each other."""
+    from torch.export import ExportedProgram
+
+    return ExportedProgram(
+        root=program.graph_module,
+        graph=program.graph_module.graph,
+        graph_signature=program.graph_signature,
+        state_dict=program.state_dict,
+        range_constraints=program.range_constraints,
+        module_call_graph=program.module_call_graph,
+        constants=program.constants,
+    )
+
+
+def call(
+    before: torch.fx.Node, target: object, args: tuple[object, ...], name: str, value: torch.Tensor
+) -> torch.fx.Node:
+    graph = before.graph
+    with graph.inserting_before(before):
+        node = graph.create_node("call_function", target, args, {}, name=name)
+    node.meta["val"] = value
+    return node
+
+
+def add_constant(program: ExportedProgram, name: str, tensor: torch.Tensor) -> torch.fx.Node:
+    from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
+
+    graph = program.graph_module.graph
+    nodes = list(graph.nodes)
+    fake_mode = next(n.meta["val"].fake_mode for n in nodes if hasattr(n.meta.get("val"), "fake_mode"))
+    with graph.inserting_before(nodes[0]):
+        node: torch.fx.Node = graph.placeholder(name)
+    node.meta["val"] = fake_mode.from_tensor(tensor, static_shapes=True)
+    made = InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), name, None)
+    program.graph_signature.input_specs.insert(0, made)
+    program.constants[name] = tensor
+    return node
