@@ -169,8 +169,8 @@ def _grids(var: Any) -> set[tuple[float, int]] | None:
 
 def _macs(operation: Any) -> int:
     """Multiply-accumulates: elements of the result times the length of each sum."""
-    result = math.prod(operation.outputs[0].shape)
+    result = int(math.prod(operation.outputs[0].shape))
     if operation.op_type == "matmul":
         transposed = operation.transpose_x is not None and bool(operation.transpose_x.val)
         return result * int(operation.x.shape[-2 if transposed else -1])
-    return result * math.prod(operation.weight.shape[1:])
+    return result * int(math.prod(operation.weight.shape[1:]))

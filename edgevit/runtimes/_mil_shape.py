@@ -124,7 +124,8 @@ def split(
         if not num_splits:
             raise UnsupportedError("Core ML operation 'split' without num_splits or split_sizes")
         split_sizes = [x.shape[axis] // num_splits] * num_splits
-    return x.split(split_sizes, axis)
+    pieces: tuple[Tensor, ...] = x.split(split_sizes, axis)
+    return pieces
 
 
 def _edge_positions(size: int, before: int, after: int, mode: str) -> list[int]:
@@ -177,7 +178,8 @@ def sliding_windows(x: Tensor, axis: int, size: int, stride: int = 1) -> Tensor:
     axis %= x.dim()
     count = (x.shape[axis] - size) // stride + 1
     places = [window * stride + i for window in range(count) for i in range(size)]
-    return _take(x, axis, places).unflatten(axis, (count, size))
+    windows = _take(x, axis, places)
+    return windows.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :])
 
 
 def depth_to_space(x: Tensor, block_size: int) -> Tensor:

@@ -70,8 +70,8 @@ class CoreMLRunner:
             # Core ML reorders the channels of an image to what the file asks for
             return {self.file.input.name: require("PIL.Image").fromarray(np.ascontiguousarray(pixels[0]))}
         ordered = pixels[..., ::-1] if self.preprocess.color == "bgr" else pixels
-        values = ordered.astype(np.float32) / 255
-        values = (values - np.float32(self.preprocess.mean)) / np.float32(self.preprocess.std)
+        mean = np.asarray(self.preprocess.mean, np.float32)
+        values = (ordered / np.float32(255) - mean) / np.asarray(self.preprocess.std, np.float32)
         return {self.file.input.name: np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)}
 
     def invoke(self, prepared: object) -> None:
@@ -89,7 +89,7 @@ class CoreMLRunner:
         """Outputs of one image; a dictionary of probabilities becomes a vector in the order of the classes."""
         import numpy as np
 
-        row = {}
+        row: dict[str, NDArray[np.generic]] = {}
         for name, value in found.items():
             if isinstance(value, Mapping):
                 row[name] = np.array([value[label] for label in self.file.classes], np.float32)

@@ -91,8 +91,8 @@ class ReferenceRunner:
         import torch
 
         wanted = (*self.file.input.shape[2:], 3)
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != wanted:
-            given = f"{pixels.dtype} {pixels.shape[1:]}"
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != wanted or not len(pixels):
+            given = f"{len(pixels)} of {pixels.dtype} {pixels.shape[1:]}"
             raise InputError(f"{self.file.path} wants uint8 images {wanted}, not {given}")
         color = self.preprocess.color if self.preprocess is not None else self.file.input.color
         ordered = np.ascontiguousarray(pixels[..., ::-1] if color == "bgr" else pixels)

@@ -232,10 +232,10 @@ def test_many_images_over_several_threads_give_what_each_gives_alone(tmp_path: P
     np.testing.assert_allclose(together[[0, 33, 69]], alone, rtol=1e-6)
 
 
-def test_images_of_another_size_or_type_are_refused(tmp_path: Path) -> None:
+def test_no_images_and_images_of_another_size_or_type_are_refused(tmp_path: Path) -> None:
     path = save_program(image_program(lambda x: mb.relu(x=x, name="y")), tmp_path / "r.mlpackage")
     with RUNTIME.open(path, RunOptions(threads=1)) as runner:
-        for wrong in (pixels(1, SIZE + 1), pixels(1).astype(np.float32), pixels(1)[0]):
+        for wrong in (pixels(1, SIZE + 1), pixels(1).astype(np.float32), pixels(1)[0], pixels(0)):
             with pytest.raises(InputError, match="wants uint8 images"):
                 runner.run(wrong)
 
