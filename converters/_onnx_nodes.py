@@ -56,6 +56,30 @@ def quantized(
     return integer, real
 
 
+def share(graph: ir.Graph, real: ir.Value, site_key: str) -> None:
+    """Let several float readers of a dequantized value read one copy of it, behind a Sum of one input.
+
+    Nodes of quantized sites and QuantizeLinear keep reading `real` itself: that is their pattern.
+    """
+    import onnx_ir as ir
+
+    readers = [
+        (node, index)
+        for node, index in real.uses()
+        if node.op_type != "QuantizeLinear" and site_key not in node.metadata_props
+    ]
+    if len({node for node, _ in readers}) < 2:
+        return
+    node = ir.node("Sum", [real], name=f"{real.name}/Sum")
+    copy = node.outputs[0]
+    copy.name, copy.type, copy.shape = f"{real.name}.shared", real.type, real.shape
+    producer = real.producer()
+    assert producer is not None
+    graph.insert_after(producer, node)
+    for reader, index in readers:
+        reader.replace_input_with(index, copy)
+
+
 def dequantized(
     graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
 ) -> ir.Value:

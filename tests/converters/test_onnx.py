@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import timm
 import torch
@@ -126,13 +127,10 @@ def test_fp16_file_has_half_constants_and_float_ends(vit: tuple, tmp_path: Path)
     assert models.sqnr(wanted, _run(out)["logits"]) > 40
 
 
-def test_fp16_refuses_a_constant_that_it_cannot_hold(tmp_path: Path) -> None:
-    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
-    graph = models.graph_of(module)
-    with torch.no_grad():
-        graph.program.state_dict["1.bias"][0] = 1e5
-    prepared = TARGET.prepare(graph, models.spec_of(10), {})
-    with pytest.raises(UnsupportedError, match="65504"):
+def test_fp16_refuses_a_constant_that_it_cannot_hold(ranks: tuple, tmp_path: Path) -> None:
+    prepared = replace(ranks[1], model=ranks[1].model.clone())
+    prepared.model.graph.initializers["head.bias"].const_value = ir.tensor(np.full(10, 1e5, np.float32))
+    with pytest.raises(UnsupportedError, match=r"head\.bias.*65504"):
         TARGET.write(prepared, "fp16", None, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -181,6 +179,21 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     assert len({sites[f"{name}:linear"].input for name in ("one", "two", "three")}) == 1
     # Its input is the output of the convolution before: one grid, no second rounding.
     assert sites["depthwise:conv"].input == sites["patch:conv"].output
+
+
+def test_silu_behind_an_integer_convolution_stays_one_operator(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.SiLU(), torch.nn.Conv2d(8, 10, 30), torch.nn.Flatten()
+    )
+    graph = models.graph_of(module)
+    images = models.normalised(models.pixels(4))
+    plan = models.plan_of(graph, "w8a8", images)
+    prepared = TARGET.prepare(graph, models.spec_of(10), {})
+    sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
+    operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
+    assert (operators["QuickGelu"], operators["QLinearConv"], operators["DequantizeLinear"]) == (1, 2, 2)
+    _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
+    assert models.sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 40
 
 
 def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:
