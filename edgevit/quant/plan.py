@@ -16,6 +16,7 @@ from edgevit.core.types import (
     SitePlan,
     Stats,
 )
+from edgevit.graph import _constants
 from edgevit.graph.sites import WEIGHTED, Site, list_sites
 from edgevit.quant import _affine
 
@@ -45,6 +46,7 @@ def make_plan(
     """
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = _weights(graph)
+    constants = _constants.targets(graph.program)
     sites, skipped = [], []
     tensors: dict[str, NDArray[np.generic]] = {}
     for site in list_sites(graph):
@@ -54,6 +56,8 @@ def make_plan(
             skipped.append((site.name, f"{placement.target} computes {site.kind} in {placement.compute}"))
         elif site.weight is None:
             skipped.append((site.name, "its weight is computed, not a constant"))
+        elif kinds[site.kind].input is not None and site.source in constants:
+            skipped.append((site.name, "its input is a constant, so nothing is measured there"))
         else:
             planned, made = _plan_site(site, weights, stats, kinds[site.kind], placement, ranges, rounding)
             sites.append(planned)

@@ -58,17 +58,20 @@ def load(folder: Path) -> tuple[QuantPlan, ...]:
         InputError: missing, malformed, or naming tensors that are not there.
     """
     import pydantic
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         document = json.loads((folder / "plan.json").read_text())
+        if document["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {document['schema_version']} is not {SCHEMA_VERSION}")
         arrays = load_file(folder / "plan.safetensors")
         plans = []
         for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document["plans"]):
             fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
             tensors = {key: arrays[name] for key, name in entry.tensors.items()}
             plans.append(QuantPlan(**{**fields, "tensors": tensors}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"{folder} holds no readable plan: {error}") from error
     return tuple(plans)
 

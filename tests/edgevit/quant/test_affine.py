@@ -1,0 +1,62 @@
+"""Grids against numbers computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edgevit.core.types import Grid
+from edgevit.quant import _affine
+
+
+def test_an_asymmetric_grid_by_hand() -> None:
+    # 255 steps of 0.0625 from -1 to 14.9375; zero is step 16
+    assert _affine.activation_grid(-1.0, 14.9375, "uint8", "float32") == Grid("uint8", (0.0625,), (16,))
+    assert _affine.activation_grid(-1.0, 14.9375, "int8", "float32") == Grid("int8", (0.0625,), (-112,))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.5, 3.0), (-4.0, -1.0), (0.0, 0.0), (-0.3, 7.7), (-1e-30, 1e-30)]
+)
+@pytest.mark.parametrize("scale_dtype", ["float32", "float16"])
+def test_zero_is_exact_and_uint8_equals_int8_shifted(low: float, high: float, scale_dtype: str) -> None:
+    assert scale_dtype in ("float32", "float16")
+    kind = "float16" if scale_dtype == "float16" else "float32"
+    wide = _affine.activation_grid(low, high, "uint8", kind)
+    signed = _affine.activation_grid(low, high, "int8", kind)
+    assert wide.scale == signed.scale and wide.zero_point[0] - 128 == signed.zero_point[0]
+    assert float(np.dtype(kind).type(wide.scale[0])) == wide.scale[0] > 0
+    assert 255 * wide.scale[0] >= max(high, 0) - min(low, 0)
+    values = torch.cat([torch.zeros(1), torch.linspace(low, high, 50)])
+    real = _affine.dequantize(_affine.quantize(values, wide), wide)
+    assert real[0] == 0
+    assert torch.equal(real, _affine.dequantize(_affine.quantize(values, signed), signed))
+    assert float((real - values).abs().max()) <= 1.001 * wide.scale[0]
+
+
+def test_quantize_equals_pytorch_and_rounds_half_to_even() -> None:
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 3
+    grid = Grid("uint8", (0.02,), (77,))
+    wanted = torch.fake_quantize_per_tensor_affine(values, 0.02, 77, 0, 255)
+    integers = _affine.quantize(values, grid)
+    assert torch.equal(integers, (wanted / 0.02).round() + 77)
+    torch.testing.assert_close(_affine.dequantize(integers, grid), wanted)
+    halves = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, 500.0, -500.0])
+    assert _affine.quantize(halves, Grid("int8", (1.0,), (0,))).tolist() == [0, 2, 2, 0, -2, 127, -128]
+
+
+def test_weights_are_symmetric_per_output_channel() -> None:
+    weight = torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.1]])
+    grid = _affine.weight_grid(weight, None, None, "float32")
+    assert grid.axis == 0 and grid.zero_point == (0, 0, 0)
+    assert grid.scale == pytest.approx((0.01, 1.0, 0.02))
+    assert _affine.quantize(weight, grid)[0].tolist() == [127, -50]
+
+
+def test_a_channel_with_a_huge_bias_gets_a_scale_that_lets_it_fit_int32() -> None:
+    weight, bias = torch.full((2, 3), 1e-9), torch.tensor([0.0, 50.0])
+    plain = _affine.weight_grid(weight, bias, None, "float32")
+    grid = _affine.weight_grid(weight, bias, 0.01, "float32")
+    assert grid.scale[0] == plain.scale[0]
+    assert 50 / (0.01 * grid.scale[1]) <= 2**30 < 50 / (0.01 * plain.scale[1])

@@ -1,0 +1,183 @@
+"""Plans made for a small transformer, and their simulation against arithmetic written out here."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from calibration.collect import collect
+from calibration.observers import channel_absmax as absmax_observer
+from calibration.observers import minmax as minmax_observer
+from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
+from edgevit.graph.run import run
+from edgevit.graph.sites import list_sites, site_of
+from edgevit.quant.algorithms import layernorm_fold, minmax, nearest
+from edgevit.quant.plan import make_plan, wanted_tensors, weights_digest
+from edgevit.quant.simulate import SiteSimulator, simulate
+from tests.edgevit.graph import _small as small
+
+OBSERVERS = {"minmax": minmax_observer.OBSERVER, "channel_absmax": absmax_observer.OBSERVER}
+W8A8 = Placement(
+    target="test",
+    precision="w8a8",
+    compute="float32",
+    kinds=(KindPlacement("linear", "uint8", None, "float32"), KindPlacement("conv", "int8", "int8", "int32")),
+)
+W8 = Placement("test", "w8", "float32", (KindPlacement("linear", None, None, "float32"),))
+
+
+def measured(graph: Graph, images: torch.Tensor) -> Stats:
+    wanted = wanted_tensors(graph, tuple(OBSERVERS))
+    return collect(
+        lambda look: run(graph, images, observe=lambda node, value: look(site_of(node), value))[1],
+        wanted,
+        OBSERVERS,
+        len(images),
+    )
+
+
+@cache
+def plan_of(placement: Placement) -> QuantPlan:
+    graph = small.vit_graph()
+    stats = measured(graph, small.images(20)) if placement is W8A8 else Stats({}, 0)
+    return make_plan(graph, stats, placement, minmax.ALGORITHM, nearest.ALGORITHM)
+
+
+def site(plan: QuantPlan, name: str) -> SitePlan:
+    return next(s for s in plan.sites if s.site == name)
+
+
+def fake(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+    low, high = (0, 255) if grid.dtype == "uint8" else (-128, 127)
+    return torch.fake_quantize_per_tensor_affine(value, grid.scale[0], grid.zero_point[0], low, high)
+
+
+def test_every_weighted_site_is_planned_and_every_product_is_skipped_with_a_reason() -> None:
+    plan = plan_of(W8A8)
+    described = [s for s in list_sites(small.vit_graph()) if s.macs]
+    assert [s.site for s in plan.sites] == [s.name for s in described if s.kind in ("linear", "conv")]
+    assert dict(plan.skipped) == {
+        s.name: f"test computes {s.kind} in float32" for s in described if s.kind in ("qk", "av")
+    }
+    assert plan.graph_sha256 == weights_digest(small.vit_graph())
+    conv, linear = site(plan, "patch:conv"), site(plan, "head:linear")
+    assert (conv.bias, linear.bias) == ("int32", "float32")
+    assert conv.output is not None and linear.output is None
+    assert {k: v.dtype.name for k, v in plan.tensors.items() if k.startswith("patch")} == {
+        "patch:conv.weight": "int8",
+        "patch:conv.bias": "int32",
+    }
+
+
+def test_activation_grids_cover_what_the_calibration_images_reach() -> None:
+    images = small.images(20)
+    grid = site(plan_of(W8A8), "patch:conv").input
+    assert grid is not None
+    assert grid.scale[0] == pytest.approx(float(images.max() - images.min()) / 255, rel=1e-6)
+
+
+def test_int8_weights_and_int32_bias_are_within_half_a_step() -> None:
+    plan, module = plan_of(W8A8), small.vit()
+    planned = site(plan, "patch:conv")
+    assert planned.weight is not None and planned.input is not None
+    scale = torch.tensor(planned.weight.scale)
+    weight = torch.from_numpy(plan.tensors["patch:conv.weight"]) * scale.view(-1, 1, 1, 1)
+    wanted = module.get_submodule("patch")
+    assert ((weight - wanted.weight).abs() <= 0.5001 * scale.view(-1, 1, 1, 1)).all()
+    step = scale * planned.input.scale[0]
+    assert (
+        (torch.from_numpy(plan.tensors["patch:conv.bias"]) * step - wanted.bias).abs() <= 0.5001 * step
+    ).all()
+
+
+def test_a_site_simulated_alone_is_fake_quantization_around_the_operation() -> None:
+    plan, graph = plan_of(W8A8), small.vit_graph()
+    simulator = SiteSimulator(graph, plan)
+    module = small.vit()
+    value = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(3))
+    planned, layer = site(plan, "attn.0.qkv:linear"), module.get_submodule("attn.0.qkv")
+    assert planned.input is not None and planned.weight is not None
+    scales, zeros = torch.tensor(planned.weight.scale), torch.zeros(24, dtype=torch.int32)
+    weight = torch.fake_quantize_per_channel_affine(layer.weight, scales, zeros, 0, -127, 127)
+    wanted = nn.functional.linear(fake(value, planned.input), weight, layer.bias)
+    torch.testing.assert_close(simulator.run("attn.0.qkv:linear", value), wanted)
+
+    planned, layer = site(plan, "patch:conv"), module.get_submodule("patch")
+    assert planned.input is not None and planned.weight is not None and planned.output is not None
+    scales, zeros = torch.tensor(planned.weight.scale), torch.zeros(8, dtype=torch.int32)
+    weight = torch.fake_quantize_per_channel_affine(layer.weight, scales, zeros, 0, -127, 127)
+    real = nn.functional.conv2d(fake(small.images(), planned.input), weight, layer.bias, stride=8)
+    integers = simulator.run("patch:conv", small.images())
+    assert torch.equal(integers, integers.round()) and integers.min() >= -128 and integers.max() <= 127
+    got = (integers - planned.output.zero_point[0]) * planned.output.scale[0]
+    assert float((got - fake(real, planned.output)).abs().max()) <= 1.001 * planned.output.scale[0]
+    assert simulator.shapes("patch:conv") == ((1, 3, 16, 16), (1, 8, 2, 2))
+
+
+def test_weights_only_is_the_model_with_rounded_weights() -> None:
+    plan = plan_of(W8)
+    module = small.vit()
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear):
+            scale = layer.weight.abs().amax(1) / 127
+            layer.weight.copy_((layer.weight / scale[:, None]).round() * scale[:, None])
+            assert site(plan, f"{name}:linear").input is None
+    with torch.no_grad():
+        wanted = module(small.images())
+    assert small.db(wanted, simulate(small.vit_graph(), plan, small.images())) > 80
+
+
+def test_a_quantized_model_is_close_and_noise_moves_it_less_than_quantization_does() -> None:
+    graph, images = small.vit_graph(), small.images()
+    with torch.no_grad():
+        wanted = small.vit()(images)
+    quantized = simulate(graph, plan_of(W8A8), images)
+    assert small.db(wanted, quantized) > 25
+    first, second = (simulate(graph, plan_of(W8A8), images, noise_seed=seed) for seed in (1, 2))
+    assert torch.equal(first, simulate(graph, plan_of(W8A8), images, noise_seed=1))
+    assert small.db(wanted, quantized) < small.db(first, second)
+
+
+def test_a_site_fed_by_a_constant_stays_float_with_a_reason() -> None:
+    class Coordinates(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.layer, self.head = (
+                nn.Buffer(torch.randn(16, 2)),
+                nn.Linear(2, 16),
+                nn.Linear(16, 4),
+            )
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.head(image.mean(1) + self.layer(self.table))
+            return out
+
+    graph = small.graph_of(small.randomised(Coordinates()))
+    plan = make_plan(graph, measured(graph, small.images()), W8A8, minmax.ALGORITHM, nearest.ALGORITHM)
+    assert [s.site for s in plan.sites] == ["head:linear"]
+    assert dict(plan.skipped)["layer:linear"].startswith("its input is a constant")
+
+
+def test_layernorm_folds_change_constants_and_not_the_output() -> None:
+    graph = small.graph_of(small.vit())  # its own copy: the fold works in place
+    before = run(graph, small.images())[0][0]
+    old = {k: v.clone() for k, v in graph.program.state_dict.items()}
+    stats = measured(graph, small.images())
+    changed = layernorm_fold.apply(graph, stats)
+    assert changed == ("norm1.0:layer_norm", "norm2.0:layer_norm", "norm1.1:layer_norm", "norm2.1:layer_norm")
+    assert small.db(before, run(graph, small.images())[0][0]) > 100
+    new = graph.program.state_dict
+    factor = old["norm1.0.weight"] / new["norm1.0.weight"]
+    torch.testing.assert_close(new["attn.0.qkv.weight"], old["attn.0.qkv.weight"] * factor)
+    seen = torch.from_numpy(stats.values["norm1.0:layer_norm", "channel_absmax"])
+    by_hand = seen**0.7 / old["attn.0.qkv.weight"].abs().amax(0) ** 0.3
+    torch.testing.assert_close(factor, by_hand / by_hand.log().mean().exp())
+    assert torch.equal(new["head.weight"], old["head.weight"])
+
+
+def test_rounding_goes_to_the_nearest_step_and_never_to_minus_128() -> None:
+    got = nearest.round_weight(torch.tensor([[0.5, 1.5, -2.6, -200.0]]), torch.tensor([[1.0]]))
+    assert got.dtype == torch.int8 and got.tolist() == [[0, 2, -3, -127]]
