@@ -58,6 +58,8 @@ def compare_sites(
     runtime: Runtime, built: Built, pixels: Pixels, work: Path, graph_file: str
 ) -> tuple[SiteError, ...]:
     """Feed each planned site, in PyTorch, with the file's own input of it and compare the results."""
+    import torch
+
     from edgevit.graph import storage
     from edgevit.quant import storage as plans
     from edgevit.quant.simulate import SiteSimulator
@@ -76,21 +78,22 @@ def compare_sites(
         where = by_name[planned.site]
         entering, leaving = simulator.shapes(planned.site)
         value = _as_torch(found[where.input], entering)
-        expected = simulator.run(planned.site, _real(value, planned.input))
+        real = _real(value, planned.input)
+        expected = torch.stack([simulator.run(planned.site, image) for image in real])
         actual = _as_torch(found[where.output], leaving)
         results.append(_site_error(planned.site, expected.numpy(), actual.numpy(), planned.output))
     return tuple(results)
 
 
 def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> torch.Tensor:
-    """An artifact's (N, ...) in PyTorch's layout: as it is, or channels moved from last to first."""
+    """An artifact's (N, ...) as (N, *shape): as it is, or with the channels moved from last to second."""
     import torch
 
     tensor = torch.from_numpy(array.astype("float32"))
-    wanted = (len(array), *shape[1:])
-    if tensor.ndim == 4 and tuple(tensor.movedim(-1, 1).shape) == wanted and tuple(tensor.shape) != wanted:
-        return tensor.movedim(-1, 1).contiguous()
-    return tensor.reshape(wanted)
+    last = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+    if tensor.shape[-3:] == last[1:] and tensor.shape[-3:] != shape[1:]:
+        return tensor.reshape(len(array), *last).movedim(-1, 2).contiguous()
+    return tensor.reshape(len(array), *shape)
 
 
 def _real(integers: torch.Tensor, grid: Grid | None) -> torch.Tensor:

@@ -59,7 +59,7 @@ class SiteSimulator:
         return tuple(node.args[0].meta["val"].shape), tuple(node.meta["val"].shape)
 
     def run(self, site: str, value: torch.Tensor) -> torch.Tensor:
-        """The site's result for real values (N, ...) of its input.
+        """The site's result for real values of its input, in the shape that `shapes` gives.
 
         Returns:
             Integers of the output grid in float32 where the plan has one, else real values.
@@ -116,6 +116,9 @@ def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
     sites = _by_name(plan)
     half = plan.compute == "float16"
     generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
+    aten = torch.ops.aten
+    # A number in the program is stored in the file's float type, as every other constant is.
+    scalar_operations = {aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor, aten.div.Tensor}
 
     def around(
         node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -124,6 +127,8 @@ def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
         if planned is not None and planned.input is not None:
             entered = _affine.dequantize(_affine.quantize(args[0], planned.input), planned.input)
             args = (_round_half(entered) if half else entered, *args[1:])
+        if half and node.target in scalar_operations:
+            args = tuple(_half_scalar(a) if isinstance(a, float) else a for a in args)
         result = operation(*args, **kwargs)
         if not isinstance(result, torch.Tensor) or not result.is_floating_point():
             return result
@@ -136,6 +141,12 @@ def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
         return result
 
     return around
+
+
+def _half_scalar(value: float) -> float:
+    import numpy as np
+
+    return float(np.float16(value))
 
 
 def _round_half(value: torch.Tensor) -> torch.Tensor:
