@@ -165,11 +165,15 @@ def main() -> None:
             torch.save({"model": model.state_dict(), "log": log, "epoch": epoch}, args.checkpoint)
             epoch += 1
 
-    log.append(f"final top-1 at {size} on all {len(test_x)} test images: {top1(model, test_x, test_y, size):.2f} %")
+    log.append(
+        f"final top-1 at {size} on all {len(test_x)} test images: {top1(model, test_x, test_y, size):.2f} %"
+    )
     print(log[-1])
     model = model.eval().to(memory_format=torch.contiguous_format)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = {k: v.contiguous() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state = {
+        k: v.contiguous() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
     save_file(state, args.out / "model.safetensors")
     pick = np.random.default_rng(args.seed).permutation(len(train_x))[:CALIBRATION_IMAGES]
     np.savez_compressed(args.out / "calibration.npz", images=train_x[pick], labels=train_y[pick])

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from edgevit.core.registry import Registry
-from edgevit.core.types import Algorithm, Metric, Method, Observer, Rewrite, Runtime, SampleSource, Source, Target, Transport
+from edgevit.core.types import (
+    Algorithm,
+    Method,
+    Metric,
+    Observer,
+    Rewrite,
+    Runtime,
+    SampleSource,
+    Source,
+    Target,
+    Transport,
+)
 
 SOURCES: Final = Registry("source", "edgevit.models", "SOURCE", Source)
 REWRITES: Final = Registry("rewrite", "edgevit.graph.rewrites", "REWRITE", Rewrite)

@@ -24,4 +24,6 @@ def combine(values: Floats) -> Floats:
     return np.asarray(values.max(0))
 
 
-OBSERVER = Observer(summary="Largest magnitude per channel of the last axis.", measure=measure, combine=combine)
+OBSERVER = Observer(
+    summary="Largest magnitude per channel of the last axis.", measure=measure, combine=combine
+)

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from calibration.decode import decode
 from calibration.samples._classes import match_folders
-from calibration.samples._decode import decode
 from edgevit.core.errors import InputError
 from edgevit.core.types import Samples, SampleSource
 

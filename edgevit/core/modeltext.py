@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from edgevit.core.errors import UsageError, nearest
 
 WORDS = ("demo", "hf", "keras", "python", "timm", "torchvision")
-_FORMS = "demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, keras:FILE, python:MODULE_OR_FILE:FACTORY or FILE.pt2"
+_FORMS = (
+    "demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, keras:FILE, python:MODULE_OR_FILE:FACTORY or FILE.pt2"
+)
 
 
 def parse_source(text: str, words: Iterable[str] = WORDS) -> tuple[str, str]:

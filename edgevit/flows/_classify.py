@@ -18,8 +18,8 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         InputError: the file carries no preprocessing, or an image cannot be read.
     """
     import numpy as np
-    from calibration.load import read_image
 
+    from calibration.decode import decode
     from calibration.preprocess import to_pixels
 
     path = Path(request["artifact"])
@@ -29,9 +29,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
             f"{path.name} carries no preprocessing, so its input is unknown",
             "convert it with edgevit, which writes preprocessing and labels into the file",
         )
-    pixels = np.stack(
-        [to_pixels(decode(Path(image)), contents.preprocess) for image in request["images"]]
-    )
+    pixels = np.stack([to_pixels(decode(Path(image)), contents.preprocess) for image in request["images"]])
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
     logits = np.asarray(outputs.get("logits", next(iter(outputs.values()))), np.float64)

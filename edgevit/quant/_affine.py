@@ -16,7 +16,10 @@ BIAS_LIMIT = 2**30
 
 
 def activation_grid(
-    minimum: float, maximum: float, dtype: Literal["int8", "uint8"], scale_dtype: Literal["float32", "float16"]
+    minimum: float,
+    maximum: float,
+    dtype: Literal["int8", "uint8"],
+    scale_dtype: Literal["float32", "float16"],
 ) -> Grid:
     """The asymmetric 8-bit grid that covers [minimum, maximum] and holds zero exactly."""
     low, high = min(minimum, 0.0), max(maximum, 0.0)

@@ -55,4 +55,6 @@ def _rename_outputs(program: ExportedProgram, old: str, new: str) -> None:
             spec.arg.name = new
 
 
-REWRITE = Rewrite(summary="Remove aliases, copies and assertions (Core ML has no alias).", order=0, apply=apply)
+REWRITE = Rewrite(
+    summary="Remove aliases, copies and assertions (Core ML has no alias).", order=0, apply=apply
+)

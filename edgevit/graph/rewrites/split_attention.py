@@ -62,5 +62,7 @@ def apply(program: ExportedProgram) -> int:
 
 
 REWRITE = Rewrite(
-    summary="Split fused attention into its products, for runtimes that quantize or lack it.", order=10, apply=apply
+    summary="Split fused attention into its products, for runtimes that quantize or lack it.",
+    order=10,
+    apply=apply,
 )

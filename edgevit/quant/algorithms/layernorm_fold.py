@@ -36,7 +36,9 @@ def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
             continue
         weight_nodes = {reader.args[1] for reader in norm.users}
         weights = {node: _constants.value(program, node) for node in weight_nodes}
-        largest = torch.stack([w.abs().amax(0) for w in weights.values() if w is not None]).amax(0).clamp(min=FLOOR)
+        largest = (
+            torch.stack([w.abs().amax(0) for w in weights.values() if w is not None]).amax(0).clamp(min=FLOOR)
+        )
         seen = torch.from_numpy(stats.values[site_of(norm), "channel_absmax"]).clamp(min=FLOOR)
         factor = seen**ALPHA / largest ** (1 - ALPHA)
         factor = factor / factor.log().mean().exp()
