@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,11 @@ def heavy(root: Path) -> frozenset[str]:
     """Packages that no module of ours may import at module level; the linter has the list."""
     settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
     return frozenset(settings["flake8-tidy-imports"]["banned-module-level-imports"])
+
+
+@pytest.fixture(scope="session")
+def photographs() -> tuple[Path, ...]:
+    """Two colour photographs of 640x427 pixels, JPEG files that come with scikit-learn."""
+    installed = metadata.distribution("scikit-learn")
+    names = ("china.jpg", "flower.jpg")
+    return tuple(Path(str(installed.locate_file(f"sklearn/datasets/images/{name}"))) for name in names)

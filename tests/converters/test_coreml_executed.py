@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from coremltools.proto import Model_pb2
 from torch import nn
-from torchvision import transforms
 
-from calibration.preprocess import to_pixels
 from edgevit.quant.simulate import simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
+from tests.converters import _photographs as photos
 from tests.converters._coreml_models import (
     CLASSES,
     PREPROCESS,
-    SIZE,
     Hybrid,
     Vit,
     convert,
@@ -61,30 +58,49 @@ def test_probabilities_are_the_softmax_of_the_logits() -> None:
     assert list(outputs["classLabel"]) == ["abcde"[i] for i in expected.argmax(-1)]
 
 
-@pytest.mark.parametrize("color", ["rgb", "bgr"])
-def test_a_jpeg_needs_nothing_but_the_file_to_get_pytorchs_logits(tmp_path: Path, color: Any) -> None:
-    torch.manual_seed(0)
-    module, size = Vit(), PREPROCESS.resize[0]
-    mean, std = (0.2, 0.5, 0.7), (0.5, 0.25, 0.2)
-    graph, spec = make(module, preprocess=replace(PREPROCESS, color=color, mean=mean, std=std))
-    convert(graph, spec, "fp32", tmp_path / "m.mlpackage")
-    coarse = np.random.default_rng(0).integers((150, 60, 0), (256, 160, 60), (5, 6, 3)).astype(np.uint8)
-    Image.fromarray(coarse.repeat(9, 0).repeat(9, 1)).save(tmp_path / "photo.jpg")
-
-    image = Image.open(tmp_path / "photo.jpg")
-    embedded = REFERENCE.contents(tmp_path / "m.mlpackage").preprocess
-    assert embedded is not None
-    logits = execute(tmp_path / "m.mlpackage", to_pixels(image, embedded)[None])["logits"]
-
-    cropped = transforms.CenterCrop(SIZE)(
-        transforms.Resize(size, transforms.InterpolationMode.BICUBIC)(image)
+def test_from_a_jpeg_to_the_class_with_nothing_but_the_file(
+    tmp_path: Path, photographs: tuple[Path, ...]
+) -> None:
+    """The package's own colour order, normalisation and labels give PyTorch's logits; planted wrong, not."""
+    module, graph, spec = photos.made()
+    right = tmp_path / "right.mlpackage"
+    convert(graph, spec, "fp32", right)
+    photos.assert_only_the_right_file_agrees(
+        module, right, REFERENCE, _swap_colors, _change_mean, photographs
     )
-    x = transforms.ToTensor()(cropped)
-    normalise = transforms.Normalize(mean, std)
-    order = (lambda y: y) if color == "rgb" else (lambda y: y.flip(0))
+
+
+def _program(package: Path) -> Path:
+    return package / "Data" / "com.apple.CoreML" / "model.mlmodel"
+
+
+def _swap_colors(package: Path) -> None:
+    """RGB becomes BGR in the description of the image input."""
+    model = Model_pb2.Model.FromString(_program(package).read_bytes())
+    image = model.description.input[0].type.imageType
+    assert image.colorSpace == image.RGB
+    image.colorSpace = image.BGR
+    _program(package).write_bytes(model.SerializeToString())
+
+
+def _change_mean(package: Path) -> None:
+    """Normalisation is in the graph: `image * 1/(255 std) - mean/std`."""
+    old, new = (
+        (np.array(mean, np.float64) / photos.STD).astype(np.float32).tobytes()
+        for mean in (photos.MEAN, photos.WRONG_MEAN)
+    )
+    photos.replace_bytes(_program(package), old, new)
+
+
+def test_a_model_for_bgr_is_fed_bgr(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Vit()
+    preprocess = replace(PREPROCESS, color="bgr", mean=(0.2, 0.5, 0.7), std=(0.5, 0.25, 0.2))
+    graph, spec = make(module, preprocess=preprocess)
+    convert(graph, spec, "fp32", tmp_path / "m.mlpackage")
     with torch.no_grad():
-        assert sqnr(module(normalise(order(x))[None]), logits) >= 80
-        assert sqnr(module(normalise(order(x.flip(0)))[None]), logits) < 20
+        expected = module(normalised(image_batch(), spec))
+    assert sqnr(expected, execute(tmp_path / "m.mlpackage", image_batch())["logits"]) >= 80
 
 
 @pytest.mark.parametrize("operator", [torch.add, torch.sub])

@@ -11,7 +11,6 @@ import onnx_ir as ir
 import pytest
 import timm
 import torch
-from PIL import Image
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
@@ -22,6 +21,7 @@ from edgevit.quant import _affine
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests.converters import _onnx_models as models
+from tests.converters import _photographs as photos
 
 
 class Ranks(torch.nn.Module):
@@ -272,42 +272,11 @@ def test_the_first_and_last_operator_set_give_the_same_result(
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
 
 
-def test_from_jpeg_to_class_with_nothing_but_the_file(vit: tuple, tmp_path: Path) -> None:
-    """Colours matter: right, the logits agree with PyTorch's pipeline; swapped or with a wrong mean, not."""
-    module, _, prepared = vit
-    spec = models.spec_of(10)
-    for name, order in (("right", "rgb"), ("swapped", "bgr")):
-        given = replace(prepared, spec=replace(spec, preprocess=replace(spec.preprocess, color=order)))
-        TARGET.write(given, "fp32", None, tmp_path / f"{name}.onnx")
-    wrong = replace(prepared, spec=replace(spec, preprocess=replace(spec.preprocess, mean=(0.6, 0.5, 0.1))))
-    TARGET.write(wrong, "fp32", None, tmp_path / "mean.onnx")
-    jpeg = tmp_path / "image.jpg"
-    _colourful().save(jpeg, quality=92)
-    image = np.array(Image.open(jpeg).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC))
-    with torch.no_grad():
-        wanted = module(models.normalised(image[None])).numpy()
-
-    def logits(name: str) -> np.ndarray:
-        contents = RUNTIME.contents(tmp_path / f"{name}.onnx")
-        assert contents.preprocess is not None
-        size = contents.preprocess.resize
-        sized = np.array(Image.open(jpeg).convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC))
-        with RUNTIME.open(tmp_path / f"{name}.onnx", RunOptions(threads=1)) as runner:
-            return runner.run(sized[None])["logits"]
-
-    assert models.sqnr(wanted, logits("right")) > 40
-    assert models.sqnr(wanted, logits("swapped")) < 20
-    assert models.sqnr(wanted, logits("mean")) < 20
-    labels = RUNTIME.contents(tmp_path / "right.onnx").labels
-    assert labels[int(logits("right").argmax())] == f"class {int(wanted.argmax())}"
-
-
-def _colourful() -> Image.Image:
-    """A photograph-like scene in strong colours: sky, sun, meadow, a red roof."""
-    y, x = np.mgrid[0:96, 0:96] / 95.0
-    scene = np.stack([60 + 60 * y, 120 + 60 * y, 250 - 50 * y], -1)
-    scene[y > 0.6] = (40, 170, 30)
-    scene[(x - 0.75) ** 2 + (y - 0.2) ** 2 < 0.015] = (255, 230, 40)
-    scene[(np.abs(x - 0.35) < 0.25) & (np.abs(y - 0.45) < 0.15)] = (210, 30, 25)
-    noise = np.random.default_rng(0).normal(0, 6, scene.shape)
-    return Image.fromarray(np.clip(scene + noise, 0, 255).astype(np.uint8))
+def test_from_jpeg_to_class_with_nothing_but_the_file(tmp_path: Path, photographs: tuple[Path, ...]) -> None:
+    """Right, the logits agree with PyTorch's pipeline; with swapped colours or a wrong mean, not."""
+    module, graph, spec = photos.made()
+    right = tmp_path / "right.onnx"
+    TARGET.write(TARGET.prepare(graph, spec, {}), "fp32", None, right)
+    photos.assert_only_the_right_file_agrees(
+        module, right, RUNTIME, photos.swap_colors_in_json, photos.change_mean_in_json, photographs
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from timm.data import create_transform
 
 from converters import _tflite_lower, _tflite_model, _tflite_sites
 from converters.tflite import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.types import Graph, Preprocess, RunOptions, TorchModel
-from edgevit.graph.export import export_model
+from edgevit.core.types import Graph, Preprocess, RunOptions
 from edgevit.graph.run import run
 from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
 from edgevit.quant.simulate import SiteSimulator, simulate
-from edgevit.registries import REWRITES
 from edgevit.runtimes.litert import RUNTIME
 from tests.converters import _onnx_models as models
+from tests.converters import _photographs as photos
 from tests.converters import _tflite_models as small
 
 IMAGES = models.pixels(4)
@@ -214,66 +210,26 @@ def test_other_tools_read_normalisation_and_labels(prepared: Prepared, tmp_path:
     assert contents.labels == tuple(found.labels)
 
 
-def _jpeg() -> bytes:
-    """A colour picture of 90 x 70 pixels: smooth, so that JPEG keeps its colours."""
-    y, x = np.mgrid[0:70, 0:90] / 90
-    planes = [0.9 - 0.5 * x, 0.3 + 0.3 * np.sin(9 * y), 0.1 + 0.4 * x * y]
-    out = io.BytesIO()
-    Image.fromarray((255 * np.stack(planes, -1)).astype(np.uint8)).save(out, "jpeg", quality=95)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("color", ["rgb", "bgr"])
-def test_from_a_jpeg_with_nothing_but_the_file(color: str, tmp_path: Path) -> None:
-    """The artifact's own preprocessing gives PyTorch's logits; swapped colours do not."""
-    preprocess = Preprocess(
-        32,
-        32,
-        (36, 36),
-        color=color,
-        mean=(0.2, 0.4, 0.6),
-        std=(0.2, 0.25, 0.3),  # type: ignore[arg-type]
+def test_from_a_jpeg_with_nothing_but_the_file(tmp_path: Path, photographs: tuple[Path, ...]) -> None:
+    """The file's own preprocessing gives PyTorch's logits; swapped colours or a wrong mean in it do not."""
+    module, graph, spec = photos.made()
+    right = tmp_path / "right.tflite"
+    TARGET.write(TARGET.prepare(graph, spec, {}), "fp32", None, right)
+    photos.assert_only_the_right_file_agrees(
+        module, right, RUNTIME, photos.swap_colors_in_json, photos.change_mean_in_json, photographs
     )
-    spec = replace(models.spec_of(10), preprocess=preprocess)
-    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    colourful = _ColourSensitive().eval()
-    found = TARGET.prepare(export_model(TorchModel(spec, colourful), rewrites), spec, {})
+
+
+def test_a_model_for_bgr_takes_rgb_like_every_other_file(tmp_path: Path) -> None:
+    given = Preprocess(32, 32, (32, 32), color="bgr", mean=(0.2, 0.4, 0.6), std=(0.2, 0.25, 0.3))
+    spec = replace(models.spec_of(10), preprocess=given)
+    module = small.Hybrid()
+    found = TARGET.prepare(models.graph_of(module), spec, {})
     TARGET.write(found, "fp32", None, tmp_path / "m.tflite")
-
-    picture = Image.open(io.BytesIO(_jpeg())).convert("RGB")
-    transform = create_transform(
-        (3, 32, 32), mean=(0, 0, 0), std=(1, 1, 1), crop_pct=32 / 36, interpolation="bicubic"
-    )
-    planes = transform(picture)[[0, 1, 2] if color == "rgb" else [2, 1, 0]]
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
-    wanted = colourful(((planes - mean) / std).unsqueeze(0)).detach().numpy()
-
-    own = RUNTIME.contents(tmp_path / "m.tflite")
-    assert own.preprocess is not None
-    scale = own.preprocess.resize[0] / min(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    resized = picture.resize(size, Image.Resampling.BICUBIC)
-    left, top = (
-        round((n - m) / 2) for n, m in zip(size, (own.preprocess.width, own.preprocess.height), strict=True)
-    )
-    pixels = np.asarray(resized)[None, top : top + 32, left : left + 32]
-    logits = _logits(tmp_path / "m.tflite", pixels)
-    assert models.sqnr(wanted, logits) > 40
-    assert own.labels[int(logits.argmax())] == f"class {int(wanted.argmax())}"
-    swapped = _logits(tmp_path / "m.tflite", np.ascontiguousarray(pixels[..., ::-1]))
-    assert models.sqnr(wanted, swapped) < 20
-
-
-class _ColourSensitive(torch.nn.Module):
-    """Logits that differ much between the colours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.conv, self.head = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.Linear(8, 10)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.nn.functional.relu(self.conv(image)).mean((2, 3)))
+    own = RUNTIME.contents(tmp_path / "m.tflite").preprocess
+    assert own is not None and own.color == "rgb" and own.mean == (0.6, 0.4, 0.2)
+    wanted = module(models.normalised(np.ascontiguousarray(IMAGES[..., ::-1]), given)).detach()
+    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 80
 
 
 def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
