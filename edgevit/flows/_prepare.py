@@ -9,27 +9,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
-from edgevit.core.report import Compression, SampleSet
+from edgevit.core.report import SampleSet
 from edgevit.core.types import (
-    Fold,
     Graph,
     LoadRequest,
-    Placement,
-    QuantPlan,
-    Range,
-    Rounding,
-    Stats,
     TorchModel,
 )
 from edgevit.flows import _values
+from edgevit.flows._decide import fold_and_measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples
-from edgevit.flows._values import Prepared, PrepareRequest, SimulatedPlan
-from edgevit.registries import ALGORITHMS, METHODS, METRICS, OBSERVERS, REWRITES, SOURCES
+from edgevit.flows._simulated import compare, simulate_all
+from edgevit.flows._values import Prepared, PrepareRequest
+from edgevit.registries import METHODS, REWRITES, SOURCES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +34,7 @@ if TYPE_CHECKING:
 
     from edgevit.core.types import Floats, Pixels
 
-FOLDS = ("layernorm_fold",)
-RANGE = "minmax"
-ROUNDING = "nearest"
-
 Emit = Callable[[dict[str, Any]], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +65,6 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     clock = _Clock()
     emit({"stage": "loading the model"})
     model = load_model(asked)
-    spec = model.spec
     calibrate, evaluate = _read_images(asked, model, emit)
     clock.lap("load")
 
@@ -98,18 +88,18 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         base = "base.npy"
         after = _forward(model, inputs, emit)
         np.save(work / base, after)
-        pruned = _compression(reference, after)
+        pruned = compare(reference, after)
     _save_site_values(graph, inputs[:1], work / _values.SITE_VALUES)
     clock.lap("export")
 
-    folds, stats, planned = _calibrated(graph, calibration, asked.placements, work, emit)
+    folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
     clock.lap("calibrate")
-    plans = _plan_all(work, asked.placements, stats, planned, emit)
+    plans = plan_all(work, asked.placements, stats, planned, emit)
     count = min(len(inputs), _values.FIDELITY_IMAGES)
-    simulated = _simulate_all(work, plans, planned, inputs[:count], reference[:count], emit)
+    simulated = simulate_all(work, plans, planned, inputs[:count], reference[:count], asked.seed, emit)
     clock.lap("quantize")
     return Prepared(
-        spec=model.spec if prune_lines else spec,
+        spec=model.spec,
         macs=total_macs(graph),
         rewrites=graph.rewrites,
         calibrate=calibrate.described if calibrate is not None else None,
@@ -185,7 +175,7 @@ def _read_images(asked: PrepareRequest, model: TorchModel, emit: Emit) -> tuple[
 
 
 def _normalise(pixels: Pixels, model: TorchModel) -> Floats:
-    from calibration.preprocess import normalise
+    from edgevit.core.pixels import normalise
 
     return normalise(pixels, model.spec.preprocess)
 
@@ -225,114 +215,6 @@ def _prune(
     return model, tuple(lines)
 
 
-def _calibrated(
-    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
-) -> tuple[tuple[str, ...], Stats, dict[bool, tuple[str, Graph]]]:
-    """Folds that fired, statistics after them, and the graph file for plans without and with activations."""
-    from edgevit.graph import storage
-
-    plain = (_values.GRAPH, graph)
-    empty = Stats({}, 0)
-    if not any(_wants_activations(p) for p in placements):
-        return (), empty, {False: plain, True: plain}
-    assert calibration is not None, "the command line asks for --calibrate"
-    folded = storage.load(work / _values.GRAPH)
-    names: list[str] = []
-    for name in FOLDS:
-        fold = _algorithm(name, Fold)
-        names += fold.apply(folded, _measure(folded, calibration, fold.observers, emit))
-    chosen = plain
-    if names:
-        storage.save(folded, work / _values.FOLDED)
-        chosen = (_values.FOLDED, folded)
-    stats = _measure(chosen[1], calibration, _algorithm(RANGE, Range).observers, emit)
-    return tuple(names), stats, {False: plain, True: chosen}
-
-
-def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:
-    from calibration.collect import collect
-    from edgevit.graph.run import run
-    from edgevit.graph.sites import site_of
-    from edgevit.quant.plan import wanted_tensors
-
-    emit({"stage": "calibrating", "total": len(images)})
-
-    def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
-        def at(node: torch.fx.Node, value: Any) -> Any:
-            return look(site_of(node), value) if hasattr(value, "amax") else {}
-
-        return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
-
-    used = {name: OBSERVERS.get(name) for name in observers}
-    return collect(observed, wanted_tensors(graph, observers), used, len(images))
-
-
-def _plan_all(
-    work: Path,
-    placements: tuple[Placement, ...],
-    stats: Stats,
-    graphs: dict[bool, tuple[str, Graph]],
-    emit: Emit,
-) -> tuple[QuantPlan, ...]:
-    from edgevit.quant import storage
-    from edgevit.quant.plan import make_plan
-
-    emit({"stage": "deciding scales and rounding"})
-    plans = tuple(
-        make_plan(
-            graphs[_wants_activations(p)][1],
-            stats,
-            p,
-            _algorithm(RANGE, Range),
-            _algorithm(ROUNDING, Rounding),
-        )
-        for p in placements
-    )
-    folder = work / _values.PLANS
-    folder.mkdir()
-    storage.save(plans, folder)
-    return plans
-
-
-def _simulate_all(
-    work: Path,
-    plans: tuple[QuantPlan, ...],
-    graphs: dict[bool, tuple[str, Graph]],
-    inputs: torch.Tensor,
-    reference: Floats,
-    emit: Emit,
-) -> tuple[SimulatedPlan, ...]:
-    """Simulate each plan once; plans that differ only in the name of their target share the run."""
-    import numpy as np
-
-    from edgevit.quant.simulate import simulate
-
-    done: list[tuple[QuantPlan, SimulatedPlan]] = []
-    for plan in plans:
-        twin = next((s for p, s in done if _same_arithmetic(p, plan)), None)
-        if twin is not None:
-            done.append((plan, replace(twin, target=plan.target, precision=plan.precision)))
-            continue
-        integer = any(site.input is not None for site in plan.sites)
-        file, graph = graphs[integer]
-        passes = 2 if integer else 1
-        emit({"stage": f"simulating {plan.target} {plan.precision}", "total": passes * len(inputs)})
-
-        def once(seed: int | None, plan: QuantPlan = plan, graph: Graph = graph) -> Floats:
-            out = simulate(graph, plan, inputs, seed, lambda n: emit({"advance": n}))
-            return np.asarray(out.numpy(), np.float32)
-
-        outputs = once(None)
-        name = f"simulated-{plan.target}-{plan.precision}.npy"
-        np.save(work / name, outputs)
-        floor = float(METRICS.get("sqnr").compute(outputs, once(0), None)) if integer else None
-        result = SimulatedPlan(
-            plan.target, plan.precision, name, file, _compression(reference, outputs), floor
-        )
-        done.append((plan, result))
-    return tuple(s for _, s in done)
-
-
 def _save_site_values(graph: Graph, image: torch.Tensor, path: Path) -> None:
     """What enters and leaves each weighted site on one image: the truth that names are confirmed by."""
     from safetensors.torch import save_file
@@ -350,31 +232,3 @@ def _save_site_values(graph: Graph, image: torch.Tensor, path: Path) -> None:
     values = {f"{s.name}\tinput": seen[s.source][0] for s in sites}
     values |= {f"{s.name}\toutput": seen[s.name][0] for s in sites}
     save_file({k: v.contiguous().clone() for k, v in values.items()}, path)
-
-
-def _same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
-    import numpy as np
-
-    return (
-        first.compute == second.compute
-        and first.sites == second.sites
-        and first.graph_sha256 == second.graph_sha256
-        and first.tensors.keys() == second.tensors.keys()
-        and all(np.array_equal(v, second.tensors[k]) for k, v in first.tensors.items())
-    )
-
-
-def _wants_activations(placement: Placement) -> bool:
-    return any(kind.input is not None for kind in placement.kinds)
-
-
-def _compression(reference: Floats, candidate: Floats) -> Compression:
-    sqnr, cosine = (float(METRICS.get(n).compute(reference, candidate, None)) for n in ("sqnr", "cosine"))
-    return Compression(sqnr, cosine)
-
-
-def _algorithm(name: str, kind: type[T]) -> T:
-    found = ALGORITHMS.get(name)
-    if not isinstance(found, kind):
-        raise TypeError(f"the algorithm {name} is no {kind.__name__}")
-    return found

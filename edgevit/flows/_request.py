@@ -31,6 +31,7 @@ def prepare_request(recipe: Recipe, work: Path, placements: tuple[Placement, ...
         skip_bad_images=recipe.skip_bad_images,
         prune=recipe.prune,
         without=recipe.without,
+        seed=recipe.seed,
         placements=placements,
     )
 

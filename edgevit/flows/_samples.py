@@ -45,6 +45,7 @@ def read_samples(
 ) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
     """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings."""
     import numpy as np
+
     from calibration.load import load_pixels
 
     samples = open_samples(text, labels)

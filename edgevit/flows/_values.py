@@ -43,6 +43,7 @@ class PrepareRequest:
     skip_bad_images: bool
     prune: tuple[tuple[str, float], ...]
     without: tuple[str, ...]
+    seed: int
     placements: tuple[Placement, ...]
 
 

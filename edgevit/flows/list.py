@@ -42,9 +42,9 @@ def _precisions() -> Rows:
 
 
 def _mil_operations() -> Rows:
-    from edgevit.runtimes._mil_table import KERNELS
+    from edgevit.runtimes.coreml_reference import operations
 
-    return tuple((name, f"of {', '.join(KERNELS[name].parameters())}") for name in sorted(KERNELS))
+    return tuple((name, f"of {', '.join(inputs)}") for name, inputs in operations().items())
 
 
 KINDS: Final[Mapping[str, Callable[[], Rows]]] = {

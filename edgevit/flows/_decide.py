@@ -1,0 +1,103 @@
+"""Decide once: fold, measure ranges, choose scales and round weights, for every placement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from edgevit.core.types import Fold, Graph, Placement, QuantPlan, Range, Rounding, Stats
+from edgevit.flows import _values
+from edgevit.registries import ALGORITHMS, OBSERVERS
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDS = ("layernorm_fold",)
+RANGE = "minmax"
+ROUNDING = "nearest"
+
+Emit = Callable[[dict[str, Any]], None]
+# Graph file and graph, by whether a plan quantizes activations.
+Graphs = dict[bool, tuple[str, Graph]]
+T = TypeVar("T")
+
+
+def fold_and_measure(
+    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
+) -> tuple[tuple[str, ...], Stats, Graphs]:
+    """Folds that fired, statistics after them, and the graph file for plans without and with activations."""
+    from edgevit.graph import storage
+
+    plain = (_values.GRAPH, graph)
+    empty = Stats({}, 0)
+    if not any(_wants_activations(p) for p in placements):
+        return (), empty, {False: plain, True: plain}
+    assert calibration is not None, "the command line asks for --calibrate"
+    folded = storage.load(work / _values.GRAPH)
+    names: list[str] = []
+    for name in FOLDS:
+        fold = _algorithm(name, Fold)
+        names += fold.apply(folded, _measure(folded, calibration, fold.observers, emit))
+    chosen = plain
+    if names:
+        storage.save(folded, work / _values.FOLDED)
+        chosen = (_values.FOLDED, folded)
+    stats = _measure(chosen[1], calibration, _algorithm(RANGE, Range).observers, emit)
+    return tuple(names), stats, {False: plain, True: chosen}
+
+
+def plan_all(
+    work: Path,
+    placements: tuple[Placement, ...],
+    stats: Stats,
+    graphs: Graphs,
+    emit: Emit,
+) -> tuple[QuantPlan, ...]:
+    from edgevit.quant import storage
+    from edgevit.quant.plan import make_plan
+
+    emit({"stage": "deciding scales and rounding"})
+    plans = tuple(
+        make_plan(
+            graphs[_wants_activations(p)][1],
+            stats,
+            p,
+            _algorithm(RANGE, Range),
+            _algorithm(ROUNDING, Rounding),
+        )
+        for p in placements
+    )
+    folder = work / _values.PLANS
+    folder.mkdir()
+    storage.save(plans, folder)
+    return plans
+
+
+def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:
+    from calibration.collect import collect
+    from edgevit.graph.run import run
+    from edgevit.graph.sites import site_of
+    from edgevit.quant.plan import wanted_tensors
+
+    emit({"stage": "calibrating", "total": len(images)})
+
+    def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
+        def at(node: torch.fx.Node, value: Any) -> Any:
+            return look(site_of(node), value) if hasattr(value, "amax") else {}
+
+        return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
+
+    used = {name: OBSERVERS.get(name) for name in observers}
+    return collect(observed, wanted_tensors(graph, observers), used, len(images))
+
+
+def _wants_activations(placement: Placement) -> bool:
+    return any(kind.input is not None for kind in placement.kinds)
+
+
+def _algorithm(name: str, kind: type[T]) -> T:
+    found = ALGORITHMS.get(name)
+    if not isinstance(found, kind):
+        raise TypeError(f"the algorithm {name} is no {kind.__name__}")
+    return found

@@ -1,0 +1,76 @@
+"""Simulate every plan on the evaluation images: the compression loss, and the floor of all comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.report import Compression
+from edgevit.core.types import Graph, QuantPlan
+from edgevit.flows._values import SimulatedPlan
+from edgevit.registries import METRICS
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.core.types import Floats
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def simulate_all(
+    work: Path,
+    plans: tuple[QuantPlan, ...],
+    graphs: dict[bool, tuple[str, Graph]],
+    inputs: torch.Tensor,
+    reference: Floats,
+    seed: int,
+    emit: Emit,
+) -> tuple[SimulatedPlan, ...]:
+    """Simulate each plan once; plans that differ only in the name of their target share the run."""
+    import numpy as np
+
+    from edgevit.quant.simulate import simulate
+
+    done: list[tuple[QuantPlan, SimulatedPlan]] = []
+    for plan in plans:
+        twin = next((s for p, s in done if _same_arithmetic(p, plan)), None)
+        if twin is not None:
+            done.append((plan, replace(twin, target=plan.target, precision=plan.precision)))
+            continue
+        integer = any(site.input is not None for site in plan.sites)
+        file, graph = graphs[integer]
+        passes = 2 if integer else 1
+        emit({"stage": f"simulating {plan.target} {plan.precision}", "total": passes * len(inputs)})
+
+        def once(noise: int | None, plan: QuantPlan = plan, graph: Graph = graph) -> Floats:
+            out = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}))
+            return np.asarray(out.numpy(), np.float32)
+
+        outputs = once(None)
+        name = f"simulated-{plan.target}-{plan.precision}.npy"
+        np.save(work / name, outputs)
+        floor = float(METRICS.get("sqnr").compute(outputs, once(seed), None)) if integer else None
+        result = SimulatedPlan(plan.target, plan.precision, name, file, compare(reference, outputs), floor)
+        done.append((plan, result))
+    return tuple(s for _, s in done)
+
+
+def compare(reference: Floats, candidate: Floats) -> Compression:
+    """SQNR and cosine of two sets of outputs, float32 (N, ...)."""
+    sqnr, cosine = (float(METRICS.get(n).compute(reference, candidate, None)) for n in ("sqnr", "cosine"))
+    return Compression(sqnr, cosine)
+
+
+def _same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
+    import numpy as np
+
+    return (
+        first.compute == second.compute
+        and first.sites == second.sites
+        and first.graph_sha256 == second.graph_sha256
+        and first.tensors.keys() == second.tensors.keys()
+        and all(np.array_equal(v, second.tensors[k]) for k, v in first.tensors.items())
+    )
