@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Pixels = NDArray[np.uint8]
-    Floats = NDArray[np.float32]
 
 
 def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess) -> Pixels:
@@ -43,25 +42,6 @@ def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess) -> Pixels:
             (width, height), getattr(pillow.Resampling, preprocess.interpolation.upper())
         )
     return _centre(np.asarray(picture, np.uint8), preprocess.height, preprocess.width)
-
-
-def normalise(pixels: Pixels, preprocess: Preprocess) -> Floats:
-    """Order the channels and normalise: `(value / 255 - mean) / std`, in float32 as torchvision computes it.
-
-    Args:
-        pixels: uint8 (N, height, width, 3) RGB.
-
-    Returns:
-        float32 (N, 3, height, width), contiguous, channels in `preprocess.color` order.
-    """
-    import numpy as np
-
-    ordered = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
-    values = np.ascontiguousarray(np.moveaxis(ordered, -1, 1)).astype(np.float32)
-    values /= np.float32(255)
-    values -= np.asarray(preprocess.mean, np.float32).reshape(3, 1, 1)
-    values /= np.asarray(preprocess.std, np.float32).reshape(3, 1, 1)
-    return values
 
 
 def _resized(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:

@@ -64,9 +64,9 @@ def convert(
     settings = {name: value for name, value in locals().items() if name != "progress"}
     from edgevit.core import recipe
     from edgevit.core.progress import Silent
-    from edgevit.flows import convert as flow
+    from edgevit.flows.convert import convert as flow
 
-    return flow.convert(recipe.make(_plain(settings)), progress or Silent())
+    return flow(recipe.make(_plain(settings)), progress or Silent())
 
 
 def validate(
@@ -104,10 +104,10 @@ def validate(
     settings = {name: value for name, value in locals().items() if name not in apart}
     from edgevit.core import recipe
     from edgevit.core.progress import Silent
-    from edgevit.flows import validate as flow
+    from edgevit.flows.validate import validate as flow
 
     wanted = recipe.make(_plain({**settings, "model": reference}))
-    return flow.validate(Path(path), wanted, progress or Silent())
+    return flow(Path(path), wanted, progress or Silent())
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:

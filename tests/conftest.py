@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 # Several processes of two threads each on two cores spend their time waiting for one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell that starts the tests in the background makes them, and their children, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

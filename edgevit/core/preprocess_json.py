@@ -10,6 +10,7 @@ from typing import Literal, cast
 from edgevit.core.errors import InputError
 from edgevit.core.types import Preprocess
 
+Layout = Literal["NCHW", "NHWC", "image"]
 _Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _Color = Literal["rgb", "bgr"]
 
@@ -30,7 +31,7 @@ def dumps(preprocess: Preprocess, layout: str) -> str:
     return json.dumps({**asdict(preprocess), "layout": layout}, allow_nan=False)
 
 
-def loads(text: str) -> tuple[Preprocess, str]:
+def loads(text: str) -> tuple[Preprocess, Layout]:
     """Read what `dumps` wrote: the preprocessing and the layout.
 
     Keys that this version does not know are ignored, so that newer files stay readable.
@@ -64,7 +65,7 @@ def loads(text: str) -> tuple[Preprocess, str]:
         mean=_triple("mean", data["mean"]),
         std=std,
     )
-    return preprocess, _word("layout", data["layout"], LAYOUTS)
+    return preprocess, cast("Layout", _word("layout", data["layout"], LAYOUTS))
 
 
 def _bad(key: str, value: object, wanted: str) -> InputError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.digest import module_digest
 from edgevit.core.errors import InputError, StepError, UnsupportedError
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 
@@ -64,7 +64,7 @@ def build(
         preprocess=preprocess,
         outputs=outputs,
         labels=labels,
-        weights_sha256=digest(module),
+        weights_sha256=module_digest(module),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         author=author,
         license=license,
@@ -88,17 +88,6 @@ def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...]) -> No
             f"{len(labels)} labels, but the model has {classes} classes",
             "--labels takes a file with one class name a line, in index order",
         )
-
-
-def digest(module: torch.nn.Module) -> str:
-    """sha256 over name, dtype, shape and bytes of all parameters and buffers, sorted by name."""
-    import torch
-
-    total = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 def _names(found: Any, num_classes: int) -> dict[str, Any]:

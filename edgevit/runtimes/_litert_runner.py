@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.pixels import normalise
 from edgevit.core.types import Preprocess, RunOptions
-from edgevit.runtimes import _litert_file, _litert_session
+from edgevit.runtimes import _images, _litert_file, _litert_session
 from edgevit.runtimes._litert_file import TfliteFile
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class LitertRunner:
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
         """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}."""
-        import numpy as np
-
+        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path)
         rows: dict[str, list[NDArray[np.generic]]] = {name: [] for name, _ in self.outputs}
         rows |= {name: [] for name in self.taps_of_input}
         for index in range(len(pixels)):
@@ -58,11 +58,7 @@ class LitertRunner:
                 rows[name].append(self.interpreter.get_tensor(tensor))
             for name in self.taps_of_input:
                 rows[name].append(prepared)
-        # The batch axis of 1 goes; a tensor that has none (folded windows, say) keeps its shape.
-        return {
-            name: np.stack([v[0] if v.ndim and v.shape[0] == 1 else v for v in found])
-            for name, found in rows.items()
-        }
+        return _images.stack(rows)
 
     def prepare(self, pixels: Pixels) -> NDArray[np.generic]:
         """One image, uint8 (1, height, width, 3) RGB, to the file's input, float32 of the same shape.
@@ -70,16 +66,8 @@ class LitertRunner:
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
-        import numpy as np
-
-        wanted = (1, self.preprocess.height, self.preprocess.width, 3)
-        if pixels.shape != wanted or pixels.dtype != np.uint8:
-            raise InputError(f"{self.path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
-        real = pixels.astype(np.float32) / np.float32(255)
-        if self.preprocess.color == "bgr":
-            real = real[..., ::-1]
-        mean, std = (np.asarray(v, np.float32) for v in (self.preprocess.mean, self.preprocess.std))
-        return np.ascontiguousarray((real - mean) / std, np.float32)
+        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
+        return normalise(pixels, self.preprocess, "NHWC")
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from edgevit.runtimes import (
@@ -34,4 +35,7 @@ KERNELS: Final[Kernels] = {
 }
 
 # `const` holds a value, `classify` turns probabilities into a label: the reader and the runner do these.
-STRUCTURAL: Final = ("classify", "const")
+STRUCTURAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "classify": ("probabilities", "classes"),
+    "const": ("val",),
+}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.pixels import normalise
 from edgevit.core.types import Preprocess, RunOptions
-from edgevit.runtimes import _ort_session
+from edgevit.runtimes import _images, _ort_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ class OrtRunner:
     path: Path
     session: Any
     preprocess: Preprocess
-    layout: str
+    layout: Literal["NCHW", "NHWC"]
     input_name: str
     input_dtype: str
     outputs: tuple[str, ...]
@@ -53,10 +54,7 @@ class OrtRunner:
         Raises:
             InputError: no image, or images of another size than the file's.
         """
-        import numpy as np
-
-        if not len(pixels):
-            raise InputError(f"no image was given to {self.path}")
+        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path)
         rows: dict[str, list[NDArray[np.generic]]] = {
             name: [] for name in (*self.outputs, *self.taps_of_input)
         }
@@ -66,11 +64,7 @@ class OrtRunner:
                 rows[name].append(value)
             for name in self.taps_of_input:
                 rows[name].append(feed[self.input_name])
-        # The batch axis of 1 goes; a tensor that has none (folded windows, say) keeps its shape.
-        return {
-            name: np.stack([v[0] if v.ndim and v.shape[0] == 1 else v for v in found])
-            for name, found in rows.items()
-        }
+        return _images.stack(rows)
 
     def prepare(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
         """One image, uint8 (1, height, width, 3) RGB, to the feed of the session.
@@ -78,19 +72,9 @@ class OrtRunner:
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
-        import numpy as np
-
-        wanted = (1, self.preprocess.height, self.preprocess.width, 3)
-        if pixels.shape != wanted or pixels.dtype != np.uint8:
-            raise InputError(f"{self.path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
-        real: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(255)
-        if self.preprocess.color == "bgr":
-            real = real[..., ::-1]
-        mean, std = (np.asarray(v, np.float32) for v in (self.preprocess.mean, self.preprocess.std))
-        real = (real - mean) / std
-        if self.layout == "NCHW":
-            real = real.transpose(0, 3, 1, 2)
-        return {self.input_name: np.ascontiguousarray(real, dtype=self.input_dtype)}
+        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
+        values = normalise(pixels, self.preprocess, self.layout)
+        return {self.input_name: values.astype(self.input_dtype, copy=False)}
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
@@ -134,11 +118,11 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
 
 def _preprocess(
     path: Path, metadata: dict[str, str], shape: list[int | str], options: RunOptions
-) -> tuple[Preprocess, str]:
+) -> tuple[Preprocess, Literal["NCHW", "NHWC"]]:
     text = metadata.get("edgevit.preprocess")
     if text is not None:
         preprocess, layout = preprocess_json.loads(text)
-        if layout not in ("NCHW", "NHWC"):
+        if layout == "image":
             raise UnsupportedError(f"{path} asks for the layout {layout!r}, which an ONNX input cannot have")
     elif options.preprocess is None:
         raise InputError(

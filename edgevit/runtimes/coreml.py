@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, MissingDependencyError, StepError, UnsupportedError
+from edgevit.core.pixels import normalise
 from edgevit.core.require import require
 from edgevit.core.types import RunOptions, Runtime
+from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_inspect import contents, integer_macs
 from edgevit.runtimes._mil_read import MilFile, read_mil
 
@@ -61,18 +63,11 @@ class CoreMLRunner:
         """One image (1, height, width, 3) as what `predict` takes: a PIL image, or a float32 tensor."""
         import numpy as np
 
-        wanted = (1, *self.file.input.shape[2:], 3)
-        if pixels.dtype != np.uint8 or pixels.shape != wanted:
-            raise InputError(
-                f"{self.file.path} wants a uint8 image {wanted}, not {pixels.dtype} {pixels.shape}"
-            )
+        check_images(pixels, self.file.input.shape[2:], self.file.path, 1)
         if self.preprocess is None:
             # Core ML reorders the channels of an image to what the file asks for
             return {self.file.input.name: require("PIL.Image").fromarray(np.ascontiguousarray(pixels[0]))}
-        ordered = pixels[..., ::-1] if self.preprocess.color == "bgr" else pixels
-        mean = np.asarray(self.preprocess.mean, np.float32)
-        values = (ordered / np.float32(255) - mean) / np.asarray(self.preprocess.std, np.float32)
-        return {self.file.input.name: np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)}
+        return {self.file.input.name: normalise(pixels, self.preprocess)}
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
+from edgevit.core.pixels import normalise
 from edgevit.core.types import RunOptions, Runtime
+from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_inspect import contents, integer_macs
 from edgevit.runtimes._mil_read import MilFile, read_mil
 from edgevit.runtimes._mil_run import Program, compile_program, run
@@ -36,9 +38,10 @@ VERSION: Final = "0.1.0"
 _CHUNK: Final = 32
 
 
-def operations() -> tuple[str, ...]:
-    """Names of the MIL operations that are covered, sorted."""
-    return tuple(sorted((*KERNELS, *STRUCTURAL)))
+def operations() -> dict[str, tuple[str, ...]]:
+    """The MIL operations that are covered, sorted by name, with the names of their inputs."""
+    kernels = {name: tuple(kernel.parameters()) for name, kernel in KERNELS.items()}
+    return dict(sorted({**kernels, **STRUCTURAL}.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +93,13 @@ class ReferenceRunner:
         import numpy as np
         import torch
 
-        wanted = (*self.file.input.shape[2:], 3)
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != wanted or not len(pixels):
-            given = f"{len(pixels)} of {pixels.dtype} {pixels.shape[1:]}"
-            raise InputError(f"{self.file.path} wants uint8 images {wanted}, not {given}")
-        color = self.preprocess.color if self.preprocess is not None else self.file.input.color
-        ordered = np.ascontiguousarray(pixels[..., ::-1] if color == "bgr" else pixels)
-        # only a view: convolutions are faster on channels-last memory
-        images = torch.from_numpy(ordered).permute(0, 3, 1, 2).float()
+        check_images(pixels, self.file.input.shape[2:], self.file.path)
         if self.preprocess is not None:
-            mean = torch.tensor(self.preprocess.mean).reshape(3, 1, 1)
-            images = (images / 255 - mean) / torch.tensor(self.preprocess.std).reshape(3, 1, 1)
-        return images.unsqueeze(1)
+            values = normalise(pixels, self.preprocess, "NHWC")
+        else:
+            values = np.ascontiguousarray(pixels[..., ::-1] if self.file.input.color == "bgr" else pixels)
+        # only a view: convolutions are faster on channels-last memory
+        return torch.from_numpy(values).permute(0, 3, 1, 2).float().unsqueeze(1)
 
     def _execute(self, images: Tensor, threads: int) -> dict[str, NDArray[np.generic]]:
         import torch

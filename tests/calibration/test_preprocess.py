@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from calibration.preprocess import normalise, to_pixels
+from calibration.preprocess import to_pixels
 from edgevit.core.types import Preprocess
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -72,20 +71,3 @@ def test_an_array_gives_the_pixels_of_its_image() -> None:
 def test_a_wrong_array_is_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         to_pixels(np.zeros((8, 8, 3), np.float32), Preprocess(4, 4, (4, 4)))  # type: ignore[arg-type]
-
-
-def test_normalised_values_equal_torchvision_in_bits() -> None:
-    image = picture(48, 48)
-    expected = create_transform((3, 48, 48), is_training=False, crop_pct=1.0, mean=MEAN, std=STD)(image)
-    mine = normalise(np.asarray(image)[None], Preprocess(48, 48, (48, 48), mean=MEAN, std=STD))
-    assert mine.dtype == np.float32 and mine.shape == (1, 3, 48, 48) and mine.flags.c_contiguous
-    np.testing.assert_array_equal(mine[0], expected.numpy())
-
-
-def test_bgr_reorders_before_the_model_s_own_mean() -> None:
-    pixels = np.zeros((1, 1, 1, 3), np.uint8)
-    pixels[0, 0, 0] = 255, 51, 0  # red, green, blue
-    found = normalise(
-        pixels, Preprocess(1, 1, (1, 1), color="bgr", mean=(0.0, 0.2, 0.5), std=(1.0, 1.0, 0.5))
-    )
-    torch.testing.assert_close(torch.from_numpy(found).flatten(), torch.tensor([0.0, 0.0, 1.0]))

@@ -70,7 +70,8 @@ def hf_pixels(processor: object, image: Image.Image) -> np.ndarray:
 def test_pixels_equal_those_of_the_processor_itself(kind: str) -> None:
     import transformers
 
-    from calibration.preprocess import normalise, to_pixels
+    from calibration.preprocess import to_pixels
+    from edgevit.core.pixels import normalise
 
     options: dict[str, dict[str, object]] = {
         "ViT": {"size": {"height": 40, "width": 32}},

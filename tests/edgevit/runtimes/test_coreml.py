@@ -45,7 +45,7 @@ def test_a_tensor_input_is_normalised_here() -> None:
 
 
 def test_an_image_of_another_size_is_refused() -> None:
-    with pytest.raises(InputError, match="wants a uint8 image"):
+    with pytest.raises(InputError, match="takes images uint8"):
         CoreMLRunner(FILE, dict, None).prepare(np.zeros((1, 4, 4, 3), np.uint8))
 
 

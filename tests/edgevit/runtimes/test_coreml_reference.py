@@ -236,7 +236,7 @@ def test_no_images_and_images_of_another_size_or_type_are_refused(tmp_path: Path
     path = save_program(image_program(lambda x: mb.relu(x=x, name="y")), tmp_path / "r.mlpackage")
     with RUNTIME.open(path, RunOptions(threads=1)) as runner:
         for wrong in (pixels(1, SIZE + 1), pixels(1).astype(np.float32), pixels(1)[0], pixels(0)):
-            with pytest.raises(InputError, match="wants uint8 images"):
+            with pytest.raises(InputError, match="takes images uint8|no image"):
                 runner.run(wrong)
 
 

@@ -1,0 +1,30 @@
+"""From pixels to the numbers a model takes: the one arithmetic of the reference and of every runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Floats, Pixels, Preprocess
+
+
+def normalise(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "NHWC"] = "NCHW") -> Floats:
+    """Order the channels and normalise: `(value / 255 - mean) / std`, in float32 as torchvision computes it.
+
+    Args:
+        pixels: uint8 (N, height, width, 3) RGB.
+
+    Returns:
+        float32 (N, 3, height, width), or (N, height, width, 3) for NHWC; contiguous, channels in
+        `preprocess.color` order.
+    """
+    import numpy as np
+
+    ordered = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
+    planes = layout == "NCHW"
+    values = np.ascontiguousarray(np.moveaxis(ordered, -1, 1) if planes else ordered).astype(np.float32)
+    shape = (3, 1, 1) if planes else (3,)
+    values /= np.float32(255)
+    values -= np.asarray(preprocess.mean, np.float32).reshape(shape)
+    values /= np.asarray(preprocess.std, np.float32).reshape(shape)
+    return values

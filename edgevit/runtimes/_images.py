@@ -1,0 +1,43 @@
+"""What every runner does with its images: check them before, and stack their outputs after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Pixels
+
+
+def check_images(pixels: Pixels, size: tuple[int, ...], path: Path, count: int | None = None) -> None:
+    """Hold what was given against what the file takes: images of `size` = (height, width), `count` of them.
+
+    Raises:
+        InputError: none at all, or another type, size or number.
+    """
+    import numpy as np
+
+    wanted = (len(pixels) if count is None else count, *size, 3)
+    if pixels.dtype != np.uint8 or pixels.shape != wanted:
+        raise InputError(f"{path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
+    if not len(pixels):
+        raise InputError(f"no image was given to {path}")
+
+
+def stack(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+    """Values of single images to (N, ...).
+
+    The batch axis of 1 goes; a tensor that has none (folded windows, say) keeps its shape.
+    """
+    import numpy as np
+
+    return {
+        name: np.stack([v[0] if v.ndim and v.shape[0] == 1 else v for v in found])
+        for name, found in rows.items()
+    }
