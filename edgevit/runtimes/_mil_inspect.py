@@ -10,7 +10,7 @@ from typing import Any
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
-from edgevit.core.types import Contents, IntegerMacs, TensorSpec
+from edgevit.core.types import Contents, IntegerMacs, Preprocess, RunOptions, TensorSpec
 from edgevit.runtimes._mil_read import MilFile, read_mil, type_name
 from edgevit.runtimes._mil_table import KERNELS
 
@@ -46,6 +46,24 @@ def integer_macs(path: Path) -> IntegerMacs:
             total += _macs(operation)
             found[operation.op_type] += 1
     return IntegerMacs(static=total, dynamic=0, source="program", operators=tuple(found.most_common()))
+
+
+def preprocess_of(file: MilFile, options: RunOptions) -> Preprocess | None:
+    """How pixels become a tensor input, from the file, else as given; None for an image input, which needs none.
+
+    Raises:
+        InputError: neither says so.
+    """
+    if file.input.kind == "image":
+        return None
+    text = file.metadata.get("edgevit.preprocess")
+    preprocess = options.preprocess if text is None else preprocess_json.loads(text)[0]
+    if preprocess is None:
+        raise InputError(
+            f"{file.path} takes a tensor and does not say how to make it from pixels",
+            "give the model that it was made from with --reference",
+        )
+    return preprocess
 
 
 def contents(path: Path) -> Contents:

@@ -18,13 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edgevit.core import preprocess_json
-from edgevit.core.errors import InputError, MissingDependencyError, StepError, UnsupportedError
+from edgevit.core.errors import MissingDependencyError, StepError, UnsupportedError
 from edgevit.core.pixels import normalise
 from edgevit.core.require import require
 from edgevit.core.types import RunOptions, Runtime
 from edgevit.runtimes._images import check_images
-from edgevit.runtimes._mil_inspect import contents, integer_macs
+from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil_read import MilFile, read_mil
 
 if TYPE_CHECKING:
@@ -110,12 +109,7 @@ def open_package(path: Path, options: RunOptions) -> CoreMLRunner:
     if options.taps:
         raise UnsupportedError("Core ML gives out no intermediate values", "use the runtime coreml_reference")
     file = read_mil(path)
-    preprocess = None
-    if file.input.kind == "tensor":
-        text = file.metadata.get("edgevit.preprocess")
-        preprocess = options.preprocess if text is None else preprocess_json.loads(text)[0]
-        if preprocess is None:
-            raise InputError(f"{path} takes a tensor and does not say how to make it from pixels")
+    preprocess = preprocess_of(file, options)
     ct = require("coremltools", "coreml")
     try:
         model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.ALL)

@@ -17,12 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from edgevit.core import preprocess_json
-from edgevit.core.errors import InputError
 from edgevit.core.pixels import normalise
 from edgevit.core.types import RunOptions, Runtime
 from edgevit.runtimes._images import check_images
-from edgevit.runtimes._mil_inspect import contents, integer_macs
+from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil_read import MilFile, read_mil
 from edgevit.runtimes._mil_run import Program, compile_program, run
 from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
@@ -145,15 +143,7 @@ def open_package(path: Path, options: RunOptions) -> ReferenceRunner:
             unknown tap, and for a tensor input without preprocessing.
     """
     file = read_mil(path)
-    preprocess = None
-    if file.input.kind == "tensor":
-        text = file.metadata.get("edgevit.preprocess")
-        preprocess = options.preprocess if text is None else preprocess_json.loads(text)[0]
-        if preprocess is None:
-            raise InputError(
-                f"{path} takes a tensor and does not say how to make it from pixels",
-                "give --preprocess values",
-            )
+    preprocess = preprocess_of(file, options)
     threads = options.threads or os.cpu_count() or 1
     return ReferenceRunner(file, compile_program(file, options.taps), preprocess, threads)
 

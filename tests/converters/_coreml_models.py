@@ -202,10 +202,3 @@ def normalised(pixels: Pixels, spec: ModelSpec) -> torch.Tensor:
 def execute(path: Path, pixels: Pixels) -> dict[str, Any]:
     with REFERENCE.open(path, RunOptions(threads=1)) as runner:
         return runner.run(pixels)
-
-
-def sqnr(reference: Any, candidate: Any) -> float:
-    """10 log10(signal power / error power), in dB."""
-    expected = np.asarray(reference, np.float64).ravel()
-    error = expected - np.asarray(candidate, np.float64).ravel()
-    return float(10 * np.log10((expected**2).sum() / max((error**2).sum(), 1e-300)))

@@ -1,10 +1,9 @@
-"""A small hybrid, its plans, and independent readers of a .tflite file for the tests of that target."""
+"""A small hybrid, and independent readers of a .tflite file for the tests of that target."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -12,13 +11,6 @@ import tflite
 import torch
 from flatbuffers.number_types import Float32Flags, UOffsetTFlags
 from numpy.typing import NDArray
-
-from converters.tflite import TARGET
-from edgevit.core.types import Graph, QuantPlan, Stats
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
-from edgevit.quant.algorithms import minmax, nearest
-from edgevit.quant.plan import make_plan
 
 CODES = {value: name for name, value in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
 TYPES = {value: name for name, value in vars(tflite.TensorType).items() if not name.startswith("_")}
@@ -50,21 +42,6 @@ class Hybrid(torch.nn.Module):
         mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v)
         x = x + self.gamma * self.proj(mixed.transpose(1, 2).flatten(2))
         return self.head(self.after(x).mean(1))
-
-
-def plan_of(graph: Graph, precision: str, images: torch.Tensor) -> QuantPlan:
-    """Min-max ranges over `images`, weights rounded to nearest."""
-    placement = TARGET.placement(precision)
-    assert placement is not None
-
-    def ends(node: torch.fx.Node, value: Any) -> dict[str, torch.Tensor]:
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-            return {}
-        return {site_of(node): torch.stack([value.min(), value.max()])}
-
-    _, seen = run(graph, images, observe=ends)
-    values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    return make_plan(graph, Stats(values, len(images)), placement, minmax.ALGORITHM, nearest.ALGORITHM)
 
 
 def operators(path: Path) -> list[tuple[str, list[str], list[str]]]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from edgevit.quant.simulate import simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
+from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
 from tests.converters._coreml_models import (
     CLASSES,
@@ -26,7 +27,6 @@ from tests.converters._coreml_models import (
     image_batch,
     make,
     normalised,
-    sqnr,
 )
 
 both = pytest.mark.parametrize("kind", [Vit, Hybrid])

@@ -20,8 +20,9 @@ from edgevit.graph.sites import list_sites, site_of, total_macs
 from edgevit.quant import _affine
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.onnxruntime import RUNTIME
-from tests.converters import _onnx_models as models
+from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
+from tests.converters import _small_models as models
 
 
 class Ranks(torch.nn.Module):
@@ -83,7 +84,7 @@ def _assert_sites_follow(plan: QuantPlan, graph: Graph, sites: tuple[SiteTensors
                 found[tensors.output][image].ravel(),
             )
             if planned.output is None:
-                assert models.sqnr(wanted, got) > 100, planned.site
+                assert sqnr(wanted, got) > 100, planned.site
             else:
                 steps = np.abs(wanted - got)
                 assert steps.max() <= 1 and (steps > 0).mean() <= 0.005, planned.site
@@ -94,7 +95,7 @@ def test_fp32_file_computes_what_pytorch_computes(vit: tuple, tmp_path: Path) ->
     TARGET.write(prepared, "fp32", None, tmp_path / "model.onnx")
     with torch.no_grad():
         wanted = module(models.normalised(models.pixels(4)))
-    assert models.sqnr(wanted, _run(tmp_path / "model.onnx")["logits"]) > 100
+    assert sqnr(wanted, _run(tmp_path / "model.onnx")["logits"]) > 100
 
 
 def test_each_weighted_site_is_found_with_its_own_values(vit: tuple, tmp_path: Path) -> None:
@@ -111,8 +112,8 @@ def test_each_weighted_site_is_found_with_its_own_values(vit: tuple, tmp_path: P
     found = _run(tmp_path / "model.onnx", _taps(sites), 2)
     where = {site.site: site for site in sites}
     for site in weighted:
-        assert models.sqnr(seen[site.source], found[where[site.name].input]) > 100, site.name
-        assert models.sqnr(seen[site.name], found[where[site.name].output]) > 100, site.name
+        assert sqnr(seen[site.source], found[where[site.name].input]) > 100, site.name
+        assert sqnr(seen[site.name], found[where[site.name].output]) > 100, site.name
 
 
 def test_fp16_file_has_half_constants_and_float_ends(vit: tuple, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_fp16_file_has_half_constants_and_float_ends(vit: tuple, tmp_path: Path)
     assert {contents.inputs[0].dtype, contents.outputs[0].dtype} == {"float32"}
     with torch.no_grad():
         wanted = module(models.normalised(models.pixels(4)))
-    assert models.sqnr(wanted, _run(out)["logits"]) > 40
+    assert sqnr(wanted, _run(out)["logits"]) > 40
 
 
 def test_fp16_refuses_a_constant_that_it_cannot_hold(ranks: tuple, tmp_path: Path) -> None:
@@ -138,9 +139,9 @@ def test_fp16_refuses_a_constant_that_it_cannot_hold(ranks: tuple, tmp_path: Pat
 def test_w8_file_is_the_float_model_with_the_plans_weights(vit: tuple, tmp_path: Path) -> None:
     _, graph, prepared = vit
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, "w8", images)
+    plan = models.plan_of(graph, TARGET.placement("w8"), images)
     sites = TARGET.write(prepared, "w8", plan, tmp_path / "model.onnx")
-    assert models.sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 80
+    assert sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 80
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
     stored = RUNTIME.contents(tmp_path / "model.onnx").weight_bytes
     assert stored["int8"] == sum(plan.tensors[f"{site.site}.weight"].size for site in plan.sites)
@@ -152,14 +153,14 @@ def test_w8a8_sites_compute_the_plans_integers(
     model: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     *_, graph, prepared = request.getfixturevalue(model)
-    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
 
 
 def test_every_planned_site_of_a_w8a8_file_runs_in_an_integer_kernel(vit: tuple, tmp_path: Path) -> None:
     _, graph, prepared = vit
-    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     macs = {site.name: site.macs for site in list_sites(graph)}
     found = RUNTIME.integer_macs(tmp_path / "model.onnx")
@@ -171,7 +172,7 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     ranks: tuple, tmp_path: Path
 ) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
     sites = {site.site: site for site in TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")}
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert operators["MatMulIntegerToFloat"] == 5 and operators["QLinearConv"] == 2
@@ -187,20 +188,24 @@ def test_silu_behind_an_integer_convolution_stays_one_operator(tmp_path: Path) -
     )
     graph = models.graph_of(module)
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, "w8a8", images)
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), images)
     prepared = TARGET.prepare(graph, models.spec_of(10), {})
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert (operators["QuickGelu"], operators["QLinearConv"], operators["DequantizeLinear"]) == (1, 2, 2)
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
-    assert models.sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 40
+    assert sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 40
 
 
 def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
     for precision in TARGET.precisions:
         placed = TARGET.placement(precision)
-        plan = models.plan_of(graph, precision, models.normalised(models.pixels(2))) if placed else None
+        plan = (
+            models.plan_of(graph, TARGET.placement(precision), models.normalised(models.pixels(2)))
+            if placed
+            else None
+        )
         TARGET.write(prepared, precision, plan, tmp_path / "model.onnx")
         model = onnx.load(tmp_path / "model.onnx")
         assert [opset.domain for opset in model.opset_import] == [""]
@@ -209,7 +214,7 @@ def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None
 
 def test_the_same_graph_gives_the_same_bytes(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
     again = TARGET.prepare(graph, models.spec_of(10), {})
     for name, source in (("a", prepared), ("b", prepared), ("c", again)):
         TARGET.write(source, "w8a8", plan, tmp_path / name)
@@ -232,7 +237,7 @@ def test_file_carries_its_metadata_and_no_path_of_this_machine(ranks: tuple, tmp
 
 def test_a_site_that_the_model_does_not_have_is_named(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, "w8a8", models.normalised(models.pixels(2)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(2)))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="elsewhere:linear")))
     with pytest.raises(UnsupportedError, match="elsewhere:linear"):
         TARGET.write(prepared, "w8a8", wrong, tmp_path / "model.onnx")
@@ -240,14 +245,14 @@ def test_a_site_that_the_model_does_not_have_is_named(ranks: tuple, tmp_path: Pa
 
 def test_a_weight_of_another_site_is_refused(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, "w8", models.normalised(models.pixels(2)))
+    plan = models.plan_of(graph, TARGET.placement("w8"), models.normalised(models.pixels(2)))
     swapped = {**plan.tensors, "one:linear.weight": plan.tensors["two:linear.weight"]}
     with pytest.raises(UnsupportedError, match="one:linear"):
         TARGET.write(prepared, "w8", replace(plan, tensors=swapped), tmp_path / "model.onnx")
 
 
 def test_a_plan_for_something_else_than_weights_is_refused(ranks: tuple, tmp_path: Path) -> None:
-    plan = models.plan_of(ranks[0], "w8", models.normalised(models.pixels(2)))
+    plan = models.plan_of(ranks[0], TARGET.placement("w8"), models.normalised(models.pixels(2)))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="attn:qk", kind="qk", weight=None)))
     with pytest.raises(UnsupportedError, match="attn:qk"):
         TARGET.write(ranks[1], "w8", wrong, tmp_path / "model.onnx")
@@ -265,7 +270,7 @@ def test_the_first_and_last_operator_set_give_the_same_result(
 ) -> None:
     graph = ranks[0]
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, "w8a8", images)
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), images)
     prepared = TARGET.prepare(graph, models.spec_of(10), {"opset": opset})
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     assert RUNTIME.contents(tmp_path / "model.onnx").metadata["opset.ai.onnx"] == opset

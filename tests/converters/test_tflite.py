@@ -18,8 +18,9 @@ from edgevit.graph.run import run
 from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
-from tests.converters import _onnx_models as models
+from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
+from tests.converters import _small_models as models
 from tests.converters import _tflite_models as small
 
 IMAGES = models.pixels(4)
@@ -58,7 +59,7 @@ def test_fp32_equals_pytorch_from_nhwc_pixels(
 ) -> None:
     TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
     wanted = module(models.normalised(IMAGES)).detach()
-    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
+    assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
     contents = RUNTIME.contents(tmp_path / "m.tflite")
     assert [(t.name, t.shape, t.dtype) for t in contents.inputs] == [("image", (1, 32, 32, 3), "float32")]
     assert [(t.name, t.shape, t.dtype) for t in contents.outputs] == [("logits", (1, 10), "float32")]
@@ -69,7 +70,7 @@ def test_fp16_halves_the_constants_and_stays_close(
 ) -> None:
     TARGET.write(prepared, "fp16", None, tmp_path / "m.tflite")
     wanted = module(models.normalised(IMAGES)).detach()
-    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 50
+    assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 50
     stored = RUNTIME.contents(tmp_path / "m.tflite").weight_bytes
     assert stored["float16"] > 20 * stored.get("float32", 0)
 
@@ -100,16 +101,16 @@ def test_every_site_of_the_float_file_holds_pytorchs_tensors(
         found = runner.run(IMAGES)
     for site in sites:
         for name, wanted in ((site.input, seen[described[site.site].source]), (site.output, seen[site.site])):
-            assert models.sqnr(np.sort(wanted.numpy().ravel()), np.sort(found[name].ravel())) > 90, site
+            assert sqnr(np.sort(wanted.numpy().ravel()), np.sort(found[name].ravel())) > 90, site
 
 
 def test_w8_computes_what_the_simulation_does_without_integer_kernels(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = small.plan_of(graph, "w8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8", plan, tmp_path / "m.tflite")
     wanted = simulate(graph, plan, models.normalised(IMAGES))
-    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
+    assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
     macs = RUNTIME.integer_macs(tmp_path / "m.tflite")
     assert (macs.static, macs.dynamic) == (0, 0)
     assert RUNTIME.contents(tmp_path / "m.tflite").weight_bytes["int8"] == sum(
@@ -120,7 +121,7 @@ def test_w8_computes_what_the_simulation_does_without_integer_kernels(
 def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     taps = tuple(name for site in sites for name in (site.input, site.output))
     with RUNTIME.open(tmp_path / "m.tflite", RunOptions(threads=1, taps=taps)) as runner:
@@ -146,7 +147,7 @@ def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
 
 
 def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
-    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     layouts = {
         "stem:conv": ((0, 2, 3, 1), 0),
@@ -169,7 +170,7 @@ def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_
 def test_a_tensor_that_several_sites_read_is_quantized_once(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     found = small.operators(tmp_path / "m.tflite")
     quantized = [outputs for kind, _, outputs in found if kind == "QUANTIZE"]
@@ -190,7 +191,9 @@ def test_equal_input_gives_equal_bytes(
     again = TARGET.prepare(graph, models.spec_of(10), {})
     for precision in TARGET.precisions:
         planned = TARGET.placement(precision) is not None
-        plan = small.plan_of(graph, precision, models.normalised(IMAGES)) if planned else None
+        plan = (
+            models.plan_of(graph, TARGET.placement(precision), models.normalised(IMAGES)) if planned else None
+        )
         TARGET.write(prepared, precision, plan, tmp_path / "one.tflite")
         TARGET.write(again, precision, plan, tmp_path / "two.tflite")
         assert (tmp_path / "one.tflite").read_bytes() == (tmp_path / "two.tflite").read_bytes()
@@ -229,11 +232,11 @@ def test_a_model_for_bgr_takes_rgb_like_every_other_file(tmp_path: Path) -> None
     own = RUNTIME.contents(tmp_path / "m.tflite").preprocess
     assert own is not None and own.color == "rgb" and own.mean == (0.6, 0.4, 0.2)
     wanted = module(models.normalised(np.ascontiguousarray(IMAGES[..., ::-1]), given)).detach()
-    assert models.sqnr(wanted, _logits(tmp_path / "m.tflite")) > 80
+    assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 80
 
 
 def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
-    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="nowhere:linear")))
     with pytest.raises(UnsupportedError, match="nowhere:linear"):
         TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
@@ -244,7 +247,7 @@ def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepare
 def test_numbers_without_a_kernel_are_refused_by_site(
     graph: Graph, prepared: Prepared, tmp_path: Path, change: str
 ) -> None:
-    plan = small.plan_of(graph, "w8a8", models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
     first = plan.sites[0]
     assert first.input is not None
     if change == "float output":

@@ -62,9 +62,3 @@ def save_module(module: torch.nn.Module, size: int, path: Path, half: bool, **op
 def pixels(count: int, size: int = SIZE) -> np.ndarray:
     """Random images (count, size, size, 3), uint8."""
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-
-
-def sqnr(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Signal to quantization noise ratio in dB."""
-    wide = reference.astype(np.float64)
-    return float(10 * np.log10((wide**2).sum() / ((wide - candidate) ** 2).sum()))

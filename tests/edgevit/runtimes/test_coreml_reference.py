@@ -16,7 +16,8 @@ from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.types import Preprocess, RunOptions
 from edgevit.runtimes.coreml_reference import RUNTIME
-from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_module, save_program, sqnr
+from tests._sqnr import sqnr
+from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_module, save_program
 
 INT8_WEIGHT = np.arange(-6, 6, dtype=np.int8).reshape(4, 3, 1, 1)
 

@@ -1,4 +1,4 @@
-"""Small models, their graphs and min-max plans for the tests of the ONNX target."""
+"""Small models, their graphs and min-max plans for the tests of the targets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.onnx import TARGET
-from edgevit.core.types import Graph, ModelSpec, Preprocess, QuantPlan, Stats, TensorSpec, TorchModel
+from edgevit.core.types import (
+    Graph,
+    ModelSpec,
+    Placement,
+    Preprocess,
+    QuantPlan,
+    Stats,
+    TensorSpec,
+    TorchModel,
+)
 from edgevit.graph.export import export_model
 from edgevit.graph.run import run
 from edgevit.graph.sites import site_of
@@ -51,19 +59,12 @@ def normalised(images: NDArray[np.uint8], preprocess: Preprocess = PREPROCESS) -
     return ((real - torch.tensor(preprocess.mean)) / torch.tensor(preprocess.std)).permute(0, 3, 1, 2)
 
 
-def plan_of(graph: Graph, precision: str, images: torch.Tensor) -> QuantPlan:
+def plan_of(graph: Graph, placement: Placement | None, images: torch.Tensor) -> QuantPlan:
     """Min-max ranges over `images`, weights rounded to nearest."""
-    placement = TARGET.placement(precision)
     assert placement is not None
     _, seen = run(graph, images, observe=_ends)
     values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
     return make_plan(graph, Stats(values, len(images)), placement, minmax.ALGORITHM, nearest.ALGORITHM)
-
-
-def sqnr(reference: object, candidate: object) -> float:
-    """Signal to noise in dB; two arrays of equal size."""
-    wanted, found = (np.asarray(v, np.float64).ravel() for v in (reference, candidate))
-    return float(10 * np.log10(np.square(wanted).sum() / max(np.square(wanted - found).sum(), 1e-300)))
 
 
 def _ends(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:
