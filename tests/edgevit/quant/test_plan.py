@@ -117,6 +117,22 @@ def test_a_site_simulated_alone_is_fake_quantization_around_the_operation() -> N
     assert simulator.shapes("patch:conv") == ((1, 3, 16, 16), (1, 8, 2, 2))
 
 
+def test_a_planned_site_is_summed_without_rounding_as_integer_kernels_do() -> None:
+    """Else the sums of float32 alone would differ from a right file by more than the noise floor."""
+    plan = plan_of(W8A8)
+    planned = site(plan, "patch:conv")
+    assert planned.input is not None and planned.weight is not None and planned.output is not None
+    steps = ((small.images().double() / planned.input.scale[0]).round() + planned.input.zero_point[0]).clamp(
+        -128, 127
+    ) - planned.input.zero_point[0]
+    weight, bias = (torch.from_numpy(plan.tensors[f"patch:conv.{n}"]).double() for n in ("weight", "bias"))
+    total = nn.functional.conv2d(steps, weight, bias, stride=8)
+    scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
+    wanted = (total * scale.view(-1, 1, 1) / planned.output.scale[0]).round() + planned.output.zero_point[0]
+    got = SiteSimulator(small.vit_graph(), plan).run("patch:conv", small.images())
+    assert torch.equal(got.double(), wanted.clamp(-128, 127))
+
+
 def test_weights_only_is_the_model_with_rounded_weights() -> None:
     plan = plan_of(W8)
     module = small.vit()
