@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Several processes of two threads each on two cores spend their time waiting for one another.
+# Small models and several processes: more threads than one spend their time waiting for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # A shell that starts the tests in the background makes them, and their children, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

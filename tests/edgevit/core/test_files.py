@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -68,12 +67,9 @@ def test_write_replaces_whole_and_leaves_no_temporary_file(tmp_path: Path) -> No
 
 def run_limited(code: str, path: Path, limit: int) -> str:
     """Run code in a process whose files end at `limit` bytes: a full disk that root feels too."""
+    limited = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        timeout=60,
+        [sys.executable, "-c", limited, str(path)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
