@@ -36,8 +36,14 @@ def main(arguments: list[str]) -> None:
     _limit(job["address_space_bytes"])
     outcome = _call(job["function"], job["request"], _emitter(event_fd))
     temporary = folder / "result.json.tmp"
-    temporary.write_text(json.dumps(outcome))
-    temporary.replace(folder / "result.json")
+    try:
+        temporary.write_text(json.dumps(outcome))
+        temporary.replace(folder / "result.json")
+    except OSError as error:  # not even that fits: the parent learns it from the code and the last line
+        sys.stdout.flush()
+        sys.stderr.write(f"cannot write to {folder.parent}: {error.strerror}\n")
+        sys.stderr.flush()
+        os._exit(os.EX_IOERR)
     sys.stdout.flush()
     sys.stderr.flush()
     # Native libraries may crash while they are torn down; the result is already in place.

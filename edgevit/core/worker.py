@@ -23,7 +23,7 @@ from typing import Any
 
 from edgevit.core import errors
 from edgevit.core._process import Ending, watch
-from edgevit.core.errors import EdgevitError, StepError, StepMemoryError, StepTimeoutError
+from edgevit.core.errors import EdgevitError, StepError, StepMemoryError, StepTimeoutError, StorageError
 
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
@@ -65,6 +65,7 @@ def run(
     Raises:
         EdgevitError: whatever the function raised, as the same class.
         StepTimeoutError, StepMemoryError: a limit was broken; the whole process group was ended.
+        StorageError: no space for temporary files.
         StepError: a signal ended it, or a foreign exception, of which the trace is a note (`-v`).
         KeyboardInterrupt: Ctrl-C; the process group was ended first.
     """
@@ -110,11 +111,14 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
             "request": dict(job.request),
             "address_space_bytes": _ADDRESS_BACKSTOP + job.limits.max_memory_bytes,
         }
-        Path(folder, "request.json").write_text(json.dumps(request))
+        try:
+            Path(folder, "request.json").write_text(json.dumps(request))
+        except OSError as error:
+            raise _no_scratch(job, f"cannot write to {Path(folder).parent}: {error.strerror}") from error
         ending = watch(
             # -P: a file torch.py in the folder where the user stands must not be imported.
             [sys.executable, "-P", "-m", "edgevit.core._child", folder, str(os.getpid())],
-            _environment(job.limits.threads),
+            _environment(job.limits.threads, folder),
             job.limits.timeout_s,
             job.limits.max_memory_bytes,
             lambda line: job.on_event(json.loads(line)) if job.on_event is not None else None,
@@ -156,6 +160,8 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitErr
             f"{job.limits.max_memory_bytes / 2**30:.2f} GB, and was stopped",
             "allow more with --max-memory GB, or convert fewer targets at a time with --jobs 1",
         )
+    elif ending.returncode == os.EX_IOERR and ending.last_lines:
+        found = _no_scratch(job, ending.last_lines[-1])
     else:
         found = StepError(f"{job.step} crashed: {_ended_by(ending)}", "run again with -v for its last output")
     if trace:
@@ -163,6 +169,10 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitErr
     if ending.last_lines:
         found.add_note("last output of the step:\n" + "\n".join(ending.last_lines))
     return found
+
+
+def _no_scratch(job: Job, what: str) -> StorageError:
+    return StorageError(f"{job.step}: {what}", "free some space, or set TMPDIR to a folder with more")
 
 
 def _ended_by(ending: Ending) -> str:
@@ -177,8 +187,9 @@ def _ended_by(ending: Ending) -> str:
     return f"its process was ended by {name} ({signal.strsignal(number)}){killed}"
 
 
-def _environment(threads: int) -> dict[str, str]:
-    environment = dict(os.environ)
+def _environment(threads: int, folder: str) -> dict[str, str]:
+    # What converters leave behind among temporary files, killed or not, goes with the folder.
+    environment = {**os.environ, "TMPDIR": folder}
     if threads > 0:
         environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     root = str(Path(__file__).resolve().parents[2])

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,13 @@ def double(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     for step in range(3):
         emit({"step": step})
     return {"value": request["value"] * 2, "pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS")}
+
+
+def litter(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Leaves a temporary file behind, as killed converters do."""
+    handle, path = tempfile.mkstemp()
+    os.close(handle)
+    return {"path": path}
 
 
 def limits(request: dict[str, Any], emit: Emit) -> dict[str, Any]:

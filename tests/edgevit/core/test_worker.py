@@ -46,6 +46,10 @@ def test_child_has_no_core_file_an_address_backstop_and_its_own_session() -> Non
     assert result == {"core": 0, "address": (16 << 30) + (1 << 30), "own_session": True}
 
 
+def test_temporary_files_of_a_step_go_with_it() -> None:
+    assert not Path(run("litter", f"{JOBS}:litter", {})["path"]).exists()
+
+
 @pytest.mark.parametrize(("function", "name"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV")])
 def test_signal_becomes_an_error_that_names_step_and_signal(function: str, name: str) -> None:
     with pytest.raises(StepError) as caught:
