@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from edgevit.core import manifest
 from edgevit.core.errors import InputError
 from edgevit.flows.verify import verify
+from tests._command import edgevit
+from tests.edgevit.flows._converted import Converted
 
 
 def bundle(folder: Path) -> Path:
@@ -37,3 +40,17 @@ def test_folder_that_is_no_bundle_is_an_input_error(content: str | None, tmp_pat
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError):
         verify(tmp_path)
+
+
+def test_converted_bundle_holds_until_one_byte_changes(demo: Converted, tmp_path: Path) -> None:
+    assert edgevit("verify", demo.bundle).returncode == 0
+    copied = Path(shutil.copytree(demo.bundle, tmp_path / "copied"))
+    weights = copied / "coreml/w8a8/model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    done = edgevit("verify", copied, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["verdict"] == "fail" and len(told["differences"]) == 1
+    assert "coreml/w8a8/model.mlpackage" in told["differences"][0] and "changed" in told["differences"][0]

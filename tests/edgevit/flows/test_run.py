@@ -1,0 +1,85 @@
+"""`edgevit run` and `edgevit profile` on converted files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from timm.data import create_transform
+
+from tests._command import edgevit
+from tests.edgevit.flows._converted import ASSETS, Converted
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Four images of the demo as PNG files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    with np.load(ASSETS / "evaluation.npz") as stored:
+        for index, image in enumerate(stored["images"][:4]):
+            Image.fromarray(image).save(folder / f"{index}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def expected(pictures: list[Path]) -> np.ndarray:
+    """The demo's logits from timm and PyTorch alone, (4, 10)."""
+    config = json.loads((ASSETS / "config.json").read_text())
+    module = timm.create_model(config["architecture"], num_classes=config["num_classes"]).eval()
+    module.load_state_dict(load_file(ASSETS / "model.safetensors"))
+    transform = create_transform(
+        config["input_size"],
+        is_training=False,
+        mean=config["mean"],
+        std=config["std"],
+        interpolation=config["interpolation"],
+        crop_pct=config["crop_pct"],
+    )
+    with torch.no_grad():
+        return module(torch.stack([transform(Image.open(picture)) for picture in pictures])).numpy()
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
+def test_file_names_the_class_that_pytorch_names(
+    target: str, demo: Converted, pictures: list[Path], expected: np.ndarray
+) -> None:
+    done = edgevit("run", demo.file(target, "fp16"), *pictures, "--top", "10", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["images"]
+    names = (ASSETS / "labels.txt").read_text().split("\n")
+    for picture, wanted, told in zip(pictures, expected, found, strict=True):
+        assert told["path"] == str(picture)
+        assert told["classes"][0]["label"] == names[wanted.argmax()]
+        logits = np.array([entry["logit"] for entry in sorted(told["classes"], key=lambda e: e["index"])])
+        assert 10 * np.log10(np.square(wanted).sum() / np.square(wanted - logits).sum()) >= 40
+        assert sum(entry["probability"] for entry in told["classes"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite"])
+def test_profile_gives_the_distribution_of_at_least_thirty_runs(target: str, demo: Converted) -> None:
+    done = edgevit("profile", demo.file(target, "w8a8"), "--runs", "30", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    latency = told["latency"]
+    assert latency["runs"] == len(told["runs_ms"]) == 30
+    assert latency["p50_ms"] == pytest.approx(np.median(told["runs_ms"]))
+    assert 0 < latency["p50_ms"] <= latency["p90_ms"] and latency["cold_load_ms"] > 0
+
+
+def test_package_is_not_timed_where_its_time_says_nothing(
+    demo: Converted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgevit.registries import RUNTIMES
+
+    if RUNTIMES.get("coreml").unavailable() is None:  # a Mac: there it is timed
+        assert edgevit("profile", demo.file("coreml", "w8a8"), "--runs", "30").returncode == 0
+        return
+    done = edgevit("profile", demo.file("coreml", "w8a8"), "--runs", "30", "--json")
+    assert done.returncode == 3
+    assert "coreml" in json.loads(done.stdout)["error"]["message"]
