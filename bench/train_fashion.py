@@ -100,7 +100,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--arch", default="mobilevit_xxs")
-    cli.add_argument("--phases", default="64x5@2e-3,128x1@5e-4", help="SIZExEPOCHS@LR, in order")
+    cli.add_argument("--phases", default="64x5@2e-3,128x1@5e-4,128x2@1e-3", help="SIZExEPOCHS@LR, in order")
     cli.add_argument("--batch", type=int, default=128)
     cli.add_argument("--seed", type=int, default=0)
     cli.add_argument("--checkpoint", type=Path, default=Path("train-checkpoint.pt"))
