@@ -161,17 +161,17 @@ def _in_integers(
     import torch
 
     assert planned.input is not None and planned.weight is not None
-    entered = _affine.quantize(args[0], planned.input) - planned.input.zero_point[0]
+    entered = _affine.quantize(args[0], planned.input).sub_(planned.input.zero_point[0])
     weight = torch.from_numpy(plan.tensors[f"{planned.site}.weight"]).float()
     channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
-    total = operation(entered, weight, None, *args[3:], **kwargs).double()
+    total: torch.Tensor = operation(entered, weight, None, *args[3:], **kwargs)
     if planned.bias == "int32":
-        total = total + torch.from_numpy(plan.tensors[f"{planned.site}.bias"]).double().reshape(channels)
+        total.add_(torch.from_numpy(plan.tensors[f"{planned.site}.bias"]).float().reshape(channels))
     scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
-    real: torch.Tensor = total * scale.reshape(channels)
+    total.mul_(scale.float().reshape(channels))
     if planned.bias == "float32" and len(args) > 2 and args[2] is not None:
-        real = real + args[2].double().reshape(channels)
-    return real.float()
+        total.add_(args[2].reshape(channels))
+    return total
 
 
 def _half_scalar(value: float) -> float:

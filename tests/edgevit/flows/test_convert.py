@@ -129,8 +129,8 @@ def test_another_reader_of_the_tflite_file_gets_the_same_top1(demo: Converted, p
 def test_missed_limit_is_exit_1_with_reasons_and_the_files_are_the_same_to_the_bit(
     vit: Converted, tmp_path: Path
 ) -> None:
-    limited = ("--precision", "w8a8", "--min-sqnr", "200", "-o", tmp_path / "again", "--json")
-    done = edgevit("convert", *vit.arguments, *limited)
+    limited = ("--precision", "w8a8", "--evaluate-count", "8", "--min-sqnr", "200", "--json")
+    done = edgevit("convert", *vit.arguments, *limited, "-o", tmp_path / "again")
     assert done.returncode == 1, done.stderr
     found, before = artifacts(json.loads(done.stdout)), artifacts(vit.report)
     assert set(found) == {(target, "w8a8") for target in TARGETS}
