@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Observer, Stats
+from edgevit.core.plugins import Observer
+from edgevit.core.types import Stats
 
 if TYPE_CHECKING:
     import torch

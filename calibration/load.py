@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from calibration.preprocess import to_pixels
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.types import Preprocess, Samples
+from edgevit.core.plugins import Samples
+from edgevit.core.types import Preprocess
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.plugins import Target
 from edgevit.core.require import require
-from edgevit.core.types import KindPlacement, Placement, SiteTensors, Target
+from edgevit.core.types import KindPlacement, Placement, SiteTensors
 
 if TYPE_CHECKING:
     from edgevit.core.types import Graph, ModelSpec, QuantPlan

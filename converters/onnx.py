@@ -8,7 +8,8 @@ from typing import Final
 
 from converters import _onnx_export, _onnx_file, _onnx_half, _onnx_quantize
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors, Target
+from edgevit.core.plugins import Target
+from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
 _OPSETS: Final = range(18, 22)

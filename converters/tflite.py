@@ -11,7 +11,8 @@ from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflit
 from converters import _tflite_model as tfl
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.files import write_atomic
-from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, Preprocess, Target
+from edgevit.core.plugins import Target
+from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, Preprocess
 
 if TYPE_CHECKING:
     from edgevit.core.types import QuantPlan, SiteTensors

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgevit.core.registry import Registry
-from edgevit.core.types import (
+from edgevit.core.plugins import (
     Algorithm,
     Method,
     Metric,
@@ -17,6 +16,7 @@ from edgevit.core.types import (
     Target,
     Transport,
 )
+from edgevit.core.registry import Registry
 
 SOURCES: Final = Registry("source", "edgevit.models", "SOURCE", Source)
 REWRITES: Final = Registry("rewrite", "edgevit.graph.rewrites", "REWRITE", Rewrite)

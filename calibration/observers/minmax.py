@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import Observer
+from edgevit.core.plugins import Observer
 
 if TYPE_CHECKING:
     import torch

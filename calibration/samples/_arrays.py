@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
-from edgevit.core.types import Samples
+from edgevit.core.plugins import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from calibration.samples._arrays import read_npz
 from edgevit.core.assets import demo_asset
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.labels import read_labels
-from edgevit.core.types import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource
 
 _SPLITS = ("calibration", "evaluation")
 

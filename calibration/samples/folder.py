@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from calibration.decode import decode
 from calibration.samples._classes import match_folders
 from edgevit.core.errors import InputError
-from edgevit.core.types import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels

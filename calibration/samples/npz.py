@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration.samples._arrays import read_npz
-from edgevit.core.types import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource
 
 
 def accepts(text: str) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UsageError
-from edgevit.core.types import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels

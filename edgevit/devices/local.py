@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Candidate, RunOptions, Timing, Transport
+from edgevit.core.plugins import Candidate, Timing, Transport
+from edgevit.core.types import RunOptions
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.types import Contents, IntegerMacs, Runtime
+from edgevit.core.plugins import Runtime
+from edgevit.core.types import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 
 

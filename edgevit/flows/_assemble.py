@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core import files
+from edgevit.core.plugins import Timing
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import (
     ArtifactReport,
@@ -23,7 +24,6 @@ from edgevit.core.report import (
     Timings,
     Total,
 )
-from edgevit.core.types import Timing
 from edgevit.flows import _values
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgevit.core.types import Fold, Graph, Placement, QuantPlan, Range, Rounding, Stats
+from edgevit.core.plugins import Fold, Range, Rounding
+from edgevit.core.types import Graph, Placement, QuantPlan, Stats
 from edgevit.flows import _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
 

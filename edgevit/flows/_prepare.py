@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
+from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import SampleSet
-from edgevit.core.types import (
-    Graph,
-    LoadRequest,
-    TorchModel,
-)
+from edgevit.core.types import Graph, TorchModel
 from edgevit.flows import _values
 from edgevit.flows._decide import fold_and_measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples

@@ -8,9 +8,9 @@ from pathlib import Path
 from edgevit.core import worker
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError, StepError
+from edgevit.core.plugins import Timing
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
-from edgevit.core.types import Timing
 from edgevit.flows import _jobs
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TARGETS

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
+from edgevit.core.plugins import Samples
 from edgevit.core.report import SampleSet
-from edgevit.core.types import Preprocess, Samples
+from edgevit.core.types import Preprocess
 from edgevit.registries import SAMPLES
 
 if TYPE_CHECKING:

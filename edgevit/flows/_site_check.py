@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
+from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
-from edgevit.core.types import Grid, RunOptions, Runtime
+from edgevit.core.types import Grid, RunOptions
 from edgevit.flows import _values
 from edgevit.flows._values import Built
 from edgevit.registries import METRICS

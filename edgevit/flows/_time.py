@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
-from edgevit.core.types import Candidate, Runtime
+from edgevit.core.plugins import Candidate, Runtime
 from edgevit.flows import _values
 from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgevit.core.plugins import Timing
 from edgevit.core.report import Compression, SampleSet, SiteError
-from edgevit.core.types import IntegerMacs, ModelSpec, Placement, Preprocess, SiteTensors, Timing
+from edgevit.core.types import IntegerMacs, ModelSpec, Placement, Preprocess, SiteTensors
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"

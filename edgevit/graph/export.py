@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Graph, Rewrite, TorchModel
+from edgevit.core.plugins import Rewrite
+from edgevit.core.types import Graph, TorchModel
 from edgevit.graph import _constants, sites
 
 if TYPE_CHECKING:

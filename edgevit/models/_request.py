@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError
-from edgevit.core.types import LoadRequest
+from edgevit.core.plugins import LoadRequest
 from edgevit.models._random import randomise
 from edgevit.models._weights import Adapt, check_finite, load_weights
 

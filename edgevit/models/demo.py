@@ -7,8 +7,9 @@ from typing import Final
 
 from edgevit.core.assets import demo_asset
 from edgevit.core.labels import read_labels
+from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.models._preprocess import from_timm, override
 from edgevit.models._request import given_weights, refuse
 from edgevit.models._spec import build

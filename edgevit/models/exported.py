@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
-from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.types import TorchModel
 from edgevit.models._archive_pickles import check_pt2
 from edgevit.models._preprocess import imagenet, override
 from edgevit.models._request import refuse

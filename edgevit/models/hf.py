@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import LoadRequest, Preprocess, Source, TorchModel
+from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._files import read_weights
 from edgevit.models._hf_processor import from_processor
 from edgevit.models._hub import hub_file

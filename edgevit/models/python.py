@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from edgevit.core.errors import InputError, StepError, UsageError, nearest
+from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.models._preprocess import from_timm, imagenet, override
 from edgevit.models._request import given_weights, literals
 from edgevit.models._spec import build

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import LoadRequest, Source, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.models._hub import hub_file
 from edgevit.models._preprocess import from_timm, override
 from edgevit.models._request import given_weights, literals

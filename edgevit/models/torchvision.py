@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import LoadRequest, Preprocess, Source, TorchModel
+from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._hub import url_file
 from edgevit.models._preprocess import imagenet, override, triple
 from edgevit.models._request import given_weights, literals

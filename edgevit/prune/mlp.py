@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
-from edgevit.core.types import Method, TorchModel
+from edgevit.core.plugins import Method
+from edgevit.core.types import TorchModel
 from edgevit.prune import _moments, _pairs, _select
 
 if TYPE_CHECKING:

@@ -5,17 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.types import (
-    Graph,
-    Grid,
-    KindPlacement,
-    Placement,
-    QuantPlan,
-    Range,
-    Rounding,
-    SitePlan,
-    Stats,
-)
+from edgevit.core.plugins import Range, Rounding
+from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph import _constants
 from edgevit.graph.sites import WEIGHTED, Site, list_sites
 from edgevit.quant import _affine

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from edgevit.core.pixels import normalise
-from edgevit.core.types import RunOptions, Runtime
+from edgevit.core.plugins import Runtime
+from edgevit.core.types import RunOptions
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil_read import MilFile, read_mil

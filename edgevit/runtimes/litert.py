@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 from typing import Final
 
-from edgevit.core.types import Runtime
+from edgevit.core.plugins import Runtime
 from edgevit.runtimes import _litert_contents, _litert_integer, _litert_runner
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
+from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
-from edgevit.core.types import Runtime
 from edgevit.runtimes import _ort_contents, _ort_integer, _ort_runner, _ort_session
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from calibration.load import evenly, load_pixels
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.types import Preprocess, Samples
+from edgevit.core.plugins import Samples
+from edgevit.core.types import Preprocess
 
 PREPROCESS = Preprocess(4, 4, (4, 4))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import Rewrite
+from edgevit.core.plugins import Rewrite
 from edgevit.graph import _constants
 
 if TYPE_CHECKING:

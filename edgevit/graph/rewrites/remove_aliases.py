@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import Rewrite
+from edgevit.core.plugins import Rewrite
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Rewrite
+from edgevit.core.plugins import Rewrite
 from edgevit.graph.sites import ROLE_KEY
 
 if TYPE_CHECKING:

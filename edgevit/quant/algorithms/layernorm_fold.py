@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import Fold, Graph, Stats
+from edgevit.core.plugins import Fold
+from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
 from edgevit.graph.sites import site_of
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgevit.core.types import Range, Stats
+from edgevit.core.plugins import Range
+from edgevit.core.types import Stats
 
 
 def choose(stats: Stats, tensor: str) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.types import Metric
+from edgevit.core.plugins import Metric
 from edgevit.validate.metrics._pairs import right
 
 if TYPE_CHECKING:

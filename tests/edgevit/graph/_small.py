@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from edgevit.core.digest import module_digest
-from edgevit.core.types import Graph, ModelSpec, Preprocess, Rewrite, TensorSpec, TorchModel
+from edgevit.core.plugins import Rewrite
+from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.graph.rewrites import fold_batch_norm, remove_aliases, split_attention
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from edgevit.core.errors import EdgevitError, InputError, StepError, UnsupportedError, UsageError
 from edgevit.core.modeltext import parse_source
-from edgevit.core.types import LoadRequest, TorchModel
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.types import TorchModel
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "2", "embed_dim": "24", "num_heads": "2"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgevit.core.types import Timing
+from edgevit.core.plugins import Timing
 from edgevit.validate.latency import ratio_of_medians, summarize
 
 

@@ -1,0 +1,249 @@
+"""What each kind of plug-in is: one frozen class per registry, and the values that only they exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.types import (
+    Contents,
+    Graph,
+    IntegerMacs,
+    ModelSpec,
+    Placement,
+    QuantPlan,
+    Runner,
+    RunOptions,
+    SiteTensors,
+    Stats,
+    TorchModel,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Floats, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a source is asked for; see `edgevit convert --help`."""
+
+    source: str
+    argument: str
+    weights: Path | None = None
+    random_weights: int | None = None
+    num_classes: int | None = None
+    image_size: tuple[int, int] | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    preprocess: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Plug-in of `edgevit/models`: where a model comes from."""
+
+    summary: str
+    syntax: str
+    load: Callable[[LoadRequest], TorchModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Plug-in of `edgevit/prune`.
+
+    `prune(model, amount, inputs)` gets the fraction to remove and normalised calibration inputs,
+    float32 (N, 3, height, width); it returns a new, smaller model (the given one is untouched) and
+    one line per changed layer for the report.
+    """
+
+    summary: str
+    prune: Callable[[TorchModel, float, torch.Tensor], tuple[TorchModel, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Plug-in of `edgevit/graph/rewrites`: one exact rewrite, and which runtime it serves.
+
+    `apply` edits the program in place and returns how many places it changed. `order` sorts them.
+    """
+
+    summary: str
+    order: int
+    apply: Callable[[torch.export.ExportedProgram], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Plug-in of `calibration/observers`: one statistic of an activation.
+
+    Attributes:
+        measure: one image's value, batch axis of 1 first -> a small tensor.
+        combine: those of all images, float32 (N, ...) -> the statistic.
+    """
+
+    summary: str
+    measure: Callable[[torch.Tensor], torch.Tensor]
+    combine: Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """Plug-in of `edgevit/quant/algorithms`; one of the three kinds below.
+
+    Attributes:
+        observers: the statistics it needs, of the tensors that enter or leave weighted sites.
+    """
+
+    summary: str
+    observers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Algorithm):
+    """Exact algebra before ranges: edits the Graph in place and returns the sites it changed."""
+
+    apply: Callable[[Graph, Stats], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Algorithm):
+    """(stats, tensor) -> (minimum, maximum) that an activation's grid has to cover."""
+
+    choose: Callable[[Stats, str], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding(Algorithm):
+    """(weight, scale broadcast to it) -> int8 of the weight's shape, in [-127, 127]."""
+
+    round: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Plug-in of `converters`: a file format.
+
+    Attributes:
+        suffix: of the file, without the dot.
+        extra: the edgevit extra that brings its packages.
+        precisions: what it can write.
+        runtimes: names of runtimes that execute it, preferred first.
+        options: names allowed after `TARGET.` in `--option`, with one line each.
+        placement: precision -> what the runtime can do, None where nothing is quantized.
+        prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
+        write: (prepared, precision, plan or None, out path) -> the sites of the plan in the file.
+    """
+
+    summary: str
+    suffix: str
+    extra: str
+    precisions: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    options: Mapping[str, str]
+    placement: Callable[[str], Placement | None]
+    prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
+    write: Callable[[object, str, QuantPlan | None, Path], tuple[SiteTensors, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Plug-in of `edgevit/runtimes`: what executes an artifact.
+
+    Attributes:
+        suffix: of the files it executes, without the dot.
+        extra: the edgevit extra that brings it.
+        has_latency: whether its latency says anything about the device's.
+        unavailable: None if it works here, else the reason in one sentence.
+        label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".
+        open: a Runner, to be used as a context manager.
+        integer_macs: what is really done in integers.
+        contents: what the file holds.
+    """
+
+    summary: str
+    suffix: str
+    extra: str
+    has_latency: bool
+    unavailable: Callable[[], str | None]
+    label: Callable[[], str]
+    open: Callable[[Path, RunOptions], Runner]
+    integer_macs: Callable[[Path], IntegerMacs]
+    contents: Callable[[Path], Contents]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Plug-in of `edgevit/validate/metrics`.
+
+    `compute(reference, candidate, labels)` gets float32 (N, C) twice and int64 (N,) or None.
+    """
+
+    summary: str
+    unit: str
+    needs_labels: bool
+    compute: Callable[[Floats, Floats, NDArray[np.int64] | None], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Images and, where known, their classes; opened lazily.
+
+    Attributes:
+        path: as the user gave it.
+        names: one per image, for messages.
+        labels: class index per image, None if unlabelled.
+        read: index -> uint8 (height, width, 3) RGB; raises InputError naming the file.
+        digest: sha256 over names, labels and bytes.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None
+    read: Callable[[int], Pixels]
+    digest: Callable[[], str]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSource:
+    """Plug-in of `calibration/samples`: `accepts(text)` claims a SAMPLES text, `open(text, labels)` reads it."""
+
+    summary: str
+    accepts: Callable[[str], bool]
+    open: Callable[[str, tuple[str, ...]], Samples]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Raw latency of one artifact: milliseconds per run after warm-up, and the cold load."""
+
+    runs_ms: tuple[float, ...]
+    cold_load_ms: float
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file to time, and what executes it."""
+
+    path: Path
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Plug-in of `edgevit/devices`: where latency is measured.
+
+    `measure(where, files, image, threads, runs)` times all files interleaved, run i of one right
+    beside run i of the others, on one image uint8 (1, height, width, 3); one Timing per file.
+    """
+
+    summary: str
+    syntax: str
+    measure: Callable[[str, tuple[Candidate, ...], Pixels, int, int], tuple[Timing, ...]]
