@@ -26,7 +26,8 @@ def decode(path: Path) -> NDArray[np.uint8]:
     trained and judged, do not apply it either.
 
     Raises:
-        InputError: missing, truncated, no image, or absurdly large; the message names the file.
+        InputError: missing, truncated, no image, absurdly large, or grey with 16 bits; the message names the
+            file.
     """
     import numpy as np
 
@@ -40,6 +41,12 @@ def decode(path: Path) -> NDArray[np.uint8]:
                     raise InputError(
                         f"{path} would decompress to {width}x{height} pixels; at most {MAX_PIXELS} are read",
                         "make it smaller, or leave it out with --skip-bad-images",
+                    )
+                if image.mode.startswith(("I", "F")):
+                    # Pillow would cut every value off at 255: a white image.
+                    raise InputError(
+                        f"image {path} has more than 8 bits a channel (mode {image.mode})",
+                        "convert it to 8 bits, or leave it out with --skip-bad-images",
                     )
                 return np.asarray(image.convert("RGB"), np.uint8)
     except FileNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgevit.core.errors import InputError
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess
 
@@ -14,17 +15,21 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+MAX_RESIZED = 1 << 27  # pixels: a strip of 1x60000 grows with the square of its longer side
 
-def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess) -> Pixels:
+
+def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess, name: str = "the image") -> Pixels:
     """Resize and crop.
 
     Args:
         image: any Pillow image, which is converted to RGB, or uint8 (height, width, 3) RGB.
+        name: for messages.
 
     Returns:
         uint8 (preprocess.height, preprocess.width, 3), RGB whatever `preprocess.color` says.
 
     Raises:
+        InputError: so long and thin that it would be absurdly large once its shorter side fits.
         ValueError: an array of another shape or type.
     """
     import numpy as np
@@ -37,6 +42,11 @@ def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess) -> Pixels:
     else:
         picture = image.convert("RGB")
     width, height = _resized(picture.size, preprocess)
+    if width * height > MAX_RESIZED:
+        raise InputError(
+            f"{name} of {picture.width}x{picture.height} pixels would be resized to {width}x{height}",
+            "crop it, or leave it out with --skip-bad-images",
+        )
     if (width, height) != picture.size:
         picture = picture.resize(
             (width, height), getattr(pillow.Resampling, preprocess.interpolation.upper())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -15,9 +14,6 @@ from typing import Final
 from edgevit.core.errors import InputError, StorageError, UsageError
 
 _CHUNK: Final = 1 << 20
-_STORAGE_ERRORS: Final = frozenset(
-    {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-)
 
 
 def sha256_of(path: Path) -> str:
@@ -85,9 +81,14 @@ def check_output(path: Path, overwrite: bool) -> None:
     Missing parents are made, since writing would make them anyway.
 
     Raises:
-        UsageError: it exists and `overwrite` is not set, or something else than what we make is there.
+        UsageError: it exists and `overwrite` is not set, it holds the working directory, or a parent is a file.
         StorageError: its parent cannot be written.
     """
+    blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
+    if blocking is not None:
+        raise UsageError(
+            f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o"
+        )
     if path.is_symlink() or path.exists():
         if not overwrite:
             raise UsageError(
@@ -157,8 +158,6 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
-            raise
         raise StorageError(
             f"cannot write {path}: {error.strerror}", "free some space or choose another place with -o"
         ) from error

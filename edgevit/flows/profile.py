@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from edgevit.core import worker
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
 from edgevit.core.progress import Progress
 from edgevit.flows._artifacts import find_artifacts, runtime_for
 from edgevit.flows._environment import environment
@@ -32,6 +32,11 @@ def profile(artifact: Path, device: str, runs: int, threads: int, progress: Prog
     if len(found) != 1:
         raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")
     runtime = runtime_for(found[0].target)
+    if not RUNTIMES.get(runtime).has_latency:
+        raise UnsupportedError(
+            f"{artifact.name} is executed here by {runtime}, whose time says nothing about a device",
+            "profile it on a Mac, where Core ML itself executes it",
+        )
     with TemporaryDirectory(prefix="edgevit-work-") as work:
         request = TimeRequest(
             work=work,

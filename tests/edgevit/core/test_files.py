@@ -131,6 +131,18 @@ def test_existing_output_needs_overwrite(tmp_path: Path) -> None:
     assert (final / "file").read_text() == "old"
 
 
+def test_output_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(UsageError, match="taken is not a folder"):
+        files.check_output(tmp_path / "taken" / "deeper" / "bundle", overwrite=False)
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_place_that_the_system_has_no_folder_for_is_a_storage_error() -> None:
+    with pytest.raises(StorageError, match="/proc/none/bundle"):
+        files.check_output(Path("/proc/none/bundle"), overwrite=False)
+
+
 def test_output_that_holds_the_working_directory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
