@@ -73,7 +73,7 @@ def load_pixels(
     skipped: list[tuple[str, str]] = []
     for index in chosen:
         try:
-            image = samples.read(index)
+            pixels[len(kept)] = to_pixels(samples.read(index), preprocess, samples.names[index])
         except InputError as error:
             if not skip_bad:
                 raise InputError(
@@ -81,7 +81,6 @@ def load_pixels(
                 ) from error
             skipped.append((samples.names[index], error.message))
         else:
-            pixels[len(kept)] = to_pixels(image, preprocess)
             kept.append(index)
         advance(1)
     if not kept:

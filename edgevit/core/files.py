@@ -86,9 +86,7 @@ def check_output(path: Path, overwrite: bool) -> None:
     """
     blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
     if blocking is not None:
-        raise UsageError(
-            f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o"
-        )
+        raise UsageError(f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o")
     if path.is_symlink() or path.exists():
         if not overwrite:
             raise UsageError(

@@ -66,8 +66,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     clock.lap("load")
 
     judged = evaluate if evaluate.described is not None or calibrate is None else calibrate
-    inputs = torch.from_numpy(_normalise(judged.pixels, model))
-    reference = _forward(model, inputs, emit)
+    reference = _forward(model, judged.pixels, emit)
+    count = min(len(judged.pixels), _values.FIDELITY_IMAGES)
+    inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
     np.save(work / _values.PIXELS, judged.pixels)
     np.save(work / _values.REFERENCE, reference)
     if judged.labels is not None:
@@ -83,7 +84,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     base, pruned = _values.REFERENCE, None
     if prune_lines:
         base = "base.npy"
-        after = _forward(model, inputs, emit)
+        after = _forward(model, judged.pixels, emit)
         np.save(work / base, after)
         pruned = compare(reference, after)
     _save_site_values(graph, inputs[:1], work / _values.SITE_VALUES)
@@ -92,8 +93,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
     clock.lap("calibrate")
     plans = plan_all(work, asked.placements, stats, planned, emit)
-    count = min(len(inputs), _values.FIDELITY_IMAGES)
-    simulated = simulate_all(work, plans, planned, inputs[:count], reference[:count], asked.seed, emit)
+    simulated = simulate_all(work, plans, planned, inputs, reference[:count], asked.seed, emit)
     clock.lap("quantize")
     return Prepared(
         spec=model.spec,
@@ -101,7 +101,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         rewrites=graph.rewrites,
         calibrate=calibrate.described if calibrate is not None else None,
         evaluate=evaluate.described,
-        images=len(inputs),
+        images=len(judged.pixels),
         labelled=judged.labels is not None,
         fidelity_images=count,
         base=base,
@@ -177,16 +177,19 @@ def _normalise(pixels: Pixels, model: TorchModel) -> Floats:
     return normalise(pixels, model.spec.preprocess)
 
 
-def _forward(model: TorchModel, inputs: torch.Tensor, emit: Emit) -> Floats:
-    """First output of the float model on all images, float32 (N, ...)."""
+def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> Floats:
+    """First output of the float model on all images, float32 (N, ...).
+
+    Normalised chunk by chunk: as floats, ten thousand images of 224x224 would fill 6 GB.
+    """
     import numpy as np
     import torch
 
-    emit({"stage": "running the float reference", "total": len(inputs)})
+    emit({"stage": "running the float reference", "total": len(pixels)})
     parts = []
     with torch.no_grad():
-        for start in range(0, len(inputs), 32):
-            chunk = inputs[start : start + 32]
+        for start in range(0, len(pixels), 32):
+            chunk = torch.from_numpy(_normalise(pixels[start : start + 32], model))
             out = model.module(chunk)
             parts.append((out if isinstance(out, torch.Tensor) else out[0]).numpy())
             emit({"advance": len(chunk)})

@@ -11,6 +11,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from calibration.preprocess import to_pixels
+from edgevit.core.errors import InputError
 from edgevit.core.types import Preprocess
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -71,3 +72,9 @@ def test_an_array_gives_the_pixels_of_its_image() -> None:
 def test_a_wrong_array_is_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         to_pixels(np.zeros((8, 8, 3), np.float32), Preprocess(4, 4, (4, 4)))  # type: ignore[arg-type]
+
+
+def test_a_strip_that_would_unfold_beyond_all_bounds_is_refused_by_name() -> None:
+    strip = np.zeros((1, 60_000, 3), np.uint8)
+    with pytest.raises(InputError, match="strip.png of 60000x1 pixels would be resized to 8760000x146"):
+        to_pixels(strip, Preprocess(128, 128, (146, 146)), "strip.png")

@@ -89,6 +89,12 @@ def test_every_mode_becomes_rgb_as_in_torchvision(tmp_path: Path, mode: str) -> 
     np.testing.assert_array_equal(SAMPLES.open(str(tmp_path), ()).read(0), np.asarray(pil_loader(str(path))))
 
 
+def test_grey_with_16_bits_is_refused_since_pillow_would_make_it_white(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(InputError, match=r"deep\.png has more than 8 bits a channel"):
+        SAMPLES.open(str(tmp_path), ()).read(0)
+
+
 def test_the_digest_depends_on_bytes_names_and_labels(tmp_path: Path) -> None:
     save(tmp_path / "a" / "x.png", 1)
     first = SAMPLES.open(str(tmp_path), ("a", "b")).digest()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core import files
-from edgevit.core.errors import InputError, UsageError
+from edgevit.core.errors import InputError, StorageError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -180,7 +180,7 @@ def test_swap_without_overwrite_is_refused(tmp_path: Path) -> None:
 
 def test_swap_that_the_system_refuses_restores_the_old_folder(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
-    with pytest.raises(OSError):
+    with pytest.raises(StorageError, match="No such file"):
         files.replace_dir(tmp_path / "never made", final, overwrite=True)
     assert (final / "file").read_text() == "old"
     assert names(tmp_path) == ["bundle"]
