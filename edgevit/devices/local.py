@@ -34,6 +34,9 @@ def measure(
                 f"{file.path.name} is executed by {file.runtime.label()}, whose time says nothing about a device"
             )
     used = threads or os.cpu_count() or 1
+    if files:  # the import of the runtime is the process's cost, not that of the file that comes first
+        with files[0].runtime.open(files[0].path, RunOptions(threads=used)):
+            pass
     with ExitStack() as stack:
         opened, cold = [], []
         for file in files:

@@ -60,7 +60,8 @@ def _optimized(path: Path) -> onnx.ModelProto:
         out = Path(folder) / "optimized.onnx"
         options = _ort_session.session_options(1, spinning=False)
         options.optimized_model_filepath = str(out)
-        _ort_session.open_session(path, options, path)
+        # The optimized file would name weights beside it that are beside the original.
+        _ort_session.open_session(_ort_session.self_contained(path), options, path)
         return _ort_session.read_model(out)
 
 

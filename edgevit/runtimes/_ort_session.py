@@ -90,6 +90,22 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def self_contained(path: Path) -> bytes | Path:
+    """The file itself, or its content with the weights inside where other tools keep them in a file beside it.
+
+    Raises:
+        InputError: missing, not ONNX, its weights are missing, or above the 2 GB of one ONNX message.
+    """
+    onnx = require("onnx", EXTRA)
+    with _readable(path):
+        model = onnx.load(str(_existing(path)), load_external_data=False)
+        external = onnx.external_data_helper.uses_external_data
+        if not any(external(tensor) for tensor in model.graph.initializer):
+            return path
+        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+        return bytes(model.SerializeToString())
+
+
 def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> bytes:
     """The model with the tensors `names` as further outputs.
 

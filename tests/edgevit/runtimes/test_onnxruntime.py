@@ -160,6 +160,18 @@ def test_label_and_session_say_when_sums_are_kept_exact(
             options.get_session_config_entry("session.x64quantprecision")
 
 
+def test_weights_in_a_file_beside_the_model_are_counted_too(tmp_path: Path) -> None:
+    """torch.onnx.export writes them so by itself; the optimized graph lies in another folder."""
+    whole = _matmul(tmp_path / "whole.onnx", [1, 1, N])
+    split = tmp_path / "split.onnx"
+    onnx.save(
+        onnx.load(whole), split, save_as_external_data=True, location="split.onnx.data", size_threshold=0
+    )
+    assert (tmp_path / "split.onnx.data").exists()
+    assert RUNTIME.integer_macs(split) == RUNTIME.integer_macs(whole)
+    assert RUNTIME.integer_macs(split).static == 5 * K * N
+
+
 def _pass_through(path: Path, preprocess: Preprocess | None, labels: str = '["a", "b"]') -> Path:
     """A model that gives its input back, through one tensor that can be tapped."""
     nodes = [helper.make_node("Neg", ["image"], ["inner"]), helper.make_node("Neg", ["inner"], ["logits"])]

@@ -1,0 +1,78 @@
+"""The order of timed runs, and what a cold load holds, on a runtime that only writes down what is asked of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.plugins import Candidate, Runtime
+from edgevit.core.types import RunOptions
+from edgevit.devices import local
+from edgevit.runtimes.onnxruntime import RUNTIME
+
+IMAGE = np.zeros((1, 4, 4, 3), np.uint8)
+
+
+class Recorder:
+    """The first open of the process is slow, as an import is."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.invoked: list[str] = []
+
+    def open(self, path: Path, options: RunOptions) -> Any:
+        self.opened += 1
+        if self.opened == 1:
+            time.sleep(0.3)
+        return _Runner(self, path.stem)
+
+
+class _Runner:
+    def __init__(self, recorder: Recorder, name: str) -> None:
+        self.recorder, self.name = recorder, name
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def prepare(self, pixels: object) -> object:
+        return pixels
+
+    def invoke(self, prepared: object) -> None:
+        self.recorder.invoked.append(self.name)
+
+
+def candidates(recorder: Recorder, has_latency: bool = True) -> tuple[Candidate, ...]:
+    runtime: Runtime = replace(RUNTIME, open=recorder.open, has_latency=has_latency)
+    return tuple(Candidate(Path(f"{name}.onnx"), runtime) for name in "abc")
+
+
+@pytest.fixture(autouse=True)
+def _short_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "WARMUP_SECONDS", 0.0)
+
+
+def test_every_round_runs_each_file_once_and_the_first_place_turns() -> None:
+    recorder = Recorder()
+    timings = local.measure("local", candidates(recorder), IMAGE, 1, 4)
+    rounds = recorder.invoked[-12:]
+    assert ["".join(rounds[start : start + 3]) for start in range(0, 12, 3)] == ["abc", "bca", "cab", "abc"]
+    assert [len(timing.runs_ms) for timing in timings] == [4, 4, 4]
+
+
+def test_cold_load_of_the_first_file_is_free_of_what_only_a_process_pays_once() -> None:
+    timings = local.measure("local", candidates(Recorder()), IMAGE, 1, 1)
+    assert max(timing.cold_load_ms for timing in timings) < 150
+
+
+def test_a_runtime_whose_time_says_nothing_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="says nothing about a device"):
+        local.measure("local", candidates(Recorder(), has_latency=False), IMAGE, 1, 1)
