@@ -13,6 +13,7 @@ from edgevit.core.types import (
     IntegerMacs,
     ModelSpec,
     Placement,
+    Preprocess,
     QuantPlan,
     Runner,
     RunOptions,
@@ -230,10 +231,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file to time, and what executes it."""
+    """A file to time, and what executes it; `preprocess` is used if the file carries none of its own."""
 
     path: Path
     runtime: Runtime
+    preprocess: Preprocess | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,13 @@ def measure(
             )
     used = threads or os.cpu_count() or 1
     if files:  # the import of the runtime is the process's cost, not that of the file that comes first
-        with files[0].runtime.open(files[0].path, RunOptions(threads=used)):
+        with files[0].runtime.open(files[0].path, _options(files[0], used)):
             pass
     with ExitStack() as stack:
         opened, cold = [], []
         for file in files:
             begin = time.perf_counter()
-            runner = stack.enter_context(file.runtime.open(file.path, RunOptions(threads=used)))
+            runner = stack.enter_context(file.runtime.open(file.path, _options(file, used)))
             prepared = runner.prepare(image)
             runner.invoke(prepared)
             cold.append(_ms_since(begin))
@@ -61,6 +61,10 @@ def measure(
                 times[index].append(_ms_since(begin))
             order.append(order.pop(0))  # nobody always runs right after the slowest
     return tuple(Timing(tuple(t), c, used) for t, c in zip(times, cold, strict=True))
+
+
+def _options(file: Candidate, threads: int) -> RunOptions:
+    return RunOptions(threads=threads, preprocess=file.preprocess)
 
 
 def _ms_since(begin: float) -> float:

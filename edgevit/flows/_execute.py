@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.errors import EdgevitError, StepError
+from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
 from edgevit.core.types import RunOptions
@@ -57,6 +57,12 @@ def _execute_one(
     outputs = run_all(
         runtime, path, pixels, RunOptions(asked.threads, (), asked.preprocess), lambda n: emit({"advance": n})
     )
+    wanted = np.load(work / _values.REFERENCE, mmap_mode="r").shape
+    if outputs.shape != wanted:
+        raise InputError(
+            f"{path.name} gives outputs of shape {outputs.shape[1:]}, the float model {wanted[1:]}: "
+            "it was made from another one"
+        )
     name = f"executed-{built.target}-{built.precision}.npy"
     np.save(work / name, outputs)
     sites: tuple[SiteError, ...] = ()

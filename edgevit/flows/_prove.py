@@ -7,10 +7,11 @@ from pathlib import Path
 
 from edgevit.core import worker
 from edgevit.core._plain import from_plain
-from edgevit.core.errors import EdgevitError, StepError
+from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Timing
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
+from edgevit.core.types import Preprocess
 from edgevit.flows import _jobs
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TARGETS
@@ -81,7 +82,12 @@ def execute(
 
 
 def time_files(
-    files: Files, fp32: Mapping[str, Built], recipe: Recipe, folder: Path, progress: Progress
+    files: Files,
+    fp32: Mapping[str, Built],
+    preprocess: Preprocess,
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress,
 ) -> dict[Pair, tuple[Timing, Timing | None]]:
     """(target, precision) -> its timing, and that of the fp32 file interleaved with it.
 
@@ -103,6 +109,7 @@ def time_files(
             threads=recipe.threads,
             runs=TIMED_RUNS,
             paths=tuple(b.path for b in order if b.path is not None),
+            preprocess=preprocess,
         )
         step = f"timing {name} with {runtime}"
         progress.stage(step)
@@ -110,7 +117,7 @@ def time_files(
             result = _jobs.run(
                 _jobs.job(step, "_time:measure", request, recipe, recipe.threads, _jobs.silent)
             )
-        except StepError as error:
+        except EdgevitError as error:
             progress.note(f"{name} was not timed: {error.message}")
             continue
         found = from_plain(Timed, result, step).timings

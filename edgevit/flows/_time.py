@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Candidate, Runtime
+from edgevit.core.types import Preprocess
 from edgevit.flows import _values
 from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
@@ -23,7 +24,10 @@ def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
     emit({"stage": f"timing {len(asked.paths)} files"})
     runtime = RUNTIMES.get(asked.runtime)
     image = _image(Path(asked.work) / _values.PIXELS, runtime, Path(asked.paths[0]))
-    files = tuple(Candidate(Path(path), runtime) for path in asked.paths)
+    # How long an execution takes does not depend on the numbers that a file without preprocessing is fed.
+    size = (image.shape[1], image.shape[2])
+    preprocess = asked.preprocess or Preprocess(*size, size)
+    files = tuple(Candidate(Path(path), runtime, preprocess) for path in asked.paths)
     word = asked.device.partition(":")[0]
     timings = TRANSPORTS.get(word).measure(asked.device, files, image, asked.threads, asked.runs)
     return to_plain(Timed(timings))

@@ -170,7 +170,10 @@ class ExecutedAll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeRequest:
-    """Time several files of one target side by side; the first is the fp32 file."""
+    """Time several files of one target side by side; the first is the fp32 file.
+
+    `preprocess` is used for a file that carries none of its own.
+    """
 
     work: str
     runtime: str
@@ -178,6 +181,7 @@ class TimeRequest:
     threads: int
     runs: int
     paths: tuple[str, ...]
+    preprocess: Preprocess | None = None
 
 
 @dataclass(frozen=True, slots=True)

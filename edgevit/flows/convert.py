@@ -50,7 +50,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             )
             for name, made in asked.items()
         }
-        timings = time_files(good, fp32, work.recipe, folder, told)
+        timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)
         told.stage("writing the report")
         missing = [NotDone(f"executing {n}", why_not(n)) for n in work.pairs if executing_runtime(n) is None]
         report = assemble(

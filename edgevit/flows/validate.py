@@ -52,7 +52,7 @@ def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Re
         good = {
             n: tuple(b for b in made if _worked(executed.get((n, b.precision)))) for n, made in files.items()
         }
-        timings = time_files(good, fp32, recipe, folder, told)
+        timings = time_files(good, fp32, prepared.spec.preprocess, recipe, folder, told)
         missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in files if executing_runtime(n) is None)
         root = path.absolute() if path.is_dir() and len(found) > 1 else path.absolute().parent
         plans = NotDone(
