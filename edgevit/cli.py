@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import traceback
 from importlib.util import find_spec
@@ -64,6 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     flags = given[: given.index("--")] if "--" in given else given
     as_json, verbose = "--json" in flags, bool({"-v", "--verbose"} & set(flags))
+    # `kill`, `timeout` and a cancelled build clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _check_packages()
         code = app(args=given or ["--help"], prog_name="edgevit", standalone_mode=False) or 0

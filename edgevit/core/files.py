@@ -14,6 +14,8 @@ from typing import Final
 from edgevit.core.errors import InputError, StorageError, UsageError
 
 _CHUNK: Final = 1 << 20
+# A folder with one of these was written by edgevit and may be replaced by it.
+_OURS: Final = ("manifest.json", "plan.json", "report.json")
 
 
 def sha256_of(path: Path) -> str:
@@ -81,7 +83,8 @@ def check_output(path: Path, overwrite: bool) -> None:
     Missing parents are made, since writing would make them anyway.
 
     Raises:
-        UsageError: it exists and `overwrite` is not set, it holds the working directory, or a parent is a file.
+        UsageError: it exists and `overwrite` is not set, it is a folder that edgevit did not write, it holds
+            the working directory, or a parent is a file.
         StorageError: its parent cannot be written.
     """
     blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
@@ -94,6 +97,11 @@ def check_output(path: Path, overwrite: bool) -> None:
             )
         if path.resolve() in (Path.cwd(), *Path.cwd().parents, Path.home()):
             raise UsageError(f"{path} would be replaced as a whole", "choose a folder of its own with -o")
+        if path.is_dir() and any(path.iterdir()) and not any((path / mark).exists() for mark in _OURS):
+            raise UsageError(
+                f"{path} is not a bundle of edgevit, so --overwrite does not replace it",
+                "choose another place with -o, or remove the folder yourself",
+            )
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Asking for permissions proves nothing for root or on a read-only mount: try it.

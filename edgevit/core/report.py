@@ -163,6 +163,7 @@ class ArtifactReport:
         executed_by: runtime, version and backend; None if it was not executed.
         integer_mac_fraction: of all MACs of conv, linear and matmul in the rewritten float graph,
             the share done in static integer kernels; dynamic kernels count only in w8da8.
+        planned_mac_fraction: the share that the plan makes integer; None without a plan.
         weight_bytes: bytes by type of number, read back from the file.
         compute: the float type of everything that is not integer.
         fp32_size_bytes: size of the float file of the same target, made for comparison.
@@ -180,6 +181,7 @@ class ArtifactReport:
     executed_by: str | None = None
     integer_mac_fraction: float | None = None
     integer_mac_source: Literal["runtime", "program"] | None = None
+    planned_mac_fraction: float | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
     compression: Compression | None = None
     fidelity: Fidelity | None = None

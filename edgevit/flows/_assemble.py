@@ -130,13 +130,16 @@ def artifact_report(
     simulated = next(
         (s for s in prepared.simulated if (s.target, s.precision) == (built.target, built.precision)), None
     )
-    path = None if built.path is None else Path(built.path)
+    path = None if built.path is None or error else Path(built.path)
     found = ArtifactReport(
         target=built.target,
         precision=built.precision,
         verdict="error" if error else "not-executed",
         reasons=(error,) if error else (),
         path=relative_path if path is not None else None,
+        planned_mac_fraction=(
+            None if simulated is None or not prepared.macs else simulated.integer_macs / prepared.macs
+        ),
         size_bytes=None if path is None else files.size_of(path),
         sha256=None if path is None else files.sha256_of(path),
         compression=simulated.compression if simulated is not None else prepared.pruned,

@@ -53,9 +53,24 @@ def simulate_all(
         name = f"simulated-{plan.target}-{plan.precision}.npy"
         np.save(work / name, outputs)
         floor = float(METRICS.get("sqnr").compute(outputs, once(seed), None)) if integer else None
-        result = SimulatedPlan(plan.target, plan.precision, name, file, compare(reference, outputs), floor)
+        result = SimulatedPlan(
+            target=plan.target,
+            precision=plan.precision,
+            outputs=name,
+            graph=file,
+            compression=compare(reference, outputs),
+            floor_db=floor,
+            integer_macs=_integer_macs(graph, plan),
+        )
         done.append((plan, result))
     return tuple(s for _, s in done)
+
+
+def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
+    from edgevit.graph.sites import list_sites
+
+    integer = {site.site for site in plan.sites if site.input is not None}
+    return sum(site.macs for site in list_sites(graph) if site.name in integer)
 
 
 def compare(reference: Floats, candidate: Floats) -> Compression:

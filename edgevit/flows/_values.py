@@ -56,6 +56,7 @@ class SimulatedPlan:
         outputs: file with the simulated first output, float32 (N, ...), in the work folder.
         floor_db: SQNR of the simulation against itself with noise; None without quantized activations.
         graph: file of the graph that the plan belongs to, in the work folder.
+        integer_macs: of the sites whose activations and weights the plan makes integer.
     """
 
     target: str
@@ -64,6 +65,7 @@ class SimulatedPlan:
     graph: str
     compression: Compression
     floor_db: float | None
+    integer_macs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ COMPRESSION_SLACK_DB: Final = 1.0
 SITE_STEPS: Final = 1
 SITE_OFF_FRACTION: Final = 0.005
 INTEGER_SHARE: Final = 0.5
+# Sites with hardly any work, such as a head, may end in a float kernel without harm.
+PLAN_SLACK: Final = 0.01
 
 # What a precision promises: activations in integers, or weights alone.
 QUANTIZED_ACTIVATIONS: Final = ("w8a8", "w8da8", "w8a16")
@@ -146,6 +148,12 @@ def _integers(artifact: ArtifactReport) -> Iterator[Finding]:
                 "fail",
                 f"meant to be {artifact.precision}, but only {100 * share:.0f} % of the "
                 "multiply-accumulates run in integers",
+            )
+        elif artifact.planned_mac_fraction is not None and share < artifact.planned_mac_fraction - PLAN_SLACK:
+            yield (
+                "fail",
+                f"the plan makes {100 * artifact.planned_mac_fraction:.1f} % of the multiply-accumulates "
+                f"integer, but only {100 * share:.1f} % run in integers",
             )
     elif artifact.precision not in _FLOATS and artifact.weight_bytes:
         share = _integer_weights(artifact)

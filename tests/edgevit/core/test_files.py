@@ -127,6 +127,9 @@ def test_existing_output_needs_overwrite(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
     with pytest.raises(UsageError, match="already exists"):
         files.check_output(final, overwrite=False)
+    with pytest.raises(UsageError, match="not a bundle"):
+        files.check_output(final, overwrite=True)
+    (final / "manifest.json").write_text("{}")
     files.check_output(final, overwrite=True)
     assert (final / "file").read_text() == "old"
 

@@ -108,6 +108,12 @@ def test_files_with_quantized_activations(change: dict[str, Any], expected: str,
     assert bool(reasons) == (expected != "pass")
 
 
+def test_integers_that_the_plan_promised_must_be_there() -> None:
+    assert judge(static_int8(integer_mac_fraction=0.94, planned_mac_fraction=0.945), Limits())[0] == "pass"
+    verdict, reasons = judge(static_int8(integer_mac_fraction=0.6, planned_mac_fraction=0.94), Limits())
+    assert verdict == "fail" and "94.0 %" in reasons[0] and "60.0 %" in reasons[0]
+
+
 @pytest.mark.parametrize(
     ("weight_bytes", "expected"),
     [
