@@ -20,7 +20,7 @@ PLANS: Final = "plans"
 SITE_VALUES: Final = "site_values.safetensors"
 
 # Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
-FIDELITY_IMAGES: Final = 256
+FIDELITY_IMAGES: Final = 128
 SITE_IMAGES: Final = 2
 
 

@@ -34,7 +34,7 @@ def quantize(
     y = (input / _along(scale, input.dim(), axis)).round_()  # y is new: in place saves memory traffic
     if zero_point is not None:
         y.add_(_along(zero_point, input.dim(), axis))
-    return y.clamp(low, high)
+    return y.clamp_(low, high)
 
 
 def dequantize(
