@@ -55,7 +55,7 @@ def session_options(threads: int, *, spinning: bool = True) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Workers that spin on after a run would slow whatever is timed beside this session.
+    # Workers that spin on after a run would slow whatever is timed beside them.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if not spinning:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
