@@ -71,12 +71,19 @@ class Method:
 class Rewrite:
     """Plug-in of `edgevit/graph/rewrites`: one exact rewrite, and which runtime it serves.
 
-    `apply` edits the program in place and returns how many places it changed. `order` sorts them.
+    Attributes:
+        order: what comes first.
+        apply: edits the program in place and returns how many places it changed.
+        targets: the targets whose files it is for, applied just before they are converted; none for a
+            rewrite of the graph that all targets share, applied before the sites get their names.
+        float_only: only for files without a plan, because it changes the weights of sites.
     """
 
     summary: str
     order: int
     apply: Callable[[torch.export.ExportedProgram], int]
+    targets: tuple[str, ...] = ()
+    float_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

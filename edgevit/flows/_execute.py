@@ -32,8 +32,8 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     work = Path(asked.work)
     runtime = RUNTIMES.get(asked.runtime)
     pixels = np.load(work / _values.PIXELS)
-    if asked.fp32 is not None:
-        confirm_sites(runtime, asked.fp32, pixels[:1], work / _values.SITE_VALUES)
+    if asked.fp32 is not None and asked.fp32.sites:
+        confirm_sites(runtime, asked.fp32, pixels[:1], work / _values.site_values(asked.fp32.target))
     files = []
     for built in asked.files:
         begin = time.perf_counter()

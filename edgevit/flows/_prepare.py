@@ -16,7 +16,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import SampleSet
-from edgevit.core.types import Graph, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.flows import _values
 from edgevit.flows._decide import fold_and_measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples
@@ -87,7 +87,6 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         after = _forward(model, judged.pixels, emit)
         np.save(work / base, after)
         pruned = compare(reference, after)
-    _save_site_values(graph, inputs[:1], work / _values.SITE_VALUES)
     clock.lap("export")
 
     folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
@@ -213,22 +212,3 @@ def _prune(
         model, told = METHODS.get(name).prune(model, amount, calibration)
         lines += told
     return model, tuple(lines)
-
-
-def _save_site_values(graph: Graph, image: torch.Tensor, path: Path) -> None:
-    """What enters and leaves each weighted site on one image: the truth that names are confirmed by."""
-    from safetensors.torch import save_file
-
-    from edgevit.graph.run import run
-    from edgevit.graph.sites import WEIGHTED, list_sites, site_of
-
-    sites = [s for s in list_sites(graph) if s.kind in WEIGHTED]
-    wanted = {s.source for s in sites} | {s.name for s in sites}
-
-    def at(node: torch.fx.Node, value: Any) -> dict[str, torch.Tensor]:
-        return {site_of(node): value} if site_of(node) in wanted and hasattr(value, "shape") else {}
-
-    seen = run(graph, image, observe=at)[1]
-    values = {f"{s.name}\tinput": seen[s.source][0] for s in sites}
-    values |= {f"{s.name}\toutput": seen[s.name][0] for s in sites}
-    save_file({k: v.contiguous().clone() for k, v in values.items()}, path)

@@ -16,7 +16,6 @@ from edgevit.flows import _jobs
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TARGETS
 
-FP32 = "fp32"
 TIMED_RUNS = 40
 
 Files = Mapping[str, tuple[Built, ...]]

@@ -17,11 +17,16 @@ PIXELS: Final = "pixels.npy"
 LABELS: Final = "labels.npy"
 REFERENCE: Final = "reference.npy"
 PLANS: Final = "plans"
-SITE_VALUES: Final = "site_values.safetensors"
+FP32: Final = "fp32"
 
 # Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
 FIDELITY_IMAGES: Final = 128
 SITE_IMAGES: Final = 2
+
+
+def site_values(target: str) -> str:
+    """File with PyTorch's values at the sites of a target's fp32 file."""
+    return f"site-values-{target}.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,7 @@ class BuildRequest:
     graphs: Mapping[str, str]
     spec: ModelSpec
     options: Mapping[str, str]
+    without: tuple[str, ...]
     folders: Mapping[str, str]
 
 

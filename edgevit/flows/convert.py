@@ -15,8 +15,8 @@ from edgevit.core.report import NotDone, Report
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
 from edgevit.flows._prepared import prepare
-from edgevit.flows._prove import FP32, execute, executing_runtime, time_files, why_not
-from edgevit.flows._values import BuildRequest, Built, BuiltAll, Prepared
+from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
+from edgevit.flows._values import FP32, BuildRequest, Built, BuiltAll, Prepared
 from edgevit.flows.resolve import Work, resolve
 
 
@@ -86,6 +86,7 @@ def _build(
             graphs={p: graphs.get((name, p), _values.GRAPH) for p in precisions},
             spec=prepared.spec,
             options=work.options[name],
+            without=work.recipe.without,
             folders={p: str((bundle if p in asked else folder) / name / p) for p in precisions},
         )
         told = _jobs.counting(progress, "built")

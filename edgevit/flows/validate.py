@@ -16,8 +16,8 @@ from edgevit.flows import _jobs
 from edgevit.flows._artifacts import Found, find_artifacts
 from edgevit.flows._assemble import assemble
 from edgevit.flows._prepared import prepare
-from edgevit.flows._prove import FP32, execute, executing_runtime, time_files, why_not
-from edgevit.flows._values import Built
+from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
+from edgevit.flows._values import FP32, Built
 from edgevit.flows.resolve import resolve
 
 

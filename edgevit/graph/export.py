@@ -18,7 +18,7 @@ INPUT = "image"
 
 
 def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Collection[str] = ()) -> Graph:
-    """Export `model` with batch 1 and apply `rewrites` in their order, except those named in `without`.
+    """Export `model` with batch 1 and apply the shared ones of `rewrites` in their order, except `without`.
 
     Returns:
         A Graph whose input is `image`, float32 (1, 3, height, width), with one site name per operation.
@@ -43,7 +43,7 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
     _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))
     fired = []
     for name in sorted(rewrites, key=lambda n: rewrites[n].order):
-        if name not in without and rewrites[name].apply(program):
+        if not rewrites[name].targets and name not in without and rewrites[name].apply(program):
             fired.append(name)
     _constants.drop_unused(program)
     sites.name_sites(program)

@@ -53,16 +53,30 @@ class Site:
 
 
 def name_sites(program: ExportedProgram) -> None:
-    """Write the site name of every operation into its `meta['custom']`."""
+    """Write the site name of every operation that has none into its `meta['custom']`.
+
+    A rewrite that copies the `meta` of a node must leave out KEY, or keep it on one node alone.
+
+    Raises:
+        ValueError: two operations with one name.
+    """
+    operations = [n for n in program.graph_module.graph.nodes if _is_operation(n)]
+    given = Counter(n.meta["custom"][KEY] for n in operations if KEY in (n.meta.get("custom") or {}))
+    twice = [name for name, count in given.items() if count > 1]
+    if twice:
+        raise ValueError(f"several operations are called {twice[0]}")
     seen: Counter[str] = Counter()
-    for node in program.graph_module.graph.nodes:
-        if not _is_operation(node):
-            continue
+    for node in operations:
         custom = dict(node.meta.get("custom") or {})
+        if KEY in custom:
+            continue
         stem = f"{_module_path(node)}:{custom.get(ROLE_KEY) or _role(node)}"
-        custom[KEY] = f"{stem}.{seen[stem]}" if seen[stem] else stem
-        seen[stem] += 1
-        node.meta["custom"] = custom
+        while True:
+            name = f"{stem}.{seen[stem]}" if seen[stem] else stem
+            seen[stem] += 1
+            if name not in given:
+                break
+        node.meta["custom"] = {**custom, KEY: name}
 
 
 def site_of(node: torch.fx.Node) -> str:
