@@ -1,9 +1,11 @@
-"""How much memory a process group holds right now."""
+"""How much memory a process group holds right now, and the most that this process ever held."""
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -12,6 +14,15 @@ _PROC = Path("/proc")
 def resident_bytes(group: int) -> int:
     """Sum of the resident sizes of all processes of one process group; 0 when none is left."""
     return _from_proc(group) if (_PROC / "self/stat").exists() else _from_ps(group)
+
+
+def peak_bytes() -> int:
+    """Highest resident size of this process so far, mapped files included."""
+    status = _PROC / "self/status"
+    if status.exists():  # ru_maxrss would start with what the parent held when it forked
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _from_proc(group: int) -> int:

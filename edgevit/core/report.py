@@ -225,6 +225,14 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """Highest resident size in bytes, each in a process of its own; `convert` by target."""
+
+    prepare: int | None = None
+    convert: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Where it was made: versions of the packages, operating system, processor, cores."""
 
@@ -249,6 +257,7 @@ class Report:
     rewrites: tuple[str, ...] = ()
     not_done: tuple[NotDone, ...] = ()
     warnings: tuple[str, ...] = ()
+    peak_memory_bytes: PeakMemory = PeakMemory()
     schema_version: Literal[1] = 1
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgevit.core import files
 from edgevit.core.plugins import Timing
@@ -18,6 +18,7 @@ from edgevit.core.report import (
     Limits,
     ModelSummary,
     NotDone,
+    PeakMemory,
     Reference,
     Report,
     SampleSets,
@@ -27,7 +28,7 @@ from edgevit.core.report import (
 from edgevit.flows import _values
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
-from edgevit.registries import METRICS
+from edgevit.registries import METRICS, TARGETS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ def assemble(
     work: Path,
     bundle: Path,
     not_done: tuple[NotDone, ...],
+    memory: PeakMemory,
     begin: float,
 ) -> Report:
     """The whole report; `begin` is the perf_counter at the start, paths are told relative to `bundle`."""
@@ -92,6 +94,7 @@ def assemble(
         rewrites=prepared.rewrites,
         not_done=not_done,
         warnings=prepared.warnings,
+        peak_memory_bytes=memory,
     )
 
 
@@ -211,9 +214,7 @@ def _metric(name: str, reference: NDArray[np.float32], candidate: NDArray[np.flo
     return float(METRICS.get(name).compute(*rows, None))
 
 
-def _compute(built: Built) -> Any:
-    from edgevit.registries import TARGETS
-
+def _compute(built: Built) -> Literal["float32", "float16"]:
     placement = TARGETS.get(built.target).placement(built.precision)
     if placement is not None:
         return placement.compute

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.types import Graph, QuantPlan
@@ -56,7 +57,7 @@ def build(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> di
         else:
             files.append(Built(asked.target, precision, time.perf_counter() - begin, str(path), sites))
         emit({"built": to_plain(files[-1])})
-    return to_plain(BuiltAll(tuple(files)))
+    return to_plain(BuiltAll(tuple(files), peak_bytes()))
 
 
 def save_site_values(graph: Graph, asked: BuildRequest, path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
@@ -110,6 +111,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         folds=folds,
         warnings=(*(calibrate.warnings if calibrate is not None else ()), *evaluate.warnings),
         timings_s=clock.seconds,
+        peak_bytes=peak_bytes(),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph, QuantPlan
+from edgevit.flows._decide import Graphs
 from edgevit.flows._values import SimulatedPlan
 from edgevit.registries import METRICS
 
@@ -23,7 +24,7 @@ Emit = Callable[[dict[str, Any]], None]
 def simulate_all(
     work: Path,
     plans: tuple[QuantPlan, ...],
-    graphs: dict[bool, tuple[str, Graph]],
+    graphs: Graphs,
     inputs: torch.Tensor,
     reference: Floats,
     seed: int,

@@ -99,6 +99,7 @@ class Prepared:
     folds: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +130,10 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class BuiltAll:
-    """All files of one target."""
+    """All files of one target, and the most memory that making them took."""
 
     files: tuple[Built, ...]
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
-from edgevit.core.report import NotDone, Report
+from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
 from edgevit.flows._prepared import prepare
@@ -38,7 +38,12 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     with TemporaryDirectory(prefix="edgevit-work-") as scratch, files.staged_beside(work.output) as bundle:
         folder = Path(scratch)
         prepared = prepare(work, folder, told)
-        built = _build(work, prepared, folder, bundle, told)
+        made_by = _build(work, prepared, folder, bundle, told)
+        built = {name: made.files for name, made in made_by.items()}
+        memory = PeakMemory(
+            prepared.peak_bytes,
+            {name: made.peak_bytes for name, made in made_by.items() if made.peak_bytes is not None},
+        )
         fp32 = {name: b for name, made in built.items() for b in made if b.precision == FP32 and b.path}
         asked = {
             name: tuple(b for b in made if b.precision in work.pairs[name]) for name, made in built.items()
@@ -63,6 +68,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             folder,
             bundle,
             (*work.not_done, *missing),
+            memory,
             begin,
         )
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / _values.PLANS)
@@ -72,7 +78,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
 
 def _build(
     work: Work, prepared: Prepared, folder: Path, bundle: Path, progress: Progress
-) -> dict[str, tuple[Built, ...]]:
+) -> dict[str, BuiltAll]:
     """Target -> its files. The fp32 file is made even if nobody asked for it: the others are held against it."""
     graphs = {(s.target, s.precision): s.graph for s in prepared.simulated}
     threads = _jobs.threads_each(work.recipe, len(work.pairs))
@@ -98,7 +104,7 @@ def _build(
         todo, worker.run_many(jobs, _jobs.parallel(work.recipe)), strict=True
     ):
         if isinstance(result, EdgevitError):
-            built[name] = tuple(Built(name, p, 0.0, error=result.message) for p in precisions)
+            built[name] = BuiltAll(tuple(Built(name, p, 0.0, error=result.message) for p in precisions))
         else:
-            built[name] = from_plain(BuiltAll, result, f"converting to {name}").files
+            built[name] = from_plain(BuiltAll, result, f"converting to {name}")
     return built

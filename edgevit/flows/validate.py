@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from edgevit.core.errors import UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
-from edgevit.core.report import NotDone, Report
+from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.core.worker import Job
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import Found, find_artifacts
@@ -60,7 +60,17 @@ def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Re
             "the plan's graph is not kept; `total` holds both together",
         )
         return assemble(
-            prepared, files, executed, timings, fp32, recipe, folder, root, (plans, *missing), begin
+            prepared,
+            files,
+            executed,
+            timings,
+            fp32,
+            recipe,
+            folder,
+            root,
+            (plans, *missing),
+            PeakMemory(prepared.peak_bytes),
+            begin,
         )
 
 

@@ -1,0 +1,24 @@
+"""The peak that a process reports is its own, and counts what it gave back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+from edgevit.core._memory import peak_bytes
+before = peak_bytes()
+held = bytearray(200 << 20)
+held[:: 4096] = b"x" * len(held[:: 4096])
+del held
+print(before, peak_bytes())
+"""
+
+
+def test_peak_counts_memory_that_was_given_back_and_nothing_of_the_parent() -> None:
+    of_the_parent = bytearray(400 << 20)
+    of_the_parent[::4096] = b"x" * len(of_the_parent[::4096])
+    told = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
+    before, after = map(int, told.split())
+    assert before < 100 << 20
+    assert 200 << 20 <= after - before + (1 << 20) and after < 300 << 20
