@@ -165,6 +165,7 @@ class ArtifactReport:
             the share done in static integer kernels; dynamic kernels count only in w8da8.
         planned_mac_fraction: the share that the plan makes integer; None without a plan.
         weight_bytes: bytes by type of number, read back from the file.
+        operators, max_rank: of the file: number of operators besides constants, highest rank of a tensor.
         compute: the float type of everything that is not integer.
         fp32_size_bytes: size of the float file of the same target, made for comparison.
         notes: plain sentences that a user should read, such as that it is slower than float.
@@ -183,6 +184,8 @@ class ArtifactReport:
     integer_mac_source: Literal["runtime", "program"] | None = None
     planned_mac_fraction: float | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    operators: int | None = None
+    max_rank: int | None = None
     compression: Compression | None = None
     fidelity: Fidelity | None = None
     total: Total | None = None

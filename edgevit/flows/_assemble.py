@@ -186,6 +186,8 @@ def _with_execution(
         integer_mac_fraction=fraction,
         integer_mac_source=integer.source if integer is not None else None,
         weight_bytes=executed.weight_bytes,
+        operators=executed.operators,
+        max_rank=executed.max_rank,
         fidelity=Fidelity(
             sqnr_db=_metric("sqnr", promised, actual[:n]),
             cosine=_metric("cosine", promised, actual[:n]),

@@ -66,7 +66,7 @@ def _execute_one(
     name = f"executed-{built.target}-{built.precision}.npy"
     np.save(work / name, outputs)
     sites: tuple[SiteError, ...] = ()
-    integer = runtime.integer_macs(path)
+    integer, contents = runtime.integer_macs(path), runtime.contents(path)
     if built.precision in asked.graphs and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
         sites = compare_sites(
@@ -79,7 +79,9 @@ def _execute_one(
         executed_by=runtime.label(),
         outputs=name,
         integer=integer,
-        weight_bytes=dict(runtime.contents(path).weight_bytes),
+        weight_bytes=dict(contents.weight_bytes),
+        operators=sum(count for _, count in contents.operators),
+        max_rank=contents.max_rank,
         sites=sites,
     )
 

@@ -167,6 +167,8 @@ class Executed:
     outputs: str | None = None
     integer: IntegerMacs | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    operators: int | None = None
+    max_rank: int | None = None
     sites: tuple[SiteError, ...] = ()
     error: str | None = None
 
