@@ -1,14 +1,15 @@
 """From a Graph to an ONNX model in memory, with every weighted site found, confirmed and marked.
 
 torch.onnx keeps the name of the FX node in the metadata of each ONNX node. That name leads to the
-nodes of a site; its weight, compared bit by bit with the Graph's constant, confirms it. Each linear
-layer is then written in one form, MatMul with a (K, N) constant followed by Add, whatever the
-exporter chose for its rank, so that later steps meet exactly two patterns: that one and Conv.
+nodes of a site; the weight of one that has any, compared bit by bit with the Graph's constant,
+confirms it. Each linear layer is then written in one form, MatMul with a (K, N) constant followed by
+Add, whatever the exporter chose for its rank, so that later steps meet exactly two patterns: that one
+and Conv.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,8 @@ class Prepared:
     """The float model in ONNX, made once per Graph and copied by every `write`.
 
     Attributes:
-        model: all constants as initializers; MatMul, Add and Conv of a site carry its name in their metadata.
+        model: all constants as initializers; every node carries the name of its site in its metadata, and
+            the last node of a site makes the site's output.
         weights: site -> float32 weight in PyTorch's layout, of every linear layer and convolution
             whose weight is a constant.
         spec: for the names of the outputs and the embedded metadata.
@@ -79,7 +81,7 @@ def kind_of(site: str) -> str:
 
 
 def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[np.float32]]:
-    """Rewrite the linear layers, mark the nodes of each weighted site, return its weight."""
+    """Mark every node with its site, rewrite the linear layers, return the weight of each weighted site."""
     groups: dict[str, list[ir.Node]] = defaultdict(list)
     for node in model.graph:
         name = node.metadata_props.get(_NODE_KEY, "").partition(" ")[0].removeprefix("%")
@@ -87,6 +89,8 @@ def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[
     weights: dict[str, NDArray[np.float32]] = {}
     for fx in program.graph_module.graph.nodes:
         site = str((fx.meta.get("custom") or {}).get(SITE_KEY, ""))
+        for node in groups[fx.name] if site else ():
+            node.metadata_props[SITE_KEY] = site
         kind = kind_of(site)
         weight = _constant(program, fx.args[1]) if kind in _MAIN and fx.op == "call_function" else None
         if weight is None:
@@ -158,13 +162,16 @@ def _tidy(model: ir.Model) -> None:
         common.DeduplicateInitializersPass(),
         common.TopologicalSortPass(),
     )(model)
-    for number, node in enumerate(model.graph):
+    seen: Counter[str] = Counter()
+    for node in model.graph:
         site = node.metadata_props.get(SITE_KEY)
         node.metadata_props.clear()
         node.doc_string = None
         if site:
             node.metadata_props[SITE_KEY] = site
-        node.name = f"{site}/{node.op_type}" if site else f"{node.op_type}_{number}"
+        stem = f"{site}/{node.op_type}" if site else node.op_type
+        node.name = f"{stem}.{seen[stem]}" if seen[stem] else stem
+        seen[stem] += 1
         for value in node.outputs:
             value.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.initializers.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from edgevit.core.types import Grid
@@ -56,17 +57,15 @@ def quantized(
     return integer, real
 
 
-def share(graph: ir.Graph, real: ir.Value, site_key: str) -> None:
+def share(graph: ir.Graph, real: ir.Value, sites: Collection[ir.Node]) -> None:
     """Let several float readers of a dequantized value read one copy of it, behind a Sum of one input.
 
-    Nodes of quantized sites and QuantizeLinear keep reading `real` itself: that is their pattern.
+    The nodes of weighted `sites` and QuantizeLinear keep reading `real` itself: that is their pattern.
     """
     import onnx_ir as ir
 
     readers = [
-        (node, index)
-        for node, index in real.uses()
-        if node.op_type != "QuantizeLinear" and site_key not in node.metadata_props
+        (node, index) for node, index in real.uses() if node.op_type != "QuantizeLinear" and node not in sites
     ]
     if len({node for node, _ in readers}) < 2:
         return

@@ -16,7 +16,7 @@ The forms were found by looking at ONNX Runtime's optimized graph:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from converters import _onnx_nodes
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 _SAME_WEIGHT_DB: Final = 10.0  # rounding to 8 bits leaves about 40 dB, another layer's weight none
 
 
-def site_tensors(model: ir.Model) -> tuple[SiteTensors, ...]:
-    """Float input and output of every marked site, in execution order."""
+def site_tensors(model: ir.Model, weighted: Collection[str]) -> tuple[SiteTensors, ...]:
+    """Float input and output of every site that has a weight, in execution order."""
     return tuple(
         SiteTensors(site, _name(main.inputs[0]), _name(last.outputs[0]))
-        for site, (main, last) in _nodes(model).items()
+        for site, (main, last) in _nodes(model, weighted).items()
     )
 
 
@@ -52,7 +52,7 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     other = [site.site for site in plan.sites if site.weight is None]
     if other:
         raise UnsupportedError(f"the onnx target quantizes linear layers and convolutions, not {other[0]}")
-    nodes = _nodes(model)
+    nodes = _nodes(model, prepared.weights)
     lost = [name for name in planned if name not in nodes]
     if lost:
         raise UnsupportedError(
@@ -66,16 +66,16 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             integers = _weight(planned[name], plan, prepared.weights[name])
             found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done)
     for _, real in done.values():
-        _onnx_nodes.share(model.graph, real, SITE_KEY)
+        _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
     return tuple(found[name] for name in planned)
 
 
-def _nodes(model: ir.Model) -> dict[str, tuple[ir.Node, ir.Node]]:
-    """Site -> its Conv or MatMul, and the last node of it (the Add of a bias, else the same)."""
+def _nodes(model: ir.Model, weighted: Collection[str]) -> dict[str, tuple[ir.Node, ir.Node]]:
+    """Site with a weight -> its Conv or MatMul, and the last node of it (the Add of a bias, else the same)."""
     found: dict[str, tuple[ir.Node, ir.Node]] = {}
     for node in model.graph:
         site = node.metadata_props.get(SITE_KEY)
-        if site:
+        if site is not None and site in weighted:
             found[site] = (found[site][0], node) if site in found else (node, node)
     return found
 
@@ -192,7 +192,7 @@ def _keep_from_gemm(graph: ir.Graph, site: str, main: ir.Node, last: ir.Node) ->
     if len(old.shape) == rank:
         return old
     shape = _onnx_nodes.initializer(graph, f"{site}.shape", np.asarray(old.shape.numpy(), np.int64))
-    narrow = ir.node("Reshape", [old, shape], name=f"{site}/Reshape")
+    narrow = ir.node("Reshape", [old, shape], name=f"{site}/Reshape", metadata_props={SITE_KEY: site})
     new = narrow.outputs[0]
     new.type, new.shape = old.type, old.shape
     graph.insert_after(last, narrow)

@@ -69,7 +69,7 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
     else:
         if precision == "fp16":
             _onnx_half.to_half(model)
-        sites = _onnx_quantize.site_tensors(model)
+        sites = _onnx_quantize.site_tensors(model, prepared.weights)
     _onnx_file.save(model, prepared.spec, precision, out)
     return sites
 
