@@ -76,7 +76,9 @@ def compare_sites(
     by_name = {s.site: s for s in built.sites}
     results = []
     for planned in plan.sites:
-        where = by_name[planned.site]
+        where = by_name.get(planned.site)
+        if where is None:
+            raise StepError(f"{planned.site}: the plan has it, the {built.target} file does not say where it is")
         entering, leaving = simulator.shapes(planned.site)
         errors = []
         for value in _as_torch(found[where.input], entering):

@@ -9,7 +9,7 @@ from typing import Final
 
 from edgevit import registries
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
 from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe, as_json
@@ -45,6 +45,7 @@ def resolve(recipe: Recipe) -> Work:
 
     Raises:
         UsageError: an unknown name, or flags that do not go together.
+        InputError: images that are not there.
         UnsupportedError: a pair that a target named in `--to` cannot do, or a setting that this
             version cannot honour.
     """
@@ -59,6 +60,7 @@ def resolve(recipe: Recipe) -> Work:
             f"--precision {needy[0]} needs images to measure ranges on",
             "add --calibrate SAMPLES: a folder of images, a .npz, or demo",
         )
+    _check_samples(recipe)
     _check_prune(recipe, source)
     for name in recipe.without:
         _known("rewrite", name, registries.REWRITES.names())
@@ -117,6 +119,13 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, .
             "choose another --precision",
         )
     return pairs, tuple(not_done)
+
+
+def _check_samples(recipe: Recipe) -> None:
+    for text in (recipe.calibrate, recipe.evaluate):
+        named = text is None or text.partition(":")[0] in registries.SAMPLES.names()
+        if text is not None and not named and not Path(text).exists():
+            raise InputError(f"there is no {text}", "give a folder of images, a .npz with `images`, or demo")
 
 
 def _check_prune(recipe: Recipe, source: str) -> None:
