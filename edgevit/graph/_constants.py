@@ -44,19 +44,27 @@ def add(program: ExportedProgram, name: str, tensor: torch.Tensor) -> torch.fx.N
     from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
     unique = name
-    while unique in program.state_dict:
+    while unique in program.state_dict or unique in program.constants:
         unique += "_"
     graph = program.graph_module.graph
     first = next(iter(graph.nodes))
     fake_mode = next(n.meta["val"].fake_mode for n in graph.nodes if hasattr(n.meta.get("val"), "fake_mode"))
     with graph.inserting_before(first):
         node = graph.placeholder("p_" + unique.replace(".", "_"))
-    parameter = torch.nn.Parameter(tensor.contiguous(), requires_grad=False)
+    # A copy: a view (an expanded or shared constant) would drag its whole storage into the file.
+    parameter = torch.nn.Parameter(tensor.detach().clone().contiguous(), requires_grad=False)
     node.meta["val"] = fake_mode.from_tensor(parameter, static_shapes=True)
     spec = InputSpec(InputKind.PARAMETER, TensorArgument(node.name), unique, None)
     program.graph_signature.input_specs.insert(0, spec)
     program.state_dict[unique] = parameter
     return node
+
+
+def name_for(node: torch.fx.Node) -> str:
+    """A name for the constant that `node` shall become: its module's path and its own name."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = str(list(stack.values())[-1][0]) if stack else ""
+    return f"{path}.{node.name}" if path else str(node.name)
 
 
 def drop_unused(program: ExportedProgram) -> None:

@@ -54,6 +54,24 @@ def run(
     return joined, {k: torch.cat([seen[k] for seen in observed]) for k in (observed[0] if observed else {})}
 
 
+def run_single(graph: Graph, image: Any, around: Around) -> tuple[Any, ...]:
+    """Run the program once, without vmap, on whatever `around` understands.
+
+    Args:
+        image: handed on as the value of the input, (1, 3, height, width) if it is a tensor.
+        around: called instead of each operation with (node, operation, args, kwargs); weights come
+            as tensors, all other values as `around` returned them.
+
+    Returns:
+        The values of the outputs.
+    """
+    import torch
+
+    with torch.no_grad():
+        outputs: tuple[Any, ...] = _compile(graph, around, None, {})(image)[0]
+    return outputs
+
+
 def _compile(
     graph: Graph, around: Around | None, observe: Observe | None, replaced: dict[str, torch.Tensor]
 ) -> Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]]:

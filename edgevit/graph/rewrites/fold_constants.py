@@ -1,0 +1,80 @@
+"""Compute once what depends on weights alone: a file then holds the table instead of what makes it.
+
+Relative position biases (a gather, and in Swin v2 a whole network), resampled position embeddings,
+attention masks, standardised weights. TFLite and Core ML would otherwise gather on every image.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _constants, _edit
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+# A result that is larger than what it is made of is stored only up to here.
+MAX_GROWTH_BYTES = 16 << 20
+_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal", "exponential")
+
+
+def apply(program: ExportedProgram) -> int:
+    """Replace each tensor that no input reaches by its value, computed in PyTorch as the model would.
+
+    Stays as it is: random numbers, and a result of more than MAX_GROWTH_BYTES that is larger than its inputs.
+    """
+    import torch
+
+    graph = program.graph_module.graph
+    known: dict[torch.fx.Node, Any] = {}
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            constant = _constants.value(program, node)
+            if constant is not None:
+                known[node] = constant
+        elif node.op == "call_function" and _is_foldable(node, known):
+            with torch.no_grad():
+                args, kwargs = torch.fx.map_arg((node.args, node.kwargs), known.__getitem__)
+                value = node.target(*args, **kwargs)
+            if _is_affordable(value, [known[n] for n in node.all_input_nodes]):
+                known[node] = value
+    folded = 0
+    for node in reversed(list(graph.nodes)):
+        if node.op == "placeholder" or node not in known:
+            continue
+        if not node.users:
+            graph.erase_node(node)
+        elif isinstance(known[node], torch.Tensor) and any(u not in known for u in node.users):
+            made = _constants.add(program, _constants.name_for(node), known[node])
+            known[made] = known[node]
+            _edit.replace(program, node, made)
+            folded += 1
+    graph.eliminate_dead_code()
+    return folded
+
+
+def _is_foldable(node: torch.fx.Node, known: dict[torch.fx.Node, Any]) -> bool:
+    name = str(node.target)
+    if any(word in name for word in _RANDOM) or not all(n in known for n in node.all_input_nodes):
+        return False
+    return name.startswith("aten.") or node.target is operator.getitem
+
+
+def _is_affordable(value: object, inputs: list[Any]) -> bool:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return isinstance(value, list | tuple)
+    size = value.numel() * value.element_size()
+    read = sum(v.numel() * v.element_size() for v in inputs if isinstance(v, torch.Tensor))
+    return size <= max(MAX_GROWTH_BYTES, read)
+
+
+REWRITE = Rewrite(
+    summary="Compute position tables, masks and all else that depends on weights alone once.",
+    order=4,
+    apply=apply,
+)

@@ -1,0 +1,92 @@
+"""Drop arithmetic and moves that leave every value as it is: each is a kernel call on every runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _constants, _edit
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def apply(program: ExportedProgram) -> int:
+    """Remove paddings by 0, whole slices, expansions to the same shape, casts to the same type, x + 0, x * 1.
+
+    Only where shape and type stay what they are.
+    """
+    graph = program.graph_module.graph
+    changed = 0
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not node.args or not _edit.is_tensor(node):
+            continue
+        kept = _unchanged(program, node)
+        if kept is None or kept is node:
+            continue
+        before, after = kept.meta["val"], node.meta["val"]
+        if before.shape == after.shape and before.dtype == after.dtype:
+            _edit.replace(program, node, kept)
+            changed += 1
+    graph.eliminate_dead_code()
+    return changed
+
+
+def _unchanged(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node | None:
+    """The input that the node passes on, provided that its shape and type are those of the result."""
+    import torch
+
+    aten = torch.ops.aten
+    first: Any = node.args[0]
+    same_shape_is_enough = {
+        aten.expand.default,
+        aten.repeat.default,
+        aten.slice.Tensor,
+        aten.narrow.default,
+        aten.to.dtype,
+        aten.to.dtype_layout,
+        aten.to.device,
+        aten._to_copy.default,
+        aten.type_as.default,
+        aten.view_as.default,
+        aten.expand_as.default,
+        aten.broadcast_to.default,
+    }
+    if node.target in same_shape_is_enough:
+        strided = node.target is aten.slice.Tensor and len(node.args) > 4 and node.args[4] != 1
+        return None if strided else first
+    if node.target in {aten.pad.default, aten.constant_pad_nd.default}:
+        padding: Any = node.args[1]
+        return first if all(n == 0 for n in padding) else None
+    if node.target is aten.cat.default:
+        return first[0] if len(first) == 1 else None
+    if node.target in {aten.add.Tensor, aten.sub.Tensor} and not node.kwargs:
+        if _is_number(program, node.args[1], 0):
+            return first
+        return _other(program, node, 0) if node.target is aten.add.Tensor else None
+    if node.target in {aten.mul.Tensor, aten.div.Tensor}:
+        if _is_number(program, node.args[1], 1):
+            return first
+        return _other(program, node, 1) if node.target is aten.mul.Tensor else None
+    return None
+
+
+def _other(program: ExportedProgram, node: torch.fx.Node, number: float) -> torch.fx.Node | None:
+    """The second input if the first is `number`."""
+    second: Any = node.args[1]
+    return second if _edit.is_tensor(second) and _is_number(program, node.args[0], number) else None
+
+
+def _is_number(program: ExportedProgram, value: object, number: float) -> bool:
+    if isinstance(value, int | float):
+        return value == number
+    constant = _constants.value(program, value)
+    return constant is not None and bool((constant == number).all())
+
+
+REWRITE = Rewrite(
+    summary="Remove paddings, slices, casts, additions and products that change nothing.",
+    order=6,
+    apply=apply,
+)

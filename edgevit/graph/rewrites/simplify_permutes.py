@@ -1,0 +1,69 @@
+"""Write chains of reshapes and permutations with the fewest steps, none above rank 4.
+
+TFLite's and Core ML's kernels for rank 5 and 6 are slow or missing (windows of Swin, unfolding of
+MobileViT), and every step that moves data costs on all runtimes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _chains, _edit
+from edgevit.graph._layout import MAX_RANK, Step, permutations_in, steps
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def apply(program: ExportedProgram) -> int:
+    """Replace each chain by reshape, permute, reshape, or less; more permutations only above four axes.
+
+    A chain is cut at a result that others read too, if going on from there moves less data.
+    """
+    graph = program.graph_module.graph
+    changed = 0
+    for node in list(graph.nodes):
+        if not _chains.is_link(node) or (node.users and all(_chains.is_link(u) for u in node.users)):
+            continue
+        chain = _chains.links(node)
+        best = _best(chain)
+        if best is None:
+            continue
+        source, found, old = best
+        if found == old:
+            continue
+        made = _chains.apply_steps(source, found, node, like=node)
+        _edit.replace(program, node, made)
+        changed += 1
+    graph.eliminate_dead_code()
+    return changed
+
+
+def _best(
+    chain: tuple[torch.fx.Node, ...],
+) -> tuple[torch.fx.Node, tuple[Step, ...], tuple[Step, ...]] | None:
+    """Where to start from, the steps from there, and those that stand there now."""
+    best = None
+    shape = _edit.shape(chain[0])
+    for length in range(1, len(chain) + 1):
+        part = chain[:length]
+        source = part[-1].args[0]
+        assert hasattr(source, "op")
+        if _chains.is_link(source) and (len(source.users) == 1 or len(_edit.shape(source)) > MAX_RANK):
+            continue
+        layout = _chains.layout_between(source, part)
+        if layout is None:
+            break
+        found = steps(_edit.shape(source), layout, shape)
+        if best is None or permutations_in(found) <= permutations_in(best[1]):
+            best = (source, found, _chains.as_steps(part))
+    return best
+
+
+REWRITE = Rewrite(
+    summary="Chains of reshapes and permutations in the fewest steps of rank 4 (TFLite, Core ML).",
+    order=50,
+    apply=apply,
+)
