@@ -46,6 +46,13 @@ def permutes(node: torch.fx.Node) -> bool:
     return _name(node) in _PERMUTING
 
 
+def is_plain(node: torch.fx.Node) -> bool:
+    """Whether the link is written as `reshape` to numbers all known, or as `permute`."""
+    if _name(node) == "reshape.default":
+        return tuple(node.args[1]) == _edit.shape(node)
+    return _name(node) == "permute.default"
+
+
 def links(node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
     """The links that end in `node`, last first; their source is the first input of the last of them."""
     found = []
@@ -75,7 +82,7 @@ def axes_of(node: torch.fx.Node) -> tuple[int, ...]:
     rank = len(_edit.shape(node))
     probe = torch.empty(tuple(range(2, 2 + rank)), device="meta")
     args = (probe, *node.args[1:])
-    return tuple(n - 2 for n in node.target(*args, **node.kwargs).shape)  # type: ignore[operator]
+    return tuple(n - 2 for n in node.target(*args, **node.kwargs).shape)
 
 
 def write(
@@ -112,6 +119,8 @@ def _name(node: object) -> str:
 
 
 def _input(node: torch.fx.Node) -> torch.fx.Node:
+    import torch
+
     found = node.args[0]
-    assert hasattr(found, "op")
-    return found  # type: ignore[return-value]
+    assert isinstance(found, torch.fx.Node)
+    return found

@@ -32,7 +32,7 @@ def apply(program: ExportedProgram) -> int:
         if best is None:
             continue
         source, found, old = best
-        if found == old:
+        if found == old and all(_chains.is_plain(link) for link in chain[: len(old)]):
             continue
         made = _chains.apply_steps(source, found, node, like=node)
         _edit.replace(program, node, made)

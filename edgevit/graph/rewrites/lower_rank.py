@@ -1,0 +1,134 @@
+"""Take operations above rank 4 down to it by joining axes that they treat alike.
+
+Swin adds its masks at rank 5, others normalise or multiply windows there; TFLite and Core ML have fast kernels
+up to rank 4 only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _constants, _edit
+from edgevit.graph._layout import MAX_RANK
+from edgevit.graph.sites import ROLE_KEY
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+# How many of the last axes an operation looks at; the others only repeat it.
+_LAST_AXES = {"linear.default": 1, "layer_norm.default": 1, "matmul.default": 2}
+_BY_ELEMENT = frozenset(
+    {
+        *("add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "maximum.default", "minimum.default"),
+        *("where.self", "pow.Tensor_Scalar", "neg.default", "exp.default", "log.default", "sqrt.default"),
+        *("relu.default", "gelu.default", "silu.default", "sigmoid.default", "tanh.default", "erf.default"),
+        *("rsqrt.default", "hardswish.default", "hardsigmoid.default", "clamp.default", "abs.default"),
+        *("softplus.default", "elu.default", "leaky_relu.default", "square.default", "reciprocal.default"),
+    }
+)
+
+
+def apply(program: ExportedProgram) -> int:
+    """Reshape the inputs, operate at rank 4 or less, reshape the result back."""
+    graph = program.graph_module.graph
+    changed = 0
+    for node in list(graph.nodes):
+        if node.op == "call_function" and _edit.is_tensor(node) and len(_edit.shape(node)) > MAX_RANK:
+            changed += _lower(program, node)
+    graph.eliminate_dead_code()
+    return changed
+
+
+def _lower(program: ExportedProgram, node: torch.fx.Node) -> bool:
+    import torch
+
+    name = str(node.target).removeprefix("aten.")
+    shape = _edit.shape(node)
+    rank = len(shape)
+    if name in _BY_ELEMENT:
+        kept, tensors = 0, [a for a in node.args if _edit.is_tensor(a)]
+    elif name == "matmul.default" or (name == "softmax.int" and _is_last(node.args[1], rank)):
+        kept, tensors = _LAST_AXES.get(name, 1), [a for a in node.args if _edit.is_tensor(a)]
+    elif name in _LAST_AXES and (name != "layer_norm.default" or len(_list(node.args[1])) == 1):
+        kept, tensors = 1, [node.args[0]]
+    else:
+        return False
+    padded = {a: (1,) * (rank - len(_edit.shape(a))) + _edit.shape(a) for a in tensors}
+    outer = rank - kept
+    groups = _groups(shape[:outer], [p[:outer] for p in padded.values()], MAX_RANK - kept)
+    if groups is None:
+        return False
+
+    def joined(full: tuple[int, ...]) -> list[int]:
+        return [math.prod(full[i] for i in g) for g in groups] + list(full[rank - kept :])
+
+    inputs = {a: _reshaped(program, node, a, joined(p)) for a, p in padded.items()}
+    args = tuple(inputs.get(a, a) if isinstance(a, torch.fx.Node) else a for a in node.args)
+    if name == "softmax.int":
+        args = (args[0], -1, *args[2:])
+    assert callable(node.target)
+    made = _edit.emit(node, node.target, args, role=_role(node), kwargs=node.kwargs)
+    back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape)))
+    _edit.replace(program, node, back)
+    return True
+
+
+def _role(node: torch.fx.Node) -> str:
+    return str((node.meta.get("custom") or {}).get(ROLE_KEY, ""))
+
+
+def _groups(shape: tuple[int, ...], inputs: list[tuple[int, ...]], most: int) -> list[list[int]] | None:
+    """Neighbouring axes joined until `most` are left, those of size 1 first, outer before inner.
+
+    Two axes can be joined if each input either has both in full or repeats along both.
+    """
+    groups = [[axis] for axis in range(len(shape))]
+
+    def pattern(group: list[int]) -> tuple[bool, ...] | None:
+        long = [axis for axis in group if shape[axis] > 1]
+        return tuple(i[long[0]] > 1 for i in inputs) if long else None
+
+    while len(groups) > most:
+        patterns = [pattern(group) for group in groups]
+        pairs = list(enumerate(itertools.pairwise(patterns)))
+        units = [i for i, pair in pairs if None in pair]
+        alike = [i for i, (first, second) in pairs if first == second]
+        if not units and not alike:
+            return None
+        at = (units or alike)[0]
+        groups[at : at + 2] = [groups[at] + groups[at + 1]]
+    return groups
+
+
+def _reshaped(
+    program: ExportedProgram, before: torch.fx.Node, tensor: torch.fx.Node, shape: list[int]
+) -> torch.fx.Node:
+    """The tensor in another shape; a constant is stored in it."""
+    import torch
+
+    if list(_edit.shape(tensor)) == shape:
+        return tensor
+    constant = _constants.value(program, tensor)
+    if constant is None:
+        return _edit.emit(before, torch.ops.aten.reshape.default, (tensor, shape))
+    name = _constants.targets(program)[tensor.name]
+    return _constants.add(program, f"{name}_rank{len(shape)}", constant.reshape(shape))
+
+
+def _is_last(axis: Any, rank: int) -> bool:
+    return bool(axis % rank == rank - 1)
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value)
+
+
+REWRITE = Rewrite(
+    summary="Arithmetic, normalisation and products above rank 4 at rank 4 (TFLite, Core ML).",
+    order=45,
+    apply=apply,
+)

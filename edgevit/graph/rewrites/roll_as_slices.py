@@ -1,0 +1,58 @@
+"""Write a cyclic shift as two slices and a concatenation per axis.
+
+TFLite and Core ML have no such operator, and the exporter to ONNX computes its indices at run time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _edit
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def apply(program: ExportedProgram) -> int:
+    """Shift by s along an axis of n: elements n - s to n, then 0 to n - s. Shifts by a multiple of n vanish."""
+    import torch
+
+    roll = torch.ops.aten.roll.default
+    graph = program.graph_module.graph
+    found = [n for n in graph.nodes if n.target is roll]
+    for node in found:
+        given = _edit.bound(node, ("self", "shifts", "dims"))
+        source, shifts, dims = given["self"], given["shifts"], given.get("dims") or ()
+        flat = not dims
+        value = source
+        if flat:
+            value = _edit.emit(node, torch.ops.aten.reshape.default, (source, [-1]))
+            dims = (0,)
+        for shift, dim in zip(shifts, dims, strict=True):
+            value = _shift(node, value, _edit.axis(value, dim), shift)
+        if flat:
+            value = _edit.emit(node, torch.ops.aten.reshape.default, (value, list(_edit.shape(source))))
+        _edit.replace(program, node, value)
+    return len(found)
+
+
+def _shift(before: torch.fx.Node, value: torch.fx.Node, axis: int, shift: int) -> torch.fx.Node:
+    import torch
+
+    aten = torch.ops.aten
+    size = _edit.shape(value)[axis]
+    cut = -shift % size
+    if cut == 0:
+        return value
+    tail = _edit.emit(before, aten.slice.Tensor, (value, axis, cut, size))
+    head = _edit.emit(before, aten.slice.Tensor, (value, axis, 0, cut))
+    return _edit.emit(before, aten.cat.default, ([tail, head], axis))
+
+
+REWRITE = Rewrite(
+    summary="Cyclic shifts as slices and one concatenation per axis (no runtime has an operator for them).",
+    order=32,
+    apply=apply,
+)
