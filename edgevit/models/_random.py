@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
+from edgevit.models._probe import forward
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None
 
     Raises:
         UnsupportedError: activations exceed 1000 with every gain.
+        StepError: the forward pass failed.
     """
     # What a vector starts as tells its part (norm weight, LayerScale, temperature).
     starts = {name: _first(p) for name, p in module.named_parameters(remove_duplicate=False)}
@@ -65,8 +67,8 @@ def _peak(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> float:
 
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:
-        with torch.no_grad():
-            module.eval()(torch.randn(1, 3, *size, generator=_generator(seed, "images")))
+        image = torch.randn(1, 3, *size, generator=_generator(seed, "images"))
+        forward(module.eval(), image, type(module).__name__)
     finally:
         for hook in hooks:
             hook.remove()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.digest import module_digest
-from edgevit.core.errors import InputError, StepError, UnsupportedError
+from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
+from edgevit.models._probe import forward
 
 if TYPE_CHECKING:
     import torch
@@ -32,20 +33,13 @@ def build(
     Raises:
         InputError: the number of labels differs from the model's classes, or the image size does not fit.
         UnsupportedError: an output that is not a tensor.
+        StepError: the forward pass failed.
     """
     import torch
 
     module.eval().requires_grad_(False)
     zeros = torch.zeros(1, 3, preprocess.height, preprocess.width)
-    try:
-        with torch.no_grad():
-            found = module(zeros)
-    except Exception as error:
-        raise StepError(
-            f"the model {source} fails on one {preprocess.height}x{preprocess.width} image: "
-            f"{type(error).__name__}: {str(error)[:300]}",
-            "--image-size sets the size (HEIGHTxWIDTH)",
-        ) from error
+    found = forward(module, zeros, source)
     if isinstance(found, Mapping):
         keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
         keys = tuple(sorted(keys, key=lambda key: key != "logits"))

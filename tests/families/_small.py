@@ -31,19 +31,26 @@ def mvitv2_class_token(num_classes: int) -> torch.nn.Module:
     return mvitv2.MultiScaleVit(config, 64, num_classes=num_classes)
 
 
-def maxvit_small(num_classes: int) -> torch.nn.Module:
-    config = maxxvit.model_cfgs["maxvit_pico_rw_256"]
+def _maxvit(kind: str, num_classes: int) -> torch.nn.Module:
+    config = maxxvit.model_cfgs[kind]
     assert config.transformer_cfg is not None
     attention = replace(config.transformer_cfg, dim_head=16, window_size=(4, 4), grid_size=(4, 4))
-    config = replace(
-        config,
-        embed_dim=(32, 48),
-        depths=(1, 1),
-        block_type=("M", "M"),
-        stem_width=16,
-        transformer_cfg=attention,
-    )
-    return maxxvit.MaxxVit(config, 64, num_classes=num_classes)
+    sizes: dict[str, Any] = {
+        "embed_dim": (32, 48),
+        "depths": (1, 1),
+        "block_type": ("M", "M"),
+        "stem_width": 16,
+    }
+    return maxxvit.MaxxVit(replace(config, transformer_cfg=attention, **sizes), 64, num_classes=num_classes)
+
+
+def maxvit_small(num_classes: int) -> torch.nn.Module:
+    return _maxvit("maxvit_pico_rw", num_classes)
+
+
+def maxvit_tf_small(num_classes: int) -> torch.nn.Module:
+    """The publishers' own form, which pads as TensorFlow does."""
+    return _maxvit("maxvit_tiny_tf", num_classes)
 
 
 def gcvit_small(num_classes: int) -> torch.nn.Module:

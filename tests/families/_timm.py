@@ -126,5 +126,6 @@ FAMILIES: Final = (
         {"depths": (1, 1, 1, 1), "embed_dims": (24, 24, 48, 48), "num_heads": (2, 2, 2, 2), "window_size": 4},
     ),
     Family("maxvit", "python:maxvit_small", 64),
+    Family("maxvit_tf", "python:maxvit_tf_small", 64),
     Family("hiera", "hiera_tiny_224", 64, False, {"stages": (1, 1, 2, 1), "embed_dim": 24}),
 )

@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 
+from edgevit.core.errors import StepError
 from edgevit.models._random import randomise
 
 
@@ -65,3 +66,9 @@ def test_tied_parameters_stay_tied() -> None:
     module[1].weight = module[0].weight
     randomise(module, 0, (4, 4))
     assert module[1].weight is module[0].weight
+
+
+def test_a_size_that_the_model_refuses_is_named() -> None:
+    module = timm.create_model("vit_tiny_patch16_224", depth=1)
+    with pytest.raises(StepError, match="VisionTransformer fails on one 64x64 image"):
+        randomise(module, 0, (64, 64))
