@@ -78,6 +78,11 @@ def test_bad_request_has_one_clear_message_and_its_code(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_images_that_are_not_there_are_told_before_any_work(tmp_path: Path, capsys: Capture) -> None:
+    code, told = call_json(capsys, "convert", "demo", "--evaluate", tmp_path / "none", "--dry-run")
+    assert code == 2 and str(tmp_path / "none") in told["error"]["message"]
+
+
 def test_dry_run_names_the_files_and_makes_none(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
