@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgevit.core.layout import Layout, Step, identity, permuted, reshaped, steps
 from edgevit.graph import _edit
-from edgevit.graph._layout import Layout, Step, identity, permuted, reshaped, steps
 
 if TYPE_CHECKING:
     import torch

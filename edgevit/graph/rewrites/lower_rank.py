@@ -10,9 +10,9 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.layout import MAX_RANK
 from edgevit.core.plugins import Rewrite
 from edgevit.graph import _constants, _edit
-from edgevit.graph._layout import MAX_RANK
 from edgevit.graph.sites import ROLE_KEY
 
 if TYPE_CHECKING:

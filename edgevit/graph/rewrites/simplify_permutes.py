@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgevit.core.layout import MAX_RANK, Step, permutations_in, steps
 from edgevit.core.plugins import Rewrite
 from edgevit.graph import _chains, _edit
-from edgevit.graph._layout import MAX_RANK, Step, permutations_in, steps
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,9 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import layout as _layout
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _chains, _edit, _layout
+from edgevit.graph import _chains, _edit
 
 if TYPE_CHECKING:
     import torch
