@@ -19,7 +19,7 @@ def _unary(torch_name: str) -> Kernel:
         function: Callable[[Tensor], Tensor] = getattr(torch, torch_name)
         return function(x)
 
-    return Kernel(call)
+    return Kernel(call, pointwise=True)
 
 
 def _binary(torch_name: str) -> Kernel:
@@ -29,7 +29,7 @@ def _binary(torch_name: str) -> Kernel:
         function: Callable[[Tensor, Tensor], Tensor] = getattr(torch, torch_name)
         return function(x, y)
 
-    return Kernel(call)
+    return Kernel(call, pointwise=True)
 
 
 def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
@@ -114,14 +114,14 @@ _BINARY = {
 OPERATIONS: Final[Kernels] = {
     **{name: _unary(name) for name in _SAME_NAME},
     **{name: _binary(torch_name) for name, torch_name in _BINARY.items()},
-    "maximum": Kernel(_binary("maximum").function, exact=True),
-    "minimum": Kernel(_binary("minimum").function, exact=True),
-    "clip": Kernel(clip),
-    "threshold": Kernel(threshold),
-    "inverse": Kernel(inverse),
-    "log": Kernel(log),
-    "rsqrt": Kernel(rsqrt),
-    "select": Kernel(select, exact=True),
-    "cast": Kernel(cast),
-    "identity": Kernel(identity, exact=True),
+    "maximum": Kernel(_binary("maximum").function, exact=True, pointwise=True),
+    "minimum": Kernel(_binary("minimum").function, exact=True, pointwise=True),
+    "clip": Kernel(clip, pointwise=True),
+    "threshold": Kernel(threshold, pointwise=True),
+    "inverse": Kernel(inverse, pointwise=True),
+    "log": Kernel(log, pointwise=True),
+    "rsqrt": Kernel(rsqrt, pointwise=True),
+    "select": Kernel(select, exact=True, pointwise=True),
+    "cast": Kernel(cast, pointwise=True),
+    "identity": Kernel(identity, exact=True, pointwise=True),
 }

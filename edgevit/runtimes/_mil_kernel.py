@@ -23,10 +23,13 @@ class Kernel:
             tensors when the operation has several outputs.
         exact: every element of the result is an element of an input (or a value that float16 has,
             such as 0), so that a float16 result needs no rounding.
+        pointwise: an element of the result depends on the broadcast inputs at its own place alone
+            (per-channel constants of quantize count as broadcast).
     """
 
     function: Callable[..., Any]
     exact: bool = False
+    pointwise: bool = False
 
     def parameters(self) -> Mapping[str, bool]:
         """Name of each parameter, and whether it takes tensors."""

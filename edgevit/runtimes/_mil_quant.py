@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.runtimes._mil_kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_LIMITS: Final = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
 def _along(values: Tensor, rank: int, axis: int | None) -> Tensor:
@@ -27,14 +31,13 @@ def quantize(
     axis: int | None = None,
 ) -> Tensor:
     """clip(round(input / scale) + zero_point), halves to even, to the range of int8 or uint8."""
-    limits = {"int8": (-128, 127), "uint8": (0, 255)}
-    if output_dtype not in limits:
+    if output_dtype not in _LIMITS:
         raise UnsupportedError(f"Core ML operation 'quantize' to {output_dtype!r}", "known: int8, uint8")
-    low, high = limits[output_dtype]
+    low, high = _LIMITS[output_dtype]
     y = (input / _along(scale, input.dim(), axis)).round_()  # y is new: in place saves memory traffic
     if zero_point is not None:
         y.add_(_along(zero_point, input.dim(), axis))
-    return y.clamp_(low, high)
+    return y.clamp(low, high)
 
 
 def dequantize(
@@ -45,6 +48,28 @@ def dequantize(
     if zero_point is None:
         return input * factor
     return (input - _along(zero_point, input.dim(), axis)).float().mul_(factor)
+
+
+def requantize(first: Mapping[str, Any], second: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """A quantize and a dequantize of one zero point as one function, None for two zero points.
+
+    With the bounds moved by the zero point, clip(round(x / s) + z) - z = clip(round(x / s)): exact,
+    since a float32 holds these integers exactly.
+
+    Args:
+        first, second: the constants of the quantize and of the dequantize, all of them scalars.
+    """
+    low, high = _LIMITS[first["output_dtype"]]
+    scale, factor = first["scale"], second["scale"]
+    zero = 0.0 if first.get("zero_point") is None else float(first["zero_point"])
+    if zero != (0.0 if second.get("zero_point") is None else float(second["zero_point"])):
+        return None
+
+    def call(x: Tensor) -> Tensor:
+        y: Tensor = (x / scale).round_().clamp_(low - zero, high - zero).mul_(factor)
+        return y
+
+    return call
 
 
 def constexpr_affine_dequantize(
@@ -142,8 +167,8 @@ def constexpr_sparse_blockwise_shift_scale(
 
 
 OPERATIONS: Final[Kernels] = {
-    "quantize": Kernel(quantize, exact=True),
-    "dequantize": Kernel(dequantize),
+    "quantize": Kernel(quantize, exact=True, pointwise=True),
+    "dequantize": Kernel(dequantize, pointwise=True),
     "constexpr_affine_dequantize": Kernel(constexpr_affine_dequantize),
     "constexpr_blockwise_shift_scale": Kernel(constexpr_blockwise_shift_scale),
     "constexpr_cast": Kernel(constexpr_cast, exact=True),

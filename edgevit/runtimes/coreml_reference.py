@@ -21,9 +21,11 @@ from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
 from edgevit.core.types import RunOptions
 from edgevit.runtimes._images import check_images
+from edgevit.runtimes._mil_compile import compile_program
 from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil_read import MilFile, read_mil
-from edgevit.runtimes._mil_run import Program, compile_program, run
+from edgevit.runtimes._mil_run import run
+from edgevit.runtimes._mil_step import Program
 from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Pixels, Preprocess
 
 VERSION: Final = "0.1.0"
-_CHUNK: Final = 32
+_CHUNK: Final = 16
 
 
 def operations() -> dict[str, tuple[str, ...]]:
