@@ -106,6 +106,14 @@ class SiteError:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFloat32:
+    """An operation that float16 would spoil, and why: the measured reason in one clause."""
+
+    site: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """The executed file against the float reference: what the user gets."""
 

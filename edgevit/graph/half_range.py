@@ -1,0 +1,136 @@
+"""Which operations a float16 file must compute in float32, decided from what float16 does to each.
+
+Going backwards from the outputs, every tensor gets the noise power that it may carry: as much as leaves
+each operation that reads it within its own allowance, judged by the gain that rounding was seen to have
+there, and never less than 40 dB below the tensor itself unless the tensor has to be float32. So a loss
+that a later sum buries is no loss, and one that a later normalisation blows up reaches back as far as the
+operations that must not round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.report import KeptFloat32
+from edgevit.core.types import Graph
+from edgevit.graph._half_round import INFINITE, LARGEST
+from edgevit.graph.half_measure import Edge, Loss, measure
+from edgevit.graph.sites import total_macs
+
+if TYPE_CHECKING:
+    import torch
+
+# What a float16 file has to reach, so what no operation may fall below alone.
+REQUIRED_DB: Final = 40.0
+_REQUIRED: Final = 10 ** (-REQUIRED_DB / 10)
+IMAGES: Final = 32
+_MEASURED: Final = 8
+# Multiply-accumulates that the two passes may take: a second or two each on one core.
+_RANGE_MACS: Final = 40e9
+_MEASURED_MACS: Final = 4e9
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the way back has found so far.
+
+    Attributes:
+        losses: site -> what was measured.
+        readers: site -> (reader, what rounding the site's result does to it).
+        allowed: site -> noise power that its result may carry.
+        wide: site -> why its result must be stored in float32.
+    """
+
+    losses: dict[str, Loss]
+    readers: dict[str, list[tuple[Loss, Edge]]]
+    allowed: dict[str, float] = field(default_factory=dict)
+    wide: dict[str, str] = field(default_factory=dict)
+
+
+def scan(graph: Graph, images: torch.Tensor) -> tuple[KeptFloat32, ...]:
+    """The operations that must stay in float32, in execution order, each with its reason.
+
+    Args:
+        images: float32 (N, 3, height, width), normalised; at most 32 are used, fewer for a large model.
+    """
+    macs = max(total_macs(graph), 1)
+    ranged = min(IMAGES, max(2, int(_RANGE_MACS / macs)))
+    measured = min(_MEASURED, max(1, int(_MEASURED_MACS / macs)))
+    return decide(*measure(graph, images[:ranged], measured))
+
+
+def decide(losses: Sequence[Loss], outputs: Sequence[str]) -> tuple[KeptFloat32, ...]:
+    """From the measured losses to the operations that stay in float32.
+
+    Args:
+        losses: in execution order, that of `image` first.
+        outputs: sites of the program's outputs.
+    """
+    state = _State({loss.site: loss for loss in losses}, {loss.site: [] for loss in losses})
+    for loss in losses:
+        for edge in loss.edges:
+            if edge.source in state.readers:
+                state.readers[edge.source].append((loss, edge))
+    for loss in reversed(losses):
+        _allow(loss, loss.site in outputs, state)
+    reasons = ((loss.site, next(_reasons(loss, state), None)) for loss in losses[1:])
+    return tuple(KeptFloat32(site, reason) for site, reason in reasons if reason is not None)
+
+
+def _allow(loss: Loss, is_output: bool, state: _State) -> None:
+    """Set what the result of an operation may carry, and whether storing it in float16 is too much."""
+    own = loss.signal * _REQUIRED
+    limits = [own] if is_output else []
+    why = ""
+    if _overflows(loss):
+        why = f"its result reaches {loss.peak:.3g}, and float16 ends at {LARGEST:.0f}"
+    elif is_output and loss.rounding > own:
+        why = f"rounding its result to float16 leaves {_left(loss, loss.rounding)}"
+    for reader, edge in state.readers[loss.site]:
+        if edge.error > state.allowed[reader.site]:
+            why = why or f"{reader.site} reads it and needs float32"
+        if loss.rounding == 0:
+            limits.append(own)  # nothing was rounded, so nothing is known about the gain
+        elif edge.error > 0:
+            limits.append(state.allowed[reader.site] * loss.rounding / edge.error)
+    needed = min(limits, default=math.inf)
+    state.allowed[loss.site] = min(needed, own) if why else max(needed, own)
+    if why:
+        state.wide[loss.site] = why
+
+
+def _reasons(loss: Loss, state: _State) -> Iterator[str]:
+    """Why an operation stays in float32, the plainest reason first; nothing if it need not."""
+    if _overflows(loss):
+        yield state.wide[loss.site]
+    for edge in loss.edges:
+        source = state.losses.get(edge.source)
+        if source is not None and _overflows(source):
+            yield f"its input reaches {source.peak:.3g}, and float16 ends at {LARGEST:.0f}"
+    causes = [
+        ("its variance and epsilon in float16 leave", loss.internal),
+        ("its constants in float16 leave", loss.constants),
+        *(("its input rounded to float16 leaves", edge.error) for edge in loss.edges),
+    ]
+    own, allowed = loss.signal * _REQUIRED, state.allowed[loss.site]
+    for words, noise in causes:
+        if noise > max(allowed, own):
+            yield f"{words} {_left(loss, noise)}"
+    if loss.site in state.wide:
+        yield state.wide[loss.site]
+    if any(noise > allowed for _, noise in causes):
+        yield "its result is wanted more exactly than its rounded inputs give it"
+
+
+def _overflows(loss: Loss) -> bool:
+    return LARGEST < loss.peak < INFINITE
+
+
+def _left(loss: Loss, noise: float) -> str:
+    """How far the noise stays below the operation's result."""
+    if loss.signal == 0 or not math.isfinite(noise):
+        return "no right digit of its result"
+    return f"{10 * math.log10(loss.signal / noise):.1f} dB of its result"
