@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.digest import module_digest
@@ -27,7 +28,8 @@ def build(
     """Put `module` into eval mode, look at its outputs on one zero image, and describe it.
 
     Args:
-        module: maps float32 (N, 3, height, width) to a tensor, a tuple or a mapping of tensors.
+        module: maps float32 (N, 3, height, width) to a tensor, a tuple or a mapping of tensors; one that
+            gives a mapping may have a method `select(keys)` for the module that gives just those.
         labels: class names in index order, or empty.
 
     Raises:
@@ -43,7 +45,8 @@ def build(
     if isinstance(found, Mapping):
         keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
         keys = tuple(sorted(keys, key=lambda key: key != "logits"))
-        module = _selecting(module, keys).eval()
+        select = getattr(module, "select", None) or partial(_selecting, module)
+        module = select(keys).eval()
         named = {str(key): found[key] for key in keys}
     else:
         named = _names(found, int(getattr(module, "num_classes", 1)))

@@ -1,4 +1,4 @@
-"""Hugging Face image classifiers: `hf:DIR_OR_ID`, read as configuration and weights, never as code."""
+"""Hugging Face image models: `hf:DIR_OR_ID`, read as configuration and weights, never as code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._files import read_weights
+from edgevit.models._hf_model import architecture, create, is_classifier, tensors
 from edgevit.models._hf_processor import from_processor
 from edgevit.models._hub import hub_file
 from edgevit.models._preprocess import imagenet, override
@@ -26,26 +27,29 @@ Find = Callable[[str], "Path | None"]
 
 
 def load(request: LoadRequest) -> TorchModel:
-    """Build the classifier that config.json describes and fill it.
+    """Build the model that config.json describes and fill it.
 
-    Code that comes with a repository is never run: an architecture that transformers itself does
-    not have is an error.
+    `architectures` in config.json decides between the classifier and the model without a head, which
+    then gives every float tensor of its output by name (`last_hidden_state`, `pooler_output`). Code
+    that comes with a repository is never run: an architecture that transformers itself does not have is
+    an error.
 
     Raises:
         InputError: files that are missing, malformed or don't fit.
-        UnsupportedError: an architecture that transformers cannot build as a classifier.
+        UnsupportedError: an architecture that transformers does not have, or that takes no images.
     """
     require("transformers")
     find = _finder(request.argument)
     config = _config(request, _json(find, "config.json", needed=True))
     preprocess = override(_preprocess(config, find, request.image_size), request.preprocess)
-    module = _filled(config, request, find, (preprocess.height, preprocess.width))
+    kind = architecture(config, classifier=request.num_classes is not None)
+    module = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
-        _logits(module),
+        tensors(module),
         name=Path(request.argument).name,
         source=request.source,
         preprocess=preprocess,
-        labels=request.labels or _labels(config),
+        labels=request.labels or (_labels(config) if is_classifier(kind) else ()),
     )
 
 
@@ -110,38 +114,24 @@ def _preprocess(config: Any, find: Find, size: tuple[int, int] | None) -> Prepro
     return imagenet((side, side) if isinstance(side, int) else (int(side[0]), int(side[1])))
 
 
-def _filled(config: Any, request: LoadRequest, find: Find, size: tuple[int, int]) -> torch.nn.Module:
+def _filled(
+    kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
+) -> torch.nn.Module:
     import torch
-    from transformers import AutoModelForImageClassification
 
-    if type(config) not in AutoModelForImageClassification._model_mapping:
-        raise UnsupportedError(f"transformers has no image classifier for {config.model_type!r}")
     config.dtype = torch.float32  # a checkpoint may ask for float16, in which this CPU is 30 times slower
-    try:
-        build_model: Any = AutoModelForImageClassification.from_config
-        module: torch.nn.Module = build_model(
-            config, attn_implementation="sdpa" if _has_sdpa(config) else "eager"
-        )
-    except (TypeError, ValueError, RuntimeError, AttributeError, ZeroDivisionError) as error:
-        raise InputError(f"transformers cannot build the model of config.json: {str(error)[:300]}") from error
+    module = create(kind, config)
     if request.weights is not None and request.random_weights is not None:
         raise UsageError("--weights and --random-weights exclude each other", "give one of them")
     if request.random_weights is not None:
         from edgevit.models._random import randomise
 
-        randomise(_logits(module), request.random_weights, size)
+        randomise(tensors(module), request.random_weights, size)
         return module
     where, state = _state(request, find)
     module = _fill(module, config, state, where)
     check_finite(module, where)
     return module
-
-
-def _has_sdpa(config: Any) -> bool:
-    from transformers import AutoModelForImageClassification
-
-    kind = AutoModelForImageClassification._model_mapping[type(config)]
-    return bool(getattr(kind, "_supports_sdpa", False))
 
 
 def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:
@@ -215,25 +205,8 @@ def _labels(config: Any) -> tuple[str, ...]:
     return tuple(names[index] for index in range(len(names)))
 
 
-def _logits(inner: torch.nn.Module) -> torch.nn.Module:
-    import torch
-
-    class Logits(torch.nn.Module):
-        """The classifier as tensor to tensor; its modules' paths gain the prefix `model.`."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = inner
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(pixel_values=image, return_dict=True).logits
-            return logits
-
-    return Logits()
-
-
 SOURCE: Final = Source(
-    summary="an image classifier in Hugging Face's format, from a folder or the hub",
+    summary="an image model in Hugging Face's format, with or without a classifier, from a folder or the hub",
     syntax="hf:DIR_OR_ID",
     load=load,
 )
