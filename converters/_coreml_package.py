@@ -11,10 +11,12 @@ import shutil
 import sys
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
+from converters._coreml_values import Handles, named_values
 from edgevit.core import preprocess_json
 from edgevit.core.errors import StorageError, UnsupportedError
 from edgevit.core.require import require
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgevit.core.types import ModelSpec
-
-Handles = dict[int, list[tuple[str, str]]]
 
 # These passes merge arithmetic of neighbouring operations, change a plan's zero points, or move
 # quantize operations. The graph has had its rewrites; from here on what the plan and the simulation
@@ -48,8 +48,13 @@ _NUMBERED = re.compile(r"const_\d+")
 _NAMESPACE = uuid.UUID("6d7f1f9e-6f0b-5b0a-9a51-0c8f5f0f3d11")
 
 
-def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any:
+def convert(
+    edited: Edited, spec: ModelSpec, deployment: str, half: bool, keep_float32: frozenset[str]
+) -> Any:
     """Convert with coremltools; `half` computes in float16 from behind the normalisation on.
+
+    Args:
+        keep_float32: sites that compute in float32 also with `half`.
 
     Returns:
         The coremltools MLModel, not loaded into any runtime.
@@ -59,6 +64,7 @@ def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any
     """
     import numpy as np
 
+    kept = frozenset(edited.handles[site] for site in keep_float32)
     with quiet():
         ct = require("coremltools", "coreml")
         _register_gelu()
@@ -80,7 +86,9 @@ def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any
                 inputs=[image],
                 outputs=[ct.TensorType(name=name, dtype=np.float32) for name in names],
                 convert_to="milinternal",
-                compute_precision=ct.transform.FP16ComputePrecision(op_selector=_computes_in_half)
+                compute_precision=ct.transform.FP16ComputePrecision(
+                    op_selector=partial(_computes_in_half, kept)
+                )
                 if half
                 else ct.precision.FLOAT32,
                 pass_pipeline=pipeline,
@@ -105,7 +113,7 @@ def convert(edited: Edited, spec: ModelSpec, deployment: str, half: bool) -> Any
             ) from error
 
 
-def save(model: Any, spec: ModelSpec, precision: str, out: Path) -> Handles:
+def save(model: Any, edited: Edited, spec: ModelSpec, precision: str, out: Path) -> Handles:
     """Write the package with its metadata; the same model gives the same bytes.
 
     Built beside `out` and renamed into place.
@@ -124,7 +132,7 @@ def save(model: Any, spec: ModelSpec, precision: str, out: Path) -> Handles:
             with quiet():
                 model.save(str(package))
             handles = _take_mapping(package)
-            _make_reproducible(package)
+            _finish(package, edited, handles)
             _make_readable(package)
             if out.exists():
                 shutil.rmtree(out)
@@ -166,9 +174,12 @@ def _name_in_order(program: Any) -> None:
         op.name = op.outputs[0].name
 
 
-def _computes_in_half(operation: Any) -> bool:
+def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     """The normalisation stays in float32, so that the input is rounded once, behind it."""
-    return operation.name not in NORMALIZE
+    from coremltools.converters.mil.mil.scope import ScopeSource
+
+    handles = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ()
+    return operation.name not in NORMALIZE and kept.isdisjoint(handles)
 
 
 def _describe(model: Any, spec: ModelSpec, precision: str) -> None:
@@ -197,12 +208,14 @@ def _take_mapping(package: Path) -> Handles:
     }
 
 
-def _make_reproducible(package: Path) -> None:
-    """Sort the maps of the specification, and derive the manifest's identifiers from its paths."""
+def _finish(package: Path, edited: Edited, handles: Handles) -> None:
+    """Note the sites, sort the specification's maps, derive the manifest's identifiers from its paths."""
     from coremltools.proto import Model_pb2
 
     path = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
     specification = Model_pb2.Model.FromString(path.read_bytes())
+    sites = named_values(specification, handles, edited.handles, edited.shapes)
+    specification.description.metadata.userDefined["edgevit.sites"] = json.dumps(sites)
     path.write_bytes(specification.SerializeToString(deterministic=True))
     manifest_path = package / "Manifest.json"
     manifest = json.loads(manifest_path.read_text())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from converters._coreml_edits import add_constant, call, copied, rebuilt, site_of, weighted_sites
 from converters._coreml_quantize import quantize
+from converters._coreml_values import Shapes, number_sites, result_shapes
 from edgevit.core.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class Edited:
     Attributes:
         program: the edited copy.
         handles: site -> the number that coremltools carries along with the site's operation
-            (`debug_handle`), for every site with a weight.
+            (`debug_handle`).
+        shapes: site -> shape of each of its results.
         classifier: whether the second output is `probabilities`.
     """
 
     program: ExportedProgram
     handles: dict[str, int]
+    shapes: dict[str, Shapes]
     classifier: bool
 
 
@@ -51,17 +54,15 @@ def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None) -> Edited:
     """
     program = copied(graph.program)
     _check_ranks(program)
-    sites = weighted_sites(program)
-    for handle, node in enumerate(sites.values()):
-        node.meta["debug_handle"] = handle
+    handles, shapes = number_sites(program), result_shapes(program)
     _spell_out_alpha(program)
     _normalize(program, spec.preprocess)
     if plan is not None:
-        quantize(program, plan, sites)
+        quantize(program, plan, weighted_sites(program))
     if spec.labels:
         _add_probabilities(program, spec)
     program.graph_module.graph.lint()
-    return Edited(rebuilt(program), {s: i for i, s in enumerate(sites)}, bool(spec.labels))
+    return Edited(rebuilt(program), handles, shapes, bool(spec.labels))
 
 
 def _check_ranks(program: ExportedProgram) -> None:

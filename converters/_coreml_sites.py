@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from converters._coreml_package import Handles
     from converters._coreml_program import Edited
+    from converters._coreml_values import Handles
     from edgevit.core.types import QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv")
@@ -31,7 +31,7 @@ def locate(
     float16 in a file that computes in float16); and if its quantize has the plan's numbers.
 
     Args:
-        nodes: site -> node of the graph that was converted, before the edits.
+        nodes: site -> node of the graph that was converted, before the edits, of all linear and conv.
 
     Raises:
         StepError: a site cannot be placed, or something else is stored there.
@@ -39,13 +39,15 @@ def locate(
     operations = _operations(path)
     planned = {s.site: s for s in plan.sites} if plan is not None else {}
     found = []
-    for site, handle in edited.handles.items():
-        names = [output for operator, output in handles.get(handle, []) if operator in _OPERATORS]
+    for site, node in nodes.items():
+        names = [
+            output for operator, output in handles.get(edited.handles[site], []) if operator in _OPERATORS
+        ]
         if len(names) != 1:
             raise _lost(site, f"{len(names)} operations of the file carry its name")
         operation = operations[names[0]]
         decision = planned.get(site)
-        weight = constant(edited.program, nodes[site].args[1])
+        weight = constant(edited.program, node.args[1])
         if decision is not None and decision.weight is not None:
             assert plan is not None
             _confirm_integers(site, operation, plan.tensors[f"{site}.weight"], decision, half)

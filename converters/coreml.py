@@ -60,10 +60,20 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
     return _Prepared(graph, spec, deployment)
 
 
-def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+def write(
+    prepared: object,
+    precision: str,
+    plan: QuantPlan | None,
+    out: Path,
+    keep_float32: frozenset[str] = frozenset(),
+) -> tuple[SiteTensors, ...]:
     """Convert and save `out`, an .mlpackage, and confirm from the file where each site is.
 
+    Args:
+        keep_float32: sites that compute in float32 also where all others compute in float16.
+
     Raises:
+        UsageError: `keep_float32` names what is no site of the graph.
         UnsupportedError: the deployment target, the plan or an operation rules it out.
         StepError: a site is missing in the file, or is there with other values.
         StorageError: the package cannot be written.
@@ -80,8 +90,10 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
     nodes = _coreml_edits.weighted_sites(prepared.graph.program)
     edited = _coreml_program.edit(prepared.graph, prepared.spec, plan)
-    model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half)
-    handles = _coreml_package.save(model, prepared.spec, precision, out)
+    if unknown := sorted(keep_float32 - edited.handles.keys()):
+        raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
+    model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half, keep_float32)
+    handles = _coreml_package.save(model, edited, prepared.spec, precision, out)
     return _coreml_sites.locate(out, edited, nodes, plan, handles, half)
 
 
