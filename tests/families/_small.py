@@ -12,8 +12,38 @@ from typing import Any
 import torch
 from timm import create_model
 from timm.layers import GroupNorm1
+from timm.models import byobnet, maxxvit, metaformer, mobilevit, mvitv2
 from timm.models import gcvit as gc
-from timm.models import maxxvit, metaformer, mvitv2
+
+
+def _mobilevit(kind: str, num_classes: int) -> torch.nn.Module:
+    """Every stage of the published model, with one block and one transformer layer each."""
+    config = mobilevit.model_cfgs[kind]
+    stages = []
+    for stage in config.blocks:
+        blocks = stage if isinstance(stage, tuple) else (stage,)
+        stages.append(tuple(replace(b, d=1, block_kwargs=_one_layer(b.block_kwargs)) for b in blocks))
+    return byobnet.ByobNet(replace(config, blocks=tuple(stages)), num_classes=num_classes)
+
+
+def _one_layer(settings: dict[str, Any] | None) -> dict[str, Any]:
+    return {k: 1 if k == "transformer_depth" else v for k, v in (settings or {}).items()}
+
+
+def mobilevit_xxs(num_classes: int) -> torch.nn.Module:
+    return _mobilevit("mobilevit_xxs", num_classes)
+
+
+def mobilevit_xs(num_classes: int) -> torch.nn.Module:
+    return _mobilevit("mobilevit_xs", num_classes)
+
+
+def mobilevit_s(num_classes: int) -> torch.nn.Module:
+    return _mobilevit("mobilevit_s", num_classes)
+
+
+def mobilevitv2(num_classes: int) -> torch.nn.Module:
+    return _mobilevit("mobilevitv2_050", num_classes)
 
 
 def mvitv2_small(num_classes: int) -> torch.nn.Module:

@@ -64,10 +64,10 @@ FAMILIES: Final = (
         True,
         {"embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), "window_size": 4},
     ),
-    Family("mobilevit_xxs", "mobilevit_xxs", 96, True),
-    Family("mobilevit_xs", "mobilevit_xs", 96, True),
-    Family("mobilevit_s", "mobilevit_s", 96, True),
-    Family("mobilevitv2", "mobilevitv2_050", 96, True),
+    Family("mobilevit_xxs", "python:mobilevit_xxs", 96, True),  # its last map is odd: it is resized
+    Family("mobilevit_xs", "python:mobilevit_xs", 64, True),
+    Family("mobilevit_s", "python:mobilevit_s", 64, True),
+    Family("mobilevitv2", "python:mobilevitv2", 96, True),
     Family("pvtv2", "pvt_v2_b0", 64, True, {"depths": (1, 1, 1, 1)}),
     Family(
         "pvtv2_linear", "pvt_v2_b2_li", 64, True, {"depths": (1, 1, 1, 1), "embed_dims": (32, 32, 40, 64)}
