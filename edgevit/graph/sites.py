@@ -6,7 +6,7 @@ import math
 import operator
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
 from edgevit.graph import _constants
@@ -20,12 +20,18 @@ ROLE_KEY = "edgevit.role"
 _ROLES = {
     "conv2d": "conv",
     "convolution": "conv",
+    "conv_transpose1d": "conv_transpose",
+    "conv_transpose2d": "conv_transpose",
+    "mm": "matmul",
     "bmm": "matmul",
+    "addmm": "matmul",
+    "baddbmm": "matmul",
     "_softmax": "softmax",
     "native_layer_norm": "layer_norm",
 }
 WEIGHTED = ("linear", "conv")
-MULTIPLYING = (*WEIGHTED, "qk", "av", "matmul")
+_CONVOLVING = ("conv", "conv1d", "conv3d")
+MULTIPLYING = (*WEIGHTED, *_CONVOLVING[1:], "conv_transpose", "qk", "av", "matmul", "einsum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +134,30 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
 
 
 def _macs(node: torch.fx.Node, kind: str) -> int:
+    """Multiply-accumulates of one call: for each output, the length of the sum that makes it.
+
+    A transposed convolution is counted from its inputs: each meets every weight of its group once.
+    """
     if kind not in MULTIPLYING:
         return 0
-    outputs = int(math.prod(node.meta["val"].shape))
-    if kind in WEIGHTED:
-        return outputs * int(math.prod(node.args[1].meta["val"].shape[1:]))
-    return outputs * int(node.args[0].meta["val"].shape[-1])
+    if kind == "einsum":
+        return _einsum_macs(str(node.args[0]), node.args[1])
+    shapes = [tuple(map(int, a.meta["val"].shape)) for a in node.args if hasattr(a, "meta")]
+    if kind == "conv_transpose":
+        return math.prod(shapes[0]) * math.prod(shapes[1][1:])
+    outputs = math.prod(map(int, node.meta["val"].shape))
+    if kind == "linear" or kind in _CONVOLVING:
+        return outputs * math.prod(shapes[1][1:])
+    # The last two inputs are the factors, also behind the summand of addmm.
+    return outputs * shapes[-2][-1]
+
+
+def _einsum_macs(equation: str, operands: Any) -> int:
+    """The product of the sizes of all indices."""
+    inputs = equation.replace(" ", "").partition("->")[0].split(",")
+    shapes = [operand.meta["val"].shape for operand in operands]
+    sizes = {i: n for p, s in zip(inputs, shapes, strict=True) for i, n in zip(p, s, strict=False)}
+    return math.prod(map(int, sizes.values()))
 
 
 def _module_path(node: torch.fx.Node) -> str:
@@ -149,4 +173,6 @@ def _module_path(node: torch.fx.Node) -> str:
 def _role(node: torch.fx.Node) -> str:
     target = getattr(node.target, "_opname", None) or getattr(node.target, "__name__", str(node.target))
     target = str(target).split(".")[0]
+    if target == "convolution" and len(node.args) > 6 and node.args[6]:
+        return "conv_transpose"
     return _ROLES.get(target, target)

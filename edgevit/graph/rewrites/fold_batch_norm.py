@@ -1,12 +1,13 @@
-"""Fold inference batch norm into the convolution before it."""
+"""Fold inference batch norm into the layer before or behind it: no runtime needs to compute it."""
 
 from __future__ import annotations
 
 import operator
 from typing import TYPE_CHECKING
 
+from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants
+from edgevit.graph import _constants, _edit, _layers
 
 if TYPE_CHECKING:
     import torch
@@ -14,73 +15,140 @@ if TYPE_CHECKING:
 
 
 def apply(program: ExportedProgram) -> int:
-    """w' = w * g, b' = (b - mean) * g + beta with g = gamma / sqrt(var + eps), per output channel.
+    """y = x * g + h with g = gamma / sqrt(var + eps), h = beta - mean * g, Ioffe and Szegedy 2015.
 
-    Exact up to rounding in float32; computed in float64. A batch norm behind anything but a
-    convolution that nobody else reads is left as it is.
+    Into the linear layer or convolution before it, if nobody else reads that; else into those behind it,
+    if they read nothing but it and no zeros of a padding; else as one product and one sum. Exact up to
+    rounding in float32; computed in float64.
+
+    Raises:
+        UnsupportedError: a norm that computes its statistics from the image.
     """
     import torch
 
     aten = torch.ops.aten
-    norms = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)
-    convs = (aten.conv2d.default, aten.convolution.default)
+    plain = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)
+    computing = (
+        aten._native_batch_norm_legit.default,
+        aten._native_batch_norm_legit.no_stats,
+        aten.native_batch_norm.default,
+    )
     graph = program.graph_module.graph
     folded = 0
     for node in list(graph.nodes):
-        if node.target not in norms:
+        if node.target not in (*plain, *computing) or _constants.value(program, node.args[0]) is not None:
             continue
-        conv = node.args[0]
-        if conv.target not in convs or len(conv.users) != 1:
+        held = _gain_and_shift(program, node) if node.target in plain else None
+        if held is None:
+            if _reads_input(program, node):
+                raise _refusal(node)
             continue
-        weight_node = conv.args[1]
-        weight = _constants.value(program, weight_node)
-        bias_node = conv.args[2] if len(conv.args) > 2 else None
-        if weight is None or len(weight_node.users) != 1 or _is_transposed(conv):
-            continue
-        gain, shift = _gain_and_shift(program, node)
-        bias = _constants.value(program, bias_node)
-        old = torch.zeros_like(shift) if bias is None else bias.double()
-        new_weight = (weight.double() * gain.view(-1, 1, 1, 1)).to(weight.dtype)
-        new_bias = (old * gain + shift).to(weight.dtype)
-        _constants.set_value(program, weight_node, new_weight)
-        name = _constants.targets(program)[weight_node.name].removesuffix("weight") + "folded_bias"
-        conv.args = (*conv.args[:2], _constants.add(program, name, new_bias), *conv.args[3:])
-        _replace(program, node, conv)
+        gain, shift = held
+        value = node.args[0]
+        assert isinstance(value, torch.fx.Node)
+        if not _fold_before(program, value, gain, shift) and not _fold_behind(program, node, gain, shift):
+            value = _written_out(program, node, gain, shift)
+        _replace(program, node, value)
         folded += 1
     return folded
 
 
-def _gain_and_shift(program: ExportedProgram, node: torch.fx.Node) -> tuple[torch.Tensor, torch.Tensor]:
+def _gain_and_shift(
+    program: ExportedProgram, node: torch.fx.Node
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Both float64 (channels,); None where the norm has no statistics of its own."""
     import torch
 
     native = node.target is torch.ops.aten._native_batch_norm_legit_no_training.default
     gamma, beta, mean, var = (_constants.value(program, a) for a in node.args[1:5])
     eps = float(node.args[6 if native else 7])
-    assert mean is not None and var is not None, node.name
+    if mean is None or var is None or (not native and node.args[5]):
+        return None
     gain = 1 / torch.sqrt(var.double() + eps)
     gain = gain if gamma is None else gain * gamma.double()
     shift = -mean.double() * gain
     return gain, shift if beta is None else shift + beta.double()
 
 
-def _is_transposed(conv: torch.fx.Node) -> bool:
+def _fold_before(
+    program: ExportedProgram, value: torch.fx.Node, gain: torch.Tensor, shift: torch.Tensor
+) -> bool:
+    """Into the layer that makes the norm's input, if its channels are the axis that is normalised."""
+    found = _layers.layer_before(value)
+    return found is not None and found[1] == 1 and _layers.scale_outputs(program, found[0], gain, shift)
+
+
+def _fold_behind(
+    program: ExportedProgram, node: torch.fx.Node, gain: torch.Tensor, shift: torch.Tensor
+) -> bool:
+    """Into the one layer that reads the norm and nothing else."""
+    results = _results(node)
+    readers = [u for r in results for u in r.users]
+    outputs = {spec.arg.name for spec in program.graph_signature.output_specs}
+    if len(readers) != 1 or outputs & {r.name for r in results}:
+        return False
+    layer = _layers.layer_of(readers[0])
+    if layer is None or layer.node.args[0] not in results:
+        return False
+    channels_last = layer.axis == len(_edit.shape(layer.node)) - 1 and layer.axis != 1
+    return not channels_last and _layers.scale_inputs(program, layer, gain, shift)
+
+
+def _written_out(
+    program: ExportedProgram, node: torch.fx.Node, gain: torch.Tensor, shift: torch.Tensor
+) -> torch.fx.Node:
     import torch
 
-    return conv.target is torch.ops.aten.convolution.default and bool(conv.args[6])
+    value = node.args[0]
+    assert isinstance(value, torch.fx.Node)
+    dtype = value.meta["val"].dtype
+    shape = (1, -1, *[1] * (len(_edit.shape(value)) - 2))
+    name = _constants.name_for(node)
+    by = _constants.add(program, f"{name}_gain", gain.reshape(shape).to(dtype))
+    plus = _constants.add(program, f"{name}_shift", shift.reshape(shape).to(dtype))
+    scaled = _edit.emit(node, torch.ops.aten.mul.Tensor, (value, by))
+    return _edit.emit(node, torch.ops.aten.add.Tensor, (scaled, plus))
 
 
-def _replace(program: ExportedProgram, norm: torch.fx.Node, conv: torch.fx.Node) -> None:
-    """Let every reader of the norm's first result read the convolution instead."""
-    graph = program.graph_module.graph
-    results = [u for u in norm.users if u.target is operator.getitem]
-    for reader in [u for u in results if u.args[1] == 0] or [norm]:
-        reader.replace_all_uses_with(conv)
-        for spec in program.graph_signature.output_specs:
-            if spec.arg.name == reader.name:
-                spec.arg.name = conv.name
-    for reader in results:
-        graph.erase_node(reader)
-    graph.erase_node(norm)
+def _refusal(node: torch.fx.Node) -> UnsupportedError:
+    stack = node.meta.get("nn_module_stack") or {}
+    path = str(list(stack.values())[-1][0]) if stack else node.name
+    return UnsupportedError(
+        f"batch norm {path} computes its statistics from the image",
+        "give it running statistics (track_running_stats=True) and put the model into eval mode",
+    )
 
 
-REWRITE = Rewrite(summary="Fold batch norm into the convolution before it.", order=20, apply=apply)
+def _reads_input(program: ExportedProgram, node: torch.fx.Node) -> bool:
+    names = _constants.targets(program)
+    waiting, seen = [node], {node}
+    while waiting:
+        for source in waiting.pop().all_input_nodes:
+            if source.op == "placeholder" and source.name not in names:
+                return True
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return False
+
+
+def _results(norm: torch.fx.Node) -> list[torch.fx.Node]:
+    """The nodes whose value is the normalised tensor."""
+    found = [u for u in norm.users if u.target is operator.getitem]
+    return [u for u in found if u.args[1] == 0] or [norm]
+
+
+def _replace(program: ExportedProgram, norm: torch.fx.Node, value: torch.fx.Node) -> None:
+    """Let every reader of the norm's first result read `value` instead."""
+    for reader in _results(norm):
+        if reader is not norm:
+            _edit.replace(program, reader, value)
+    if norm.users:
+        for unused in [u for u in norm.users if u.target is operator.getitem]:
+            norm.graph.erase_node(unused)
+    _edit.replace(program, norm, value)
+
+
+REWRITE = Rewrite(
+    summary="Fold batch norm into the linear layer or convolution before or behind it.", order=20, apply=apply
+)

@@ -1,26 +1,38 @@
-"""Write scaled dot-product attention as its two products, so that each can be a site."""
+"""Write scaled dot-product attention as its two products, so that each can be a site.
+
+TFLite has no operator for it, and integers need the products apart; a target that has one joins them again.
+The form is always the same: mul (q by the scale), matmul of role `qk`, add (bias or mask, if there is one),
+softmax over the last axis, matmul of role `av`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
-from edgevit.graph.sites import ROLE_KEY
+from edgevit.graph import _constants, _edit
 
 if TYPE_CHECKING:
+    import torch
     from torch.export import ExportedProgram
+
+# Added where a mask forbids: float16 holds it, and exp(x - 30000) is 0 in float32 and float16 for every
+# x up to 29,800 above the row's largest allowed score, so that the softmax is the same as with -infinity,
+# which would turn into NaN wherever it meets a 0 or another infinity.
+FORBIDDEN = -30000.0
 
 
 def apply(program: ExportedProgram) -> int:
     """softmax(q k^T * scale + mask) v, Vaswani et al. 2017 equation 1, with q scaled first.
 
-    Scaling q (tokens x head size) costs less than scaling the scores (tokens x tokens).
+    Scaling q (tokens x head size) costs less than scaling the scores (tokens x tokens). A boolean mask
+    that is constant, and a causal one, become an additive constant; one that is computed at run time
+    selects. A row in which everything is forbidden gives 0, as in PyTorch.
 
     Raises:
-        UnsupportedError: causal masks and grouped queries, which no vision transformer here uses.
+        UnsupportedError: grouped queries, which no vision transformer here uses.
     """
     import torch
 
@@ -29,36 +41,69 @@ def apply(program: ExportedProgram) -> int:
     found = [n for n in graph.nodes if n.target is aten.scaled_dot_product_attention.default]
     for node in found:
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-        if given.get("is_causal") or given.get("enable_gqa"):
-            raise UnsupportedError(f"{node.name}: causal or grouped-query attention is not supported")
+        given = _edit.bound(node, names)
+        if given.get("enable_gqa"):
+            raise UnsupportedError(
+                f"{node.name}: grouped-query attention is not supported",
+                "repeat keys and values in the model",
+            )
         query, key, value, mask = given["query"], given["key"], given["value"], given.get("attn_mask")
+        scale = given.get("scale") or 1 / math.sqrt(_edit.shape(query)[-1])
+        if given.get("is_causal"):
+            mask = _causal(program, node, _edit.shape(query)[-2], _edit.shape(key)[-2])
+        scaled = _edit.emit(node, aten.mul.Tensor, (query, scale))
+        turned = _edit.emit(node, aten.transpose.int, (key, -2, -1))
+        scores = _edit.emit(node, aten.matmul.default, (scaled, turned), role="qk")
+        allowed = None
         if mask is not None and mask.meta["val"].dtype == torch.bool:
-            raise UnsupportedError(f"{node.name}: a boolean attention mask is not supported")
-        scale = given.get("scale") or 1 / math.sqrt(query.meta["val"].shape[-1])
-
-        def emit(
-            target: Callable[..., Any], args: tuple[Any, ...], role: str = "", like: torch.fx.Node = node
-        ) -> torch.fx.Node:
-            made = graph.call_function(target, args)
-            made.meta = dict(like.meta)
-            real = [a.meta["val"] if isinstance(a, torch.fx.Node) else a for a in args]
-            with real[0].fake_mode:
-                made.meta["val"] = target(*real)
-            if role:
-                made.meta["custom"] = {**(like.meta.get("custom") or {}), ROLE_KEY: role}
-            return made
-
-        with graph.inserting_before(node):
-            scaled = emit(aten.mul.Tensor, (query, scale))
-            scores = emit(aten.matmul.default, (scaled, emit(aten.transpose.int, (key, -2, -1))), "qk")
-            if mask is not None:
-                scores = emit(aten.add.Tensor, (scores, mask))
-            weights = emit(aten.softmax.int, (scores, -1))
-            out = emit(aten.matmul.default, (weights, value), "av")
-        node.replace_all_uses_with(out)
-        graph.erase_node(node)
+            scores, allowed = _masked(program, node, scores, mask)
+        elif mask is not None:
+            scores = _edit.emit(node, aten.add.Tensor, (scores, _finite(program, node, mask)))
+        weights = _edit.emit(node, aten.softmax.int, (scores, -1))
+        if allowed is not None:
+            weights = _edit.emit(node, aten.where.self, (allowed, weights, _number(program, node, 0.0)))
+        _edit.replace(program, node, _edit.emit(node, aten.matmul.default, (weights, value), role="av"))
     return len(found)
+
+
+def _masked(
+    program: ExportedProgram, node: torch.fx.Node, scores: torch.fx.Node, mask: torch.fx.Node
+) -> tuple[torch.fx.Node, torch.fx.Node | None]:
+    """Scores with the mask, and what has to be set to 0 behind the softmax: rows may be forbidden as a whole."""
+    import torch
+
+    aten = torch.ops.aten
+    constant = _constants.value(program, mask)
+    if constant is None:
+        forbidden = _number(program, node, FORBIDDEN)
+        return _edit.emit(node, aten.where.self, (mask, scores, forbidden)), mask
+    table = torch.where(constant, 0.0, FORBIDDEN).to(scores.meta["val"].dtype)
+    added = _constants.add(program, f"{_constants.name_for(node)}_mask", table)
+    every_row = bool(constant.any(-1).all())
+    return _edit.emit(node, aten.add.Tensor, (scores, added)), None if every_row else mask
+
+
+def _finite(program: ExportedProgram, node: torch.fx.Node, mask: torch.fx.Node) -> torch.fx.Node:
+    """An additive constant mask with FORBIDDEN for -infinity, as long as each row allows something."""
+    constant = _constants.value(program, mask)
+    if constant is None or not bool(constant.isneginf().any()) or bool(constant.isneginf().all(-1).any()):
+        return mask
+    table = constant.masked_fill(constant.isneginf(), FORBIDDEN)
+    return _constants.add(program, f"{_constants.name_for(node)}_mask", table)
+
+
+def _causal(program: ExportedProgram, node: torch.fx.Node, queries: int, keys: int) -> torch.fx.Node:
+    import torch
+
+    mask = torch.ones(queries, keys, dtype=torch.bool).tril()
+    return _constants.add(program, f"{_constants.name_for(node)}_causal", mask)
+
+
+def _number(program: ExportedProgram, node: torch.fx.Node, number: float) -> Any:
+    import torch
+
+    dtype = node.meta["val"].dtype
+    return _constants.add(program, f"{_constants.name_for(node)}_number", torch.tensor([number], dtype=dtype))
 
 
 REWRITE = Rewrite(
