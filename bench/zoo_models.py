@@ -1,0 +1,104 @@
+"""The models of docs/zoo.md: one published size, the smallest, of each family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row.
+
+    Attributes:
+        family: as users call it.
+        model: MODEL of the command line; for `hf` the architecture's model_type in transformers, of
+            which the default configuration is taken, with `config` on top.
+        flags: further flags of the command line.
+    """
+
+    family: str
+    model: str
+    flags: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+_TIMM: Final = {
+    "ViT": "vit_tiny_patch16_224",
+    "DeiT": "deit_tiny_patch16_224",
+    "DeiT distilled": "deit_tiny_distilled_patch16_224",
+    "DeiT-3": "deit3_small_patch16_224",
+    "CaiT": "cait_xxs24_224",
+    "BEiT": "beit_base_patch16_224",
+    "BEiT v2": "beitv2_base_patch16_224",
+    "Swin v1": "swin_tiny_patch4_window7_224",
+    "Swin v2": "swinv2_tiny_window8_256",
+    "MobileViT xxs": "mobilevit_xxs",
+    "MobileViT xs": "mobilevit_xs",
+    "MobileViT s": "mobilevit_s",
+    "MobileViT v2": "mobilevitv2_050",
+    "PVT v2": "pvt_v2_b0",
+    "CoAtNet": "coatnet_nano_rw_224",
+    "DINOv2": "vit_small_patch14_dinov2",
+    "DINOv2, registers": "vit_small_patch14_reg4_dinov2",
+    "DINOv3": "vit_small_patch16_dinov3",
+    "SigLIP": "vit_base_patch16_siglip_224",
+    "MobileCLIP": "fastvit_mci0",
+    "FlexiViT": "flexivit_small",
+    "EVA-02": "eva02_tiny_patch14_224",
+    "MViT v2": "mvitv2_tiny",
+    "Twins PCPVT": "twins_pcpvt_small",
+    "Twins SVT": "twins_svt_small",
+    "LeViT": "levit_128s",
+    "EfficientFormer": "efficientformer_l1",
+    "EfficientFormer v2": "efficientformerv2_s0",
+    "EfficientViT (MIT)": "efficientvit_b0",
+    "EfficientViT (MSRA)": "efficientvit_m0",
+    "FastViT": "fastvit_t8",
+    "TinyViT": "tiny_vit_5m_224",
+    "EdgeNeXt": "edgenext_xx_small",
+    "RepViT": "repvit_m0_9",
+    "SwiftFormer": "swiftformer_xs",
+    "PoolFormer": "poolformer_s12",
+    "XCiT": "xcit_nano_12_p16_224",
+    "GC-ViT": "gcvit_xxtiny",
+    "DaViT": "davit_tiny",
+    "MaxViT": "maxvit_tiny_tf_224",
+    "Hiera": "hiera_tiny_224",
+}
+_HF: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
+    ("ViT", "vit", {}),
+    ("DeiT", "deit", {}),
+    ("BEiT", "beit", {}),
+    ("Swin v1", "swin", {}),
+    ("Swin v2", "swinv2", {}),
+    ("MobileViT", "mobilevit", {"image_size": 256}),
+    ("MobileViT v2", "mobilevitv2", {"image_size": 256}),
+    ("CvT", "cvt", {}),
+    ("PVT", "pvt", {}),
+    ("DINOv2", "dinov2", {}),
+    ("LeViT", "levit", {}),
+)
+_TORCHVISION: Final = {"ViT": "vit_b_16", "Swin v1": "swin_t", "Swin v2": "swin_v2_t", "MaxViT": "maxvit_t"}
+
+ENTRIES: Final = (
+    *(Entry(family, f"timm:{name}") for family, name in _TIMM.items()),
+    *(Entry(family, f"hf:{kind}", config=config) for family, kind, config in _HF),
+    *(Entry(family, f"torchvision:{name}") for family, name in _TORCHVISION.items()),
+)
+
+
+def command_text(entry: Entry, cache: Path) -> str:
+    """MODEL for the command line; a Hugging Face folder is made in `cache` from the configuration."""
+    source, _, name = entry.model.partition(":")
+    if source != "hf":
+        return entry.model
+    from transformers import CONFIG_MAPPING, AutoModelForImageClassification
+
+    config = CONFIG_MAPPING[name](**entry.config)
+    folder = cache / f"hf-{name}"
+    config.architectures = [AutoModelForImageClassification._model_mapping[type(config)].__name__]
+    config.save_pretrained(folder)
+    return f"hf:{folder}"
