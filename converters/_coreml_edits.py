@@ -17,10 +17,18 @@ def site_of(node: torch.fx.Node) -> str:
     return str((node.meta.get("custom") or {}).get("edgevit.site", ""))
 
 
+def role_of(node: object) -> str:
+    """The role in an operation's site name: `blocks.3.attn:qk` has `qk`; "" where it has no name."""
+    import torch
+
+    site = site_of(node) if isinstance(node, torch.fx.Node) else ""
+    return site.rpartition(":")[2].partition(".")[0]
+
+
 def weighted_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
     """Site name -> node of every linear and conv in execution order."""
     nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function"]
-    return {s: n for n in nodes if (s := site_of(n)) and s.rpartition(":")[2].partition(".")[0] in _WEIGHTED}
+    return {site_of(n): n for n in nodes if role_of(n) in _WEIGHTED}
 
 
 def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:

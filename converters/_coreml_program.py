@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from converters._coreml_attention import join_attention
 from converters._coreml_edits import add_constant, call, copied, rebuilt, site_of, weighted_sites
 from converters._coreml_quantize import quantize
 from converters._coreml_values import Shapes, number_sites, result_shapes
@@ -41,12 +42,15 @@ class Edited:
     classifier: bool
 
 
-def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None) -> Edited:
+def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None, fused_attention: bool = False) -> Edited:
     """Copy the program and edit the copy.
 
     Pixels in, 0 to 255 in the model's channel order: `image * 1/(255 std) - mean/std` per channel
     comes first. A site of the plan gets its int8 weight behind a dequantize, and where it has an
     input grid, its input goes through a quantize and a dequantize, one pair per tensor and grid.
+
+    Args:
+        fused_attention: attention becomes one operation, where its form allows it.
 
     Raises:
         UnsupportedError: a tensor of rank 6 or more; a plan that Core ML's placement rules out.
@@ -56,6 +60,8 @@ def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None) -> Edited:
     _check_ranks(program)
     handles, shapes = number_sites(program), result_shapes(program)
     _spell_out_alpha(program)
+    if fused_attention:
+        join_attention(program)
     _normalize(program, spec.preprocess)
     if plan is not None:
         quantize(program, plan, weighted_sites(program))

@@ -89,7 +89,9 @@ def write(
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
     nodes = _coreml_edits.weighted_sites(prepared.graph.program)
-    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan)
+    # the operation came with iOS 18; integers need the two products
+    fused = prepared.deployment == "iOS18" and plan is None
+    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
     model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half, keep_float32)
