@@ -2,12 +2,15 @@
 
 ONNX Runtime's CPU provider has few float16 kernels: it computes most operators in float32 between
 casts, so that the file is half as large there and not faster; GPU and NPU providers compute in float16.
+Operations that float16 would spoil stay as they are, with casts where they meet the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
+from converters._onnx_export import SITE_KEY
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -18,54 +21,71 @@ _ALWAYS_FLOAT32: Final = {("Resize", 2), ("Upsample", 1)}
 _LARGEST: Final = 65504.0
 
 
-def to_half(model: ir.Model) -> None:
-    """Edit `model` in place.
+def to_half(model: ir.Model, keep: Collection[str] = ()) -> None:
+    """Edit `model` in place; every node of the sites in `keep` stays float32, with its constants.
+
+    A number beyond float16's range becomes the largest one it has: what that would spoil is in `keep`.
 
     Raises:
-        UnsupportedError: a finite constant that float16 cannot hold, or control flow in the model.
+        UnsupportedError: control flow in the model.
     """
     import onnx_ir as ir
 
     graph = model.graph
-    kept = {
+    wide = frozenset(node for node in graph if node.metadata_props.get(SITE_KEY) in keep)
+    fixed = {
         value
         for node in graph
         for index, value in enumerate(node.inputs)
         if value is not None and (node.op_type, index) in _ALWAYS_FLOAT32
     }
-    for value in kept:
+    for value in fixed:
         _refuse_shared(value)
-    for value in graph.initializers.values():
-        if value.dtype == ir.DataType.FLOAT and value not in kept:
-            value.const_value = _half(value.const_value, str(value.name))
-            value.type = ir.TensorType(ir.DataType.FLOAT16)
+    for value in tuple(graph.initializers.values()):
+        if value.dtype == ir.DataType.FLOAT and value not in fixed:
+            _half_constant(graph, value, wide)
     for node in graph:
+        if node in wide:
+            continue
         for attribute in list(node.attributes.values()):
             node.attributes[attribute.name] = _half_attribute(node, attribute)
         for value in node.outputs:
             if value.dtype == ir.DataType.FLOAT:
                 value.type = ir.TensorType(ir.DataType.FLOAT16)
-    for value in graph.inputs:
-        if value.dtype == ir.DataType.FLOAT:
-            _cast_input(graph, value)
+    for value in [*graph.inputs, *(value for node in graph for value in node.outputs)]:
+        _cast_for_readers(graph, value, wide)
     for index, value in enumerate(list(graph.outputs)):
         if value.dtype == ir.DataType.FLOAT16:
             _cast_output(graph, index, value)
 
 
-def _half(tensor: ir.TensorProtocol | None, name: str) -> ir.TensorProtocol:
+def _half_constant(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -> None:
+    """Round it; where nodes of both kinds read it, the float32 ones keep the old one."""
+    import onnx_ir as ir
+
+    readers = [use for use in value.uses() if use.node not in wide]
+    name = str(value.name)
+    if not value.uses() or len(readers) == len(value.uses()):
+        value.const_value = _half(value.const_value, name)
+        value.type = ir.TensorType(ir.DataType.FLOAT16)
+    elif readers:
+        rounded = _half(value.const_value, f"{name}.half")
+        copy = ir.Value(
+            name=rounded.name, type=ir.TensorType(rounded.dtype), shape=value.shape, const_value=rounded
+        )
+        graph.register_initializer(copy)
+        for reader, index in readers:
+            reader.replace_input_with(index, copy)
+
+
+def _half(tensor: ir.TensorProtocol | None, name: str) -> ir.Tensor:
     import numpy as np
     import onnx_ir as ir
 
     assert tensor is not None
-    wide = tensor.numpy()
-    finite = wide[np.isfinite(wide)]
-    if finite.size and float(np.abs(finite).max()) > _LARGEST:
-        raise UnsupportedError(
-            f"the constant {name} holds {float(np.abs(finite).max()):.3g}, float16 ends at {_LARGEST:.0f}",
-            "use --precision fp32 or w8 for this model",
-        )
-    return ir.Tensor(wide.astype(np.float16), name=name)
+    exact = tensor.numpy()
+    held = np.where(np.isfinite(exact), np.clip(exact, -_LARGEST, _LARGEST), exact)
+    return ir.Tensor(held.astype(np.float16), name=name)
 
 
 def _half_attribute(node: ir.Node, attribute: ir.Attr) -> ir.Attr:
@@ -94,14 +114,30 @@ def _refuse_shared(value: ir.Value) -> None:
         )
 
 
-def _cast_input(graph: ir.Graph, value: ir.Value) -> None:
+def _cast_for_readers(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -> None:
+    """One Cast for all readers of `value` that compute in the other type."""
     import onnx_ir as ir
 
-    node = ir.node("Cast", [value], {"to": ir.DataType.FLOAT16}, name=f"{value.name}/Cast")
+    other = {ir.DataType.FLOAT: ir.DataType.FLOAT16, ir.DataType.FLOAT16: ir.DataType.FLOAT}
+    if value.dtype not in other:
+        return
+    narrows = value.dtype == ir.DataType.FLOAT
+    readers = [use for use in value.uses() if (use.node in wide) != narrows]
+    if not readers:
+        return
+    suffix = "half" if narrows else "float"
+    node = ir.node("Cast", [value], {"to": other[value.dtype]}, name=f"{value.name}/Cast")
     cast = node.outputs[0]
-    cast.name, cast.type, cast.shape = f"{value.name}.half", ir.TensorType(ir.DataType.FLOAT16), value.shape
-    readers = [use for use in value.uses() if use.node is not node]
-    graph.insert_before(graph[0], node)
+    cast.name, cast.type, cast.shape = (
+        f"{value.name}.{suffix}",
+        ir.TensorType(other[value.dtype]),
+        value.shape,
+    )
+    producer = value.producer()
+    if producer is None:
+        graph.insert_before(graph[0], node)
+    else:
+        graph.insert_after(producer, node)
     for reader, index in readers:
         reader.replace_input_with(index, cast)
 

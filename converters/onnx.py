@@ -50,8 +50,17 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
     return _onnx_export.export(graph, spec, int(text))
 
 
-def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+def write(
+    prepared: object,
+    precision: str,
+    plan: QuantPlan | None,
+    out: Path,
+    keep_float32: frozenset[str] = frozenset(),
+) -> tuple[SiteTensors, ...]:
     """Write one file; returns the tensors of each site of the plan, without a plan of each weighted site.
+
+    Args:
+        keep_float32: sites that a fp16 file computes in float32.
 
     Raises:
         UnsupportedError: the precision, a site that cannot be placed, a model above 2 GB.
@@ -68,7 +77,7 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
         sites = _onnx_quantize.quantize(model, prepared, plan)
     else:
         if precision == "fp16":
-            _onnx_half.to_half(model)
+            _onnx_half.to_half(model, keep_float32)
         sites = _onnx_quantize.site_tensors(model, prepared.weights)
     _onnx_file.save(model, prepared.spec, precision, out)
     return sites

@@ -128,12 +128,20 @@ def test_fp16_file_has_half_constants_and_float_ends(vit: tuple, tmp_path: Path)
     assert sqnr(wanted, _run(out)["logits"]) > 40
 
 
-def test_fp16_refuses_a_constant_that_it_cannot_hold(ranks: tuple, tmp_path: Path) -> None:
+def test_fp16_holds_a_large_constant_exactly_where_its_site_is_kept_and_else_the_largest_number(
+    ranks: tuple, tmp_path: Path
+) -> None:
     prepared = replace(ranks[1], model=ranks[1].model.clone())
     prepared.model.graph.initializers["head.bias"].const_value = ir.tensor(np.full(10, 1e5, np.float32))
-    with pytest.raises(UnsupportedError, match=r"head\.bias.*65504"):
-        TARGET.write(prepared, "fp16", None, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
+    stored = {}
+    for name, keep in (("plain", frozenset()), ("kept", frozenset({"head:linear"}))):
+        out = tmp_path / f"{name}.onnx"
+        TARGET.write(prepared, "fp16", None, out, keep)
+        stored[name] = next(
+            onnx.numpy_helper.to_array(t) for t in onnx.load(out).graph.initializer if t.name == "head.bias"
+        )
+    assert stored["plain"].dtype == np.float16 and (stored["plain"] == 65504).all()
+    assert stored["kept"].dtype == np.float32 and (stored["kept"] == 1e5).all()
 
 
 def test_w8_file_is_the_float_model_with_the_plans_weights(vit: tuple, tmp_path: Path) -> None:
