@@ -1,0 +1,101 @@
+"""Write windows and shifts of tokens as one Gather of rows, which ONNX Runtime copies row by row."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _constants, _edit, _moves
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+# A shorter row costs more in bookkeeping than it saves in copying.
+MIN_ROW = 16
+
+
+def apply(program: ExportedProgram) -> int:
+    """Replace a roll and a window partition, in up to nine operations, by an index over rows of channels.
+
+    Only where it takes fewer operations than what stands there, and where whole rows stay together.
+    """
+    changed = 0
+    for node in list(program.graph_module.graph.nodes):
+        ends = node.op == "call_function" and _moves.is_move(node) and _edit.is_tensor(node)
+        if not ends or not node.users or all(_moves.is_move(user) for user in node.users):
+            continue
+        region = _moves.region_of(node)
+        if region is not None and _rewrite(program, node, region):
+            changed += 1
+        elif region is not None and (begin := _moves.shared(region)):
+            nearer = _moves.region_of(node, begin)
+            changed += nearer is not None and _rewrite(program, node, nearer)
+    program.graph_module.graph.eliminate_dead_code()
+    return changed
+
+
+def _rewrite(program: ExportedProgram, node: torch.fx.Node, region: _moves.Region) -> bool:
+    found = None if _constants.value(program, region.source) is not None else _rows(region)
+    return found is not None and _write(program, node, region, *found)
+
+
+def _rows(region: _moves.Region) -> tuple[int, torch.Tensor] | None:
+    """Longest row that stays whole, as a product of the source's last axes, and which rows are taken."""
+    import torch
+
+    shape = _edit.shape(region.source)
+    flat = region.indices.reshape(-1)
+    for first in range(1, len(shape)):
+        length = math.prod(shape[first:])
+        if length < MIN_ROW or len(flat) % length:
+            continue
+        rows = flat.reshape(-1, length)
+        start = rows[:, :1]
+        if bool((start % length == 0).all()) and torch.equal(rows, start + torch.arange(length)):
+            taken = start[:, 0] // length
+            ordered = torch.equal(taken, torch.arange(int(taken[0]), int(taken[0]) + len(taken)))
+            return None if ordered else (length, taken)
+    return None
+
+
+def _write(
+    program: ExportedProgram, node: torch.fx.Node, region: _moves.Region, length: int, rows: torch.Tensor
+) -> bool:
+    import torch
+
+    aten = torch.ops.aten
+    before, after = _edit.shape(region.source), _edit.shape(node)
+    count = math.prod(before) // length
+    lead = next((i for i in range(1, len(after)) if math.prod(after[i:]) == length), len(after))
+    wanted = (*after[:lead], length)
+    axis = len(before) - 2
+    # Either along the last but one axis as it stands, or over the rows of a matrix.
+    in_place = before == (*(1,) * axis, count, length)
+    made = (*before[:-2], len(rows), length) if in_place else wanted
+    needed = 1 + (not in_place and before != (count, length)) + (made != after)
+    if needed >= _moves.freed((node,), (region,)):
+        return False
+    stored = rows if in_place else rows.reshape(after[:lead] if lead < len(after) else (-1,))
+    table = _constants.add(program, f"{_constants.name_for(node)}_rows", stored)
+    read = region.source
+    if in_place:
+        read = _edit.emit(node, aten.index_select.default, (read, axis, table), "rows")
+    else:
+        if before != (count, length):
+            read = _edit.emit(node, aten.reshape.default, (read, [count, length]))
+        # What an embedding does; an index would become GatherND between two transpositions.
+        read = _edit.emit(node, aten.embedding.default, (read, table), "rows")
+    if _edit.shape(read) != after:
+        read = _edit.emit(node, aten.reshape.default, (read, list(after)))
+    _edit.replace(program, node, read)
+    return True
+
+
+REWRITE = Rewrite(
+    summary="Write rolls and windows of tokens as one Gather of rows (ONNX).",
+    order=110,
+    apply=apply,
+    targets=("onnx",),
+)
