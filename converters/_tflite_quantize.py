@@ -7,6 +7,7 @@ scale times weight scale. Everything around a site stays float, between DEQUANTI
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,16 +43,21 @@ def float_tensors(model: Any, places: tuple[Place, ...]) -> tuple[SiteTensors, .
     )
 
 
-def to_half(model: Any) -> None:
+def to_half(model: Any, places: tuple[Place, ...] = (), keep: Collection[str] = ()) -> None:
     """Store float constants as float16 with a DEQUANTIZE behind each; arithmetic stays float32.
 
+    With `keep`, sites that float16 would spoil, only the weights of the other sites become float16: which
+    of the small constants belong to a site, the file does not say.
     A constant with a value that float16 cannot hold stays float32, and so does a single number: it
     would take more bytes than it saves.
     """
     import numpy as np
 
     part = tfl.graph(model)
-    read = {int(t) for operator in part.operators for t in operator.inputs}
+    readers = part.operators
+    if keep:
+        readers = [part.operators[place.operator] for place in places if place.site not in keep]
+    read = {int(t) for operator in readers for t in operator.inputs}
     added = []
     for index in sorted(read):
         value = tfl.constant(model, index)

@@ -65,8 +65,17 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     return Prepared(tfl.pack(model), places, spec)
 
 
-def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -> tuple[SiteTensors, ...]:
+def write(
+    prepared: object,
+    precision: str,
+    plan: QuantPlan | None,
+    out: Path,
+    keep_float32: frozenset[str] = frozenset(),
+) -> tuple[SiteTensors, ...]:
     """Write one file; returns the tensors of each site of the plan, without a plan of each weighted site.
+
+    Args:
+        keep_float32: sites whose constants a fp16 file holds in float32; LiteRT computes in it anyway.
 
     Raises:
         UnsupportedError: the precision, a site that cannot be placed, a model above 2 GiB.
@@ -84,7 +93,7 @@ def write(prepared: object, precision: str, plan: QuantPlan | None, out: Path) -
     else:
         sites = _tflite_quantize.float_tensors(model, prepared.places)
         if precision == "fp16":
-            _tflite_quantize.to_half(model)
+            _tflite_quantize.to_half(model, prepared.places, keep_float32)
     if precision != "fp32":
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
@@ -128,4 +137,5 @@ TARGET: Final = Target(
     placement=placement,
     prepare=prepare,
     write=write,
+    half="stored",
 )

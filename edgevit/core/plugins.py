@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.types import (
     Contents,
@@ -133,6 +133,28 @@ class Rounding(Algorithm):
     round: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+class Write(Protocol):
+    """How a target writes one file."""
+
+    def __call__(
+        self,
+        prepared: object,
+        precision: str,
+        plan: QuantPlan | None,
+        out: Path,
+        keep_float32: frozenset[str] = frozenset(),
+        /,
+    ) -> tuple[SiteTensors, ...]:
+        """Write `out` and return the sites of the plan in it.
+
+        Args:
+            prepared: what the target's `prepare` returned.
+            keep_float32: sites that compute in float32 wherever this precision computes in float16,
+                and whose constants a file that only stores float16 holds in float32.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Plug-in of `converters`: a file format.
@@ -145,7 +167,9 @@ class Target:
         options: names allowed after `TARGET.` in `--option`, with one line each.
         placement: precision -> what the runtime can do, None where nothing is quantized.
         prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
-        write: (prepared, precision, plan or None, out path) -> the sites of the plan in the file.
+        write: makes one file.
+        half: what float16 is in its fp16 files: what operations compute in, or only how constants are
+            stored, so that a delegate may compute in it or not.
     """
 
     summary: str
@@ -156,7 +180,8 @@ class Target:
     options: Mapping[str, str]
     placement: Callable[[str], Placement | None]
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
-    write: Callable[[object, str, QuantPlan | None, Path], tuple[SiteTensors, ...]]
+    write: Write
+    half: Literal["computed", "stored"] = "computed"
 
 
 @dataclass(frozen=True, slots=True)
