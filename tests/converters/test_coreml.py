@@ -224,7 +224,7 @@ def test_rank_six_is_refused_with_the_name_of_the_site(tmp_path: Path) -> None:
             x = x.reshape(1, 3, 4, 8, 4, 8).permute(0, 2, 4, 1, 3, 5)
             return self.head(x.mean((1, 2, 4, 5)))
 
-    with pytest.raises(UnsupportedError, match=r"at most rank 5, :reshape has rank 6"):
+    with pytest.raises(UnsupportedError, match=r"at most rank 5, :reshape(\.\d)? has rank 6"):
         convert(*make(Deep()), "fp32", tmp_path / "m.mlpackage")
 
 
@@ -260,8 +260,9 @@ def test_swapped_weights_in_the_file_are_noticed(
     real = _coreml_package.save
 
     def swapped(*args: Any) -> Any:
-        handles = real(*args)
-        return {**handles, 1: handles[2], 2: handles[1]}
+        handles, numbers = real(*args), args[1].handles
+        q, k = numbers["blocks.0.q:linear"], numbers["blocks.0.k:linear"]
+        return {**handles, q: handles[k], k: handles[q]}
 
     monkeypatch.setattr(_coreml_package, "save", swapped)
     with pytest.raises(StepError, match=r"blocks.0.q:linear .* other integers than the plan's"):
