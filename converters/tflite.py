@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflite_sites
+from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflite_sites, _tflite_tidy
 from converters import _tflite_model as tfl
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.files import write_atomic
@@ -59,7 +59,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
         raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
     data, fenced = _tflite_lower.lower(graph, spec.preprocess.color == "bgr")
     model = tfl.read(data)
-    places = _tflite_sites.locate(model, fenced)
+    places = _tflite_tidy.tidy(model, _tflite_sites.locate(model, fenced))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
     return Prepared(tfl.pack(model), places, spec)

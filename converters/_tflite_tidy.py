@@ -1,0 +1,52 @@
+"""The float flatbuffer with fewer operators that compute the same; what each site multiplies stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from converters import _tflite_model as tfl
+from converters._tflite_chains import shorten
+from converters._tflite_products import keep_dimensions, keep_rank, mean_of_long_axes, transposed_operand
+from converters._tflite_sites import Place
+from converters._tflite_split import split
+from converters._tflite_wires import edit
+
+
+def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Edit `model`; returns where the sites are afterwards.
+
+    A site keeps its operator, and a PAD in front of it. Its input and output may lose a change of layout:
+    they hold the same values in another order.
+    """
+    part = tfl.graph(model)
+    at = [
+        (part.operators[p.operator], [part.operators[i] for i in p.before if _pads(model, i)]) for p in places
+    ]
+    for passes in (
+        (keep_rank, transposed_operand),
+        (keep_dimensions, mean_of_long_axes),
+        (split,),
+        (shorten,),
+    ):
+        edit(model, passes)
+    tfl.compact(model)
+    position = {id(operator): index for index, operator in enumerate(part.operators)}
+    moved = []
+    for place, (operator, pads) in zip(places, at, strict=True):
+        first = pads[0] if pads else operator
+        moved.append(
+            replace(
+                place,
+                operator=position[id(operator)],
+                before=tuple(position[id(pad)] for pad in pads),
+                after=(),
+                input=int(first.inputs[0]),
+                output=int(operator.outputs[0]),
+            )
+        )
+    return tuple(moved)
+
+
+def _pads(model: Any, index: int) -> bool:
+    return tfl.kind(model, tfl.graph(model).operators[index]) == "PAD"
