@@ -58,6 +58,7 @@ def to_half(model: Any, places: tuple[Place, ...] = (), keep: Collection[str] = 
     if keep:
         readers = [part.operators[place.operator] for place in places if place.site not in keep]
     read = {int(t) for operator in readers for t in operator.inputs}
+    read -= {int(t) for place in places if place.site in keep for t in part.operators[place.operator].inputs}
     added = []
     for index in sorted(read):
         value = tfl.constant(model, index)

@@ -175,6 +175,9 @@ class ArtifactReport:
         weight_bytes: bytes by type of number, read back from the file.
         operators, max_rank: of the file: number of operators besides constants, highest rank of a tensor.
         compute: the float type of everything that is not integer.
+        float32_kept: operations that this file computes in float32, because float16 would spoil them.
+        float16_unsafe: operations that a delegate which computes in float16 would spoil, in a file that
+            only stores constants in it.
         fp32_size_bytes: size of the float file of the same target, made for comparison.
         notes: plain sentences that a user should read, such as that it is slower than float.
         sites: error of each site in the order of execution, for the plot.
@@ -200,6 +203,8 @@ class ArtifactReport:
     accuracy: Accuracy | None = None
     latency: Latency | None = None
     compute: Literal["float32", "float16"] | None = None
+    float32_kept: tuple[KeptFloat32, ...] = ()
+    float16_unsafe: tuple[KeptFloat32, ...] = ()
     fp32_size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     sites: tuple[SiteError, ...] = ()

@@ -147,6 +147,8 @@ def artifact_report(
         sha256=None if path is None else files.sha256_of(path),
         compression=simulated.compression if simulated is not None else prepared.pruned,
         compute=_compute(built),
+        float32_kept=built.float32 if TARGETS.get(built.target).half == "computed" else (),
+        float16_unsafe=built.float32 if TARGETS.get(built.target).half == "stored" else (),
         fp32_size_bytes=fp32_size,
     )
     if executed is not None and not error:

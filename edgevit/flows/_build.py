@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError
+from edgevit.core.report import KeptFloat32
 from edgevit.core.types import Graph, QuantPlan
 from edgevit.flows import _values
 from edgevit.flows._values import BuildRequest, Built, BuiltAll
@@ -35,6 +36,7 @@ def build(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> di
     two_forms = any(r.float_only for r in rewrites.values() if asked.target in r.targets)
     known = plans.load(work / _values.PLANS)
     prepared: dict[tuple[str, bool], object] = {}
+    spoiled: dict[tuple[str, bool], tuple[KeptFloat32, ...]] = {}
     files = []
     for precision in asked.precisions:
         emit({"stage": f"{asked.target} {precision}"})
@@ -50,14 +52,31 @@ def build(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> di
                 graph = adapt(storage.load(work / file), rewrites, asked.target, form[1], asked.without)
                 if precision == _values.FP32:
                     save_site_values(graph, asked, work / _values.site_values(asked.target))
+                if asked.scan_float16:
+                    spoiled[form] = _scan(graph, asked)
                 prepared[form] = target.prepare(graph, asked.spec, asked.options)
-            sites = target.write(prepared[form], precision, plan, path)
+            float32 = spoiled[form] if precision in asked.scan_float16 else ()
+            sites = target.write(prepared[form], precision, plan, path, frozenset(k.site for k in float32))
         except EdgevitError as error:
             files.append(Built(asked.target, precision, time.perf_counter() - begin, error=error.message))
         else:
-            files.append(Built(asked.target, precision, time.perf_counter() - begin, str(path), sites))
+            files.append(
+                Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
+            )
         emit({"built": to_plain(files[-1])})
     return to_plain(BuiltAll(tuple(files), peak_bytes()))
+
+
+def _scan(graph: Graph, asked: BuildRequest) -> tuple[KeptFloat32, ...]:
+    """What float16 would spoil in the target's own graph: its rewrites may have renamed operations."""
+    import numpy as np
+    import torch
+
+    from edgevit.core.pixels import normalise
+    from edgevit.graph.half_range import scan
+
+    pixels = np.load(Path(asked.work) / _values.SCANNED)
+    return scan(graph, torch.from_numpy(normalise(pixels, asked.spec.preprocess)))
 
 
 def save_site_values(graph: Graph, asked: BuildRequest, path: Path) -> None:

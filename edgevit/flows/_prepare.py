@@ -57,6 +57,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
 
     from edgevit.graph import storage
     from edgevit.graph.export import export_model
+    from edgevit.graph.half_range import IMAGES, scan
     from edgevit.graph.sites import total_macs
 
     work = Path(asked.work)
@@ -82,6 +83,12 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     graph = export_model(model, rewrites, asked.without)
     storage.save(graph, work / _values.GRAPH)
+    kept = None
+    if asked.scan_float16:
+        emit({"stage": "looking for values that float16 cannot hold"})
+        scanned = (calibrate or judged).pixels[:IMAGES]
+        np.save(work / _values.SCANNED, scanned)
+        kept = scan(graph, torch.from_numpy(_normalise(scanned, model)))
     base, pruned = _values.REFERENCE, None
     if prune_lines:
         base = "base.npy"
@@ -109,6 +116,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         simulated=simulated,
         prune=prune_lines,
         folds=folds,
+        keep_float32=kept,
         warnings=(*(calibrate.warnings if calibrate is not None else ()), *evaluate.warnings),
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),

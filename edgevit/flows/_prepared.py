@@ -9,7 +9,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.types import Placement
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
-from edgevit.flows._values import Prepared
+from edgevit.flows._values import FP16, Prepared
 from edgevit.flows.resolve import Work
 from edgevit.registries import TARGETS
 
@@ -18,9 +18,20 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     """Load, prune, export, calibrate, plan and simulate, in a worker; files go to `folder`."""
     recipe = work.recipe
     step = f"preparing {recipe.model}"
-    request = prepare_request(recipe, folder, placements(work))
+    half = any(in_float16(work)[name] for name in work.pairs)
+    request = prepare_request(recipe, folder, placements(work), half)
     job = _jobs.job(step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress))
     return from_plain(Prepared, _jobs.run(job), step)
+
+
+def in_float16(work: Work) -> dict[str, tuple[str, ...]]:
+    """Target -> those of its precisions whose files hold or compute float16."""
+    return {t: tuple(p for p in found if _is_half(t, p)) for t, found in work.pairs.items()}
+
+
+def _is_half(target: str, precision: str) -> bool:
+    placement = TARGETS.get(target).placement(precision)
+    return precision == FP16 if placement is None else placement.compute == "float16"
 
 
 def placements(work: Work) -> tuple[Placement, ...]:

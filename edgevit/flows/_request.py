@@ -12,7 +12,9 @@ from edgevit.flows._values import PrepareRequest
 _SPLITS = {"demo": ("demo:calibration", "demo:evaluation")}
 
 
-def prepare_request(recipe: Recipe, work: Path, placements: tuple[Placement, ...]) -> PrepareRequest:
+def prepare_request(
+    recipe: Recipe, work: Path, placements: tuple[Placement, ...], scan_float16: bool = False
+) -> PrepareRequest:
     """The recipe as plain data, with absolute paths, since a worker may stand elsewhere."""
     return PrepareRequest(
         work=str(work),
@@ -33,6 +35,7 @@ def prepare_request(recipe: Recipe, work: Path, placements: tuple[Placement, ...
         without=recipe.without,
         seed=recipe.seed,
         placements=placements,
+        scan_float16=scan_float16,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgevit.core.plugins import Timing
-from edgevit.core.report import Compression, SampleSet, SiteError
+from edgevit.core.report import Compression, KeptFloat32, SampleSet, SiteError
 from edgevit.core.types import IntegerMacs, ModelSpec, Placement, Preprocess, SiteTensors
 
 # Names of files in the work folder.
@@ -16,8 +16,10 @@ FOLDED: Final = "folded.pt2"
 PIXELS: Final = "pixels.npy"
 LABELS: Final = "labels.npy"
 REFERENCE: Final = "reference.npy"
+SCANNED: Final = "scanned.npy"
 PLANS: Final = "plans"
 FP32: Final = "fp32"
+FP16: Final = "fp16"
 
 # Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
 FIDELITY_IMAGES: Final = 128
@@ -51,6 +53,7 @@ class PrepareRequest:
     without: tuple[str, ...]
     seed: int
     placements: tuple[Placement, ...]
+    scan_float16: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Prepared:
             reference only where the model was pruned.
         pruned: the loss by pruning alone, None if nothing was pruned.
         fidelity_images: the first so many images of `pixels.npy` are simulated.
+        keep_float32: operations of the graph that float16 would spoil; None if no file computes in it.
     """
 
     spec: ModelSpec
@@ -97,6 +101,7 @@ class Prepared:
     simulated: tuple[SimulatedPlan, ...]
     prune: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
+    keep_float32: tuple[KeptFloat32, ...] | None = None
     warnings: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
@@ -104,7 +109,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """Convert one model for one target to several precisions, in one process."""
+    """Convert one model for one target to several precisions, in one process.
+
+    Attributes:
+        scan_float16: the precisions that need a scan of the target's own graph, because the shared one
+            has operations that float16 would spoil.
+    """
 
     work: str
     target: str
@@ -113,18 +123,24 @@ class BuildRequest:
     spec: ModelSpec
     options: Mapping[str, str]
     without: tuple[str, ...]
+    scan_float16: tuple[str, ...]
     folders: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One file that a target wrote; `error` instead of `path` where it could not."""
+    """One file that a target wrote; `error` instead of `path` where it could not.
+
+    Attributes:
+        float32: operations that float16 would spoil.
+    """
 
     target: str
     precision: str
     seconds: float
     path: str | None = None
     sites: tuple[SiteTensors, ...] = ()
+    float32: tuple[KeptFloat32, ...] = ()
     error: str | None = None
 
 

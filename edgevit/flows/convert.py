@@ -14,7 +14,7 @@ from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
-from edgevit.flows._prepared import prepare
+from edgevit.flows._prepared import in_float16, prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
 from edgevit.flows._values import FP32, BuildRequest, Built, BuiltAll, Prepared
 from edgevit.flows.resolve import Work, resolve
@@ -93,6 +93,7 @@ def _build(
             spec=prepared.spec,
             options=work.options[name],
             without=work.recipe.without,
+            scan_float16=in_float16(work)[name] if prepared.keep_float32 else (),
             folders={p: str((bundle if p in asked else folder) / name / p) for p in precisions},
         )
         told = _jobs.counting(progress, "built")

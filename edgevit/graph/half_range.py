@@ -76,7 +76,8 @@ def decide(losses: Sequence[Loss], outputs: Sequence[str]) -> tuple[KeptFloat32,
                 state.readers[edge.source].append((loss, edge))
     for loss in reversed(losses):
         _allow(loss, loss.site in outputs, state)
-    reasons = ((loss.site, next(_reasons(loss, state), None)) for loss in losses[1:])
+    operations = (loss for loss in losses[1:] if "#" not in loss.site)  # one of several results is none
+    reasons = ((loss.site, next(_reasons(loss, state), None)) for loss in operations)
     return tuple(KeptFloat32(site, reason) for site, reason in reasons if reason is not None)
 
 

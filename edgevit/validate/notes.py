@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from edgevit.core.report import ArtifactReport
+from edgevit.core.report import ArtifactReport, KeptFloat32
+
+_TOLD: Final = 6
 
 
 def notes(artifact: ArtifactReport) -> tuple[str, ...]:
@@ -12,7 +15,7 @@ def notes(artifact: ArtifactReport) -> tuple[str, ...]:
 
     Slower or faster is only said where the 95 % interval of the ratio leaves 1 out.
     """
-    return (*_speed(artifact), *_size(artifact))
+    return (*_speed(artifact), *_size(artifact), *_float16(artifact))
 
 
 def _speed(artifact: ArtifactReport) -> Iterator[str]:
@@ -38,3 +41,20 @@ def _size(artifact: ArtifactReport) -> Iterator[str]:
         return
     how = "Larger than" if size > full else "As large as"
     yield f"{how} its fp32 file: {size / 1e6:.2f} MB against {full / 1e6:.2f} MB."
+
+
+def _float16(artifact: ArtifactReport) -> Iterator[str]:
+    kept, unsafe = artifact.float32_kept, artifact.float16_unsafe
+    if kept:
+        yield f"Computed in float32, because float16 would spoil it: {_named(kept)}."
+    if unsafe:
+        yield (
+            "This file stores float16 and computes in float32 on CPUs. A delegate that computes in float16, "
+            f"as on GPUs, would spoil {_named(unsafe)}."
+        )
+
+
+def _named(found: tuple[KeptFloat32, ...]) -> str:
+    """The first few with their reasons; report.json has them all."""
+    told = "; ".join(f"{item.site} ({item.reason})" for item in found[:_TOLD])
+    return told if len(found) <= _TOLD else f"{told}; and {len(found) - _TOLD} more in report.json"
