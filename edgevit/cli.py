@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgevit import __version__
-from edgevit.commands import convert, doctor, inspect, profile, quantize, run, validate, verify
+from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
 from edgevit.commands._show import write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
@@ -29,6 +29,7 @@ app.command("quantize", short_help="The quantization plan alone.")(quantize.comm
 app.command("validate", short_help="Judge files made earlier or by other tools.")(validate.command)
 app.command("profile", short_help="Latency of one file on a device.")(profile.command)
 app.command("run", short_help="The most likely classes of images.")(run.command)
+app.command("diff", short_help="The first layer of a file that differs from the model.")(diff.command)
 app.command("inspect", short_help="What is in a model or a converted file.")(inspect.command)
 app.command("verify", short_help="Check the hashes of a bundle.")(verify.command)
 app.command("list", short_help="Names of targets, precisions, sources, ....")(list_.command)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.types import (
     Contents,
+    FileValue,
     Graph,
     IntegerMacs,
     ModelSpec,
@@ -47,11 +48,12 @@ class LoadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Plug-in of `edgevit/models`: where a model comes from."""
+    """Plug-in of `edgevit/models`: where a model comes from; `extra` brings its packages, "" for the base."""
 
     summary: str
     syntax: str
     load: Callable[[LoadRequest], TorchModel]
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,8 @@ class Runtime:
         open: a Runner, to be used as a context manager.
         integer_macs: what is really done in integers.
         contents: what the file holds.
+        values: every computed tensor of a file in execution order, each of which the Runner can tap;
+            None for a runtime that gives out no intermediate values.
     """
 
     summary: str
@@ -208,6 +212,7 @@ class Runtime:
     open: Callable[[Path, RunOptions], Runner]
     integer_macs: Callable[[Path], IntegerMacs]
     contents: Callable[[Path], Contents]
+    values: Callable[[Path], tuple[FileValue, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,24 @@ class SiteTensors:
 
 
 @dataclass(frozen=True, slots=True)
+class FileValue:
+    """A computed tensor of an artifact.
+
+    Attributes:
+        tap: what a Runner calls it.
+        site: the site that it belongs to, "" where the file does not say.
+        elements: number of its values for one image, None where the file does not say.
+        scale, zero_point: real = scale * (stored - zero_point); None for a tensor of real numbers.
+    """
+
+    tap: str
+    site: str = ""
+    elements: int | None = None
+    scale: float | None = None
+    zero_point: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How to open an artifact.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from edgevit.core.layers import Difference
 from edgevit.core.manifest import Manifest
 from edgevit.core.report import Report
 from edgevit.quant.storage import StoredPlan
@@ -22,7 +23,7 @@ class PlanFile:
     plans: tuple[StoredPlan, ...]
 
 
-_KINDS: Final[dict[str, type]] = {"report": Report, "manifest": Manifest, "plan": PlanFile}
+_KINDS: Final[dict[str, type]] = {"report": Report, "manifest": Manifest, "plan": PlanFile, "diff": Difference}
 
 
 def names() -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[st
     """A copy of the flatbuffer whose outputs also are the tensors `names`, and their indices.
 
     A delegate keeps what happens between its ends to itself, so a tensor that is to be read must be an end.
+    `#INDEX` names a tensor by its index, where several share a name.
 
     Raises:
         UsageError: a name that no computed tensor has, or that several have.
@@ -80,6 +81,7 @@ def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[st
     for operator in file.operators:
         for index in operator.outputs:
             by_name.setdefault(file.tensors[index].name, []).append(index)
+            by_name.setdefault(f"#{index}", []).append(index)
     indices = {}
     for name in names:
         found = by_name.get(name, [])

@@ -27,6 +27,7 @@ from edgevit.runtimes._mil_read import MilFile, read_mil
 from edgevit.runtimes._mil_run import run
 from edgevit.runtimes._mil_step import Program
 from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
+from edgevit.runtimes._mil_values import read_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,4 +169,5 @@ RUNTIME: Final = Runtime(
     open=open_package,
     integer_macs=integer_macs,
     contents=contents,
+    values=read_values,
 )

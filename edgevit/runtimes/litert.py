@@ -7,7 +7,7 @@ import importlib.util
 from typing import Final
 
 from edgevit.core.plugins import Runtime
-from edgevit.runtimes import _litert_contents, _litert_integer, _litert_runner
+from edgevit.runtimes import _litert_contents, _litert_integer, _litert_runner, _litert_values
 
 
 def unavailable() -> str | None:
@@ -31,4 +31,5 @@ RUNTIME: Final = Runtime(
     open=_litert_runner.open_runner,
     integer_macs=_litert_integer.count,
     contents=_litert_contents.read,
+    values=_litert_values.read,
 )

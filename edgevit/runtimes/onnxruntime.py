@@ -7,7 +7,7 @@ from typing import Final
 
 from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
-from edgevit.runtimes import _ort_contents, _ort_integer, _ort_runner, _ort_session
+from edgevit.runtimes import _ort_contents, _ort_integer, _ort_runner, _ort_session, _ort_values
 
 
 def unavailable() -> str | None:
@@ -32,4 +32,5 @@ RUNTIME: Final = Runtime(
     open=_ort_runner.open_runner,
     integer_macs=_ort_integer.count,
     contents=_ort_contents.read,
+    values=_ort_values.read,
 )

@@ -1,0 +1,208 @@
+"""The step that holds one artifact against its model, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.layers import Difference
+from edgevit.core.plugins import Runtime
+from edgevit.core.types import Graph, TorchModel
+from edgevit.flows._artifacts import guess_precision
+from edgevit.flows._diff_judge import judge
+from edgevit.flows._diff_run import Found, Rules, run_beside
+from edgevit.flows._diff_values import choose_taps, read_values
+from edgevit.flows._values import PrepareRequest
+from edgevit.registries import REWRITES, RUNTIMES
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.core.types import Pixels
+
+Emit = Callable[[dict[str, Any]], None]
+
+# A layer fed with the artifact's own inputs: rounding of one operation, not of a whole model.
+THRESHOLDS = {"fp32": 60.0, "fp16": 40.0}
+QUANTIZED_DB = 20.0
+# What differs and is made good by the next layers, exactly, was computed in another form.
+HEALED_DB = {"fp32": 90.0, "fp16": 50.0}
+# They move values and compute none: what they do wrong shows at the next layer.
+_MOVING = frozenset(
+    (
+        *("view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "slice", "select"),
+        *("unsqueeze", "squeeze", "split", "split_with_sizes", "chunk", "unbind", "clone", "alias"),
+        *("contiguous", "flatten", "unflatten", "cat", "stack", "roll", "flip", "pad", "constant_pad_nd"),
+        *("index", "index_select", "gather", "detach", "_to_copy", "to", "dropout", "lift_fresh_copy"),
+        *("repeat", "movedim", "narrow", "swapaxes", "tile", "unfold", "pixel_shuffle", "pixel_unshuffle"),
+        *("im2col", "as_strided", "type_as", "copy"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffRequest:
+    """Which file, executed by what, against which model, on how many images."""
+
+    model: PrepareRequest
+    artifact: str
+    shown: str
+    target: str
+    runtime: str
+    threads: int
+    images: str
+    count: int
+    threshold: float | None
+
+
+def diff(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Worker function: DiffRequest -> Difference, both as plain data."""
+    return to_plain(_diff(from_plain(DiffRequest, request, "request"), emit))
+
+
+def _diff(asked: DiffRequest, emit: Emit) -> Difference:
+    import torch
+
+    from edgevit.core.pixels import normalise
+    from edgevit.flows._prepare import load_model
+    from edgevit.flows._samples import read_samples
+    from edgevit.graph.export import export_model
+
+    path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
+    emit({"stage": "loading the model"})
+    model = load_model(asked.model)
+    spec = model.spec
+    pixels = read_samples(
+        asked.images, spec.labels, spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
+    )[0]
+    contents = runtime.contents(path)
+    precision = contents.metadata.get("edgevit.precision") or guess_precision(
+        contents, runtime.integer_macs(path)
+    )
+    notes = []
+    if contents.preprocess is not None and contents.preprocess != spec.preprocess:
+        notes.append("the file's own preprocessing is not the model's: its first layer sees other values")
+    emit({"stage": "exporting the graph"})
+    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
+    graph = export_model(model, rewrites, asked.model.without)
+    emit({"stage": "executing the file"})
+    threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
+    graph, rules, images, lost, by_name = _read(graph, model, asked, runtime, precision, threshold, pixels)
+    emit({"stage": "comparing layer by layer", "total": len(pixels)})
+    inputs = torch.from_numpy(normalise(pixels, spec.preprocess))
+    found: dict[str, Found] = {}
+    for index, values in enumerate(images):
+        run_beside(graph, inputs[index : index + 1], values, rules, found)
+        emit({"advance": 1})
+    judged = judge(graph, found, threshold, HEALED_DB.get(precision), lost, by_name)
+    if not judged.layers:
+        raise UnsupportedError(
+            f"no layer of {spec.name} was found in {path.name}: neither names nor values agree anywhere",
+            "check --reference, its weights and --preprocess: the file was made from another model",
+        )
+    return Difference(
+        schema_version=1,
+        artifact=asked.shown,
+        reference=asked.model.model,
+        executed_by=runtime.label(),
+        precision=precision,
+        threshold_db=threshold,
+        images=len(pixels),
+        matched_by="name" if by_name else "value",
+        layers=judged.layers,
+        first_wrong=judged.first_wrong,
+        compared=len(judged.layers),
+        not_found=judged.not_found,
+        notes=tuple(notes),
+    )
+
+
+def _read(
+    graph: Graph,
+    model: TorchModel,
+    asked: DiffRequest,
+    runtime: Runtime,
+    precision: str,
+    threshold: float,
+    pixels: Pixels,
+) -> tuple[Graph, Rules, tuple[Any, ...], dict[str, str], bool]:
+    """The graph that the file was made from, as far as that is known, and the file's tensors."""
+    from edgevit.graph.adapt import adapt
+    from edgevit.graph.sites import list_sites, site_of
+
+    assert runtime.values is not None
+    listed = runtime.values(Path(asked.artifact))
+    own = {value.site for value in listed} & {site.name for site in list_sites(graph)}
+    by_name, quantized = bool(own), precision not in THRESHOLDS
+    if by_name:
+        rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
+        graph = adapt(graph, rewrites, asked.target, quantized, asked.model.without)
+    counts = _comparable(graph)
+    ends = {site_of(node): spec.name for node, spec in zip(_outputs(graph), model.spec.outputs, strict=True)}
+    counts |= {s: math.prod(n.meta["val"].shape) for n in _outputs(graph) if (s := site_of(n)) in ends}
+    named, searched, lost = choose_taps(listed, counts)
+    images = read_values(
+        runtime,
+        Path(asked.artifact),
+        (*(value for tensors in named.values() for value in tensors), *searched),
+        {value.tap for value in searched},
+        pixels,
+        asked.threads,
+        model.spec.preprocess,
+    )
+    outputs = _output_taps(ends, counts, images[0].by_tap, runtime, Path(asked.artifact))
+    rules = Rules(
+        sites=frozenset(counts),
+        named={site: tuple(value.tap for value in tensors) for site, tensors in named.items()},
+        output=outputs,
+        threshold=threshold,
+        search_db=threshold,
+        folds=quantized,
+    )
+    return graph, rules, images, lost, by_name
+
+
+def _comparable(graph: Graph) -> dict[str, int]:
+    """Site -> number of elements, of every operation that computes float values from the image."""
+    import torch
+
+    from edgevit.graph.export import input_node
+    from edgevit.graph.sites import site_of
+
+    depends, counts = {input_node(graph.program)}, {}
+    for node in graph.program.graph_module.graph.nodes:
+        if node.op != "call_function" or not depends & set(node.all_input_nodes):
+            continue
+        depends.add(node)
+        value, site = node.meta.get("val"), site_of(node)
+        computes = "#" not in site and _kind(site) not in _MOVING
+        if computes and isinstance(value, torch.Tensor) and value.is_floating_point():
+            counts[site] = math.prod(value.shape)
+    return counts
+
+
+def _outputs(graph: Graph) -> list[torch.fx.Node]:
+    node = next(n for n in graph.program.graph_module.graph.nodes if n.op == "output")
+    return [n for n in node.args[0] if n.op == "call_function"]
+
+
+def _output_taps(
+    ends: dict[str, str], counts: dict[str, int], tensors: Any, runtime: Runtime, path: Path
+) -> dict[str, str]:
+    """Site of an output -> what the file calls it: by the name, else the first output of as many elements."""
+    names = [spec.name for spec in runtime.contents(path).outputs if spec.name in tensors]
+    found = {}
+    for site, name in ends.items():
+        fitting = [n for n in names if tensors[n].numel() == counts[site]]
+        if name in fitting or fitting:
+            found[site] = name if name in fitting else fitting[0]
+    return found
+
+
+def _kind(site: str) -> str:
+    return site.rpartition(":")[2].partition(".")[0]

@@ -1,0 +1,156 @@
+"""Which layers are wrong, and which of them was the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgevit.core.blame import frames, innermost
+from edgevit.core.layers import FirstWrong, Layer, NotFound
+from edgevit.core.types import Graph
+from edgevit.flows._diff_run import Found
+from edgevit.graph.sites import WEIGHTED, site_of
+
+if TYPE_CHECKING:
+    import torch
+
+_HEALED = "the file computes it in another form; what follows is right"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Layers in execution order, those that could not be compared, and the first wrong one."""
+
+    layers: tuple[Layer, ...]
+    not_found: tuple[NotFound, ...]
+    first_wrong: FirstWrong | None
+
+
+def judge(
+    graph: Graph,
+    found: Mapping[str, Found],
+    threshold: float,
+    healed_db: float | None,
+    lost: Mapping[str, str],
+    by_name: bool,
+) -> Judged:
+    """From what each site gave to a verdict.
+
+    Args:
+        threshold: own error in dB from which on a layer is right.
+        healed_db: SQNR against the undisturbed reference from which on a layer proves everything
+            before it right, since no fault vanishes; None where nothing is as exact.
+        lost: sites that have another size in the file, with the reason.
+        by_name: the file carries site names.
+    """
+    healed = frozenset() if healed_db is None else _healed(graph, found, threshold, healed_db)
+    layers, missing = [], []
+    for site, entry in found.items():
+        if entry.match is None or site in healed:
+            what = "name" if by_name else "values"
+            reason = _HEALED if site in healed else f"no tensor of the file has its {what}"
+            missing.append(NotFound(site, lost.get(site, reason)))
+            continue
+        layers.append(
+            Layer(
+                site=site,
+                module=module_of(site),
+                kind=kind_of(site),
+                tensor=entry.match.tap,
+                sqnr_db=entry.own.db,
+                cosine=entry.own.cosine,
+                max_abs=entry.own.max_abs,
+                input_sqnr_db=entry.entering.db,
+                total_sqnr_db=entry.total.db,
+                wrong=entry.own.db < threshold,
+            )
+        )
+    first = _first_wrong(graph, found, threshold, healed, lost, by_name)
+    return Judged(tuple(layers), tuple(missing), first)
+
+
+def kind_of(site: str) -> str:
+    """Role without its number."""
+    return site.rpartition(":")[2].partition(".")[0]
+
+
+def module_of(site: str) -> str:
+    """Path of the torch module."""
+    return site.rpartition(":")[0]
+
+
+def _healed(graph: Graph, found: Mapping[str, Found], threshold: float, healed_db: float) -> frozenset[str]:
+    """Wrong sites whose every reader has, at once or later, the values of the undisturbed reference.
+
+    The file was then made from a graph that was rewritten otherwise: a factor in the next weights.
+    """
+    whole: dict[torch.fx.Node, bool] = {}
+    healed = set()
+    for node in reversed(graph.program.graph_module.graph.nodes):
+        if node.op != "call_function":
+            continue
+        entry = found.get(site_of(node))
+        compared = entry if entry is not None and entry.match is not None else None
+        equal = compared is not None and compared.total.db >= healed_db
+        whole[node] = equal or (bool(node.users) and all(whole.get(user, False) for user in node.users))
+        if whole[node] and compared is not None and compared.own.db < threshold:
+            healed.add(site_of(node))
+    return frozenset(healed)
+
+
+def _first_wrong(
+    graph: Graph,
+    found: Mapping[str, Found],
+    threshold: float,
+    healed: frozenset[str],
+    lost: Mapping[str, str],
+    by_name: bool,
+) -> FirstWrong | None:
+    """In execution order, the first site whose own error is too large, or what lies unseen before it.
+
+    In a file without names a faulty layer has values that nobody knows, so it is not found, and nor
+    is what follows: the first of those is named, unless a right value proves it right.
+    """
+    unseen: dict[torch.fx.Node, frozenset[str]] = {}
+    right: set[str] = set()
+    wrong: list[tuple[str, frozenset[str]]] = []
+    lines: dict[str, str] = {}
+    for node in graph.program.graph_module.graph.nodes:
+        before: frozenset[str] = frozenset().union(*(unseen.get(n, ()) for n in node.all_input_nodes))
+        site = site_of(node) if node.op == "call_function" else ""
+        entry = found.get(site)
+        if entry is None:
+            unseen[node] = before
+            continue
+        frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
+        lines[site] = str(frame) if frame is not None else ""
+        if site in healed:
+            right |= before
+        elif entry.match is None:
+            unseen[node] = before | {site}
+            if site in lost and kind_of(site) in WEIGHTED:
+                wrong.append((site, before))
+        elif entry.own.db < threshold:
+            wrong.append((site, before))
+        else:
+            right |= before
+    order = {site: index for index, site in enumerate(found)}
+    places: list[tuple[str, tuple[str, ...]]] = []
+    for site, before in wrong:
+        hidden = tuple(sorted(before - right, key=order.__getitem__))
+        places.append((site if by_name or not hidden else hidden[0], hidden))
+    if not places:
+        return None
+    site, between = min(places, key=lambda place: order[place[0]])
+    entry = found[site]
+    seen = entry.match is not None
+    return FirstWrong(
+        site=site,
+        module=module_of(site),
+        kind=kind_of(site),
+        sqnr_db=entry.own.db if seen else None,
+        input_sqnr_db=entry.entering.db if seen else None,
+        line=lines[site],
+        between=tuple(s for s in between if s != site) if seen else (),
+    )

@@ -1,0 +1,162 @@
+"""Run the reference beside itself: once undisturbed, and once with the artifact's values put in.
+
+In the second run each site that was found in the artifact is computed from the artifact's own
+inputs, held against the artifact's output, and then replaced by it. So each layer is judged alone,
+and a fault shows where it is, not in everything behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.types import Graph
+from edgevit.flows._diff_sums import Sums, sqnr
+from edgevit.flows._diff_values import Match, Values, read_best, search
+from edgevit.graph.export import INPUT
+from edgevit.graph.run import run_single
+from edgevit.graph.sites import site_of
+
+if TYPE_CHECKING:
+    import torch
+
+# After a fold of LayerNorm scales into the next layers, one factor per channel explains the difference.
+_FOLDED_GAIN_DB = 6.0
+_FOLDED_TOKENS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A value in the undisturbed run and in the one with the artifact's values."""
+
+    clean: Any
+    forced: Any
+
+
+@dataclass(slots=True)
+class Found:
+    """What one site gave; `match` is settled on the first image, None where the artifact has no tensor for it."""
+
+    match: Match | None
+    own: Sums = field(default_factory=Sums)
+    entering: Sums = field(default_factory=Sums)
+    total: Sums = field(default_factory=Sums)
+    factor: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How tensors are found and judged.
+
+    Attributes:
+        sites: those that are compared.
+        named: site -> taps of the tensors that carry its name, the last first.
+        output: site -> tap of an output of the file.
+        threshold: own error in dB from which on a layer is right.
+        search_db: SQNR from which on a tensor without a name is a site.
+        folds: LayerNorms may be scaled per channel.
+    """
+
+    sites: frozenset[str]
+    named: Mapping[str, tuple[str, ...]]
+    output: Mapping[str, str]
+    threshold: float
+    search_db: float
+    folds: bool
+
+
+def run_beside(
+    graph: Graph, image: torch.Tensor, values: Values, rules: Rules, found: dict[str, Found]
+) -> None:
+    """Compare all sites on one image, float32 (1, 3, height, width); `found` is added to."""
+
+    def around(
+        node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Pair:
+        clean = operation(*_side(args, "clean"), **_side(kwargs, "clean"))
+        forced = operation(*_side(args, "forced"), **_side(kwargs, "forced"))
+        site = site_of(node)
+        if site not in rules.sites:
+            return Pair(clean, forced)
+        if site not in found:
+            found[site] = Found(_match(node, values, rules, forced))
+        entry = found[site]
+        for pair in _pairs(args):
+            entry.entering.add(pair.clean, pair.forced)
+        if entry.match is None:
+            return Pair(clean, forced)
+        if entry.match.layout is None:  # found by its sorted values: right, and as PyTorch has it
+            entry.own.add(*(t.flatten().sort()[0] for t in (forced, values.by_tap[entry.match.tap])))
+            entry.total.add(clean, forced)
+            return Pair(clean, forced)
+        reading = entry.match.layout.read(values.by_tap[entry.match.tap])
+        if rules.folds and _scales_channels(node):
+            reading = _unfolded(entry, forced, reading, rules.threshold)
+        entry.own.add(forced, reading)
+        entry.total.add(clean, reading)
+        return Pair(clean, reading)
+
+    run_single(graph, Pair(image, image), around)
+
+
+def _match(node: torch.fx.Node, values: Values, rules: Rules, expected: torch.Tensor) -> Match | None:
+    site = site_of(node)
+    output = rules.output.get(site)
+    taps = rules.named.get(site) or (() if output is None else (output,))
+    if not taps:
+        anywhere = search(values, expected, rules.search_db)
+        return None if anywhere is None else anywhere[0]
+    # A converter may give the site's name to what it does around the operation, too.
+    readings = [found for tap in taps if (found := read_best(values, tap, expected)) is not None]
+    if not readings:
+        return None
+    match, reading, db = max(readings, key=lambda found: min(found[2], rules.threshold))
+    if db < rules.threshold and _fused(node, expected, reading, rules.threshold):
+        return None
+    return match
+
+
+def _fused(node: torch.fx.Node, expected: torch.Tensor, reading: torch.Tensor, threshold: float) -> bool:
+    """Whether the tensor that carries the site's name holds what the next operation makes of it."""
+    if len(node.users) != 1:
+        return False
+    (user,) = node.users
+    if user.op != "call_function" or user.all_input_nodes != [node] or not callable(user.target):
+        return False
+    made = user.target(*(expected if a is node else a for a in user.args), **user.kwargs)
+    return hasattr(made, "numel") and made.numel() == reading.numel() and sqnr(made, reading) >= threshold
+
+
+def _scales_channels(node: torch.fx.Node) -> bool:
+    """Whether it is a LayerNorm, or the product or sum with one number per channel that is left of one."""
+    kind = site_of(node).rpartition(":")[2].partition(".")[0]
+    if kind not in ("mul", "add"):
+        return kind == "layer_norm"
+    constants = [n for n in node.all_input_nodes if n.op == "placeholder" and n.name != INPUT]
+    return len(constants) == 1 and constants[0].meta["val"].numel() == node.meta["val"].shape[-1]
+
+
+def _unfolded(entry: Found, expected: torch.Tensor, reading: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Undo a factor per channel, which a quantized file may have moved into the layers that follow."""
+    if entry.factor is None and expected.numel() // expected.shape[-1] >= _FOLDED_TOKENS:
+        want, have = (t.reshape(-1, t.shape[-1]) for t in (expected, reading))
+        factor = (want * have).sum(0) / have.square().sum(0).clamp(min=1e-30)
+        after = sqnr(expected, reading * factor)
+        if after >= max(threshold, sqnr(expected, reading) + _FOLDED_GAIN_DB):
+            entry.factor = factor
+    return reading if entry.factor is None else reading * entry.factor
+
+
+def _side(value: Any, side: str) -> Any:
+    from torch.utils._pytree import tree_map_only
+
+    return tree_map_only(Pair, lambda pair: getattr(pair, side), value)
+
+
+def _pairs(args: tuple[Any, ...]) -> list[Pair]:
+    """What enters an operation: its float tensors that depend on the image."""
+    from torch.utils._pytree import tree_leaves
+
+    found = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Pair)]
+    return [p for p in found if hasattr(p.clean, "is_floating_point") and p.clean.is_floating_point()]

@@ -1,0 +1,42 @@
+"""Every computed tensor of a .tflite file, with the site that its name begins with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from edgevit.core.require import require
+from edgevit.core.types import FileValue
+from edgevit.runtimes import _litert_file
+
+
+def read(path: Path) -> tuple[FileValue, ...]:
+    """In execution order, what depends on the input. Nothing is executed.
+
+    litert-torch calls a tensor after the last module's class and puts `;` and a number behind it; a
+    file of ours has the site there. Several tensors of one name are tapped by their index.
+
+    Raises:
+        InputError: missing or not TFLite.
+    """
+    schema = require("ai_edge_litert.schema_py_generated", _litert_file.EXTRA)
+    file = _litert_file.read(path)
+    part = schema.Model.GetRootAs(file.raw, 0).Subgraphs(0)
+    made: list[int] = []
+    depends = set(file.inputs)
+    for operator in file.operators:
+        if depends & set(operator.inputs):
+            made += operator.outputs
+            depends.update(operator.outputs)
+    names = [file.tensors[i].name for operator in file.operators for i in operator.outputs]
+    found = []
+    for index in made:
+        tensor = file.tensors[index]
+        tap = tensor.name if names.count(tensor.name) == 1 else f"#{index}"
+        grid = part.Tensors(index).Quantization()
+        scale, zero = None, 0
+        if tensor.dtype in ("int8", "uint8", "int16") and grid is not None and grid.ScaleLength() == 1:
+            scale, zero = float(grid.Scale(0)), int(grid.ZeroPoint(0)) if grid.ZeroPointLength() else 0
+        site = tensor.name.partition(";")[0].partition("#")[0]
+        found.append(FileValue(tap, site, math.prod(tensor.shape), scale, zero))
+    return tuple(found)

@@ -1,0 +1,53 @@
+"""Every computed value of an .mlpackage, with its site where the package has a table of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edgevit.core.errors import InputError
+from edgevit.core.types import FileValue
+from edgevit.runtimes._mil_read import read_mil, type_name
+
+SITES_KEY = "edgevit.sites"
+_REAL = ("fp16", "fp32")
+
+
+def read_values(path: Path) -> tuple[FileValue, ...]:
+    """The real-valued ones that depend on the input, in execution order. Nothing is executed.
+
+    Raises:
+        InputError, UnsupportedError, MissingDependencyError: as `read_mil`; InputError also for a
+            table of sites that is none.
+    """
+    file = read_mil(path)
+    try:
+        table = json.loads(file.metadata.get(SITES_KEY, "{}"))
+        sites_at: dict[str, list[str]] = {}
+        for site, value in table.items():
+            sites_at.setdefault(str(value), []).append(str(site))
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its table of sites is no JSON object", "convert the model again"
+        ) from error
+    found: list[FileValue] = []
+    depends = {file.input.name}
+    for operation in file.operations:
+        if not depends & _names(operation.inputs.values()):
+            continue
+        depends |= {value.name for value in operation.outputs}
+        for value in operation.outputs:
+            if type_name(value) in _REAL:
+                elements = math.prod(int(n) for n in value.shape)
+                sites = sites_at.get(value.name, [""])
+                found += [FileValue(value.name, site, elements) for site in sites]
+    return tuple(found)
+
+
+def _names(inputs: Iterable[Any]) -> set[str]:
+    """Names of what enters an operation: single values, and lists of them."""
+    several = (given if isinstance(given, list | tuple) else (given,) for given in inputs)
+    return {value.name for values in several for value in values if value is not None}

@@ -1,0 +1,63 @@
+"""Every computed tensor of an .onnx file, with the site that its node carries in its metadata."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core.types import FileValue
+from edgevit.runtimes import _ort_session
+
+if TYPE_CHECKING:
+    import onnx
+
+SITE_KEY = "edgevit.site"
+_INTEGER_OUTPUT = ("Conv",)
+
+
+def read(path: Path) -> tuple[FileValue, ...]:
+    """In execution order, what depends on the input. Nothing is executed.
+
+    A convolution whose result only goes into integers is given by these integers: reading its float
+    result would keep ONNX Runtime from executing it in integers.
+
+    Raises:
+        InputError: missing or not ONNX.
+    """
+    model = _ort_session.read_model(path)
+    counts = {v.name: _elements(v) for v in (*model.graph.value_info, *model.graph.output)}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    found: list[FileValue] = []
+    depends = {value.name for value in model.graph.input} - set(constants)
+    for node in model.graph.node:
+        if not depends & set(node.input):
+            continue
+        depends.update(node.output)
+        site = next((entry.value for entry in node.metadata_props if entry.key == SITE_KEY), "")
+        after = readers.get(node.output[0], [])
+        only = after[0] if len(after) == 1 and after[0].op_type == "QuantizeLinear" else None
+        if only is not None and node.op_type in _INTEGER_OUTPUT and len(only.input) > 2:
+            grid = [constants.get(name) for name in only.input[1:3]]
+            if all(tensor is not None and math.prod(tensor.dims) == 1 for tensor in grid):
+                scale, zero = (_number(tensor) for tensor in grid)
+                found.append(FileValue(only.output[0], site, None, scale, int(zero)))
+                continue
+        found += [FileValue(name, site, counts.get(name)) for name in node.output if name]
+    return tuple(found)
+
+
+def _elements(value: onnx.ValueInfoProto) -> int | None:
+    sizes = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+    return math.prod(sizes) if all(size > 0 for size in sizes) else None
+
+
+def _number(tensor: onnx.TensorProto | None) -> float:
+    from onnx import numpy_helper
+
+    assert tensor is not None
+    return float(numpy_helper.to_array(tensor).item())
