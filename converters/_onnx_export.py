@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 SITE_KEY: Final = "edgevit.site"
+PARTS_KEY: Final = "edgevit.sites"  # of a node that does the work of several: all their names, one a line
 _NODE_KEY: Final = "pkg.torch.onnx.fx_node"
 _MAIN: Final = {"linear": ("MatMul", "Gemm"), "conv": ("Conv",)}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from converters._onnx_export import SITE_KEY
+from converters._onnx_export import PARTS_KEY, SITE_KEY
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def to_half(model: ir.Model, keep: Collection[str] = ()) -> None:
     import onnx_ir as ir
 
     graph = model.graph
-    wide = frozenset(node for node in graph if node.metadata_props.get(SITE_KEY) in keep)
+    wide = frozenset(node for node in graph if any(site in keep for site in _sites(node)))
     fixed = {
         value
         for node in graph
@@ -57,6 +57,12 @@ def to_half(model: ir.Model, keep: Collection[str] = ()) -> None:
     for index, value in enumerate(list(graph.outputs)):
         if value.dtype == ir.DataType.FLOAT16:
             _cast_output(graph, index, value)
+
+
+def _sites(node: ir.Node) -> list[str]:
+    """The sites that the node computes."""
+    together = node.metadata_props.get(PARTS_KEY)
+    return together.splitlines() if together else [node.metadata_props.get(SITE_KEY, "")]
 
 
 def _half_constant(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -> None:

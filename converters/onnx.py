@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from converters import _onnx_export, _onnx_file, _onnx_half, _onnx_quantize
+from converters import _onnx_attention, _onnx_export, _onnx_file, _onnx_half, _onnx_quantize
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plugins import Target
 from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
-_OPSETS: Final = range(18, 22)
-_DEFAULT_OPSET: Final = 20  # the first with Gelu as one operator
+_OPSETS: Final = range(18, 24)
+_DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
 def placement(precision: str) -> Placement | None:
@@ -35,10 +35,10 @@ def placement(precision: str) -> Placement | None:
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_export.Prepared:
-    """Convert to ONNX in float32, once; `options` may hold `opset`.
+    """Convert to ONNX in float32, once; `options` may hold `opset` and `attention`.
 
     Raises:
-        UsageError: an operator set that is not offered.
+        UsageError: an operator set or a form of attention that is not offered.
         UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
     """
     text = options.get("opset", str(_DEFAULT_OPSET))
@@ -47,7 +47,18 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
             f"onnx.opset must be a whole number from {_OPSETS[0]} to {_OPSETS[-1]}, not {text!r}",
             f"leave it out for {_DEFAULT_OPSET}",
         )
-    return _onnx_export.export(graph, spec, int(text))
+    attention = options.get("attention", "fused" if int(text) >= _onnx_attention.FIRST_OPSET else "split")
+    if attention not in ("fused", "split"):
+        raise UsageError(f"onnx.attention must be fused or split, not {attention!r}", "leave it out")
+    if attention == "fused" and int(text) < _onnx_attention.FIRST_OPSET:
+        raise UsageError(
+            f"ONNX has attention as one operator from operator set {_onnx_attention.FIRST_OPSET} on, not in {text}",
+            f"add --option onnx.opset={_onnx_attention.FIRST_OPSET}, or leave onnx.attention out",
+        )
+    prepared = _onnx_export.export(graph, spec, int(text))
+    if attention == "fused":
+        _onnx_attention.fuse(prepared.model)
+    return prepared
 
 
 def write(
@@ -89,7 +100,10 @@ TARGET: Final = Target(
     extra="onnx",
     precisions=_PRECISIONS,
     runtimes=("onnxruntime",),
-    options={"opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given"},
+    options={
+        "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
+        "attention": "fused into one operator (the default from operator set 23 on), or split",
+    },
     placement=placement,
     prepare=prepare,
     write=write,

@@ -149,7 +149,7 @@ def test_w8_file_is_the_float_model_with_the_plans_weights(vit: tuple, tmp_path:
     images = models.normalised(models.pixels(4))
     plan = models.plan_of(graph, TARGET.placement("w8"), images)
     sites = TARGET.write(prepared, "w8", plan, tmp_path / "model.onnx")
-    assert sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 80
+    assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 80
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
     stored = RUNTIME.contents(tmp_path / "model.onnx").weight_bytes
     assert stored["int8"] == sum(plan.tensors[f"{site.site}.weight"].size for site in plan.sites)
@@ -202,7 +202,7 @@ def test_silu_behind_an_integer_convolution_stays_one_operator(tmp_path: Path) -
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert (operators["QuickGelu"], operators["QLinearConv"], operators["DequantizeLinear"]) == (1, 2, 2)
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
-    assert sqnr(simulate(graph, plan, images), _run(tmp_path / "model.onnx")["logits"]) > 40
+    assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 40
 
 
 def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:
@@ -266,16 +266,14 @@ def test_a_plan_for_something_else_than_weights_is_refused(ranks: tuple, tmp_pat
         TARGET.write(ranks[1], "w8", wrong, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("opset", ["17", "22", "x", ""])
+@pytest.mark.parametrize("opset", ["17", "24", "x", ""])
 def test_an_operator_set_that_is_not_offered_is_an_error(ranks: tuple, opset: str) -> None:
     with pytest.raises(UsageError, match="onnx.opset"):
         TARGET.prepare(ranks[0], models.spec_of(10), {"opset": opset})
 
 
-@pytest.mark.parametrize("opset", ["18", "21"])
-def test_the_first_and_last_operator_set_give_the_same_result(
-    ranks: tuple, opset: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("opset", ["18", "20"])
+def test_older_operator_sets_give_the_same_result(ranks: tuple, opset: str, tmp_path: Path) -> None:
     graph = ranks[0]
     images = models.normalised(models.pixels(4))
     plan = models.plan_of(graph, TARGET.placement("w8a8"), images)

@@ -91,6 +91,7 @@ def test_a_projection_that_is_read_as_it_stands_too_keeps_its_form() -> None:
             out = self.qkv(tokens)
             q, k, v = (part.reshape(1, 16, 2, 6).transpose(1, 2) for part in out.chunk(3, -1))
             found: torch.Tensor = (q @ k.transpose(-2, -1)).softmax(-1) @ v
-            return found.mean(2) + out.mean()
+            pooled: torch.Tensor = found.mean(2) + out.mean()
+            return pooled
 
     assert "split_heads" not in _adapted(Both(), split_heads=split_heads.REWRITE).rewrites
