@@ -26,7 +26,14 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -m "not family" tests/
 
-test-all: lint
+# TensorFlow is installed for these only; edgevit keeps it out of every process that imports coremltools.
+KERAS := .venv/.keras
+
+$(KERAS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,keras,dev]'
+	touch $@
+
+test-all: lint $(KERAS)
 	$(BIN)/python -m pytest tests/
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import tomllib
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from edgevit.core.require import require
+
 # Small models and several processes: more threads than one spend their time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # A shell that starts the tests in the background makes them, and their children, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if importlib.util.find_spec("tensorflow") is not None:
+    require("coremltools", "coreml")  # before a test module imports it and TensorFlow with it, which crashes
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from edgevit.core.errors import MissingDependencyError
@@ -15,9 +18,28 @@ def require(module: str, extra: str = "") -> ModuleType:
         MissingDependencyError: it is not installed; the hint is the install command.
     """
     try:
-        return importlib.import_module(module)
+        with _without_tensorflow(module):
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         wanted = f"edgevit[{extra}]" if extra else "edgevit"
         raise MissingDependencyError(
             f"the Python package {error.name or module!r} is not installed", f"pip install '{wanted}'"
         ) from error
+
+
+@contextmanager
+def _without_tensorflow(module: str) -> Iterator[None]:
+    """Let coremltools not find TensorFlow while it is imported.
+
+    It would load TensorFlow wherever that is installed, only to look at its version; PyTorch's Triton
+    then crashes with a segmentation fault, because both bring an LLVM.
+    """
+    if module.partition(".")[0] != "coremltools" or "tensorflow" in sys.modules:
+        yield
+        return
+    hidden: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    hidden["tensorflow"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["tensorflow"]

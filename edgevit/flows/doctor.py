@@ -19,6 +19,7 @@ def doctor() -> Answer:
     wanted = requirements()
     extras = ("", *sorted({need.extra for need in wanted} - {"", "dev"}))
     missing = {extra: [t for n in wanted if n.extra == extra and (t := _lacking(n))] for extra in extras}
+    sources = tuple(_source(name, missing) for name in registries.SOURCES.names())
     targets = tuple(_target(name, missing) for name in registries.TARGETS.names())
     runtimes = tuple(_runtime(name) for name in registries.RUNTIMES.names())
     devices = tuple(_device(name) for name in registries.TRANSPORTS.names())
@@ -35,6 +36,7 @@ def doctor() -> Answer:
     }
     data = {
         "system": system,
+        "load": _data(sources),
         "convert": _data(targets),
         "execute": _data(runtimes),
         "profile": _data(devices),
@@ -44,6 +46,7 @@ def doctor() -> Answer:
     columns = ("name", "here", "how to get it")
     tables = (
         Table("this machine", ("what", "value"), tuple((key, str(value)) for key, value in system.items())),
+        Table("load models from", columns, sources),
         Table("convert to", columns, targets),
         Table("execute with", columns, runtimes),
         Table("profile on", columns, devices),
@@ -57,9 +60,16 @@ def install_command(extra: str) -> str:
     return f"pip install 'edgevit[{extra}]'" if extra else "pip install edgevit"
 
 
+def _source(name: str, missing: dict[str, list[str]]) -> Row:
+    return _part(name, registries.SOURCES.get(name).extra, missing)
+
+
 def _target(name: str, missing: dict[str, list[str]]) -> Row:
-    extra = registries.TARGETS.get(name).extra
-    lacking = missing.get("", []) + missing.get(extra, [])
+    return _part(name, registries.TARGETS.get(name).extra, missing)
+
+
+def _part(name: str, extra: str, missing: dict[str, list[str]]) -> Row:
+    lacking = missing.get("", []) + (missing.get(extra, []) if extra else [])
     return (name, "no: " + ", ".join(lacking), install_command(extra)) if lacking else (name, "yes", "")
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import blame
 from edgevit.core.errors import StepError
 
 if TYPE_CHECKING:
     import torch
+
+_HINT = (
+    "--image-size sets the size (N or HEIGHTxWIDTH); many models want a multiple of the patch or the stride "
+    "(16, 32), or just the size that they were made for"
+)
 
 
 def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
@@ -17,16 +24,40 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
         name: what the message calls the model.
 
     Raises:
-        StepError: the forward pass failed; most often the size of the image does not fit.
+        StepError: the forward pass failed, most often because the size of the image does not fit; the
+            message names the innermost module by path and class, and the line of the model's code.
     """
     import torch
 
+    entered: list[torch.nn.Module] = []
+
+    def enter(part: torch.nn.Module, _inputs: object) -> None:
+        entered.append(part)
+
+    def leave(_part: torch.nn.Module, _inputs: object, _output: object) -> None:
+        entered.pop()
+
+    hooks = [part.register_forward_pre_hook(enter) for part in module.modules()]
+    hooks += [part.register_forward_hook(leave) for part in module.modules()]
     try:
         with torch.no_grad():
             return module(image)
     except Exception as error:  # a model may raise anything
         height, width = image.shape[-2:]
+        reason = " ".join(str(error).split())[:300]
         raise StepError(
-            f"the model {name} fails on one {height}x{width} image: {type(error).__name__}: {str(error)[:300]}",
-            "--image-size sets the size (HEIGHTxWIDTH)",
+            f"the model {name} fails on one {height}x{width} image{_where(module, entered, error)}: "
+            f"{type(error).__name__}: {reason}",
+            _HINT,
         ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _where(module: torch.nn.Module, entered: list[torch.nn.Module], error: Exception) -> str:
+    """` in blocks.0.attn (Attention) at net.py:12`, as much of it as is known."""
+    line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
+    names = {id(part): path for path, part in module.named_modules()}
+    path = names.get(id(entered[-1]), "") if entered else ""
+    return (f" in {path} ({type(entered[-1]).__name__})" if path else "") + (f" at {line}" if line else "")

@@ -63,12 +63,12 @@ class Executed:
 def load(
     source: str,
     *,
-    seed: int = 1,
+    seed: int | None = 1,
     size: tuple[int, int] | None = None,
     classes: int | None = None,
     **args: object,
 ) -> TorchModel:
-    """A model by its MODEL text with seeded random weights; `args` as `--model-arg` takes them."""
+    """A model by its MODEL text with seeded random weights, its own for None; `args` as `--model-arg` takes them."""
     name, argument = parse_source(source)
     request = LoadRequest(
         source=source,

@@ -21,7 +21,7 @@ def test_missing_and_old_packages_are_named_with_the_command_that_helps(
     installed = metadata.version
 
     def version(package: str) -> str:
-        if package == "coremltools":
+        if package in ("coremltools", "keras"):
             raise metadata.PackageNotFoundError(package)
         return "1.20.9+local" if package == "onnx" else installed(package)
 
@@ -33,6 +33,9 @@ def test_missing_and_old_packages_are_named_with_the_command_that_helps(
     assert rows["coreml"]["install"] == "pip install 'edgevit[coreml]'"
     assert rows["onnx"]["reason"] == "onnx 1.20.9+local is older than 1.21"
     assert rows["tflite"]["available"] is True
+    sources = {row["name"]: row for row in data["load"]}  # type: ignore[attr-defined]
+    assert sources["timm"]["available"] is True and sources["keras"]["available"] is False
+    assert sources["keras"]["install"] == "pip install 'edgevit[keras]'"
 
 
 @pytest.mark.parametrize(
