@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgevit.core import files
 from edgevit.core.plugins import Timing
@@ -25,14 +25,13 @@ from edgevit.core.report import (
     Timings,
     Total,
 )
-from edgevit.flows import _values
+from edgevit.flows import _outputs, _values
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
-from edgevit.registries import METRICS, TARGETS
+from edgevit.registries import TARGETS
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 
 def assemble(
@@ -103,8 +102,8 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
 
     from edgevit.validate.accuracy import measure_reference
 
-    outputs = np.load(work / _values.REFERENCE)
-    if not prepared.labelled or prepared.evaluate is None or outputs.ndim != 2:
+    outputs = _outputs.first(_outputs.load(work / _values.REFERENCE))
+    if not prepared.labelled or prepared.evaluate is None or not _is_classifier(prepared):
         return Reference(None, None, len(outputs))
     return measure_reference(outputs, np.load(work / _values.LABELS))
 
@@ -167,21 +166,24 @@ def _with_execution(
     from edgevit.validate.accuracy import measure_accuracy
 
     assert executed.outputs is not None
-    reference = np.load(work / _values.REFERENCE)
-    actual = np.load(work / executed.outputs)
+    reference = _outputs.load(work / _values.REFERENCE)
+    actual = _outputs.load(work / executed.outputs)
     labels = np.load(work / _values.LABELS) if prepared.labelled else None
     if simulated is not None:
-        promised = np.load(work / simulated.outputs)
+        promised = _outputs.load(work / simulated.outputs)
     else:
-        promised = np.load(work / prepared.base)
-    n = len(promised)
+        promised = _outputs.load(work / prepared.base)
+    n = len(_outputs.first(promised))
+    found_here = _outputs.head(actual, n)
     worst = min(executed.sites, key=lambda site: site.db, default=None)
     integer = executed.integer
     fraction = None
     if integer is not None:
         counted = integer.static + (integer.dynamic if found.precision == "w8da8" else 0)
         fraction = counted / prepared.macs if prepared.macs else 0.0
-    is_classifier = reference.ndim == 2
+    accuracy = None
+    if prepared.evaluate is not None and _is_classifier(prepared):
+        accuracy = measure_accuracy(_outputs.first(reference), _outputs.first(actual), labels)
     return replace(
         found,
         executed_by=executed.executed_by,
@@ -191,16 +193,18 @@ def _with_execution(
         operators=executed.operators,
         max_rank=executed.max_rank,
         fidelity=Fidelity(
-            sqnr_db=_metric("sqnr", promised, actual[:n]),
-            cosine=_metric("cosine", promised, actual[:n]),
-            max_abs=_metric("max_abs", promised, actual[:n]),
+            sqnr_db=_outputs.worst("sqnr", promised, found_here),
+            cosine=_outputs.worst("cosine", promised, found_here),
+            max_abs=_outputs.worst("max_abs", promised, found_here),
             n=n,
             floor_db=simulated.floor_db if simulated is not None else None,
             site_min_db=worst.db if worst is not None else None,
             site_min=worst.site if worst is not None else None,
         ),
-        total=Total(_metric("sqnr", reference[:n], actual[:n]), _metric("cosine", reference[:n], actual[:n])),
-        accuracy=measure_accuracy(reference, actual, labels) if is_classifier and prepared.evaluate else None,
+        total=Total(
+            *(_outputs.worst(name, _outputs.head(reference, n), found_here) for name in ("sqnr", "cosine"))
+        ),
+        accuracy=accuracy,
         sites=executed.sites,
     )
 
@@ -213,9 +217,9 @@ def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
     )
 
 
-def _metric(name: str, reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float:
-    rows: tuple[Any, Any] = (reference.reshape(len(reference), -1), candidate.reshape(len(candidate), -1))
-    return float(METRICS.get(name).compute(*rows, None))
+def _is_classifier(prepared: Prepared) -> bool:
+    first = prepared.spec.outputs[0]
+    return first.name == _outputs.LOGITS and len(first.shape) == 2
 
 
 def _compute(built: Built) -> Literal["float32", "float16"]:

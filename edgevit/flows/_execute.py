@@ -12,7 +12,7 @@ from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
 from edgevit.core.types import RunOptions
-from edgevit.flows import _values
+from edgevit.flows import _outputs, _values
 from edgevit.flows._site_check import compare_sites, confirm_sites
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.registries import RUNTIMES
@@ -49,22 +49,21 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 def _execute_one(
     runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteRequest, emit: Emit
 ) -> Executed:
-    import numpy as np
 
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
     emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
-    outputs = run_all(
-        runtime, path, pixels, RunOptions(asked.threads, (), asked.preprocess), lambda n: emit({"advance": n})
-    )
-    wanted = np.load(work / _values.REFERENCE, mmap_mode="r").shape
-    if outputs.shape != wanted:
-        raise InputError(
-            f"{path.name} gives outputs of shape {outputs.shape[1:]}, the float model {wanted[1:]}: "
-            "it was made from another one"
-        )
-    name = f"executed-{built.target}-{built.precision}.npy"
-    np.save(work / name, outputs)
+    reference = _outputs.load(work / _values.REFERENCE)
+    options = RunOptions(asked.threads, (), asked.preprocess)
+    outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit({"advance": n}))
+    for name, wanted in reference.items():
+        if outputs[name].shape != wanted.shape:
+            raise InputError(
+                f"{path.name} gives {name} of shape {outputs[name].shape[1:]}, the float model "
+                f"{wanted.shape[1:]}: it was made from another one"
+            )
+    file = f"executed-{built.target}-{built.precision}.npz"
+    _outputs.save(work / file, outputs)
     sites: tuple[SiteError, ...] = ()
     integer, contents = runtime.integer_macs(path), runtime.contents(path)
     if built.precision in asked.graphs and built.sites:
@@ -77,7 +76,7 @@ def _execute_one(
         precision=built.precision,
         seconds=0.0,
         executed_by=runtime.label(),
-        outputs=name,
+        outputs=file,
         integer=integer,
         weight_bytes=dict(contents.weight_bytes),
         operators=sum(count for _, count in contents.operators),
@@ -87,22 +86,41 @@ def _execute_one(
 
 
 def run_all(
-    runtime: Runtime, path: Path, pixels: Pixels, options: RunOptions, advance: Callable[[int], None]
-) -> Floats:
-    """The first output of a file on all images, float32 (N, ...)."""
+    runtime: Runtime,
+    path: Path,
+    pixels: Pixels,
+    options: RunOptions,
+    names: tuple[str, ...],
+    advance: Callable[[int], None],
+) -> dict[str, Floats]:
+    """The outputs `names` of a file on all images, each float32 (N, ...).
+
+    A file of another tool may call its one output as it likes.
+
+    Raises:
+        InputError: an output is missing.
+    """
     import numpy as np
 
-    parts = []
+    parts: dict[str, list[Floats]] = {name: [] for name in names}
     with runtime.open(path, options) as runner:
         for start in range(0, len(pixels), _CHUNK):
             chunk = pixels[start : start + _CHUNK]
             outputs = runner.run(chunk)
-            found = outputs.get("logits", next(iter(outputs.values())))
-            parts.append(np.asarray(found, np.float32))
+            if len(names) == 1:
+                outputs.setdefault(names[0], next(iter(outputs.values())))
+            missing = [name for name in names if name not in outputs]
+            if missing:
+                raise InputError(
+                    f"{path.name} has no output {', '.join(missing)}; it has {', '.join(outputs)}"
+                )
+            for name in names:
+                parts[name].append(np.asarray(outputs[name], np.float32))
             advance(len(chunk))
-    joined = np.concatenate(parts)
-    if len(joined) != len(pixels):
-        raise StepError(f"{path.name} gave {len(joined)} results for {len(pixels)} images")
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    for values in joined.values():
+        if len(values) != len(pixels):
+            raise StepError(f"{path.name} gave {len(values)} results for {len(pixels)} images")
     return joined
 
 

@@ -18,7 +18,7 @@ from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import SampleSet
 from edgevit.core.types import TorchModel
-from edgevit.flows import _values
+from edgevit.flows import _outputs, _values
 from edgevit.flows._decide import fold_and_measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._simulated import compare, simulate_all
@@ -72,7 +72,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     count = min(len(judged.pixels), _values.FIDELITY_IMAGES)
     inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
     np.save(work / _values.PIXELS, judged.pixels)
-    np.save(work / _values.REFERENCE, reference)
+    _outputs.save(work / _values.REFERENCE, reference)
     if judged.labels is not None:
         np.save(work / _values.LABELS, judged.labels)
 
@@ -91,16 +91,16 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         kept = scan(graph, torch.from_numpy(_normalise(scanned, model)))
     base, pruned = _values.REFERENCE, None
     if prune_lines:
-        base = "base.npy"
+        base = "base.npz"
         after = _forward(model, judged.pixels, emit)
-        np.save(work / base, after)
+        _outputs.save(work / base, after)
         pruned = compare(reference, after)
     clock.lap("export")
 
     folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
     clock.lap("calibrate")
     plans = plan_all(work, asked.placements, stats, planned, emit)
-    simulated = simulate_all(work, plans, planned, inputs, reference[:count], asked.seed, emit)
+    simulated = simulate_all(work, plans, planned, inputs, _outputs.head(reference, count), asked.seed, emit)
     clock.lap("quantize")
     return Prepared(
         spec=model.spec,
@@ -186,8 +186,8 @@ def _normalise(pixels: Pixels, model: TorchModel) -> Floats:
     return normalise(pixels, model.spec.preprocess)
 
 
-def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> Floats:
-    """First output of the float model on all images, float32 (N, ...).
+def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]:
+    """Outputs of the float model on all images by name, each float32 (N, ...).
 
     Normalised chunk by chunk: as floats, ten thousand images of 224x224 would fill 6 GB.
     """
@@ -195,15 +195,17 @@ def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> Floats:
     import torch
 
     emit({"stage": "running the float reference", "total": len(pixels)})
-    parts = []
+    names = [output.name for output in model.spec.outputs]
+    parts: dict[str, list[Floats]] = {name: [] for name in names}
     with torch.no_grad():
         for start in range(0, len(pixels), 32):
             chunk = torch.from_numpy(_normalise(pixels[start : start + 32], model))
             out = model.module(chunk)
-            parts.append((out if isinstance(out, torch.Tensor) else out[0]).numpy())
+            for name, value in zip(names, (out,) if isinstance(out, torch.Tensor) else out, strict=True):
+                parts[name].append(value.numpy())
             emit({"advance": len(chunk)})
-    joined = np.concatenate(parts)
-    if not np.isfinite(joined).all():
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    if not all(np.isfinite(values).all() for values in joined.values()):
         raise InputError(
             "the float model gives NaN or infinite outputs on these images",
             "check its weights and preprocessing",

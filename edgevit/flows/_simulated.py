@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph, QuantPlan
+from edgevit.flows import _outputs
 from edgevit.flows._decide import Graphs
 from edgevit.flows._values import SimulatedPlan
-from edgevit.registries import METRICS
 
 if TYPE_CHECKING:
     import torch
 
-    from edgevit.core.types import Floats
+    from edgevit.flows._outputs import Outputs
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -26,7 +26,7 @@ def simulate_all(
     plans: tuple[QuantPlan, ...],
     graphs: Graphs,
     inputs: torch.Tensor,
-    reference: Floats,
+    reference: Outputs,
     seed: int,
     emit: Emit,
 ) -> tuple[SimulatedPlan, ...]:
@@ -46,14 +46,15 @@ def simulate_all(
         passes = 2 if integer else 1
         emit({"stage": f"simulating {plan.target} {plan.precision}", "total": passes * len(inputs)})
 
-        def once(noise: int | None, plan: QuantPlan = plan, graph: Graph = graph) -> Floats:
-            out = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}))
-            return np.asarray(out.numpy(), np.float32)
+        def once(noise: int | None, plan: QuantPlan = plan, graph: Graph = graph) -> Outputs:
+            found = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}))
+            values = (np.asarray(value.numpy(), np.float32) for value in found)
+            return dict(zip(reference, values, strict=True))
 
         outputs = once(None)
-        name = f"simulated-{plan.target}-{plan.precision}.npy"
-        np.save(work / name, outputs)
-        floor = float(METRICS.get("sqnr").compute(outputs, once(seed), None)) if integer else None
+        name = f"simulated-{plan.target}-{plan.precision}.npz"
+        _outputs.save(work / name, outputs)
+        floor = _outputs.worst("sqnr", outputs, once(seed)) if integer else None
         result = SimulatedPlan(
             target=plan.target,
             precision=plan.precision,
@@ -74,10 +75,9 @@ def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
     return sum(site.macs for site in list_sites(graph) if site.name in integer)
 
 
-def compare(reference: Floats, candidate: Floats) -> Compression:
-    """SQNR and cosine of two sets of outputs, float32 (N, ...)."""
-    sqnr, cosine = (float(METRICS.get(n).compute(reference, candidate, None)) for n in ("sqnr", "cosine"))
-    return Compression(sqnr, cosine)
+def compare(reference: Outputs, candidate: Outputs) -> Compression:
+    """SQNR and cosine of the outputs that fare worst."""
+    return Compression(*(_outputs.worst(name, reference, candidate) for name in ("sqnr", "cosine")))
 
 
 def _same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:

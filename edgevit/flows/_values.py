@@ -15,7 +15,7 @@ GRAPH: Final = "graph.pt2"
 FOLDED: Final = "folded.pt2"
 PIXELS: Final = "pixels.npy"
 LABELS: Final = "labels.npy"
-REFERENCE: Final = "reference.npy"
+REFERENCE: Final = "reference.npz"
 SCANNED: Final = "scanned.npy"
 PLANS: Final = "plans"
 FP32: Final = "fp32"
@@ -61,7 +61,7 @@ class SimulatedPlan:
     """What the simulation of the plan for one target and precision gave.
 
     Attributes:
-        outputs: file with the simulated first output, float32 (N, ...), in the work folder.
+        outputs: file with the simulated outputs, in the work folder.
         floor_db: SQNR of the simulation against itself with noise; None without quantized activations.
         graph: file of the graph that the plan belongs to, in the work folder.
         integer_macs: of the sites whose activations and weights the plan makes integer.
@@ -173,7 +173,7 @@ class Executed:
     """What the execution of one file gave; `error` where it could not.
 
     Attributes:
-        outputs: file with the first output, float32 (N, ...), in the work folder.
+        outputs: file with the outputs, in the work folder.
     """
 
     target: str

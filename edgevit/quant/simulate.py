@@ -25,8 +25,8 @@ def simulate(
     images: torch.Tensor,
     noise_seed: int | None = None,
     advance: Callable[[int], None] | None = None,
-) -> torch.Tensor:
-    """First output of the planned model, float32 (N, ...), for float32 (N, 3, height, width).
+) -> tuple[torch.Tensor, ...]:
+    """Outputs of the planned model, each float32 (N, ...), for float32 (N, 3, height, width).
 
     With `noise_seed`, every site's result gets relative Gaussian noise of 1e-7: two such runs differ
     by the floor below which no comparison of an artifact with the simulation can get, because
@@ -35,7 +35,7 @@ def simulate(
     around = _around(plan, noise_seed)
     start = _round_half(images) if plan.compute == "float16" else images
     outputs, _ = run(graph, start, around=around, constants=_constants_of(graph, plan), advance=advance)
-    return outputs[0]
+    return outputs
 
 
 class SiteSimulator:

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from edgevit.core import pixels as arithmetic
-from edgevit.core.types import ModelSpec, Preprocess, TorchModel
+from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.flows import _prepare
 
 
 def test_reference_normalises_a_few_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 4, 4), torch.nn.Flatten())
-    spec = ModelSpec("small", "python:small", Preprocess(8, 8, (8, 8)), (), (), "", 0)
+    outputs = (TensorSpec("logits", (1, 16), "float32"),)
+    spec = ModelSpec("small", "python:small", Preprocess(8, 8, (8, 8)), outputs, (), "", 0)
     pixels = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), np.uint8)
     expected = module(torch.from_numpy(arithmetic.normalise(pixels, spec.preprocess))).detach().numpy()
     seen: list[int] = []
@@ -26,5 +27,5 @@ def test_reference_normalises_a_few_images_at_a_time(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(arithmetic, "normalise", counted)
     found = _prepare._forward(TorchModel(spec, module), pixels, lambda event: None)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["logits"], expected, rtol=1e-5, atol=1e-6)
     assert sum(seen) == 70 and max(seen) <= 32

@@ -1,0 +1,55 @@
+"""Outputs of a model or a file on many images: kept by name, compared one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edgevit.registries import METRICS
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Floats
+
+    Outputs = Mapping[str, Floats]
+
+LOGITS: Final = "logits"
+# Which of several values is the worst.
+_WORST: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"sqnr": min, "cosine": min, "max_abs": max}
+
+
+def save(path: Path, outputs: Outputs) -> None:
+    """Write outputs, each float32 (N, ...), in their order."""
+    import numpy as np
+
+    with path.open("wb") as file:
+        np.savez(file, **outputs)  # type: ignore[arg-type]  # its stub takes no mapping of arrays
+
+
+def load(path: Path) -> dict[str, Floats]:
+    """Read what `save` wrote."""
+    import numpy as np
+
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def first(outputs: Outputs) -> Floats:
+    """The logits of a classifier."""
+    return next(iter(outputs.values()))
+
+
+def head(outputs: Outputs, count: int) -> dict[str, Floats]:
+    """The first `count` images."""
+    return {name: values[:count] for name, values in outputs.items()}
+
+
+def worst(metric: str, reference: Outputs, candidate: Outputs) -> float:
+    """`sqnr`, `cosine` or `max_abs` of the output that fares worst by it."""
+    compute = METRICS.get(metric).compute
+    return _WORST[metric](
+        [
+            float(compute(wanted.reshape(len(wanted), -1), candidate[name].reshape(len(wanted), -1), None))
+            for name, wanted in reference.items()
+        ]
+    )
