@@ -65,13 +65,13 @@ def links(node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
 def layout_between(source: torch.fx.Node, chain: tuple[torch.fx.Node, ...]) -> Layout | None:
     """The layout of `chain` (last first) from `source` on; None if its axes do not nest."""
     layout: Layout | None = identity(_edit.shape(source))
-    for node in reversed(chain):
+    for position in reversed(range(len(chain))):
+        node = chain[position]
         if permutes(node):
             layout = permuted(layout, axes_of(node)) if layout else None
-        else:
+        elif position == 0 or permutes(chain[position - 1]):
+            # Of several reshapes in a row only the last counts.
             layout = reshaped(layout, _edit.shape(node)) if layout else None
-        if layout is None:
-            return None
     return layout
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def apply(program: ExportedProgram) -> int:
-    """Remove paddings by 0, whole slices, expansions to the same shape, casts to the same type, x + 0, x * 1.
+    """Remove paddings by 0, whole slices, casts to the same type, x + 0, x * 1, and idle expansions.
 
-    Only where shape and type stay what they are.
+    Only where shape and type stay what they are. An expansion is idle if it changes nothing, or if all
+    that reads it is arithmetic that broadcasts to the same result without it.
     """
     graph = program.graph_module.graph
     changed = 0
@@ -26,7 +27,7 @@ def apply(program: ExportedProgram) -> int:
         if kept is None or kept is node:
             continue
         before, after = kept.meta["val"], node.meta["val"]
-        if before.shape == after.shape and before.dtype == after.dtype:
+        if before.dtype == after.dtype and (before.shape == after.shape or _is_broadcast_anyway(node, kept)):
             _edit.replace(program, node, kept)
             changed += 1
     graph.eliminate_dead_code()
@@ -70,6 +71,23 @@ def _unchanged(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node |
             return first
         return _other(program, node, 1) if node.target is aten.mul.Tensor else None
     return None
+
+
+def _is_broadcast_anyway(node: torch.fx.Node, source: torch.fx.Node) -> bool:
+    import torch
+
+    aten = torch.ops.aten
+    expanding = {aten.expand.default, aten.expand_as.default, aten.broadcast_to.default}
+    arithmetic = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
+    if node.target not in expanding or not node.users:
+        return False
+    for user in node.users:
+        if user.target not in arithmetic:
+            return False
+        shapes = [_edit.shape(source if a is node else a) for a in user.args if _edit.is_tensor(a)]
+        if torch.broadcast_shapes(*shapes) != _edit.shape(user):
+            return False
+    return True
 
 
 def _other(program: ExportedProgram, node: torch.fx.Node, number: float) -> torch.fx.Node | None:

@@ -46,20 +46,31 @@ def _best(
 ) -> tuple[torch.fx.Node, tuple[Step, ...], tuple[Step, ...]] | None:
     """Where to start from, the steps from there, and those that stand there now."""
     best = None
+    longest = None
     shape = _edit.shape(chain[0])
     for length in range(1, len(chain) + 1):
         part = chain[:length]
         source = part[-1].args[0]
         assert hasattr(source, "op")
+        found = _steps(source, part, shape)
+        if found is None:
+            # From here on up the axes do not nest: go as far as they do.
+            return best or longest
+        longest = (source, found, _chains.as_steps(part))
         if _chains.is_link(source) and (len(source.users) == 1 or len(_edit.shape(source)) > MAX_RANK):
             continue
-        layout = _chains.layout_between(source, part)
-        if layout is None:
-            break
-        found = steps(_edit.shape(source), layout, shape)
         if best is None or permutations_in(found) <= permutations_in(best[1]):
-            best = (source, found, _chains.as_steps(part))
+            best = longest
     return best
+
+
+def _steps(
+    source: torch.fx.Node, part: tuple[torch.fx.Node, ...], shape: tuple[int, ...]
+) -> tuple[Step, ...] | None:
+    if not any(_chains.permutes(link) for link in part):
+        return () if _edit.shape(source) == shape else (("reshape", shape),)
+    layout = _chains.layout_between(source, part)
+    return None if layout is None else steps(_edit.shape(source), layout, shape)
 
 
 REWRITE = Rewrite(
