@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
 from converters._coreml_values import Handles, named_values
-from edgevit.core import preprocess_json
+from edgevit.core import blame, preprocess_json
 from edgevit.core.errors import StorageError, UnsupportedError
 from edgevit.core.require import require
 
@@ -108,8 +108,9 @@ def convert(
         except Exception as error:  # coremltools raises many unrelated classes for one reason
             words = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UnsupportedError(
-                f"coremltools cannot convert {spec.name}: {words.strip()[:300]}",
-                "leave coreml out of --to, or change that part of the model",
+                f"coremltools cannot convert {spec.name}: {words.strip()[:300]}"
+                f"{blame.suffix(error, edited.program.graph.nodes)}",
+                "write that line with other operators, or leave coreml out of --to",
             ) from error
 
 

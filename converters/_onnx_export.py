@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph, ModelSpec
@@ -64,8 +65,9 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
         )
     except Exception as error:  # the exporter wraps foreign exceptions of every class
         raise UnsupportedError(
-            f"torch.onnx cannot convert {spec.name}: {_cause(error)}",
-            "another target may take it: --to tflite,coreml",
+            f"torch.onnx cannot convert {spec.name}: {_cause(error)}"
+            f"{blame.suffix(error, graph.program.graph.nodes)}",
+            "write that line with other operators, or leave onnx out of --to",
         ) from error
     if converted is None or converted.exported_program is None:
         raise UnsupportedError(f"torch.onnx gave no model for {spec.name}", "try another onnx.opset")

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.*))?\s*$')
 # Frames of these packages say how the model was traced, not what it is.
@@ -73,3 +74,75 @@ def _package(path: Path) -> str | None:
 def _site_packages(parts: tuple[str, ...]) -> int:
     places = [i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages")]
     return places[-1] if places else -1
+
+
+# How PyTorch's exporter, litert-torch and coremltools name what they stopped at: operators, then nodes.
+_OPERATORS = (
+    re.compile(r"OpOverload\(op='(?P<name>[\w.]+)'"),
+    re.compile(r"Lowering not found: (?P<name>[\w.]+)"),
+    re.compile(r"Unsupported fx node \w+, kind (?P<name>\w+)"),
+    re.compile(r"function for op '(?P<name>\w+)' not implemented"),
+)
+_NODES = (re.compile(r"(?:While executing|translating node) %(?P<name>\w+)"),)
+
+
+def culprit(error: BaseException, nodes: Iterable[Any]) -> Any | None:
+    """The node of an exported program that a converter's error, or one of its causes, speaks of.
+
+    Args:
+        nodes: of torch.fx, in execution order.
+    """
+    called = [node for node in nodes if node.op == "call_function"]
+    for cause in reversed(tuple(_causes(error))):
+        for patterns, fits in ((_OPERATORS, _is_operator), (_NODES, _is_node)):
+            for pattern in patterns:
+                for match in pattern.finditer(str(cause)):
+                    found = next((node for node in called if fits(node, match["name"])), None)
+                    if found is not None:
+                        return found
+    return None
+
+
+def describe(node: Any) -> str:
+    """Operator, path of the torch module, and line of the model's code, as far as a torch.fx node knows them."""
+    site = str((node.meta.get("custom") or {}).get("edgevit.site", ""))
+    module = site.rpartition(":")[0] or module_path(node)
+    frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
+    parts = [operator_name(node), f"of the module {module!r}" if module else "of the model itself"]
+    return " ".join(parts) + (f" at {frame}" if frame is not None else "")
+
+
+def suffix(error: BaseException, nodes: Iterable[Any]) -> str:
+    """`: the culprit is OPERATOR of the module PATH at FILE:LINE`, or nothing where the error does not tell."""
+    node = culprit(error, nodes)
+    return "" if node is None else f": the culprit is {describe(node)}"
+
+
+def operator_name(node: Any) -> str:
+    """Name of a node's operator without its overload, such as `aten.fft_fft2`."""
+    text = str(node.target)
+    return ".".join(text.split(".")[:2]) if text.count(".") > 1 else getattr(node.target, "__name__", text)
+
+
+def module_path(node: Any) -> str:
+    """Path of the innermost torch module that a node belongs to."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str(list(stack.values())[-1][0]) if stack else ""
+
+
+def _causes(error: BaseException) -> Iterable[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__
+
+
+def _is_operator(node: Any, name: str) -> bool:
+    own = operator_name(node).rpartition(".")[2]
+    wanted = name.split(".")[1] if "." in name else name
+    # A converter may have decomposed it first: prims.bessel_j0 of aten.special_bessel_j0.
+    return own == wanted or (len(wanted) > 4 and own.endswith(f"_{wanted}"))
+
+
+def _is_node(node: Any, name: str) -> bool:
+    return bool(node.name == name)

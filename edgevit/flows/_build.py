@@ -58,7 +58,8 @@ def build(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> di
             float32 = spoiled[form] if precision in asked.scan_float16 else ()
             sites = target.write(prepared[form], precision, plan, path, frozenset(k.site for k in float32))
         except EdgevitError as error:
-            files.append(Built(asked.target, precision, time.perf_counter() - begin, error=error.message))
+            told = f"{error.message}; {error.hint}" if error.hint else error.message
+            files.append(Built(asked.target, precision, time.perf_counter() - begin, error=told))
         else:
             files.append(
                 Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)

@@ -9,6 +9,7 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph, TorchModel
 from edgevit.graph import _constants, sites
+from edgevit.graph._refuse import explained, refuse_complex, refuse_unknown_sizes
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,8 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
         A Graph whose input is `image`, float32 (1, 3, height, width), with one site name per operation.
 
     Raises:
-        UnsupportedError: torch.export cannot trace the model (dynamic control flow and the like).
+        UnsupportedError: torch.export cannot trace the model (dynamic control flow and the like), a
+            shape depends on the image's values, or complex numbers are left; names module and line.
     """
     import torch
 
@@ -34,18 +36,16 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
         with torch.no_grad():
             program = torch.export.export(model.module, (image,), strict=False).run_decompositions({})
     except Exception as error:  # torch.export raises many unrelated classes for one reason
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UnsupportedError(
-            f"PyTorch cannot export {model.spec.name}: {first}",
-            "the forward pass must not branch on tensor values or build tensors of data-dependent shape",
-        ) from error
+        raise explained(error, model) from error
     _rename_input(program)
+    refuse_unknown_sizes(program, model.spec.name, input_node(program))
     _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))
     fired = []
     for name in sorted(rewrites, key=lambda n: rewrites[n].order):
         if not rewrites[name].targets and name not in without and rewrites[name].apply(program):
             fired.append(name)
     _constants.drop_unused(program)
+    refuse_complex(program, model.spec.name)
     sites.name_sites(program)
     return Graph(program, tuple(fired))
 
