@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,10 @@ def write(
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
     model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half, keep_float32)
     handles = _coreml_package.save(model, edited, prepared.spec, precision, out)
-    return _coreml_sites.locate(out, edited, nodes, plan, handles, half)
+    del model
+    found = _coreml_sites.locate(out, edited, nodes, plan, handles, half)
+    gc.collect()  # coremltools' programs are full of reference cycles, and as large as the model
+    return found
 
 
 TARGET: Final = Target(
