@@ -68,13 +68,13 @@ def peak(value: torch.Tensor) -> torch.Tensor:
 def error(got: torch.Tensor, want: torch.Tensor, leaves: bool = False) -> torch.Tensor:
     """Power of the difference, float64; infinite where a number turned into none.
 
-    With `leaves`, what stands for infinity is right as long as it stays beyond float16's range.
+    With `leaves`, what stands for infinity is right as long as it stays among float16's largest numbers.
     """
     import torch
 
     if not leaves:
         return _finite((got - want).square().sum().double())
-    same = (got == want) | ((want.abs() >= INFINITE) & (got.abs() >= LARGEST) & (got * want > 0))
+    same = (got == want) | ((want.abs() >= INFINITE) & (got.abs() >= LARGEST / 2) & (got * want > 0))
     wrong = torch.where(same, torch.zeros((), dtype=torch.float64), got.double() - want.double())
     return _finite(wrong.square().sum())
 

@@ -2,7 +2,8 @@
 
 Going backwards from the outputs, every tensor gets the noise power that it may carry: as much as leaves
 each operation that reads it within its own allowance, judged by the gain that rounding was seen to have
-there, and never less than 40 dB below the tensor itself unless the tensor has to be float32. So a loss
+there, and never less than 40 dB below the tensor itself (more, if that does not suffice for the whole)
+unless the tensor has to be float32. So a loss
 that a later sum buries is no loss, and one that a later normalisation blows up reaches back as far as the
 operations that must not round.
 """
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.report import KeptFloat32
 from edgevit.core.types import Graph
-from edgevit.graph._half_round import INFINITE, LARGEST
+from edgevit.graph._half_round import INFINITE, LARGEST, error, power
 from edgevit.graph.half_measure import Edge, Loss, measure
+from edgevit.graph.half_run import run_half
+from edgevit.graph.run import run
 from edgevit.graph.sites import total_macs
 
 if TYPE_CHECKING:
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
 
 # What a float16 file has to reach, so what no operation may fall below alone.
 REQUIRED_DB: Final = 40.0
-_REQUIRED: Final = 10 ** (-REQUIRED_DB / 10)
+# Many small losses add up: where the whole stays below the requirement and this margin, each operation
+# has to be better.
+_MARGIN_DB: Final = 2.0
+_STEPS_DB: Final = (REQUIRED_DB, REQUIRED_DB + 10, REQUIRED_DB + 20)
 IMAGES: Final = 32
 _MEASURED: Final = 8
 # Multiply-accumulates that the two passes may take: a second or two each on one core.
@@ -38,12 +44,14 @@ class _State:
     """What the way back has found so far.
 
     Attributes:
+        required: share of its power that an operation's result may carry as noise.
         losses: site -> what was measured.
         readers: site -> (reader, what rounding the site's result does to it).
         allowed: site -> noise power that its result may carry.
         wide: site -> why its result must be stored in float32.
     """
 
+    required: float
     losses: dict[str, Loss]
     readers: dict[str, list[tuple[Loss, Edge]]]
     allowed: dict[str, float] = field(default_factory=dict)
@@ -59,17 +67,34 @@ def scan(graph: Graph, images: torch.Tensor) -> tuple[KeptFloat32, ...]:
     macs = max(total_macs(graph), 1)
     ranged = min(IMAGES, max(2, int(_RANGE_MACS / macs)))
     measured = min(_MEASURED, max(1, int(_MEASURED_MACS / macs)))
-    return decide(*measure(graph, images[:ranged], measured))
+    losses, outputs = measure(graph, images[:ranged], measured)
+    exact = run(graph, images[:measured])[0]
+    kept: tuple[KeptFloat32, ...] = ()
+    for required in _STEPS_DB:
+        kept = decide(losses, outputs, required)
+        got = run_half(graph, images[:measured], {k.site for k in kept})
+        if all(_reaches(g, e) for g, e in zip(got, exact, strict=True)):
+            break
+    return kept
 
 
-def decide(losses: Sequence[Loss], outputs: Sequence[str]) -> tuple[KeptFloat32, ...]:
+def _reaches(got: torch.Tensor, exact: torch.Tensor) -> bool:
+    allowed = power(exact) * 10 ** (-(REQUIRED_DB + _MARGIN_DB) / 10)
+    return bool(error(got, exact) <= allowed)
+
+
+def decide(
+    losses: Sequence[Loss], outputs: Sequence[str], required_db: float = REQUIRED_DB
+) -> tuple[KeptFloat32, ...]:
     """From the measured losses to the operations that stay in float32.
 
     Args:
         losses: in execution order, that of `image` first.
         outputs: sites of the program's outputs.
+        required_db: SQNR that no operation's result may fall below by one rounding.
     """
-    state = _State({loss.site: loss for loss in losses}, {loss.site: [] for loss in losses})
+    required = 10 ** (-required_db / 10)
+    state = _State(required, {loss.site: loss for loss in losses}, {loss.site: [] for loss in losses})
     for loss in losses:
         for edge in loss.edges:
             if edge.source in state.readers:
@@ -83,7 +108,7 @@ def decide(losses: Sequence[Loss], outputs: Sequence[str]) -> tuple[KeptFloat32,
 
 def _allow(loss: Loss, is_output: bool, state: _State) -> None:
     """Set what the result of an operation may carry, and whether storing it in float16 is too much."""
-    own = loss.signal * _REQUIRED
+    own = loss.signal * state.required
     limits = [own] if is_output else []
     why = ""
     if _overflows(loss):
@@ -116,7 +141,7 @@ def _reasons(loss: Loss, state: _State) -> Iterator[str]:
         ("its constants in float16 leave", loss.constants),
         *(("its input rounded to float16 leaves", edge.error) for edge in loss.edges),
     ]
-    own, allowed = loss.signal * _REQUIRED, state.allowed[loss.site]
+    own, allowed = loss.signal * state.required, state.allowed[loss.site]
     for words, noise in causes:
         if noise > max(allowed, own):
             yield f"{words} {_left(loss, noise)}"
