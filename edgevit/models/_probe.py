@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
 
     Raises:
         StepError: the forward pass failed, most often because the size of the image does not fit; the
-            message names the innermost module by path and class, and the line of the model's code.
+            message names the operator, the innermost module by path and class, and the line of the model's
+            code.
     """
     import torch
 
@@ -46,7 +48,8 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
         height, width = image.shape[-2:]
         reason = " ".join(str(error).split())[:300]
         raise StepError(
-            f"the model {name} fails on one {height}x{width} image{_where(module, entered, error)}: "
+            f"the model {name} fails on one {height}x{width} image{_operator(module, image)}"
+            f"{_where(module, entered, error)}: "
             f"{type(error).__name__}: {reason}",
             _HINT,
         ) from error
@@ -55,9 +58,29 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
             hook.remove()
 
 
+def _operator(module: torch.nn.Module, image: torch.Tensor) -> str:
+    """` in torch.nn.functional.linear`, found by running once more; empty where no operator of PyTorch failed."""
+    import torch
+    from torch.overrides import TorchFunctionMode, resolve_name
+
+    class Watch(TorchFunctionMode):
+        failed = ""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            try:
+                return func(*args, **(kwargs or {}))
+            except Exception:
+                self.failed = self.failed or resolve_name(func) or str(func)
+                raise
+
+    with Watch() as watch, torch.no_grad(), contextlib.suppress(Exception):
+        module(image)
+    return f" in {watch.failed}" if watch.failed else ""
+
+
 def _where(module: torch.nn.Module, entered: list[torch.nn.Module], error: Exception) -> str:
-    """` in blocks.0.attn (Attention) at net.py:12`, as much of it as is known."""
+    """` of blocks.0.attn (Attention) at net.py:12`, as much of it as is known."""
     line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
     names = {id(part): path for path, part in module.named_modules()}
     path = names.get(id(entered[-1]), "") if entered else ""
-    return (f" in {path} ({type(entered[-1]).__name__})" if path else "") + (f" at {line}" if line else "")
+    return (f" of {path} ({type(entered[-1]).__name__})" if path else "") + (f" at {line}" if line else "")

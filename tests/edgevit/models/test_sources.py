@@ -274,6 +274,49 @@ def test_python_factory_that_fails_is_a_typed_error(
         load(f"python:{tmp_path}/net.py:{factory}")
 
 
+PICKY = """
+import torch
+class Flat(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(3 * 16 * 16, 4))
+    def forward(self, x):
+        return torch.matmul(x.flatten(1), self.weight)
+def make(): return torch.nn.Sequential(torch.nn.Identity(), Flat())
+"""
+
+
+def test_a_size_that_the_model_refuses_is_told_with_operator_module_and_line(tmp_path: Path) -> None:
+    (tmp_path / "picky.py").write_text(PICKY)
+    load(f"python:{tmp_path}/picky.py:make", image_size=(16, 16))
+    for options in ({}, {"random_weights": 1}):
+        with pytest.raises(StepError) as caught:
+            load(f"python:{tmp_path}/picky.py:make", image_size=(32, 32), **options)
+        assert caught.value.exit_code == 3 and "--image-size" in caught.value.hint
+        for part in ("32x32", "torch.matmul", "1 (Flat)", "picky.py:8", "shapes cannot be multiplied"):
+            assert part in caught.value.message, (part, caught.value.message)
+
+
+def test_hf_models_without_a_classifier_give_named_features(tmp_path: Path) -> None:
+    from transformers import AutoModel, CLIPConfig, CLIPModel, ViTConfig, ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTModel(ViTConfig(image_size=32, patch_size=8, **sizes)).save_pretrained(tmp_path / "vit")
+    model = load(f"hf:{tmp_path}/vit")
+    expected = AutoModel.from_pretrained(tmp_path / "vit")(pixel_values=IMAGE)
+    assert [(o.name, o.shape) for o in model.spec.outputs] == [
+        ("last_hidden_state", (1, 17, 16)),
+        ("pooler_output", (1, 16)),
+    ]
+    for spec, value in zip(model.spec.outputs, model.module(IMAGE), strict=True):
+        torch.testing.assert_close(value, expected[spec.name])
+    assert load(f"hf:{tmp_path}/vit", random_weights=1, num_classes=3).spec.outputs[0].shape == (1, 3)
+    tower = {**sizes, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=sizes, vision_config=tower)).save_pretrained(tmp_path / "clip")
+    with pytest.raises(UnsupportedError, match="CLIPModel takes input_ids"):
+        load(f"hf:{tmp_path}/clip")
+
+
 def exported(path: Path) -> torch.nn.Module:
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 5)
