@@ -136,6 +136,30 @@ def test_multiply_accumulates_are_those_counted_by_hand() -> None:
     assert convs == {"stem.0:conv": 8 * 8 * 8 * 27, "depth.0:conv": 8 * 8 * 8 * 9}
 
 
+def test_products_of_every_kind_are_counted() -> None:
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.ConvTranspose2d(3, 4, 3, 2, groups=1)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            matrix = image[0, 0]
+            total = (matrix @ matrix).sum() + torch.addmm(matrix, matrix, matrix).sum()
+            total = total + torch.baddbmm(image[0], image[0], image[0]).sum()
+            return total + torch.einsum("bchw,bcvw->bchv", image, image).sum() + self.up(image).sum()[None]
+
+    counted = sorted(
+        (s.kind, s.macs) for s in list_sites(export_model(small.model_of(Products()), {})) if s.macs
+    )
+    assert counted == [
+        ("conv_transpose", 3 * 16 * 16 * 4 * 9),
+        ("einsum", 3 * 16**3),
+        ("matmul", 16**3),
+        ("matmul", 16**3),
+        ("matmul", 3 * 16**3),
+    ]
+
+
 def test_what_cannot_be_exported_is_named() -> None:
     class Branching(nn.Module):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
