@@ -16,6 +16,7 @@ from edgevit.runtimes import (
     _mil_quant,
     _mil_reduce,
     _mil_resize,
+    _mil_scatter,
     _mil_shape,
 )
 from edgevit.runtimes._mil_kernel import Kernels
@@ -31,6 +32,7 @@ KERNELS: Final[Kernels] = {
     **_mil_shape.OPERATIONS,
     **_mil_gather.OPERATIONS,
     **_mil_resize.OPERATIONS,
+    **_mil_scatter.OPERATIONS,
     **_mil_quant.OPERATIONS,
 }
 

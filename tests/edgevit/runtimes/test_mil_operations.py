@@ -34,6 +34,21 @@ def call(name: str, inputs: dict[str, Any]) -> Any:
     return kernel.function(**{key: made(key, value) for key, value in inputs.items()})
 
 
+def _places(xs: tuple[float, ...]) -> list[Any]:
+    """Coordinates in an image of one row."""
+    return [[[[x, 0.0] for x in xs]]]
+
+
+def _sampling(padding: str, coordinates: str, align: bool, value: float = 0.0) -> dict[str, Any]:
+    return {
+        "sampling_mode": "bilinear",
+        "padding_mode": padding,
+        "padding_value": value,
+        "coordinates_mode": coordinates,
+        "align_corners": align,
+    }
+
+
 CASES: list[tuple[str, dict[str, Any], Any]] = [
     # elementwise, one input
     ("abs", {"x": [-1.5, 2.0]}, [1.5, 2.0]),
@@ -367,6 +382,55 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
         {"x": ONE_TO_SIX, "indices": [[0, 2], [1, 1]], "axis": 1},
         [[1.0, 3.0], [5.0, 5.0]],
     ),
+    (
+        "scatter",
+        {"data": ONE_TO_SIX, "indices": [1], "updates": [[9.0, 9.0, 9.0]]},
+        [[1, 2, 3], [13, 14, 15]],
+    ),
+    (
+        "scatter",
+        {
+            "data": ONE_TO_SIX,
+            "indices": [2, 0],
+            "updates": [[7.0, 8.0], [9.0, 10.0]],
+            "axis": 1,
+            "mode": "update",
+        },
+        [[8, 2, 7], [10, 5, 9]],
+    ),
+    *(
+        (
+            "scatter_along_axis",
+            {"data": ONE_TO_SIX, "indices": [[0], [-1]], "updates": [[2.0], [4.0]], "axis": 1, "mode": mode},
+            [[first, 2, 3], [4, 5, last]],
+        )
+        for mode, first, last in (
+            *(("update", 2, 4), ("add", 3, 10), ("sub", -1, 2), ("mul", 2, 24)),
+            *(("div", 0.5, 1.5), ("max", 2, 6), ("min", 1, 4)),
+        )
+    ),
+    (
+        "scatter_nd",
+        {"data": ONE_TO_SIX, "indices": [[1, 0], [0, -1]], "updates": [10.0, 20.0], "mode": "update"},
+        [[1, 2, 20], [10, 5, 6]],
+    ),
+    ("scatter_nd", {"data": ONE_TO_SIX, "indices": [[1]], "updates": [[1.0, 1, 1]]}, [[1, 2, 3], [5, 6, 7]]),
+    *(
+        (
+            "resample",
+            {"x": [[[[1.0, 2.0, 3.0]]]], "coordinates": _places(xs), **_sampling(*how)},
+            [[[wanted]]],
+        )
+        for xs, how, wanted in (
+            ((0.5, 2.0, -1.0), ("constant", "unnormalized", True, 9.0), [1.5, 3.0, 9.0]),
+            ((-5.0, 5.0), ("border", "unnormalized", True), [1.0, 3.0]),
+            ((-1.0, 3.0), ("reflection", "unnormalized", True), [2.0, 2.0]),
+            ((-1.0, 3.0), ("symmetric", "unnormalized", True), [1.0, 3.0]),
+            ((0.5, 0.75), ("border", "normalized_zero_to_one", True), [2.0, 2.5]),
+            ((-1.0, 1 / 3), ("border", "normalized_minus_one_to_one", False), [1.0, 2.5]),
+            ((-1.0, 0.5), ("reflection", "normalized_minus_one_to_one", False), [1.5, 2.75]),
+        )
+    ),
     ("gather_nd", {"x": ONE_TO_SIX, "indices": [[1, 0], [0, 2]]}, [4.0, 3.0]),
     ("gather_nd", {"x": ONE_TO_SIX, "indices": [[1], [0]], "batch_dims": 1}, [2.0, 4.0]),
     ("one_hot", {"indices": [2, 0], "one_hot_vector_size": 3}, [[0, 0, 1], [1, 0, 0]]),
@@ -558,6 +622,7 @@ def test_operations_lists_the_table_and_what_the_reader_handles() -> None:
         ("pad", {"x": [1.0], "pad": [1, 1], "mode": "circular"}),
         ("conv", {"x": ROW, "weight": [[[1.0]]], "pad_type": "full"}),
         ("resize_bilinear", {"x": [[[0.0, 1.0]]], "sampling_mode": "OTHER"}),
+        ("scatter", {"data": [1.0], "indices": [0], "updates": [1.0], "mode": "OTHER"}),
     ],
 )
 def test_a_mode_outside_the_operator_set_is_refused(name: str, inputs: dict[str, Any]) -> None:
