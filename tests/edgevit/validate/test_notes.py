@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edgevit.core.report import ArtifactReport, Latency, Ratio
+from edgevit.core.report import ArtifactReport, KeptFloat32, Latency, Ratio
 from edgevit.validate.notes import notes
 
 
@@ -43,3 +43,20 @@ def test_a_file_that_is_not_smaller_says_so() -> None:
 def test_a_missing_latency_is_named() -> None:
     evaluated = ArtifactReport("coreml", "fp16", executed_by="coreml-reference 0.1.0")
     assert notes(evaluated) == ("No latency was measured with coreml-reference 0.1.0.",)
+
+
+def test_operations_kept_in_float32_are_named_with_their_reasons() -> None:
+    kept = tuple(KeptFloat32(f"blocks.{i}.mlp.fc1:linear", f"its result reaches {i}e+06") for i in range(8))
+    (text,) = notes(ArtifactReport("onnx", "fp16", float32_kept=kept))
+    assert text.startswith(
+        "Computed in float32, because float16 would spoil it: blocks.0.mlp.fc1:linear (its result reaches 0e+06)"
+    )
+    assert text.endswith("and 2 more in report.json.") and "blocks.6" not in text
+
+
+def test_a_file_that_only_stores_float16_warns_of_delegates_that_compute_in_it() -> None:
+    unsafe = (
+        KeptFloat32("norm:layer_norm", "its variance and epsilon in float16 leave 18.0 dB of its result"),
+    )
+    (text,) = notes(ArtifactReport("tflite", "fp16", float16_unsafe=unsafe))
+    assert "computes in float32 on CPUs" in text and "would spoil norm:layer_norm (its variance" in text
