@@ -63,20 +63,25 @@ def _steps(wires: Wires, source: int, chain: list[Any]) -> tuple[Step, ...] | No
 
 
 def _cost(wires: Wires, chain: list[Any]) -> int:
-    """Operators that go away with the chain: a transpose moves data and counts more than a reshape.
-
-    The first operator that others read too stays, and so does all before it.
-    """
+    """What goes away with the chain: not the first operator that others read too, nor all before it."""
     total = 0
     for index, operator in enumerate(chain):
         if index and wires.only_reader(operator.outputs[0]) is None:
             break
-        total += 3 if wires.kind(operator) == "TRANSPOSE" else 2
+        axes = wires.integers(operator.inputs[1]) if wires.kind(operator) == "TRANSPOSE" else None
+        total += _step_cost(axes)
     return total
 
 
 def _cost_of(found: tuple[Step, ...]) -> int:
-    return sum(3 if kind == "permute" else 2 for kind, _ in found)
+    return sum(_step_cost(value if kind == "permute" else None) for kind, value in found)
+
+
+def _step_cost(axes: tuple[int, ...] | None) -> int:
+    """A transpose moves data and counts more than a reshape; more yet if it tears rows apart."""
+    if axes is None:
+        return 2
+    return 3 if axes[-1] == len(axes) - 1 else 4
 
 
 def _write(wires: Wires, last: Any, source: int, found: tuple[Step, ...]) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from converters._tflite_model import EXTRA
+from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph
@@ -61,7 +62,8 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
     from litert_torch._convert import core, litert_converter
 
     config.show_progress = False  # it would print on stdout
-    program = copy.deepcopy(graph.program)
+    held = (*graph.program.state_dict.values(), *graph.program.constants.values())
+    program = copy.deepcopy(graph.program, {id(value): value for value in held})  # the weights are shared
     fenced = _fence(program)
     _to_channels_last(program, reverse_channels)
     for node in program.graph.nodes:
@@ -80,8 +82,9 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
     except Exception as error:  # the converter raises many unrelated classes, MLIR's among them
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UnsupportedError(
-            f"litert-torch cannot convert this model: {lines[0] if lines else type(error).__name__}",
-            "leave tflite out of --to; the message above names the operation",
+            f"litert-torch cannot convert this model: {lines[0] if lines else type(error).__name__}"
+            f"{blame.suffix(error, graph.program.graph.nodes)}",
+            "write that line with other operators, or leave tflite out of --to",
         ) from error
 
 

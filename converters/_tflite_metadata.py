@@ -42,17 +42,16 @@ def embed(model: Any, spec: ModelSpec, preprocess: Preprocess) -> None:
             _add(model, key, value.encode())
 
 
-def with_labels(data: bytes, labels: Sequence[str]) -> bytes:
+def append_labels(data: bytearray, labels: Sequence[str]) -> None:
     """Append labels.txt, one name a line, as an uncompressed zip archive with a fixed date."""
     if not labels:
-        return data
-    out = io.BytesIO(data)
-    out.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(out, "a") as archive:
+        return
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
         entry = zipfile.ZipInfo(LABELS_FILE, (1980, 1, 1, 0, 0, 0))
         entry.external_attr = 0o644 << 16
         archive.writestr(entry, "".join(f"{' '.join(label.splitlines())}\n" for label in labels))
-    return out.getvalue()
+    data += out.getvalue()
 
 
 def _add(model: Any, name: str, data: bytes) -> None:

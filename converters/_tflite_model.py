@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 EXTRA: Final = "tflite"
 _ALIGNMENT: Final = 16
-_LIMIT: Final = (1 << 31) - 1
+LIMIT: Final = (1 << 31) - 1
 _NUMPY: Final = {
     "FLOAT32": "<f4",
     "FLOAT16": "<f2",
@@ -31,12 +32,18 @@ def schema() -> Any:
 
 
 def read(data: bytes) -> Any:
-    """Parse into the schema's `ModelT`, which can be edited freely."""
+    """Parse into the schema's `ModelT`, which can be edited freely; constants stay views of `data`."""
     tflite = schema()
-    return tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(bytearray(data), 0))
+    return tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(data, 0))
 
 
-def pack(model: Any) -> bytes:
+def duplicate(model: Any) -> Any:
+    """A copy to be edited; the constants themselves are shared, so replace them, do not write into them."""
+    shared = {id(b.data): b.data for b in model.buffers if b.data is not None}
+    return copy.deepcopy(model, shared)
+
+
+def pack(model: Any) -> bytearray:
     """Serialize; equal models give equal bytes.
 
     Raises:
@@ -53,14 +60,15 @@ def pack(model: Any) -> bytes:
             return int(super().CreateNumpyVector(values))
 
     size = sum(len(b.data) for b in model.buffers if b.data is not None)
-    if size > _LIMIT:
+    if size > LIMIT:
         raise UnsupportedError(
-            f"the model's constants take {size} bytes, a .tflite file ends at {_LIMIT}",
+            f"the model's constants take {size} bytes, a .tflite file ends at {LIMIT}",
             "choose a smaller model or 8-bit weights",
         )
-    builder = Aligned(size + (1 << 20))
+    builder = Aligned(size + (1 << 24))  # room for all else: growing would copy everything
     builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    del builder.Bytes[: builder.Head()]
+    return builder.Bytes  # type: ignore[no-any-return]
 
 
 def graph(model: Any) -> Any:
@@ -103,7 +111,7 @@ def constant(model: Any, index: int) -> NDArray[np.generic] | None:
     name = _NUMPY.get(dtype(tensor))
     if data is None or len(data) == 0 or name is None:
         return None
-    return np.frombuffer(bytes(data), np.dtype(name)).reshape([int(n) for n in tensor.shape])
+    return np.frombuffer(data, np.dtype(name)).reshape([int(n) for n in tensor.shape])
 
 
 def add_tensor(
@@ -120,7 +128,7 @@ def add_tensor(
     tensor.buffer = 0
     if value is not None:
         buffer = tflite.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(value, _NUMPY[kind]).tobytes(), np.uint8)
+        buffer.data = np.ascontiguousarray(value, _NUMPY[kind]).reshape(-1).view(np.uint8)
         model.buffers.append(buffer)
         tensor.buffer = len(model.buffers) - 1
     tensors = graph(model).tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflite_sites, _tflite_tidy
 from converters import _tflite_model as tfl
@@ -22,9 +22,9 @@ _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The float conversion, made once: a flatbuffer without metadata, and where the sites are in it."""
+    """The float conversion, made once: a model without metadata, and where the sites are in it."""
 
-    flatbuffer: bytes
+    model: Any
     places: tuple[_tflite_sites.Place, ...]
     spec: ModelSpec
 
@@ -53,16 +53,18 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
 
     Raises:
         UsageError: an option that is not offered.
-        UnsupportedError: litert-torch cannot convert the model, or a site cannot be found in the result.
+        UnsupportedError: the model is larger than the format allows (told before any conversion),
+            litert-torch cannot convert it, or a site cannot be found in the result.
     """
     if options.get("input", "float32") != "float32":
         raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
+    _refuse_above_limit(graph)
     data, fenced = _tflite_lower.lower(graph, spec.preprocess.color == "bgr")
     model = tfl.read(data)
     places = _tflite_tidy.tidy(model, _tflite_sites.locate(model, fenced))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
-    return Prepared(tfl.pack(model), places, spec)
+    return Prepared(model, places, spec)
 
 
 def write(
@@ -87,7 +89,7 @@ def write(
         raise UnsupportedError(f"tflite cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
     if (plan is None) != (placement(precision) is None):
         raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
-    model = tfl.read(prepared.flatbuffer)
+    model = tfl.duplicate(prepared.model)
     if plan is not None:
         sites = _tflite_quantize.quantize(model, prepared.places, plan)
     else:
@@ -101,8 +103,21 @@ def write(
     _tflite_metadata.embed(model, spec, _in_rgb(spec.preprocess))
     tfl.compact(model)
     model.description = b"edgevit"
-    write_atomic(out, _tflite_metadata.with_labels(tfl.pack(model), spec.labels))
+    data = tfl.pack(model)
+    _tflite_metadata.append_labels(data, spec.labels)
+    write_atomic(out, data)
     return sites
+
+
+def _refuse_above_limit(graph: Graph) -> None:
+    """All files are made from the float file, so that its size counts for 8-bit weights too."""
+    held = {*graph.program.state_dict.values(), *graph.program.constants.values()}
+    size = sum(4 * t.numel() for t in held if hasattr(t, "is_floating_point") and t.is_floating_point())
+    if size > tfl.LIMIT:
+        raise UnsupportedError(
+            f"the model's weights take {size} bytes as float32, a .tflite file ends at {tfl.LIMIT}",
+            "leave tflite out of --to: 8-bit TFLite files are made from the float file",
+        )
 
 
 def _in_rgb(preprocess: Preprocess) -> Preprocess:

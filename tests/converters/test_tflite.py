@@ -78,7 +78,7 @@ def test_fp16_halves_the_constants_and_stays_close(
 def test_a_constant_too_large_for_float16_stays_float32(prepared: Prepared) -> None:
     from converters._tflite_quantize import to_half
 
-    model = _tflite_model.read(prepared.flatbuffer)
+    model = _tflite_model.duplicate(prepared.model)
     part = _tflite_model.graph(model)
     weight = int(part.operators[prepared.places[0].operator].inputs[1])
     data = np.array(_tflite_model.constant(model, weight))
@@ -109,7 +109,7 @@ def test_w8_computes_what_the_simulation_does_without_integer_kernels(
 ) -> None:
     plan = models.plan_of(graph, TARGET.placement("w8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8", plan, tmp_path / "m.tflite")
-    wanted = simulate(graph, plan, models.normalised(IMAGES))
+    wanted = simulate(graph, plan, models.normalised(IMAGES))[0]
     assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
     macs = RUNTIME.integer_macs(tmp_path / "m.tflite")
     assert (macs.static, macs.dynamic) == (0, 0)
