@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import Graph, TorchModel
+from edgevit.core.types import FileValue, Graph, TorchModel
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
 from edgevit.flows._diff_run import Found, Rules, run_beside
-from edgevit.flows._diff_values import choose_taps, read_values
+from edgevit.flows._diff_values import Values, choose_taps, read_values
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES, RUNTIMES
 
@@ -32,6 +33,10 @@ THRESHOLDS = {"fp32": 60.0, "fp16": 40.0}
 QUANTIZED_DB = 20.0
 # What differs and is made good by the next layers, exactly, was computed in another form.
 HEALED_DB = {"fp32": 90.0, "fp16": 50.0}
+# How a site is called, which no other tool's names look like.
+_SITE = re.compile(r"[^:]*:[a-z_]\w*(\.\d+)?")
+# What other converters do as well. Every further rewrite would be a value that their files do not have.
+_COMMON_REWRITES = ("remove_aliases", "fold_batch_norm", "split_attention")
 # They move values and compute none: what they do wrong shows at the next layer.
 _MOVING = frozenset(
     (
@@ -71,6 +76,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     from edgevit.core.pixels import normalise
     from edgevit.flows._prepare import load_model
     from edgevit.flows._samples import read_samples
+    from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
@@ -88,11 +94,17 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     if contents.preprocess is not None and contents.preprocess != spec.preprocess:
         notes.append("the file's own preprocessing is not the model's: its first layer sees other values")
     emit({"stage": "exporting the graph"})
-    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    graph = export_model(model, rewrites, asked.model.without)
+    assert runtime.values is not None
+    listed = runtime.values(path)
+    by_name = any(_SITE.fullmatch(value.site) for value in listed)
+    names = REWRITES.names() if by_name else _COMMON_REWRITES
+    graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.model.without)
     emit({"stage": "executing the file"})
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
-    graph, rules, images, lost, by_name = _read(graph, model, asked, runtime, precision, threshold, pixels)
+    if by_name:
+        rewrites = {name: REWRITES.get(name) for name in names}
+        graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
+    rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})
     inputs = torch.from_numpy(normalise(pixels, spec.preprocess))
     found: dict[str, Found] = {}
@@ -124,24 +136,17 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
 
 def _read(
     graph: Graph,
+    listed: tuple[FileValue, ...],
     model: TorchModel,
     asked: DiffRequest,
     runtime: Runtime,
     precision: str,
     threshold: float,
     pixels: Pixels,
-) -> tuple[Graph, Rules, tuple[Any, ...], dict[str, str], bool]:
-    """The graph that the file was made from, as far as that is known, and the file's tensors."""
-    from edgevit.graph.adapt import adapt
-    from edgevit.graph.sites import list_sites, site_of
+) -> tuple[Rules, tuple[Values, ...], dict[str, str]]:
+    """How the file's tensors are found, their values for each image, and sites of another size in the file."""
+    from edgevit.graph.sites import site_of
 
-    assert runtime.values is not None
-    listed = runtime.values(Path(asked.artifact))
-    own = {value.site for value in listed} & {site.name for site in list_sites(graph)}
-    by_name, quantized = bool(own), precision not in THRESHOLDS
-    if by_name:
-        rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-        graph = adapt(graph, rewrites, asked.target, quantized, asked.model.without)
     counts = _comparable(graph)
     ends = {site_of(node): spec.name for node, spec in zip(_outputs(graph), model.spec.outputs, strict=True)}
     counts |= {s: math.prod(n.meta["val"].shape) for n in _outputs(graph) if (s := site_of(n)) in ends}
@@ -162,9 +167,9 @@ def _read(
         output=outputs,
         threshold=threshold,
         search_db=threshold,
-        folds=quantized,
+        folds=precision not in THRESHOLDS,
     )
-    return graph, rules, images, lost, by_name
+    return rules, images, lost
 
 
 def _comparable(graph: Graph) -> dict[str, int]:

@@ -15,7 +15,7 @@ from edgevit.graph.sites import WEIGHTED, site_of
 if TYPE_CHECKING:
     import torch
 
-_HEALED = "the file computes it in another form; what follows is right"
+_HEALED = "the file computes it in another form, and rightly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ def judge(
     for site, entry in found.items():
         if entry.match is None or site in healed:
             what = "name" if by_name else "values"
-            reason = _HEALED if site in healed else f"no tensor of the file has its {what}"
+            reason = (
+                _HEALED if site in healed or entry.other_form else f"no tensor of the file has its {what}"
+            )
             missing.append(NotFound(site, lost.get(site, reason)))
             continue
         layers.append(
@@ -125,7 +127,7 @@ def _first_wrong(
             continue
         frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
         lines[site] = str(frame) if frame is not None else ""
-        if site in healed:
+        if site in healed or entry.other_form:
             right |= before
         elif entry.match is None:
             unseen[node] = before | {site}

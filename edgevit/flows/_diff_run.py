@@ -36,9 +36,15 @@ class Pair:
 
 @dataclass(slots=True)
 class Found:
-    """What one site gave; `match` is settled on the first image, None where the artifact has no tensor for it."""
+    """What one site gave.
+
+    Attributes:
+        match: settled on the first image, None where the artifact has no tensor for it.
+        other_form: the artifact has no tensor for it, but one that proves it right.
+    """
 
     match: Match | None
+    other_form: bool = False
     own: Sums = field(default_factory=Sums)
     entering: Sums = field(default_factory=Sums)
     total: Sums = field(default_factory=Sums)
@@ -80,7 +86,8 @@ def run_beside(
         if site not in rules.sites:
             return Pair(clean, forced)
         if site not in found:
-            found[site] = Found(_match(node, values, rules, forced))
+            match = _match(node, values, rules, forced)
+            found[site] = Found(match, match is None and _normalised(node, operation, args, values, rules))
         entry = found[site]
         for pair in _pairs(args):
             entry.entering.add(pair.clean, pair.forced)
@@ -115,6 +122,17 @@ def _match(node: torch.fx.Node, values: Values, rules: Rules, expected: torch.Te
     if db < rules.threshold and _fused(node, expected, reading, rules.threshold):
         return None
     return match
+
+
+def _normalised(
+    node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], values: Values, rules: Rules
+) -> bool:
+    """Whether a LayerNorm's values are there without its scale and shift, which were moved into the next weights."""
+    if not site_of(node).rpartition(":")[2].startswith("layer_norm") or len(args) < 2:
+        return False
+    value, shape, *_ = _side(args, "forced")
+    epsilon = args[4:5] or (1e-5,)
+    return search(values, operation(value, shape, None, None, *epsilon), rules.search_db) is not None
 
 
 def _fused(node: torch.fx.Node, expected: torch.Tensor, reading: torch.Tensor, threshold: float) -> bool:

@@ -23,7 +23,12 @@ class PlanFile:
     plans: tuple[StoredPlan, ...]
 
 
-_KINDS: Final[dict[str, type]] = {"report": Report, "manifest": Manifest, "plan": PlanFile, "diff": Difference}
+_KINDS: Final[dict[str, type]] = {
+    "report": Report,
+    "manifest": Manifest,
+    "plan": PlanFile,
+    "diff": Difference,
+}
 
 
 def names() -> tuple[str, ...]:
