@@ -117,7 +117,6 @@ def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[
 
 def _plain_linear(graph: ir.Graph, main: ir.Node, weight: NDArray[np.float32]) -> list[ir.Node]:
     """Replace Gemm, or Transpose + MatMul + Add, by MatMul(x, (K, N) constant) and Add."""
-    import numpy as np
     import onnx_ir as ir
 
     last, bias = main, main.inputs[2] if main.op_type == "Gemm" and len(main.inputs) > 2 else None
@@ -130,7 +129,8 @@ def _plain_linear(graph: ir.Graph, main: ir.Node, weight: NDArray[np.float32]) -
     stored = _origin(main.inputs[1])
     name = f"{stored.name}.transposed"
     if name not in graph.initializers:
-        constant = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(weight.T), name=name))
+        # A view: the numbers are put in order when they are written, one weight at a time.
+        constant = ir.val(name, const_value=ir.Tensor(weight.T, name=name))
         graph.register_initializer(constant)
     old = last.outputs[0]
     product = ir.node("MatMul", [main.inputs[0], graph.initializers[name]])

@@ -1,4 +1,4 @@
-"""From the edited model to the bytes of the file: metadata, checks, one atomic write."""
+"""From the edited model to its file: metadata, checks, an atomic write; above 2 GB the weights beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from converters import _onnx_external
 from edgevit.core import files, preprocess_json
+from edgevit.core.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import ModelSpec
 
@@ -14,47 +16,61 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-_PROTOBUF_LIMIT: Final = 2**31 - 1
+# One ONNX message ends at 2 GiB; the nodes and their names need some of it.
+LARGEST_IN_ONE_FILE: Final = 2**31 - (64 << 20)
 _OLDEST_IR: Final = 10  # ONNX 1.16, enough for operator set 21; newer ones only where the operator set asks
 
 
 def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path) -> None:
-    """Embed the metadata of `spec`, check the model, and write it to `out` in one step.
+    """Embed the metadata of `spec`, check the model, and write it to `out`.
 
-    The same model gives the same bytes.
+    The same model gives the same bytes. With more than LARGEST_IN_ONE_FILE bytes of constants they go into
+    `OUT.data` in the same folder, which stands there whole before `out` names it.
 
     Raises:
-        UnsupportedError: above 2 GB, or what was written is not valid ONNX (a fault of the converter).
+        UnsupportedError: what would be written is not valid ONNX (a fault of the converter).
         StorageError: `out` cannot be written.
     """
-    import onnx
     import onnx_ir as ir
     import onnx_ir.passes.common as common
 
     common.RemoveUnusedNodesPass()(model)  # the float constants that integers replaced
     model.producer_name, model.producer_version = "edgevit", ""
     model.metadata_props.update(_metadata(spec, precision))
-    size = sum(
-        value.const_value.nbytes
-        for value in model.graph.initializers.values()
-        if value.const_value is not None
-    )
-    if size > _PROTOBUF_LIMIT:
-        raise UnsupportedError(
-            f"the constants of {spec.name} in {precision} take {size / 1e9:.1f} GB, an ONNX file without "
-            "external data ends at 2 GB",
-            "choose a smaller precision (w8) or --to tflite,coreml",
-        )
-    proto = ir.to_proto(model)
+    _check(model, f"{spec.name} in {precision}")
+    beside = weights_beside(out)
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    if size > LARGEST_IN_ONE_FILE:
+        _onnx_external.write(model, beside)
+    proto = _finished(ir.to_proto(model))
+    content = proto.SerializeToString(deterministic=True)
+    del proto
+    files.write_atomic(out, content)
+    if size <= LARGEST_IN_ONE_FILE:
+        beside.unlink(missing_ok=True)  # of an earlier, larger model: it would count as this one's
+
+
+def _check(model: ir.Model, what: str) -> None:
+    """Hold the model against the operator sets, with large constants as inputs: nothing has to be copied."""
+    import onnx
+    import onnx_ir as ir
+
+    light = model.clone()
+    for name, value in list(light.graph.initializers.items()):
+        if value.const_value is not None and value.const_value.nbytes >= _onnx_external.SMALL:
+            value.const_value = None
+            del light.graph.initializers[name]
+            light.graph.inputs.append(value)
+    try:
+        onnx.checker.check_model(_finished(ir.to_proto(light)), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise UnsupportedError(f"the ONNX model of {what} is not valid: {error}") from error
+
+
+def _finished(proto: onnx.ModelProto) -> onnx.ModelProto:
     del proto.graph.value_info[:]  # shapes from before the edits make other tools fail
     proto.ir_version = max(_OLDEST_IR, min(proto.ir_version, _ir_version(proto)))
-    try:
-        onnx.checker.check_model(proto, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise UnsupportedError(
-            f"the ONNX model of {spec.name} in {precision} is not valid: {error}"
-        ) from error
-    files.write_atomic(out, proto.SerializeToString(deterministic=True))
+    return proto
 
 
 def _metadata(spec: ModelSpec, precision: str) -> dict[str, str]:

@@ -84,7 +84,7 @@ def _half_constant(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -
             reader.replace_input_with(index, copy)
 
 
-def _half(tensor: ir.TensorProtocol | None, name: str) -> ir.Tensor:
+def _half(tensor: ir.TensorProtocol | None, name: str) -> ir.TensorProtocol:
     import numpy as np
     import onnx_ir as ir
 

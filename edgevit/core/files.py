@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -54,19 +54,28 @@ def size_of(path: Path) -> int:
         ) from error
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | bytearray | str) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
     Raises:
         StorageError: the disk is full or the place is read-only; what was there is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    write_stream(path, (content.encode() if isinstance(content, str) else content,))
+
+
+def write_stream(path: Path, parts: Iterable[bytes | bytearray]) -> None:
+    """`write_atomic` for what is too large to hold in memory at once.
+
+    Raises:
+        StorageError: the disk is full or the place is read-only; what was there is untouched.
+    """
     with _storage_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes it readable by its owner only, which is wrong for a result.

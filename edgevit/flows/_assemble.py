@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core import files
+from edgevit.core.artifact import artifact_sha256, artifact_size
 from edgevit.core.plugins import Timing
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import (
@@ -49,7 +49,7 @@ def assemble(
 ) -> Report:
     """The whole report; `begin` is the perf_counter at the start, paths are told relative to `bundle`."""
     limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
-    sizes = {name: files.size_of(Path(b.path)) for name, b in fp32.items() if b.path is not None}
+    sizes = {name: artifact_size(Path(b.path)) for name, b in fp32.items() if b.path is not None}
     artifacts = tuple(
         artifact_report(
             work,
@@ -142,8 +142,8 @@ def artifact_report(
         planned_mac_fraction=(
             None if simulated is None or not prepared.macs else simulated.integer_macs / prepared.macs
         ),
-        size_bytes=None if path is None else files.size_of(path),
-        sha256=None if path is None else files.sha256_of(path),
+        size_bytes=None if path is None else artifact_size(path),
+        sha256=None if path is None else artifact_sha256(path),
         compression=simulated.compression if simulated is not None else prepared.pruned,
         compute=_compute(built),
         float32_kept=built.float32 if TARGETS.get(built.target).half == "computed" else (),

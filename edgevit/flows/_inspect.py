@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgevit.core import files
 from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.artifact import artifact_size
 from edgevit.flows._artifacts import contents_of, guess_precision
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES
@@ -25,7 +25,7 @@ def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return {
         "kind": "artifact",
         "precision": guess_precision(contents, integer),
-        "size_bytes": files.size_of(path),
+        "size_bytes": artifact_size(path),
         "inputs": [to_plain(spec) for spec in contents.inputs],
         "outputs": [to_plain(spec) for spec in contents.outputs],
         "operators": dict(contents.operators),

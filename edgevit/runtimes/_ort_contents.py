@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgevit.runtimes import _ort_session
 if TYPE_CHECKING:
     import onnx
 
+_LARGE = 1 << 20
 _OWN = ("edgevit.preprocess", "edgevit.labels")
 
 
@@ -28,15 +30,17 @@ def read(path: Path) -> Contents:
     """
     onnx = require("onnx", _ort_session.EXTRA)
     model = _ort_session.read_model(path)
+    bytes_by_type: Counter[str] = Counter()
+    for tensor in _constants(model.graph):
+        bytes_by_type[_dtype(tensor.data_type)] += _stored_bytes(tensor)
+        if len(tensor.raw_data) > _LARGE:  # shapes do not follow from it, and a copy of it is no small thing
+            tensor.ClearField("raw_data")
     try:
         inferred = onnx.shape_inference.infer_shapes(model)
     except Exception as error:  # the C++ checker raises its own classes and RuntimeError
         raise InputError(f"{path}: its shapes contradict each other: {str(error)[:200]}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     text = metadata.get("edgevit.preprocess")
-    bytes_by_type: Counter[str] = Counter()
-    for tensor in _constants(model.graph):
-        bytes_by_type[_dtype(tensor.data_type)] += _stored_bytes(tensor)
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]
     extra = {"producer": model.producer_name} if model.producer_name else {}
@@ -72,13 +76,14 @@ def _dtype(code: int) -> str:
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:
+    """From its shape: the numbers themselves may stand in another file."""
     onnx = require("onnx", _ort_session.EXTRA)
+    count = int(math.prod(tensor.dims))
     if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
-        count = 1
-        for size in tensor.dims:
-            count *= size
         return (count + 1) // 2
-    return int(onnx.numpy_helper.to_array(tensor).nbytes)
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return int(sum(len(text) for text in tensor.string_data))
+    return count * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

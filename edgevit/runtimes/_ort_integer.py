@@ -21,6 +21,7 @@ from edgevit.runtimes import _ort_session
 if TYPE_CHECKING:
     import onnx
 
+_SMALL: Final = 1 << 10
 # Operator -> positions of the two factors and of the activation's scale (None: it has no scale input).
 _KERNELS: Final[Mapping[str, tuple[int, int, int | None]]] = {
     "QLinearConv": (0, 3, 1),
@@ -39,11 +40,16 @@ def count(path: Path) -> IntegerMacs:
     Raises:
         InputError: not a loadable ONNX file, or its shapes are not fixed.
     """
-    optimized = _optimized(path)
+    with tempfile.TemporaryDirectory() as folder:
+        return _count(path, Path(folder) / "optimized.onnx")
+
+
+def _count(path: Path, out: Path) -> IntegerMacs:
+    optimized = _optimize(path, out)
     constants = {tensor.name: tuple(tensor.dims) for tensor in optimized.graph.initializer}
     makers = {name: node for node in optimized.graph.node for name in node.output}
     kernels = [node for node in optimized.graph.node if node.op_type in _KERNELS]
-    shapes = _shapes(optimized, kernels, constants, path)
+    shapes = _shapes(optimized, out, kernels, constants, path)
     static = dynamic = 0
     for node in kernels:
         macs = _macs(node, shapes)
@@ -55,14 +61,18 @@ def count(path: Path) -> IntegerMacs:
     return IntegerMacs(static, dynamic, "runtime", tuple(found.most_common()))
 
 
-def _optimized(path: Path) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "optimized.onnx"
-        options = _ort_session.session_options(1, spinning=False)
-        options.optimized_model_filepath = str(out)
-        # The optimized file would name weights beside it that are beside the original.
-        _ort_session.open_session(_ort_session.self_contained(path), options, path)
-        return _ort_session.read_model(out)
+def _optimize(path: Path, out: Path) -> onnx.ModelProto:
+    """The optimized graph, written to `out`; its large constants, above 2 GB also in total, beside it."""
+    options = _ort_session.session_options(1, spinning=False)
+    options.optimized_model_filepath = str(out)
+    options.add_session_config_entry(
+        "session.optimized_model_external_initializers_file_name", f"{out.name}.data"
+    )
+    options.add_session_config_entry(
+        "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALL)
+    )
+    _ort_session.open_session(path, options, path)
+    return _ort_session.read_model(out)
 
 
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> int:
@@ -96,6 +106,7 @@ def _is_static(
 
 def _shapes(
     model: onnx.ModelProto,
+    file: Path,
     kernels: Sequence[onnx.NodeProto],
     constants: Mapping[str, Sequence[int]],
     path: Path,
@@ -113,7 +124,7 @@ def _shapes(
     ort = require("onnxruntime", _ort_session.EXTRA)
     options = _ort_session.session_options(1, spinning=False)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = _ort_session.open_session(_ort_session.with_outputs(model, rest, path), options, path)
+    session = _ort_session.open_session(_ort_session.with_outputs(model, rest, path), options, file)
     feed = {}
     for value in session.get_inputs():
         if not all(isinstance(size, int) for size in value.shape[1:]):

@@ -65,20 +65,23 @@ def session_options(threads: int, *, spinning: bool = True) -> Any:
 
 
 def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
-    """A session on the CPU provider; `path` is for the messages.
+    """A session on the CPU provider; `path` is for the messages, and where weights beside the file are.
 
     Raises:
         InputError: missing, not ONNX, or not consistent.
         UnsupportedError: an operator that ONNX Runtime does not have.
     """
     ort = require("onnxruntime", EXTRA)
+    if isinstance(model, bytes):
+        folder = str(path.resolve().parent)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     with _readable(path):
         given = model if isinstance(model, bytes) else str(_existing(model))
         return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """The file as a protobuf message.
+    """The file as a protobuf message; weights in a file beside it stay there.
 
     Raises:
         InputError: missing or not ONNX.
@@ -86,26 +89,10 @@ def read_model(path: Path) -> onnx.ModelProto:
     model: onnx.ModelProto
     onnx = require("onnx", EXTRA)
     with _readable(path):
-        model = onnx.load(str(_existing(path)))
+        model = onnx.load(str(_existing(path)), load_external_data=False)
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path} holds no ONNX graph", "give a .onnx file")
     return model
-
-
-def self_contained(path: Path) -> bytes | Path:
-    """The file itself, or its content with the weights inside where other tools keep them in a file beside it.
-
-    Raises:
-        InputError: missing, not ONNX, its weights are missing, or above the 2 GB of one ONNX message.
-    """
-    onnx = require("onnx", EXTRA)
-    with _readable(path):
-        model = onnx.load(str(_existing(path)), load_external_data=False)
-        external = onnx.external_data_helper.uses_external_data
-        if not any(external(tensor) for tensor in model.graph.initializer):
-            return path
-        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
-        return bytes(model.SerializeToString())
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> bytes:

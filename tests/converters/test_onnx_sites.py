@@ -27,7 +27,7 @@ def test_every_node_carries_its_site_and_the_last_one_makes_its_output(tmp_path:
     )
     graph = models.graph_of(module)
     out = tmp_path / "model.onnx"
-    TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "fp32", None, out)
+    TARGET.write(TARGET.prepare(graph, models.spec_of(10), {"attention": "split"}), "fp32", None, out)
     nodes = onnx.load(out).graph.node
     carried = [{p.key: p.value for p in node.metadata_props}.get("edgevit.site") for node in nodes]
     assert None not in carried
