@@ -211,21 +211,50 @@ def _through_blocks(
 
 
 Move = tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]
+# The search over arrangements grows with their factorial; above, one good step after the other is taken.
+_SEARCHED = 6
 
 
 @lru_cache(maxsize=1024)
 def _moves(order: tuple[int, ...]) -> tuple[Move, ...]:
-    """The fewest permutations of at most four blocks each that arrange 0..n-1 as `order`."""
+    """Permutations of at most four blocks each that arrange 0..n-1 as `order`.
+
+    The fewest for up to six factors. For more, each step leaves as few neighbours as it can that are
+    none in `order`; moving one block behind its predecessor always gains one, so it comes to an end.
+    """
     start = tuple(range(len(order)))
+    return _fewest(start, order) if len(order) <= _SEARCHED else _greedy(start, order)
+
+
+def _after(state: tuple[int, ...], move: Move) -> tuple[int, ...]:
+    blocks, moved = move
+    return tuple(state[i] for m in moved for i in blocks[m])
+
+
+def _greedy(state: tuple[int, ...], order: tuple[int, ...]) -> tuple[Move, ...]:
+    follows = dict(zip((-1, *order), (*order, -1), strict=True))
+
+    def torn(arrangement: tuple[int, ...]) -> int:
+        return sum(follows[a] != b for a, b in itertools.pairwise((-1, *arrangement, -1)))
+
+    taken: list[Move] = []
+    while state != order:
+        best = min(_single_moves(len(order)), key=lambda move: torn(_after(state, move)))
+        taken.append(best)
+        state = _after(state, best)
+    return tuple(taken)
+
+
+def _fewest(start: tuple[int, ...], order: tuple[int, ...]) -> tuple[Move, ...]:
     reached: dict[tuple[int, ...], tuple[Move, ...]] = {start: ()}
     frontier = [start]
     while order not in reached:
         grown: list[tuple[int, ...]] = []
         for state in frontier:
-            for blocks, moved in _single_moves(len(order)):
-                after = tuple(state[i] for m in moved for i in blocks[m])
+            for move in _single_moves(len(order)):
+                after = _after(state, move)
                 if after not in reached:
-                    reached[after] = (*reached[state], (blocks, moved))
+                    reached[after] = (*reached[state], move)
                     grown.append(after)
         frontier = grown
     return reached[order]
