@@ -1,6 +1,6 @@
 """Operators in the vendors' own conversions and in ours.
 
-python -m bench.operator_counts [MODEL ...] [--to LIST]
+python -m bench.operator_counts [MODEL ...] [--to LIST] [--opset N]
 
 Both are made from one model with the same seeded weights. Prints one line for each model and target:
 the vendor's operators, ours, their ratio, and the highest rank in each. Constants are not counted.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,29 @@ from edgevit.registries import REWRITES, RUNTIMES, SOURCES, TARGETS
 MODELS = ("timm:vit_tiny_patch16_224", "timm:mobilevit_xxs", "timm:swin_tiny_patch4_window7_224")
 
 
-def tflite(model: TorchModel, path: Path) -> None:
+def tflite(model: TorchModel, path: Path, _options: Mapping[str, str]) -> None:
     """litert-torch on the module as it is, NCHW."""
     import litert_torch
 
     litert_torch.convert(model.module, (_image(model),)).export(str(path))
 
 
-VENDORS: dict[str, Callable[[TorchModel, Path], None]] = {"tflite": tflite}
+def onnx(model: TorchModel, path: Path, options: Mapping[str, str]) -> None:
+    """torch.onnx with its own optimisation, at the same operator set."""
+    import torch
+
+    program = torch.onnx.export(
+        model.module, (_image(model),), dynamo=True, opset_version=int(options["opset"]), verbose=False
+    )
+    assert program is not None
+    program.save(str(path))
+
+
+VENDORS: dict[str, Callable[[TorchModel, Path, Mapping[str, str]], None]] = {"tflite": tflite, "onnx": onnx}
 READERS = {"tflite": "litert", "onnx": "onnxruntime", "coreml": "coreml_reference"}
 
 
-def ours(model: TorchModel, target: str, path: Path) -> None:
+def ours(model: TorchModel, target: str, path: Path, options: Mapping[str, str]) -> None:
     """What `edgevit convert --precision fp32` writes."""
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     exported = path.parent / "graph.pt2"
@@ -45,7 +56,7 @@ def ours(model: TorchModel, target: str, path: Path) -> None:
         storage.save(export_model(model, rewrites), exported)
     graph = adapt(storage.load(exported), rewrites, target, planned=False)
     plugin = TARGETS.get(target)
-    plugin.write(plugin.prepare(graph, model.spec, {}), "fp32", None, path)
+    plugin.write(plugin.prepare(graph, model.spec, options), "fp32", None, path)
 
 
 def operators(contents: Contents) -> int:
@@ -66,6 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--to", default=",".join(VENDORS))
+    parser.add_argument(
+        "--opset", default="23", help="of both ONNX files; attention is one operator from 23 on"
+    )
     asked = parser.parse_args()
     for text in asked.models:
         source, argument = parse_source(text)
@@ -74,8 +88,9 @@ def main() -> None:
             for target in asked.to.split(","):
                 suffix = TARGETS.get(target).suffix
                 paths = Path(name) / f"vendor.{suffix}", Path(name) / f"ours.{suffix}"
-                VENDORS[target](model, paths[0])
-                ours(model, target, paths[1])
+                options = {"opset": asked.opset} if target == "onnx" else {}
+                VENDORS[target](model, paths[0], options)
+                ours(model, target, paths[1], options)
                 read = RUNTIMES.get(READERS[target]).contents
                 vendor, own = (read(path) for path in paths)
                 counts = operators(vendor), operators(own)
