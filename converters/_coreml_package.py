@@ -176,11 +176,22 @@ def _name_in_order(program: Any) -> None:
 
 
 def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
-    """The normalisation stays in float32, so that the input is rounded once, behind it."""
+    """Not the normalisation, so that the input is rounded once, behind it, and not what must be kept.
+
+    What quantizes a result that is kept, or gives the probabilities of it, goes with it.
+    """
     from coremltools.converters.mil.mil.scope import ScopeSource
 
-    handles = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ()
-    return operation.name not in NORMALIZE and kept.isdisjoint(handles)
+    if operation.name in NORMALIZE:
+        return False
+    source = operation
+    while source is not None and source.op_type in ("quantize", "dequantize"):
+        source = source.input.op
+    if source is not None and source.name == PROBABILITIES:
+        source = source.x.op
+    if source is None or source.op_type == "const":
+        return True
+    return kept.isdisjoint(source.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ())
 
 
 def _describe(model: Any, spec: ModelSpec, precision: str) -> None:

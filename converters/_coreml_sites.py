@@ -105,6 +105,8 @@ def _confirm_input(site: str, source: Any, plan: SitePlan) -> Any:
     import numpy as np
 
     dequantize = source.op
+    while dequantize is not None and dequantize.op_type == "cast":  # between float16 and float32
+        dequantize = dequantize.x.op
     if dequantize is None or dequantize.op_type != "dequantize" or dequantize.input.op is None:
         raise _lost(site, "its input is not dequantized")
     quantize = dequantize.input.op

@@ -16,7 +16,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.report import SampleSet
+from edgevit.core.report import KeptFloat32, SampleSet
 from edgevit.core.types import TorchModel
 from edgevit.flows import _outputs, _values
 from edgevit.flows._decide import fold_and_measure, plan_all
@@ -88,7 +88,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         emit({"stage": "looking for values that float16 cannot hold"})
         scanned = (calibrate or judged).pixels[:IMAGES]
         np.save(work / _values.SCANNED, scanned)
-        kept = scan(graph, torch.from_numpy(_normalise(scanned, model)))
+        images = torch.from_numpy(_normalise(scanned, model))
+        kept = scan(graph, images)
     base, pruned = _values.REFERENCE, None
     if prune_lines:
         base = "base.npz"
@@ -100,7 +101,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
     clock.lap("calibrate")
     plans = plan_all(work, asked.placements, stats, planned, emit)
-    simulated = simulate_all(work, plans, planned, inputs, _outputs.head(reference, count), asked.seed, emit)
+    keeps = {False: _sites(kept), True: _sites(kept)}
+    if kept and folds:
+        keeps[True] = _sites(scan(planned[True][1], images))
+    head = _outputs.head(reference, count)
+    simulated = simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
         spec=model.spec,
@@ -121,6 +126,10 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )
+
+
+def _sites(kept: tuple[KeptFloat32, ...] | None) -> frozenset[str]:
+    return frozenset(k.site for k in kept or ())
 
 
 class _Clock:

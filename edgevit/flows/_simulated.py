@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,14 @@ def simulate_all(
     reference: Outputs,
     seed: int,
     emit: Emit,
+    keep_float32: Mapping[bool, frozenset[str]],
 ) -> tuple[SimulatedPlan, ...]:
-    """Simulate each plan once; plans that differ only in the name of their target share the run."""
+    """Simulate each plan once; plans that differ only in the name of their target share the run.
+
+    Args:
+        keep_float32: by whether a plan quantizes activations, the sites that files which compute in
+            float16 compute in float32.
+    """
     import numpy as np
 
     from edgevit.quant.simulate import simulate
@@ -46,8 +52,13 @@ def simulate_all(
         passes = 2 if integer else 1
         emit({"stage": f"simulating {plan.target} {plan.precision}", "total": passes * len(inputs)})
 
-        def once(noise: int | None, plan: QuantPlan = plan, graph: Graph = graph) -> Outputs:
-            found = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}))
+        def once(
+            noise: int | None,
+            plan: QuantPlan = plan,
+            graph: Graph = graph,
+            keep: frozenset[str] = keep_float32[integer],
+        ) -> Outputs:
+            found = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}), keep)
             values = (np.asarray(value.numpy(), np.float32) for value in found)
             return dict(zip(reference, values, strict=True))
 

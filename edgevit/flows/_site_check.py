@@ -69,7 +69,8 @@ def compare_sites(
     assert plan is not None and built.path is not None
     if not any(site.input is not None for site in plan.sites):
         return ()
-    simulator = SiteSimulator(storage.load(work / graph_file), plan)
+    keep = frozenset(kept.site for kept in built.float32)
+    simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)
     taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output)))
     with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
         found = runner.run(pixels)
@@ -78,7 +79,9 @@ def compare_sites(
     for planned in plan.sites:
         where = by_name.get(planned.site)
         if where is None:
-            raise StepError(f"{planned.site}: the plan has it, the {built.target} file does not say where it is")
+            raise StepError(
+                f"{planned.site}: the plan has it, the {built.target} file does not say where it is"
+            )
         entering, leaving = simulator.shapes(planned.site)
         errors = []
         for value in _as_torch(found[where.input], entering):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
@@ -25,33 +25,36 @@ def simulate(
     images: torch.Tensor,
     noise_seed: int | None = None,
     advance: Callable[[int], None] | None = None,
+    keep_float32: Collection[str] = (),
 ) -> tuple[torch.Tensor, ...]:
     """Outputs of the planned model, each float32 (N, ...), for float32 (N, 3, height, width).
 
     With `noise_seed`, every site's result gets relative Gaussian noise of 1e-7: two such runs differ
     by the floor below which no comparison of an artifact with the simulation can get, because
-    rounding decisions flip and avalanche.
+    rounding decisions flip and avalanche. Sites in `keep_float32` are not rounded to float16.
     """
-    around = _around(plan, noise_seed)
+    around = _around(plan, noise_seed, keep_float32)
     start = _round_half(images) if plan.compute == "float16" else images
-    outputs, _ = run(graph, start, around=around, constants=_constants_of(graph, plan), advance=advance)
+    outputs, _ = run(
+        graph, start, around=around, constants=_constants_of(graph, plan, keep_float32), advance=advance
+    )
     return outputs
 
 
 class SiteSimulator:
     """Single sites of a planned graph, to be fed with whatever an artifact fed them."""
 
-    def __init__(self, graph: Graph, plan: QuantPlan) -> None:
+    def __init__(self, graph: Graph, plan: QuantPlan, keep_float32: Collection[str] = ()) -> None:
         import torch
 
         program = graph.program
         stored = {**program.constants, **program.state_dict}
         self._constants = {k: v.detach() for k, v in stored.items() if isinstance(v, torch.Tensor)}
-        self._constants |= _constants_of(graph, plan)
+        self._constants |= _constants_of(graph, plan, keep_float32)
         self._planned = _by_name(plan)
         self._sites = {site.name: site for site in list_sites(graph)}
         self._nodes = {node.name: node for node in program.graph_module.graph.nodes}
-        self._around = _around(plan, None)
+        self._around = _around(plan, None, keep_float32)
 
     def shapes(self, site: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the site's input and output in PyTorch, with the batch axis of 1."""
@@ -80,7 +83,7 @@ def _by_name(plan: QuantPlan) -> dict[str, SitePlan]:
     return {site.site: site for site in plan.sites}
 
 
-def _constants_of(graph: Graph, plan: QuantPlan) -> dict[str, torch.Tensor]:
+def _constants_of(graph: Graph, plan: QuantPlan, keep: Collection[str]) -> dict[str, torch.Tensor]:
     """The weights that the plan replaces, dequantized, and all of them rounded for float16 files."""
     import torch
 
@@ -88,11 +91,12 @@ def _constants_of(graph: Graph, plan: QuantPlan) -> dict[str, torch.Tensor]:
     described = {site.name: site for site in list_sites(graph)}
     replaced: dict[str, torch.Tensor] = {}
     if plan.compute == "float16":
+        exact = _read_by(graph, keep)
         stored: Mapping[str, Any] = {**program.constants, **program.state_dict}
         replaced = {
             k: _round_half(v.detach())
             for k, v in stored.items()
-            if isinstance(v, torch.Tensor) and v.is_floating_point()
+            if isinstance(v, torch.Tensor) and v.is_floating_point() and k not in exact
         }
     for planned in plan.sites:
         site = described.get(planned.site)
@@ -110,7 +114,15 @@ def _constants_of(graph: Graph, plan: QuantPlan) -> dict[str, torch.Tensor]:
     return replaced
 
 
-def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
+def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:
+    """Names of the constants that the operations of `sites` read."""
+    names = {s.arg.name: s.target for s in graph.program.graph_signature.input_specs if s.target is not None}
+    nodes = (n for n in graph.program.graph_module.graph.nodes if n.op == "call_function")
+    read = (i.name for n in nodes if site_of(n) in sites for i in n.all_input_nodes)
+    return {names[name] for name in read if name in names}
+
+
+def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> Around:
     import torch
 
     sites = _by_name(plan)
@@ -126,8 +138,10 @@ def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
         planned = sites.get(site_of(node))
         if planned is not None and planned.input is not None and half:
             entered = _affine.dequantize(_affine.quantize(args[0], planned.input), planned.input)
-            args = (_round_half(entered), *args[1:])
-        if half and node.target in scalar_operations:
+            exact = site_of(node) in keep and site_of(node.args[0]) in keep
+            args = (entered if exact else _round_half(entered), *args[1:])
+        rounds = half and site_of(node) not in keep
+        if rounds and node.target in scalar_operations:
             args = tuple(_half_scalar(a) if isinstance(a, float) else a for a in args)
         if planned is not None and planned.input is not None and not half:
             result = _in_integers(planned, plan, operation, args, kwargs)
@@ -135,7 +149,7 @@ def _around(plan: QuantPlan, noise_seed: int | None) -> Around:
             result = operation(*args, **kwargs)
         if not isinstance(result, torch.Tensor) or not result.is_floating_point():
             return result
-        if half:
+        if rounds:
             result = _round_half(result)
         if generator is not None:
             result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
