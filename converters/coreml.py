@@ -90,8 +90,9 @@ def write(
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
     nodes = _coreml_edits.weighted_sites(prepared.graph.program)
-    # the operation came with iOS 18; integers need the two products
-    fused = prepared.deployment == "iOS18" and plan is None
+    # the operation came with iOS 18; integers and scores kept in float32 need the two products
+    roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
+    fused = prepared.deployment == "iOS18" and plan is None and roles.isdisjoint(("qk", "softmax", "av"))
     edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
