@@ -58,11 +58,6 @@ def layouts(found: Shape, wanted: Shape) -> tuple[Layout, ...]:
     return tuple(made(order) for order in orders or [same])
 
 
-def rearranged(found: Shape, wanted: Shape) -> bool:
-    """Whether the axes of `found` are not those of `wanted` in some order, so that values may be anywhere."""
-    return sorted(size for size in found if size > 1) != sorted(size for size in wanted if size > 1)
-
-
 def _moved(axes: tuple[int, ...]) -> list[tuple[int, ...]]:
     """All orders in which one axis has another place."""
     orders = []

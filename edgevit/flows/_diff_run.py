@@ -93,10 +93,6 @@ def run_beside(
             entry.entering.add(pair.clean, pair.forced)
         if entry.match is None:
             return Pair(clean, forced)
-        if entry.match.layout is None:  # found by its sorted values: right, and as PyTorch has it
-            entry.own.add(*(t.flatten().sort()[0] for t in (forced, values.by_tap[entry.match.tap])))
-            entry.total.add(clean, forced)
-            return Pair(clean, forced)
         reading = entry.match.layout.read(values.by_tap[entry.match.tap])
         if rules.folds and _scales_channels(node):
             reading = _unfolded(entry, forced, reading, rules.threshold)
@@ -112,8 +108,7 @@ def _match(node: torch.fx.Node, values: Values, rules: Rules, expected: torch.Te
     output = rules.output.get(site)
     taps = rules.named.get(site) or (() if output is None else (output,))
     if not taps:
-        anywhere = search(values, expected, rules.search_db)
-        return None if anywhere is None else anywhere[0]
+        return search(values, expected, rules.search_db)
     # A converter may give the site's name to what it does around the operation, too.
     readings = [found for tap in taps if (found := read_best(values, tap, expected)) is not None]
     if not readings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Runtime
 from edgevit.core.types import FileValue, RunOptions
-from edgevit.flows._diff_layout import Layout, layouts, rearranged
+from edgevit.flows._diff_layout import Layout, layouts
 from edgevit.flows._diff_sums import sqnr
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A tensor of the file, and how it is read; no layout if only its sorted values are known to be right."""
+    """A tensor of the file, and how it is read."""
 
     tap: str
-    layout: Layout | None
+    layout: Layout
 
 
 @dataclass(slots=True)
@@ -125,11 +125,13 @@ def read_best(values: Values, tap: str, expected: torch.Tensor) -> tuple[Match, 
     return best
 
 
-def search(values: Values, expected: torch.Tensor, threshold: float) -> tuple[Match, torch.Tensor] | None:
-    """The first tensor of the file that has the expected values, in any layout that its shape allows."""
+def search(values: Values, expected: torch.Tensor, threshold: float) -> Match | None:
+    """The first tensor of the file that has the expected values, in a layout that its shape allows.
+
+    Sorted values are not enough: they are the same when q and k change places.
+    """
     energy = float(expected.double().square().sum())
     near = 2 * 10 ** (-threshold / 20)
-    anywhere = None
     for tap in values.by_count.get(expected.numel(), ()):
         if tap not in values.energy:
             values.energy[tap] = float(values.by_tap[tap].double().square().sum())
@@ -137,15 +139,8 @@ def search(values: Values, expected: torch.Tensor, threshold: float) -> tuple[Ma
             continue
         best = read_best(values, tap, expected)
         if best is not None and best[2] >= threshold:
-            return best[0], best[1]
-        tensor = values.by_tap[tap]
-        if (
-            anywhere is None
-            and rearranged(tuple(tensor.shape), tuple(expected.shape))
-            and sqnr(expected.flatten().sort()[0], tensor.flatten().sort()[0]) >= threshold
-        ):
-            anywhere = Match(tap, None), expected
-    return anywhere
+            return best[0]
+    return None
 
 
 def _grid(value: FileValue | None) -> bool:
