@@ -119,3 +119,24 @@ def test_alpha_of_add_and_sub_is_kept(tmp_path: Path, operator: Callable[..., to
     with torch.no_grad():
         expected = module(normalised(image_batch(), spec))
     assert sqnr(expected, execute(tmp_path / "m.mlpackage", image_batch())["logits"]) >= 80
+
+
+@pytest.mark.parametrize(("padding", "align"), [("zeros", False), ("border", True), ("reflection", False)])
+def test_sampling_at_computed_places_is_pytorchs(tmp_path: Path, padding: str, align: bool) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.offsets, self.head = nn.Conv2d(3, 2, 8, 8), nn.Linear(3, CLASSES)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            grid = 1.5 * self.offsets(x).tanh().permute(0, 2, 3, 1)
+            y = nn.functional.grid_sample(x, grid, padding_mode=padding, align_corners=align)
+            return self.head(y.mean((2, 3)))
+
+    torch.manual_seed(0)
+    module = Net()
+    graph, spec = make(module)
+    convert(graph, spec, "fp32", tmp_path / "m.mlpackage")
+    with torch.no_grad():
+        expected = module(normalised(image_batch(), spec))
+    assert sqnr(expected, execute(tmp_path / "m.mlpackage", image_batch())["logits"]) >= 80
