@@ -90,8 +90,9 @@ def test_code_damage_and_other_sizes_are_refused(saved: Path, tmp_path: Path) ->
     with pytest.raises(UnsupportedError, match="mine>Shifted") as caught:
         load(tmp_path / "own.keras")
     assert "python:" in caught.value.hint
-    keras.Model(keras.Input((4,)), keras.Input((4,))).save(tmp_path / "table.keras")
-    with pytest.raises((UnsupportedError, InputError)):
+    table = keras.Input((4,))
+    keras.Model(table, keras.layers.Dense(2)(table)).save(tmp_path / "table.keras")
+    with pytest.raises(UnsupportedError, match="one image"):
         load(tmp_path / "table.keras")
     with pytest.raises(UsageError, match="32x32"):
         load(saved / "vit.keras", image_size=(48, 48))

@@ -1,0 +1,99 @@
+"""Fold a bias, and a batch norm, that a framework writes out as arithmetic: Keras does, on PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _constants, _edit, _layers
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def apply(program: ExportedProgram) -> int:
+    """(layer(x) - m) * g + b into the layer; so too layer(x) + b where the layer has no bias yet.
+
+    m, g and b hold one value per channel, and nobody else reads what is between. Other products stay:
+    a LayerScale is free where outputs are integers. Computed in float64.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    folded = 0
+    for node in list(program.graph_module.graph.nodes):
+        if node.target is aten.sub.Tensor:
+            folded += _norm(program, node)
+        elif node.target is aten.add.Tensor:
+            folded += _bias(program, node)
+    return folded
+
+
+def _norm(program: ExportedProgram, centred: torch.fx.Node) -> bool:
+    import torch
+
+    aten = torch.ops.aten
+    scaled = _only_reader(centred, aten.mul.Tensor)
+    shifted = None if scaled is None else _only_reader(scaled, aten.add.Tensor)
+    if scaled is None or shifted is None:
+        return False
+    value = centred.args[0]
+    found = _layers.layer_before(value) if _edit.is_tensor(value) and not centred.kwargs else None
+    if found is None:
+        return False
+    layer, axis = found
+    mean = _per_channel(program, centred, axis, centred.args[1])
+    gain = _per_channel(program, scaled, axis, scaled.args[1])
+    shift = _per_channel(program, shifted, axis, shifted.args[1])
+    if mean is None or gain is None or shift is None or shifted.kwargs:
+        return False
+    if not _layers.scale_outputs(program, layer, gain, shift - mean * gain):
+        return False
+    _edit.replace(program, shifted, value)
+    return True
+
+
+def _bias(program: ExportedProgram, node: torch.fx.Node) -> bool:
+    import torch
+
+    value = node.args[0]
+    found = _layers.layer_before(value) if _edit.is_tensor(value) and not node.kwargs else None
+    if found is None or _edit.shape(node) != _edit.shape(value):
+        return False
+    layer, axis = found
+    shift = _per_channel(program, node, axis, node.args[1])
+    if shift is None or (len(layer.node.args) > 2 and layer.node.args[2] is not None):
+        return False
+    if not _layers.scale_outputs(program, layer, torch.ones_like(shift), shift):
+        return False
+    _edit.replace(program, node, value)
+    return True
+
+
+def _only_reader(node: torch.fx.Node, target: object) -> torch.fx.Node | None:
+    readers = list(node.users)
+    if len(readers) != 1 or readers[0].target is not target or readers[0].args[0] is not node:
+        return None
+    return readers[0]
+
+
+def _per_channel(
+    program: ExportedProgram, node: torch.fx.Node, axis: int, operand: object
+) -> torch.Tensor | None:
+    """A constant operand as float64 (channels,), None if it is none or varies along another axis."""
+    constant = _constants.value(program, operand)
+    shape = _edit.shape(node)
+    if constant is None or constant.dim() > len(shape):
+        return None
+    wide = (1,) * (len(shape) - constant.dim()) + tuple(constant.shape)
+    if any(size != 1 for i, size in enumerate(wide) if i != axis) or wide[axis] not in (1, shape[axis]):
+        return None
+    return constant.double().reshape(-1).expand(shape[axis]).contiguous()
+
+
+REWRITE = Rewrite(
+    summary="Fold a bias and a batch norm that are written out as arithmetic into the layer before them.",
+    order=22,
+    apply=apply,
+)
