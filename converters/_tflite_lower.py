@@ -9,7 +9,10 @@ numbers the site. The fences carry no meaning and are taken out of the flatbuffe
 from __future__ import annotations
 
 import copy
+import gc
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from converters._tflite_model import EXTRA
@@ -78,7 +81,13 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
         )
         program = core._run_convert_passes(program)
         exporter = litert_converter.exported_programs_to_flatbuffer([program], [_Signature()])
-        return exporter.to_bytes(), fenced
+        # By way of a file: the converter's own copies of the weights are gone before ours is made.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "float.tflite"
+            exporter.to_file(str(path))
+            del exporter, program
+            gc.collect()
+            return path.read_bytes(), fenced
     except Exception as error:  # the converter raises many unrelated classes, MLIR's among them
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UnsupportedError(
@@ -126,7 +135,12 @@ def _fence(program: ExportedProgram) -> tuple[Fenced, ...]:
         node.replace_input_with(value, insert(value, node, before))
         users = list(node.users)
         end = insert(node, node.next, after)
-        for user in users:
+        for index, user in enumerate(users):
+            # One dequantize per reader: where readers differ in layout, the layout pass marks the one that
+            # they share with a dictionary of its own and then misses transpositions.
+            if index:
+                with program.graph.inserting_after(end):
+                    end = program.graph.node_copy(end)
             user.replace_input_with(node, end)
         depthwise = weight.dim() == 4 and weight.shape[1] == 1 and _groups(node) > 1
         fenced.append(Fenced(site, kind, weight, depthwise, before, after))
