@@ -30,6 +30,7 @@ _BY_ELEMENT = frozenset(
         *("softplus.default", "elu.default", "leaky_relu.default", "square.default", "reciprocal.default"),
     }
 )
+_REDUCTIONS = frozenset({"amax.default", "amin.default", "mean.dim", "sum.dim_IntList"})
 
 
 def apply(program: ExportedProgram) -> int:
@@ -37,7 +38,9 @@ def apply(program: ExportedProgram) -> int:
     graph = program.graph_module.graph
     changed = 0
     for node in list(graph.nodes):
-        if node.op == "call_function" and _edit.is_tensor(node) and len(_edit.shape(node)) > MAX_RANK:
+        if str(node.target).removeprefix("aten.") in _REDUCTIONS:
+            changed += _reduce(program, node)
+        elif node.op == "call_function" and _edit.is_tensor(node) and len(_edit.shape(node)) > MAX_RANK:
             changed += _lower(program, node)
     graph.eliminate_dead_code()
     return changed
@@ -73,6 +76,31 @@ def _lower(program: ExportedProgram, node: torch.fx.Node) -> bool:
     assert callable(node.target)
     made = _edit.emit(node, node.target, args, role=_role(node), kwargs=node.kwargs)
     back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape)))
+    _edit.replace(program, node, back)
+    return True
+
+
+def _reduce(program: ExportedProgram, node: torch.fx.Node) -> bool:
+    """Reduce neighbouring axes as the middle one of three."""
+    import torch
+
+    given = _edit.bound(node, ("input", "dim", "keepdim"))
+    source = _edit.shape(given["input"])
+    axes = sorted(axis % len(source) for axis in given["dim"] or ())
+    if (
+        len(source) <= MAX_RANK
+        or not axes
+        or axes != list(range(axes[0], axes[0] + len(axes)))
+        or given.get("dtype")
+    ):
+        return False
+    parts = source[: axes[0]], source[axes[0] : axes[-1] + 1], source[axes[-1] + 1 :]
+    flat = _edit.emit(
+        node, torch.ops.aten.reshape.default, (given["input"], [math.prod(part) for part in parts])
+    )
+    assert callable(node.target)
+    made = _edit.emit(node, node.target, (flat, [1]), role=_role(node))
+    back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(_edit.shape(node))))
     _edit.replace(program, node, back)
     return True
 

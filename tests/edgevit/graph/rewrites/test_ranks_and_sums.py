@@ -43,6 +43,17 @@ def test_whole_attention_and_its_layers_at_rank_six_come_down() -> None:
     assert r.difference(graph, module) > 120
 
 
+def test_a_reduction_of_one_axis_above_rank_four_is_one_at_rank_three() -> None:
+    def forward(self: r.Lines, x: torch.Tensor) -> torch.Tensor:
+        y = x.reshape(1, 3, 4, 2, 4, 8)
+        return (y.amax(dim=3) + y.mean((2, 3), keepdim=True).squeeze(2)).flatten(1)
+
+    module = r.Lines(forward)
+    graph = r.rewritten(module, *RANK)
+    assert r.rank(graph) <= 4
+    assert r.difference(graph, module) > 120
+
+
 def test_axes_that_cannot_be_joined_stay() -> None:
     module = r.Lines(lambda self, x: x.reshape(3, 2, 8, 2, 8) * self.gain, gain=torch.rand(3, 1, 8, 1, 8))
     graph = r.rewritten(module, *RANK)
