@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -82,3 +83,10 @@ def test_runtime_says_in_a_sentence_why_it_is_unavailable(name: str, root: Path)
     assert reason is None or (reason and "\n" not in reason)
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert not runtime.extra or runtime.extra in extras
+
+
+@pytest.mark.parametrize("name", registries.TARGETS.names())
+def test_target_can_be_told_what_stays_in_float32(name: str) -> None:
+    target = registries.TARGETS.get(name)
+    told = inspect.signature(target.write).parameters["keep_float32"]
+    assert told.default == frozenset() and target.half in ("computed", "stored")
