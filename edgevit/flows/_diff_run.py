@@ -109,11 +109,18 @@ def _match(node: torch.fx.Node, values: Values, rules: Rules, expected: torch.Te
     taps = rules.named.get(site) or (() if output is None else (output,))
     if not taps:
         return search(values, expected, rules.search_db)
-    # A converter may give the site's name to what it does around the operation, too.
     readings = [found for tap in taps if (found := read_best(values, tap, expected)) is not None]
     if not readings:
         return None
-    match, reading, db = max(readings, key=lambda found: min(found[2], rules.threshold))
+    # What a converter does around an operation, or a step of it, may carry its name as well: the last
+    # one is meant, unless another is right, or only another has PyTorch's shape.
+    shape = [size for size in expected.shape if size > 1]
+
+    def fits(reading: tuple[Match, torch.Tensor, float]) -> tuple[bool, bool]:
+        stored = values.by_tap[reading[0].tap].shape
+        return reading[2] >= rules.threshold, [size for size in stored if size > 1] == shape
+
+    match, reading, db = max(readings, key=fits)
     if db < rules.threshold and _fused(node, expected, reading, rules.threshold):
         return None
     return match
