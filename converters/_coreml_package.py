@@ -178,20 +178,23 @@ def _name_in_order(program: Any) -> None:
 def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     """Not the normalisation, so that the input is rounded once, behind it, and not what must be kept.
 
-    What quantizes a result that is kept, or gives the probabilities of it, goes with it.
+    What quantizes a result that is kept, or gives the probabilities of it, goes with it; what dequantizes
+    goes with its readers, so that no cast comes between it and an integer kernel.
     """
     from coremltools.converters.mil.mil.scope import ScopeSource
 
     if operation.name in NORMALIZE:
         return False
-    source = operation
-    while source is not None and source.op_type in ("quantize", "dequantize"):
-        source = source.input.op
-    if source is not None and source.name == PROBABILITIES:
-        source = source.x.op
-    if source is None or source.op_type == "const":
-        return True
-    return kept.isdisjoint(source.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ())
+    judged = [operation]
+    if operation.op_type == "dequantize":
+        judged = [] if operation.input.val is not None else list(operation.outputs[0].child_ops)
+    elif operation.op_type == "quantize":
+        judged = [operation.input.op]
+    elif operation.name == PROBABILITIES:
+        judged = [operation.x.op]
+    return all(
+        op is None or kept.isdisjoint(op.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ()) for op in judged
+    )
 
 
 def _describe(model: Any, spec: ModelSpec, precision: str) -> None:
