@@ -130,6 +130,28 @@ def mean_of_long_axes(wires: Wires) -> int:
     return changed
 
 
+def mean_of_transposed(wires: Wires) -> int:
+    """MEAN reads the tensor as it lay before a transpose, if what it leaves over comes in the same order."""
+    changed = 0
+    for operator in wires.operators:
+        if wires.kind(operator) != "MEAN" or operator.builtinOptions.keepDims:
+            continue
+        maker = wires.maker(operator.inputs[0], "TRANSPOSE")
+        order = wires.integers(maker.inputs[1]) if maker is not None else None
+        axes = wires.integers(operator.inputs[1])
+        if maker is None or order is None or axes is None:
+            continue
+        reduced = {a % len(order) for a in axes}
+        left = [axis for place, axis in enumerate(order) if place not in reduced]
+        if left != sorted(left):
+            continue
+        before = tuple(sorted(order[place] for place in reduced))
+        operator.inputs = [maker.inputs[0], wires.constant(before, f"mean/{before}")]
+        changed += 1
+    wires.update()
+    return changed
+
+
 def reshape(wires: Wires, before: Any, source: int, target: int) -> Any:
     """A RESHAPE in front of an operator."""
     shape = wires.shape(target)

@@ -7,7 +7,13 @@ from typing import Any
 
 from converters import _tflite_model as tfl
 from converters._tflite_chains import shorten
-from converters._tflite_products import keep_dimensions, keep_rank, mean_of_long_axes, transposed_operand
+from converters._tflite_products import (
+    keep_dimensions,
+    keep_rank,
+    mean_of_long_axes,
+    mean_of_transposed,
+    transposed_operand,
+)
 from converters._tflite_sites import Place
 from converters._tflite_split import split
 from converters._tflite_wires import edit
@@ -25,7 +31,7 @@ def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:
     ]
     for passes in (
         (keep_rank, transposed_operand),
-        (keep_dimensions, mean_of_long_axes),
+        (keep_dimensions, mean_of_transposed, mean_of_long_axes),
         (split,),
         (shorten,),
     ):
