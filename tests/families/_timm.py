@@ -85,7 +85,7 @@ FAMILIES: Final = (
     Family("mvitv2", "python:mvitv2_small", 64),
     Family("mvitv2_class_token", "python:mvitv2_class_token", 64),
     Family("twins_pcpvt", "twins_pcpvt_small", 64, False, {"depths": (1, 1, 1, 1)}),
-    Family("twins_svt", "twins_svt_small", 64, False, {"depths": (2, 2, 2, 2)}),
+    Family("twins_svt", "twins_svt_small", 64, False, {"depths": (2, 1, 1, 1)}),
     Family("levit", "levit_128s", 64, False, {"depth": (1, 1, 1)}),
     Family("levit_conv", "levit_conv_128s", 64, False, {"depth": (1, 1, 1)}),
     Family(

@@ -31,6 +31,8 @@ _BY_ELEMENT = frozenset(
     }
 )
 _REDUCTIONS = frozenset({"amax.default", "amin.default", "mean.dim", "sum.dim_IntList"})
+# Those that change one axis only.
+_ALONG = frozenset({"slice.Tensor", "cat.default", "stack.default"})
 
 
 def apply(program: ExportedProgram) -> int:
@@ -52,6 +54,8 @@ def _lower(program: ExportedProgram, node: torch.fx.Node) -> bool:
     name = str(node.target).removeprefix("aten.")
     shape = _edit.shape(node)
     rank = len(shape)
+    if name in _ALONG:
+        return _along(program, node, name)
     if name in _BY_ELEMENT:
         kept, tensors = 0, [a for a in node.args if _edit.is_tensor(a)]
     elif name == "matmul.default" or (name == "softmax.int" and _is_last(node.args[1], rank)):
@@ -102,6 +106,30 @@ def _reduce(program: ExportedProgram, node: torch.fx.Node) -> bool:
     made = _edit.emit(node, node.target, (flat, [1]), role=_role(node))
     back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(_edit.shape(node))))
     _edit.replace(program, node, back)
+    return True
+
+
+def _along(program: ExportedProgram, node: torch.fx.Node, name: str) -> bool:
+    """Cut or join along the middle one of three axes, or the last of two: Twins cuts its qkv in windows."""
+    import torch
+
+    shape = _edit.shape(node)
+    given = _edit.bound(node, ("input", "dim", "start", "end", "step"))
+    given |= {"input": given.get("tensors", given.get("input"))}
+    axis = int(given.get("dim") or 0) % len(shape)
+    tensors = [given["input"]] if name == "slice.Tensor" else list(given["input"])
+    own = 0 if name == "stack.default" else 1  # axes of an input between what is before and what is behind
+
+    def joined(full: tuple[int, ...]) -> list[int]:
+        front, behind = [math.prod(full[:axis]), *full[axis : axis + own]], full[axis + own :]
+        return [*front, math.prod(behind)] if behind else front
+
+    flat = [_reshaped(program, node, tensor, joined(_edit.shape(tensor))) for tensor in tensors]
+    rest = tuple(given[key] for key in ("start", "end", "step") if key in given)
+    args = (flat[0], 1, *rest) if name == "slice.Tensor" else (flat, 1)
+    assert callable(node.target)
+    made = _edit.emit(node, node.target, args, role=_role(node))
+    _edit.replace(program, node, _edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape))))
     return True
 
 
@@ -156,7 +184,7 @@ def _list(value: Any) -> list[Any]:
 
 
 REWRITE = Rewrite(
-    summary="Arithmetic, normalisation and products above rank 4 at rank 4 (TFLite, Core ML).",
+    summary="Arithmetic, normalisation, products, slices above rank 4 at rank 4 (TFLite, Core ML).",
     order=45,
     apply=apply,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -52,6 +53,22 @@ def test_a_reduction_of_one_axis_above_rank_four_is_one_at_rank_three() -> None:
     graph = r.rewritten(module, *RANK)
     assert r.rank(graph) <= 4
     assert r.difference(graph, module) > 120
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_slices_and_joins_above_rank_four_are_at_rank_three(axis: int) -> None:
+    def forward(self: r.Lines, x: torch.Tensor) -> torch.Tensor:
+        y = x.reshape(3, 4, 4, 2, 8)
+        n = y.shape[axis]
+        part = y.narrow(axis, 1, n - 1)
+        joined = torch.cat([part, part * 2], dim=axis)
+        turned = y[..., ::2]
+        return torch.cat([joined.flatten(), torch.stack([turned, -turned], dim=axis).flatten()])[None]
+
+    module = r.Lines(forward)
+    graph = r.rewritten(module, *RANK)
+    assert r.rank(graph) <= 4
+    assert r.difference(graph, module) > 300
 
 
 def test_axes_that_cannot_be_joined_stay() -> None:
