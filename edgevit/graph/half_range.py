@@ -5,13 +5,14 @@ each operation that reads it within its own allowance, judged by the gain that r
 there, and never less than 40 dB below the tensor itself (more, if that does not suffice for the whole)
 unless the tensor has to be float32. So a loss
 that a later sum buries is no loss, and one that a later normalisation blows up reaches back as far as the
-operations that must not round.
+operations that must not round. A model that still falls short magnifies small losses of many operations:
+there a whole stretch stays in float32.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from edgevit.core.types import Graph
 from edgevit.graph._half_round import INFINITE, LARGEST, error, power
 from edgevit.graph.half_measure import Edge, Loss, measure
 from edgevit.graph.half_run import run_half
+from edgevit.graph.half_window import stretch
 from edgevit.graph.run import run
 from edgevit.graph.sites import total_macs
 
@@ -31,6 +33,8 @@ REQUIRED_DB: Final = 40.0
 # Many small losses add up: where the whole stays below the requirement and this margin, each operation
 # has to be better.
 _MARGIN_DB: Final = 2.0
+# Where rounding is magnified, how much of it comes out differs from one runtime's rounding to another's.
+_MAGNIFIED_MARGIN_DB: Final = 6.0
 _STEPS_DB: Final = (REQUIRED_DB, REQUIRED_DB + 10, REQUIRED_DB + 20)
 IMAGES: Final = 32
 _MEASURED: Final = 8
@@ -69,18 +73,45 @@ def scan(graph: Graph, images: torch.Tensor) -> tuple[KeptFloat32, ...]:
     measured = min(_MEASURED, max(1, int(_MEASURED_MACS / macs)))
     losses, outputs = measure(graph, images[:ranged], measured)
     exact = run(graph, images[:measured])[0]
+
+    def level(keep: Collection[str]) -> float:
+        got = run_half(graph, images[:measured], keep)
+        return min(_level(g, e) for g, e in zip(got, exact, strict=True))
+
     kept: tuple[KeptFloat32, ...] = ()
+    reached = 0.0
     for required in _STEPS_DB:
         kept = decide(losses, outputs, required)
-        got = run_half(graph, images[:measured], {k.site for k in kept})
-        if all(_reaches(g, e) for g, e in zip(got, exact, strict=True)):
-            break
-    return kept
+        reached = level({k.site for k in kept})
+        if reached >= REQUIRED_DB + _MARGIN_DB:
+            return kept
+    return _widened(kept, reached, tuple(loss.site for loss in losses[1:] if "#" not in loss.site), level)
 
 
-def _reaches(got: torch.Tensor, exact: torch.Tensor) -> bool:
-    allowed = power(exact) * 10 ** (-(REQUIRED_DB + _MARGIN_DB) / 10)
-    return bool(error(got, exact) <= allowed)
+def _widened(
+    kept: tuple[KeptFloat32, ...],
+    reached: float,
+    sites: Sequence[str],
+    level: Callable[[Collection[str]], float],
+) -> tuple[KeptFloat32, ...]:
+    """What was kept, and the stretch of operations without which the outputs are not exact enough."""
+    reasons = {k.site: k.reason for k in kept}
+    wanted = REQUIRED_DB + _MAGNIFIED_MARGIN_DB
+    first, end = stretch(sites, lambda more: level(reasons.keys() | more) >= wanted)
+    why = (
+        f"later operations magnify what {sites[first]} to {sites[end - 1]} round: "
+        f"{reached:.1f} dB of the outputs are left without this stretch"
+    )
+    reasons = dict.fromkeys(sites[first:end], why) | reasons
+    return tuple(KeptFloat32(site, reasons[site]) for site in sites if site in reasons)
+
+
+def _level(got: torch.Tensor, exact: torch.Tensor) -> float:
+    """SQNR in dB; infinite where nothing differs."""
+    noise, signal = float(error(got, exact)), float(power(exact))
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
 
 
 def decide(

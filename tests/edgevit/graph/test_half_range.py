@@ -135,3 +135,55 @@ def test_allowed_noise_goes_back_through_the_gain_that_was_seen() -> None:
         ("b", "its input rounded to float16 leaves 30.0 dB of its result"),
     ]
     assert decide(losses, ("b",), required_db=29.0) == ()
+
+
+class Sampled(nn.Module):
+    """A fine pattern read at places that a network computes: small errors of the places are large ones there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places, self.head = nn.Conv2d(3, 2, 4, 4), nn.Linear(16, 4)
+        self.register_buffer("pattern", torch.randn(1, 1, 512, 512))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        grid = torch.tanh(self.places(x)).permute(0, 2, 3, 1)
+        read = nn.functional.grid_sample(self.pattern, grid, align_corners=False)
+        out: torch.Tensor = self.head(read.flatten(1))
+        return out
+
+
+def test_what_computes_the_places_of_a_sampler_is_kept() -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Sampled().eval())
+    exact = run(graph, images())[0][0]
+    kept = {k.site: k.reason for k in scan(graph, images())}
+    assert db(exact, run_half(graph, images())[0]) < 30
+    assert db(exact, run_half(graph, images(), kept)[0]) > 46
+    assert {"places:conv", ":tanh", ":grid_sampler"} <= set(kept) and "head:linear" not in kept
+
+
+class Magnifying(nn.Module):
+    """Steps that each lose nothing alone and double every error of the ones before: chaos in small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 4, 4)
+        self.last = nn.Linear(128, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.sin(self.first(x))
+        for _ in range(12):
+            x = torch.sin(2.8 * x)
+        out: torch.Tensor = self.last(x.flatten(1))
+        return out
+
+
+def test_where_many_small_losses_are_magnified_a_stretch_is_kept_and_its_ends_are_named() -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Magnifying().eval())
+    exact = run(graph, images())[0][0]
+    kept = {k.site: k.reason for k in scan(graph, images())}
+    assert db(exact, run_half(graph, images())[0]) < 40
+    assert db(exact, run_half(graph, images(), kept)[0]) > 42
+    assert 0 < len(kept) < 26 and "last:linear" not in kept
+    assert all(reason.startswith("later operations magnify what ") for reason in kept.values())
