@@ -17,6 +17,7 @@ from edgevit.core.types import ModelSpec, RunOptions, TorchModel
 from edgevit.graph import storage
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
+from edgevit.graph.half_range import scan
 from edgevit.registries import REWRITES, RUNTIMES, SOURCES, TARGETS
 from tests._sqnr import sqnr
 
@@ -107,16 +108,18 @@ def pictures(count: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def execute(exported: Exported, target: str, folder: Path) -> tuple[Executed, ...]:
-    """Write and execute the fp32 and the fp16 file of `target`."""
+    """Write and execute the fp32 and the fp16 file of `target`, that one with what float16 would spoil in float32."""
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     plugin, runtime = TARGETS.get(target), RUNTIMES.get(RUNTIME_OF[target])
     begin = time.perf_counter()
     graph = adapt(storage.load(exported.graph), rewrites, target, planned=False)
+    spoiled = scan(graph, torch.from_numpy(normalise(exported.pixels, exported.spec.preprocess)))
+    keep = {"fp32": frozenset[str](), "fp16": frozenset(site.site for site in spoiled)}
     prepared = plugin.prepare(graph, exported.spec, {})
     found = []
     for precision in LIMITS:
         path = folder / f"{precision}.{plugin.suffix}"
-        plugin.write(prepared, precision, None, path)
+        plugin.write(prepared, precision, None, path, keep[precision])
         contents = runtime.contents(path)
         with runtime.open(path, RunOptions(threads=1)) as runner:
             outputs = runner.run(exported.pixels)

@@ -82,4 +82,18 @@ class DAT(nn.Module):
 
 
 def dat(num_classes: int) -> nn.Module:
-    return DAT(num_classes)
+    """With weights of its own: seeded, none 0, of the size that training leaves.
+
+    The projections of its attention are convolutions, whose random weights edgevit draws larger; the scores
+    would be five times as large, and one step of float16 in them several percent of an attention weight.
+    """
+    model = DAT(num_classes)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            else:
+                parameter.copy_(1 + noise / 8 if "norm" in name and name.endswith("weight") else noise / 10)
+    return model
