@@ -32,7 +32,7 @@ def to_half(model: ir.Model, keep: Collection[str] = ()) -> None:
     import onnx_ir as ir
 
     graph = model.graph
-    wide = frozenset(node for node in graph if any(site in keep for site in _sites(node)))
+    wide = _wide(graph, keep)
     fixed = {
         value
         for node in graph
@@ -57,6 +57,24 @@ def to_half(model: ir.Model, keep: Collection[str] = ()) -> None:
     for index, value in enumerate(list(graph.outputs)):
         if value.dtype == ir.DataType.FLOAT16:
             _cast_output(graph, index, value)
+
+
+def _wide(graph: ir.Graph, keep: Collection[str]) -> frozenset[ir.Node]:
+    """The nodes of the sites in `keep`, and those of no site that read from such nodes alone.
+
+    torch's exporter makes one Split of several slices and leaves it without a site; in float16 it would
+    round what goes from float32 to float32.
+    """
+    wide: set[ir.Node] = set()
+    for node in graph:
+        sites = [site for site in _sites(node) if site]
+        made_by = [
+            value.producer() for value in node.inputs if value is not None and value.const_value is None
+        ]
+        follows = not sites and bool(made_by) and all(maker in wide for maker in made_by)
+        if follows or any(site in keep for site in sites):
+            wide.add(node)
+    return frozenset(wide)
 
 
 def _sites(node: ir.Node) -> list[str]:
