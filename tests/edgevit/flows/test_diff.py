@@ -84,7 +84,8 @@ def test_bundle_of_edgevit_has_no_wrong_layer(
     path = vit.file(target, precision)
     found = _faulty.compare(path, target, nets, factory, size=64, random_weights=3)
     assert (found.precision, found.matched_by) == (precision, "name")
-    assert found.first_wrong is None and found.compared > 25
+    # ONNX computes attention as one operator, so its inner layers are not there.
+    assert found.first_wrong is None and found.compared > 20
 
 
 def test_transposed_product_is_not_read_as_the_right_one() -> None:
