@@ -51,7 +51,7 @@ def test_file_of_another_model_is_an_error_in_words(exported: Path) -> None:
     )
     (found,) = json.loads(done.stdout)["artifacts"]
     assert done.returncode == 3 and found["verdict"] == "error"
-    assert "outputs of shape (10,), the float model (7,)" in found["reasons"][0]
+    assert "logits of shape (10,), the float model (7,)" in found["reasons"][0]
 
 
 def test_file_without_preprocessing_can_be_profiled_but_not_run_on_images(exported: Path) -> None:

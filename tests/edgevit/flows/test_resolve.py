@@ -26,11 +26,11 @@ def test_bundle_is_named_after_the_model(source: str, argument: str, name: str) 
     assert short_name(source, argument) == name
 
 
-def test_demo_brings_its_own_images_unless_others_are_named() -> None:
+def test_demo_brings_its_own_images_unless_others_are_named(tmp_path: Path) -> None:
     own = resolve(recipes.make({"model": "demo", "precision": "w8a8"}))
     assert (own.recipe.calibrate, own.recipe.evaluate) == ("demo", "demo")
-    other = resolve(recipes.make({"model": "demo", "calibrate": "photos"}))
-    assert (other.recipe.calibrate, other.recipe.evaluate) == ("photos", "demo")
+    other = resolve(recipes.make({"model": "demo", "calibrate": str(tmp_path)}))
+    assert (other.recipe.calibrate, other.recipe.evaluate) == (str(tmp_path), "demo")
 
 
 def test_all_targets_and_the_default_folder_when_nothing_is_said() -> None:
