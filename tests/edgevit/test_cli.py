@@ -15,7 +15,18 @@ from edgevit.core.errors import StepError
 from edgevit.flows import list as list_flow
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("convert", "quantize", "validate", "profile", "diff", "run", "inspect", "verify", "list", "doctor")
+COMMANDS = (
+    "convert",
+    "quantize",
+    "validate",
+    "profile",
+    "diff",
+    "run",
+    "inspect",
+    "verify",
+    "list",
+    "doctor",
+)
 
 
 def call(*arguments: str) -> int:
