@@ -74,7 +74,7 @@ def write(
         keep_float32: sites that a fp16 file computes in float32.
 
     Raises:
-        UnsupportedError: the precision, a site that cannot be placed, a model above 2 GB.
+        UnsupportedError: the precision, a site that cannot be placed.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
     if not isinstance(prepared, _onnx_export.Prepared):

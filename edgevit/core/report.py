@@ -76,7 +76,8 @@ class Fidelity:
 
     Attributes:
         n: number of images.
-        floor_db: the simulation against itself with relative noise of 1e-7 after every site.
+        floor_db: the simulation against itself with relative noise of 1e-7 after every site; on few
+            images the worst of several such runs.
         site_min_db, site_min: the worst single site, fed the file's own input of that site.
     """
 
