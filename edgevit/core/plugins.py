@@ -130,9 +130,15 @@ class Range(Algorithm):
 
 @dataclass(frozen=True, slots=True)
 class Rounding(Algorithm):
-    """(weight, scale broadcast to it) -> int8 of the weight's shape, in [-127, 127]."""
+    """How real weights become integers.
 
-    round: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    `round(weight, scale, gram, limit, pair_limit)` gets float64 weights (groups, rows, inputs), scales
+    that broadcast to them, the second moments of the rows' inputs float64 (groups, inputs, inputs) or
+    None where nothing was measured, the largest integer, and the largest sum of two neighbours'
+    magnitudes or None; it returns int8 of the weights' shape.
+    """
+
+    round: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int, int | None], torch.Tensor]
 
 
 class Write(Protocol):
@@ -172,6 +178,8 @@ class Target:
         write: makes one file.
         half: what float16 is in its fp16 files: what operations compute in, or only how constants are
             stored, so that a delegate may compute in it or not.
+        float_limit_bytes: the most that the weights may take as float32, where every file is made from a
+            float file that the format limits; None where size forbids nothing.
     """
 
     summary: str
@@ -184,6 +192,7 @@ class Target:
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
     write: Write
     half: Literal["computed", "stored"] = "computed"
+    float_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,8 @@ class KindPlacement:
             are no multiple of it takes int8.
         group: output channels that share a palette.
         dynamic: how the runtime quantizes the input at run time, None where it does not.
+        pair_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
+            sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
     """
 
     kind: str
@@ -231,6 +233,7 @@ class KindPlacement:
     block: int | None = None
     group: int = 16
     dynamic: Dynamic | None = None
+    pair_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 FOLDS = ("layernorm_fold",)
 RANGE = "minmax"
-ROUNDING = "nearest"
+ROUNDING = "gptq"
 
 Emit = Callable[[dict[str, Any]], None]
 # Graph file and graph, by whether a plan quantizes activations.
@@ -53,22 +54,34 @@ def plan_all(
     placements: tuple[Placement, ...],
     stats: Stats,
     graphs: Graphs,
+    calibration: torch.Tensor | None,
     emit: Emit,
 ) -> tuple[QuantPlan, ...]:
+    """A plan for each placement; those that differ in the target's name alone are decided once."""
+    from edgevit.graph.sites import list_sites
     from edgevit.quant import storage
     from edgevit.quant.plan import make_plan
 
-    emit({"stage": "deciding scales and rounding"})
-    plans = tuple(
-        make_plan(
-            graphs[_wants_activations(p)][1],
-            stats,
-            p,
-            _algorithm(RANGE, Range),
-            _algorithm(ROUNDING, Rounding),
+    plans: list[QuantPlan] = []
+    for index, placement in enumerate(placements):
+        twin = next((i for i in range(index) if _same_but_name(placements[i], placement)), None)
+        if twin is not None:
+            plans.append(replace(plans[twin], target=placement.target, precision=placement.precision))
+            continue
+        graph = graphs[_wants_activations(placement)][1]
+        stage = f"deciding scales and rounding for {placement.target} {placement.precision}"
+        emit({"stage": stage, "total": len(list_sites(graph))})
+        plans.append(
+            make_plan(
+                graph,
+                stats,
+                calibration,
+                placement,
+                _algorithm(RANGE, Range),
+                _algorithm(ROUNDING, Rounding),
+                lambda n: emit({"advance": n}),
+            )
         )
-        for p in placements
-    )
     folder = work / _values.PLANS
     folder.mkdir()
     storage.save(plans, folder)
@@ -91,6 +104,10 @@ def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emi
 
     used = {name: OBSERVERS.get(name) for name in observers}
     return collect(observed, wanted_tensors(graph, observers), used, len(images))
+
+
+def _same_but_name(first: Placement, second: Placement) -> bool:
+    return replace(first, target=second.target, precision=second.precision) == second
 
 
 def _wants_activations(placement: Placement) -> bool:

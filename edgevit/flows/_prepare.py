@@ -18,7 +18,7 @@ from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import KeptFloat32, SampleSet
 from edgevit.core.types import TorchModel
-from edgevit.flows import _outputs, _values
+from edgevit.flows import _limits, _outputs, _values
 from edgevit.flows._decide import fold_and_measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._simulated import compare, simulate_all
@@ -64,6 +64,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     clock = _Clock()
     emit({"stage": "loading the model"})
     model = load_model(asked)
+    left_out: dict[str, str] = {}
+    if not asked.prune:  # else the size is known only after it
+        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
     calibrate, evaluate = _read_images(asked, model, emit)
     clock.lap("load")
 
@@ -78,6 +81,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
 
     calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
     model, prune_lines = _prune(model, asked.prune, calibration, emit)
+    if asked.prune:
+        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    placements = tuple(p for p in asked.placements if p.target not in left_out)
     clock.lap("prune")
     emit({"stage": "exporting the graph"})
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
@@ -98,9 +104,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         pruned = compare(reference, after)
     clock.lap("export")
 
-    folds, stats, planned = fold_and_measure(graph, calibration, asked.placements, work, emit)
+    folds, stats, planned = fold_and_measure(graph, calibration, placements, work, emit)
     clock.lap("calibrate")
-    plans = plan_all(work, asked.placements, stats, planned, emit)
+    plans = plan_all(work, placements, stats, planned, calibration, emit)
     keeps = {False: _sites(kept), True: _sites(kept)}
     if kept and folds:
         keeps[True] = _sites(scan(planned[True][1], images))
@@ -120,6 +126,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         pruned=pruned,
         simulated=simulated,
         prune=prune_lines,
+        left_out=left_out,
         folds=folds,
         keep_float32=kept,
         warnings=(*(calibrate.warnings if calibrate is not None else ()), *evaluate.warnings),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.types import Grid
+from edgevit.core.types import Dynamic, Grid
 
 if TYPE_CHECKING:
     import torch
 
-LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int32": (-(2**31), 2**31 - 1)}
-WEIGHT_LIMIT = 127
+LIMITS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int32": (-(2**31), 2**31 - 1)}
+WEIGHT_LIMITS = {"int4": 7, "int8": 127}
+# What part of its largest weight a channel's (or block's) grid covers: clipping few can make all finer.
+SHRINKS = {
+    "int4": (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55),
+    "int8": (1.0, 0.97, 0.94, 0.9, 0.85),
+}
 # A bias beyond this many steps would not fit int32 together with the sum it is added to.
 BIAS_LIMIT = 2**30
 
@@ -31,24 +36,65 @@ def activation_grid(
 
 def weight_grid(
     weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    input_scale: float | None,
+    dtype: Literal["int4", "int8"],
+    block: int | None,
+    importance: torch.Tensor | None,
     scale_dtype: Literal["float32", "float16"],
+    smallest: torch.Tensor | None = None,
 ) -> Grid:
-    """The symmetric per-channel grid of a weight (out channels, ...), in [-127, 127].
+    """The symmetric grid of a weight (out channels, ...): a scale per channel, or per block of its inputs.
 
-    Where the bias will be int32 (`input_scale` given), a channel's scale is large enough for its
-    bias to fit.
+    Args:
+        importance: how much a squared error of each element counts, of the shape of the weight as
+            (out channels, inputs); the grid then covers the part of the range that costs least. None for
+            all of it.
+        smallest: no channel's scale may be below it, (out channels,).
     """
-    scales = weight.detach().double().abs().flatten(1).amax(1) / WEIGHT_LIMIT
-    if bias is not None and input_scale is not None:
-        scales = scales.maximum(bias.detach().double().abs() / (input_scale * BIAS_LIMIT))
-    chosen = tuple(_representable(s, scale_dtype) for s in scales.tolist())
-    return Grid("int8", chosen, (0,) * len(chosen), axis=0)
+    import torch
+
+    rows = weight.detach().double().flatten(1)
+    limit = WEIGHT_LIMITS[dtype]
+    parts = rows.reshape(len(rows), -1, block or rows.shape[1])
+    full = parts.abs().amax(-1) / limit
+    if smallest is not None:
+        full = full.maximum(smallest[:, None])
+    scales = full
+    if importance is not None:
+        counts = importance.double().reshape(parts.shape)
+        best = torch.full_like(full, torch.inf)
+        for shrink in SHRINKS[dtype]:
+            tried = (full * shrink).clamp(min=1e-30)
+            if smallest is not None:
+                tried = tried.maximum(smallest[:, None])
+            steps = (parts / tried[..., None]).round().clamp(-limit, limit)
+            lost = (counts * (parts - steps * tried[..., None]).square()).sum(-1)
+            scales = torch.where(lost < best, tried, scales)
+            best = torch.minimum(lost, best)
+        scales = torch.where(full > 0, scales, full)
+    chosen = tuple(_representable(s, scale_dtype) for s in scales.flatten().tolist())
+    return Grid(dtype, chosen, (0,) * len(chosen), axis=0, block=block)
+
+
+def bias_scales(bias: torch.Tensor, input_scale: float) -> torch.Tensor:
+    """The smallest weight scale of each channel with which its bias fits int32, float64 (out channels,)."""
+    return bias.detach().double().abs() / (input_scale * BIAS_LIMIT)
+
+
+def weight_scales(grid: Grid, shape: tuple[int, ...]) -> torch.Tensor:
+    """The scale of every element of a weight of `shape`, float32, broadcastable to it."""
+    import torch
+
+    scale = torch.tensor(grid.scale, dtype=torch.float32)
+    if grid.block is None:
+        return broadcast(grid, len(shape))[0]
+    return scale.reshape(shape[0], -1).repeat_interleave(grid.block, dim=1).reshape(shape)
 
 
 def broadcast(grid: Grid, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and zero point as float32 tensors that broadcast against a tensor of `rank` axes."""
+    """Scale and zero point as float32 tensors that broadcast against a tensor of `rank` axes.
+
+    Not for grids in blocks.
+    """
     import torch
 
     scale = torch.tensor(grid.scale, dtype=torch.float32)
@@ -71,6 +117,45 @@ def dequantize(integers: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Integers of the grid -> real, float32."""
     scale, zero = broadcast(grid, integers.ndim)
     return (integers.float() - zero) * scale
+
+
+def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a dynamic kernel makes of its input: integers minus their zero point, and the scales.
+
+    Args:
+        value: real, (..., channels).
+
+    Returns:
+        Both float32, the scales of a shape that broadcasts to the integers'; with blocks both are
+        (..., blocks, block).
+    """
+    import torch
+
+    low, high = LIMITS[how.dtype]
+    parts = value
+    if how.per == "block":
+        assert how.block is not None
+        short = -value.shape[-1] % how.block
+        padded = torch.nn.functional.pad(value, (0, short))
+        parts = padded.reshape(*value.shape[:-1], -1, how.block)
+    axes = tuple(range(parts.ndim)) if how.per == "tensor" else (-1,)
+    if how.symmetric:
+        largest = parts.abs().amax(axes, keepdim=True)
+        scale = torch.where(largest > 0, largest / high, torch.ones_like(largest))
+        return (parts / scale).round().clamp(-high, high), scale
+    first = parts.amin(axes, keepdim=True).clamp(max=0)
+    last = parts.amax(axes, keepdim=True).clamp(min=0)
+    scale = (last - first) / (high - low)
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    zero = (low - first / scale).round().clamp(low, high)
+    return ((parts / scale).round() + zero).clamp(low, high) - zero, scale
+
+
+def at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
+    """The real values that a dynamic kernel sees instead of `value`, of its shape."""
+    integers, scale = quantize_at_run_time(value, how)
+    seen = integers * scale
+    return seen.flatten(-2)[..., : value.shape[-1]] if how.per == "block" else seen
 
 
 def _representable(scale: float, dtype: Literal["float32", "float16"]) -> float:

@@ -1,15 +1,21 @@
-"""Decide once: from statistics and a placement to a QuantPlan that is plain data."""
+"""Decide once: from calibration images and a placement to a QuantPlan that is plain data.
+
+Sites are decided in execution order, each on what enters it behind the sites that are decided already,
+so that a layer can make up for what the layers before it have lost.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Range, Rounding
-from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
+from edgevit.core.types import Graph, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph import _constants
-from edgevit.graph.sites import WEIGHTED, Site, list_sites
-from edgevit.quant import _affine
+from edgevit.graph.lockstep import lockstep
+from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
+from edgevit.quant import _site
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,41 +33,80 @@ def wanted_tensors(graph: Graph, observers: tuple[str, ...]) -> dict[str, tuple[
 
 
 def make_plan(
-    graph: Graph, stats: Stats, placement: Placement, ranges: Range, rounding: Rounding
+    graph: Graph,
+    stats: Stats,
+    images: torch.Tensor | None,
+    placement: Placement,
+    ranges: Range,
+    rounding: Rounding,
+    advance: Callable[[int], None] | None = None,
 ) -> QuantPlan:
     """Choose grids and rounded weights for every site that the placement makes integer.
 
     Args:
         stats: measured on this graph (after its folds); unused where the placement wants no
             quantized activations.
+        images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
+        advance: told the number of operations that are done.
     """
+    integer, skipped = choose_sites(graph, placement)
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = _weights(graph)
-    constants = _constants.targets(graph.program)
-    sites, skipped = [], []
+    sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
-    for site in list_sites(graph):
-        if not site.macs:
-            continue
-        if site.kind not in kinds:
-            skipped.append((site.name, f"{placement.target} computes {site.kind} in {placement.compute}"))
-        elif site.weight is None:
-            skipped.append((site.name, "its weight is computed, not a constant"))
-        elif kinds[site.kind].input is not None and site.source in constants:
-            skipped.append((site.name, "its input is a constant, so nothing is measured there"))
-        else:
-            planned, made = _plan_site(site, weights, stats, kinds[site.kind], placement, ranges, rounding)
-            sites.append(planned)
-            tensors.update(made)
+
+    def settle(site: Site, kind: KindPlacement, seen: _site.Seen | None) -> _site.Decided:
+        weight = weights[site.weight or ""]
+        bias = None if site.bias is None else weights[site.bias]
+        decided = _site.decide(site, kind, placement, weight, bias, stats, ranges, rounding, seen)
+        sites.append(decided.plan)
+        tensors.update(decided.tensors)
+        return decided
+
+    if images is None:
+        for site in integer:
+            settle(site, kinds[site.kind], None)
+    else:
+        by_name = {site.name: site for site in integer}
+
+        def decide(
+            node: torch.fx.Node, real: tuple[Any, ...], planned: tuple[Any, ...]
+        ) -> torch.Tensor | None:
+            site = by_name.get(site_of(node))
+            if site is None:
+                return None
+            seen = _site.Seen(node, real[0], planned[0])
+            return _site.execute(node, settle(site, kinds[site.kind], seen), planned)
+
+        lockstep(graph, images, decide, advance)
     return QuantPlan(
         target=placement.target,
         precision=placement.precision,
         compute=placement.compute,
         graph_sha256=weights_digest(graph),
         sites=tuple(sites),
-        skipped=tuple(skipped),
+        skipped=skipped,
         tensors=tensors,
     )
+
+
+def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], tuple[tuple[str, str], ...]]:
+    """The sites that become integer, and the others with MACs, each with the reason."""
+    kinds = {kind.kind: kind for kind in placement.kinds}
+    constants = _constants.targets(graph.program)
+    chosen, skipped = [], []
+    for site in list_sites(graph):
+        if not site.macs:
+            continue
+        if site.kind not in kinds:
+            skipped.append((site.name, f"{site.kind} is computed in {placement.compute}"))
+        elif site.weight is None:
+            skipped.append((site.name, "its weight is computed, not a constant"))
+        elif kinds[site.kind].input is not None and site.source in constants:
+            skipped.append((site.name, "its input is a constant, so nothing is measured there"))
+        else:
+            chosen.append(site)
+    return tuple(chosen), tuple(skipped)
 
 
 def weights_digest(graph: Graph) -> str:
@@ -79,47 +124,3 @@ def _weights(graph: Graph) -> dict[str, torch.Tensor]:
     program = graph.program
     found: dict[str, Any] = {**program.constants, **program.state_dict}
     return {k: v.detach() for k, v in found.items() if isinstance(v, torch.Tensor)}
-
-
-def _plan_site(
-    site: Site,
-    weights: dict[str, torch.Tensor],
-    stats: Stats,
-    kind: KindPlacement,
-    placement: Placement,
-    ranges: Range,
-    rounding: Rounding,
-) -> tuple[SitePlan, dict[str, NDArray[np.generic]]]:
-    assert site.weight is not None
-    weight = weights[site.weight]
-    bias = weights[site.bias] if site.bias is not None else None
-
-    def grid(tensor: str, dtype: Any) -> Grid | None:
-        if dtype is None:
-            return None
-        return _affine.activation_grid(*ranges.choose(stats, tensor), dtype, placement.scale_dtype)
-
-    input_grid, output_grid = grid(site.source, kind.input), grid(site.name, kind.output)
-    integer_bias = bias is not None and kind.bias == "int32" and input_grid is not None
-    input_scale = input_grid.scale[0] if integer_bias and input_grid is not None else None
-    weight_grid = _affine.weight_grid(weight, bias, input_scale, placement.scale_dtype)
-    scale, _ = _affine.broadcast(weight_grid, weight.ndim)
-    tensors = {f"{site.name}.weight": rounding.round(weight, scale).numpy()}
-    if bias is not None and input_scale is not None:
-        tensors[f"{site.name}.bias"] = _integer_bias(bias, input_scale, weight_grid)
-    planned = SitePlan(
-        site=site.name,
-        kind=site.kind,
-        input=input_grid,
-        weight=weight_grid,
-        output=output_grid,
-        bias="none" if bias is None else "int32" if integer_bias else "float32",
-    )
-    return planned, tensors
-
-
-def _integer_bias(bias: torch.Tensor, input_scale: float, weight: Grid) -> NDArray[np.generic]:
-    import numpy as np
-
-    scale = input_scale * np.asarray(weight.scale, np.float64)
-    return np.rint(bias.double().numpy() / scale).astype(np.int32)

@@ -102,16 +102,32 @@ def _constants_of(graph: Graph, plan: QuantPlan, keep: Collection[str]) -> dict[
         site = described.get(planned.site)
         if site is None or site.weight is None:
             raise InputError(f"the plan names {planned.site}, which this model does not have")
-        if planned.weight is not None:
-            integers = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
-            weight = _affine.dequantize(integers, planned.weight)
+        if planned.weight is not None or planned.palette is not None:
+            weight = real_weight(planned, plan)
             replaced[site.weight] = _round_half(weight) if plan.compute == "float16" else weight
+        if planned.bias == "float32" and f"{planned.site}.bias" in plan.tensors:
+            assert site.bias is not None
+            bias = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
+            replaced[site.bias] = _round_half(bias) if plan.compute == "float16" else bias
         if planned.bias == "int32":
             assert planned.input is not None and planned.weight is not None and site.bias is not None
             scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
             steps = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
             replaced[site.bias] = (steps.double() * scale).float()
     return replaced
+
+
+def real_weight(planned: SitePlan, plan: QuantPlan) -> torch.Tensor:
+    """The real values that a planned weight stands for, float32 of its shape."""
+    import torch
+
+    stored = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
+    if planned.palette is not None:
+        lists = torch.from_numpy(plan.tensors[f"{planned.site}.lut"])
+        rows = stored.reshape(len(lists), -1).long()
+        return lists.gather(1, rows).reshape(stored.shape)
+    assert planned.weight is not None
+    return stored.float() * _affine.weight_scales(planned.weight, tuple(stored.shape))
 
 
 def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:
@@ -143,7 +159,9 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
         rounds = half and site_of(node) not in keep
         if rounds and node.target in scalar_operations:
             args = tuple(_half_scalar(a) if isinstance(a, float) else a for a in args)
-        if planned is not None and planned.input is not None and not half:
+        if planned is not None and planned.dynamic is not None:
+            result = _at_run_time(planned, plan, operation, args, kwargs)
+        elif planned is not None and planned.input is not None and not half:
             result = _in_integers(planned, plan, operation, args, kwargs)
         else:
             result = operation(*args, **kwargs)
@@ -185,6 +203,31 @@ def _in_integers(
     total.mul_(scale.float().reshape(channels))
     if planned.bias == "float32" and len(args) > 2 and args[2] is not None:
         total.add_(args[2].reshape(channels))
+    return total
+
+
+def _at_run_time(
+    planned: SitePlan,
+    plan: QuantPlan,
+    operation: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> torch.Tensor:
+    """What a dynamic kernel computes: sums of integers where one scale belongs to a whole sum."""
+    import torch
+
+    assert planned.dynamic is not None
+    weight = planned.weight
+    if planned.dynamic.per == "block" or weight is None or weight.block is not None:
+        result: torch.Tensor = operation(_affine.at_run_time(args[0], planned.dynamic), *args[1:], **kwargs)
+        return result
+    entered, scale = _affine.quantize_at_run_time(args[0], planned.dynamic)
+    integers = torch.from_numpy(plan.tensors[f"{planned.site}.weight"]).float()
+    channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
+    total: torch.Tensor = operation(entered, integers, None, *args[3:], **kwargs)
+    total = total * (scale * torch.tensor(weight.scale).reshape(channels))
+    if len(args) > 2 and args[2] is not None:
+        total = total + args[2].reshape(channels)
     return total
 
 

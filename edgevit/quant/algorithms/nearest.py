@@ -10,11 +10,22 @@ if TYPE_CHECKING:
     import torch
 
 
-def round_weight(weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """(out channels, ...) -> int8 of the same shape; half to even, clamped to [-127, 127]."""
+def round_weight(
+    weight: torch.Tensor,
+    scale: torch.Tensor,
+    gram: torch.Tensor | None,
+    limit: int,
+    pair_limit: int | None,
+) -> torch.Tensor:
+    """Half to even, clamped to [-limit, limit]; where a pair is too large, the second gives way."""
     import torch
 
-    return (weight.double() / scale.double()).round().clamp(-127, 127).to(torch.int8)
+    steps = (weight / scale).round().clamp(-limit, limit)
+    if pair_limit is not None and steps.shape[-1] > 1:
+        even = steps.shape[-1] // 2 * 2
+        room = pair_limit - steps[..., 0:even:2].abs()
+        steps[..., 1:even:2] = steps[..., 1:even:2].clamp(-room, room)
+    return steps.to(torch.int8)
 
 
 ALGORITHM = Rounding(summary="Weights: round to nearest.", observers=(), round=round_weight)

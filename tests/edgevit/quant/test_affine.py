@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core.types import Grid
+from edgevit.core.types import Dynamic, Grid
 from edgevit.quant import _affine
 
 
@@ -48,7 +48,7 @@ def test_quantize_equals_pytorch_and_rounds_half_to_even() -> None:
 
 def test_weights_are_symmetric_per_output_channel() -> None:
     weight = torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.1]])
-    grid = _affine.weight_grid(weight, None, None, "float32")
+    grid = _affine.weight_grid(weight, "int8", None, None, "float32")
     assert grid.axis == 0 and grid.zero_point == (0, 0, 0)
     assert grid.scale == pytest.approx((0.01, 1.0, 0.02))
     assert _affine.quantize(weight, grid)[0].tolist() == [127, -50]
@@ -56,7 +56,33 @@ def test_weights_are_symmetric_per_output_channel() -> None:
 
 def test_a_channel_with_a_huge_bias_gets_a_scale_that_lets_it_fit_int32() -> None:
     weight, bias = torch.full((2, 3), 1e-9), torch.tensor([0.0, 50.0])
-    plain = _affine.weight_grid(weight, bias, None, "float32")
-    grid = _affine.weight_grid(weight, bias, 0.01, "float32")
+    plain = _affine.weight_grid(weight, "int8", None, None, "float32")
+    grid = _affine.weight_grid(weight, "int8", None, None, "float32", _affine.bias_scales(bias, 0.01))
     assert grid.scale[0] == plain.scale[0]
     assert 50 / (0.01 * grid.scale[1]) <= 2**30 < 50 / (0.01 * plain.scale[1])
+
+
+def test_a_scale_for_each_block_of_input_channels() -> None:
+    weight = torch.tensor([[0.7, -0.1, 7.0, 1.0], [0.0, 0.35, -3.5, 0.1]])
+    grid = _affine.weight_grid(weight, "int4", 2, None, "float32")
+    assert grid.scale == pytest.approx((0.1, 1.0, 0.05, 0.5)) and grid.block == 2
+    wide = _affine.weight_scales(grid, (2, 4))
+    torch.testing.assert_close(wide, torch.tensor([[0.1, 0.1, 1.0, 1.0], [0.05, 0.05, 0.5, 0.5]]))
+
+
+def test_a_grid_clips_a_weight_that_hardly_counts() -> None:
+    weight = torch.tensor([[7.0, 0.5, -0.5, 0.25]])
+    counts = torch.tensor([[1e-9, 1.0, 1.0, 1.0]])
+    grid = _affine.weight_grid(weight, "int4", None, counts, "float32")
+    assert grid.scale[0] == pytest.approx(0.55)  # the finest that is tried
+
+
+def test_a_dynamic_grid_is_chosen_for_each_token() -> None:
+    value = torch.tensor([[[1.27, -0.5], [254.0, 1.0]]])
+    steps, scale = _affine.quantize_at_run_time(value, Dynamic("int8", "token", symmetric=True))
+    assert steps.tolist() == [[[127, -50], [127, 0]]] and scale.flatten().tolist() == pytest.approx(
+        [0.01, 2.0]
+    )
+    steps, scale = _affine.quantize_at_run_time(value, Dynamic("uint8", "token", symmetric=False))
+    assert scale.flatten().tolist() == pytest.approx([1.77 / 255, 254 / 255])
+    assert steps[0, 1].tolist() == [255, 1]

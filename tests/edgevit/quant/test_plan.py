@@ -43,7 +43,7 @@ def measured(graph: Graph, images: torch.Tensor) -> Stats:
 def plan_of(placement: Placement) -> QuantPlan:
     graph = small.vit_graph()
     stats = measured(graph, small.images(20)) if placement is W8A8 else Stats({}, 0)
-    return make_plan(graph, stats, placement, minmax.ALGORITHM, nearest.ALGORITHM)
+    return make_plan(graph, stats, None, placement, minmax.ALGORITHM, nearest.ALGORITHM)
 
 
 def site(plan: QuantPlan, name: str) -> SitePlan:
@@ -60,7 +60,7 @@ def test_every_weighted_site_is_planned_and_every_product_is_skipped_with_a_reas
     described = [s for s in list_sites(small.vit_graph()) if s.macs]
     assert [s.site for s in plan.sites] == [s.name for s in described if s.kind in ("linear", "conv")]
     assert dict(plan.skipped) == {
-        s.name: f"test computes {s.kind} in float32" for s in described if s.kind in ("qk", "av")
+        s.name: f"{s.kind} is computed in float32" for s in described if s.kind in ("qk", "av")
     }
     assert plan.graph_sha256 == weights_digest(small.vit_graph())
     conv, linear = site(plan, "patch:conv"), site(plan, "head:linear")
@@ -172,7 +172,7 @@ def test_a_site_fed_by_a_constant_stays_float_with_a_reason() -> None:
             return out
 
     graph = small.graph_of(small.randomised(Coordinates()))
-    plan = make_plan(graph, measured(graph, small.images()), W8A8, minmax.ALGORITHM, nearest.ALGORITHM)
+    plan = make_plan(graph, measured(graph, small.images()), None, W8A8, minmax.ALGORITHM, nearest.ALGORITHM)
     assert [s.site for s in plan.sites] == ["head:linear"]
     assert dict(plan.skipped)["layer:linear"].startswith("its input is a constant")
 
@@ -195,5 +195,7 @@ def test_layernorm_folds_change_constants_and_not_the_output() -> None:
 
 
 def test_rounding_goes_to_the_nearest_step_and_never_to_minus_128() -> None:
-    got = nearest.round_weight(torch.tensor([[0.5, 1.5, -2.6, -200.0]]), torch.tensor([[1.0]]))
-    assert got.dtype == torch.int8 and got.tolist() == [[0, 2, -3, -127]]
+    weight, scale = torch.tensor([[[0.5, 1.5, -2.6, -200.0]]]), torch.tensor([[[1.0]]])
+    got = nearest.round_weight(weight, scale, None, 127, None)
+    assert got.dtype == torch.int8 and got.tolist() == [[[0, 2, -3, -127]]]
+    assert nearest.round_weight(weight, scale, None, 127, 128).tolist() == [[[0, 2, -3, -125]]]

@@ -1,0 +1,114 @@
+"""Execute a Graph twice, side by side, operation by operation, each on all images at once.
+
+Layer-wise quantization needs what enters a layer in the float model and, beside it, what enters it
+behind the layers that are quantized already, before it can decide the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.types import Graph
+from edgevit.graph import _constants
+
+if TYPE_CHECKING:
+    import torch
+
+    # node, values of its arguments in both runs; returns the second run's result, None for the operation's own
+    Decide = Callable[[torch.fx.Node, tuple[Any, ...], tuple[Any, ...]], torch.Tensor | None]
+
+CHUNK = 32
+
+
+def lockstep(
+    graph: Graph, images: torch.Tensor, decide: Decide, advance: Callable[[int], None] | None = None
+) -> None:
+    """Walk through the operations in order; `decide` may replace the second run's result.
+
+    Args:
+        images: float32 (N, 3, height, width), normalised.
+        decide: gets values with the images in front of the program's own batch axis of 1: (N, 1, ...);
+            weights come as they are.
+        advance: told 1 after each operation.
+    """
+    import torch
+
+    program = graph.program
+    nodes = list(program.graph_module.graph.nodes)
+    names = _constants.targets(program)
+    fixed: dict[torch.fx.Node, Any] = {}
+    float_values: dict[torch.fx.Node, Any] = {}
+    other_values: dict[torch.fx.Node, Any] = {}
+    last = _last_uses(nodes)
+    with torch.no_grad():
+        for node in nodes:
+            if node.op == "output":
+                return
+            if node.op == "placeholder":
+                if node.name in names:
+                    fixed[node] = _constants.value(program, node)
+                else:
+                    float_values[node] = other_values[node] = images.unsqueeze(1)
+                continue
+            if all(source in fixed for source in node.all_input_nodes):
+                fixed[node] = apply(node, fixed, {})
+                continue
+            float_values[node] = apply(node, fixed, float_values)
+            same = all(
+                float_values.get(source) is other_values.get(source) for source in node.all_input_nodes
+            )
+            both = tuple(
+                torch.fx.map_arg(node.args, lambda n, held=held: fixed[n] if n in fixed else held[n])
+                for held in (float_values, other_values)
+            )
+            decided = decide(node, both[0], both[1])
+            if decided is not None:
+                other_values[node] = decided
+            else:
+                other_values[node] = float_values[node] if same else apply(node, fixed, other_values)
+            for dead in last.get(node, ()):
+                float_values.pop(dead, None)
+                other_values.pop(dead, None)
+            if advance is not None:
+                advance(1)
+
+
+def apply(node: torch.fx.Node, fixed: dict[torch.fx.Node, Any], values: dict[torch.fx.Node, Any]) -> Any:
+    """The operation of `node` on all images, in chunks, vectorised over them."""
+    import torch
+    from torch.utils._pytree import tree_map
+
+    inputs = [source for source in node.all_input_nodes if source not in fixed]
+
+    def one(*given: Any) -> Any:
+        table = {**fixed, **dict(zip(inputs, given, strict=True))}
+        args = torch.fx.map_arg(node.args, table.__getitem__)
+        kwargs = torch.fx.map_arg(node.kwargs, table.__getitem__)
+        assert callable(node.target)
+        return node.target(*args, **kwargs)
+
+    if not inputs:
+        return one()
+    held = [values[source] for source in inputs]
+    count = _count(held[0])
+    parts = []
+    for start in range(0, count, CHUNK):
+        chunk = tree_map(lambda t, s=start: t[s : s + CHUNK], held)
+        parts.append(torch.func.vmap(one, randomness="different")(*chunk))
+    return parts[0] if len(parts) == 1 else tree_map(lambda *tensors: torch.cat(tensors), *parts)
+
+
+def _count(value: Any) -> int:
+    from torch.utils._pytree import tree_leaves
+
+    return len(tree_leaves(value)[0])
+
+
+def _last_uses(nodes: list[torch.fx.Node]) -> dict[torch.fx.Node, list[torch.fx.Node]]:
+    position = {node: index for index, node in enumerate(nodes)}
+    found: dict[torch.fx.Node, list[torch.fx.Node]] = {}
+    for node in nodes:
+        if node.users:
+            found.setdefault(max(node.users, key=position.__getitem__), []).append(node)
+    return found

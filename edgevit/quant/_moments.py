@@ -1,0 +1,95 @@
+"""What a layer's inputs look like, as far as rounding its weights needs it: means and second moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of rows x of the float model and rows y of the quantized one, both with `inputs` elements.
+
+    Attributes:
+        rows: how many were seen.
+        mean_float, mean: means of x and y, float64 (groups, inputs).
+        gram: mean of (y - mean)(y - mean)^T, float64 (groups, inputs, inputs).
+        cross: mean of (x - mean_float)(y - mean)^T, of the same shape.
+    """
+
+    rows: int
+    mean_float: torch.Tensor
+    mean: torch.Tensor
+    gram: torch.Tensor
+    cross: torch.Tensor
+
+
+def measure(
+    node: torch.fx.Node, float_input: torch.Tensor, planned_input: torch.Tensor, groups: int, inputs: int
+) -> Moments:
+    """Moments of what a linear layer or convolution multiplies its weights with.
+
+    Args:
+        node: a linear or conv2d of the program.
+        float_input, planned_input: (N, 1, ...).
+        groups: of the convolution, 1 for a linear layer.
+        inputs: elements of a row: input channels of one group, times the kernel's positions.
+    """
+    import torch
+
+    sums = [torch.zeros(groups, inputs, dtype=torch.float64) for _ in range(2)]
+    products = [torch.zeros(groups, inputs, inputs, dtype=torch.float64) for _ in range(2)]
+    count = 0
+    for start in range(0, len(float_input), CHUNK):
+        x = _rows(node, float_input[start : start + CHUNK], groups, inputs)
+        same = planned_input is float_input
+        y = x if same else _rows(node, planned_input[start : start + CHUNK], groups, inputs)
+        count += x.shape[1]
+        sums[0] += x.sum(1, dtype=torch.float64)
+        sums[1] += y.sum(1, dtype=torch.float64)
+        transposed = y.transpose(1, 2)
+        own = transposed @ y
+        products[0] += own
+        products[1] += own if same else x.transpose(1, 2) @ y
+    mean_float, mean = (s / count for s in sums)
+    gram = products[0] / count - mean[:, :, None] * mean[:, None, :]
+    cross = products[1] / count - mean_float[:, :, None] * mean[:, None, :]
+    return Moments(count, mean_float, mean, gram, cross)
+
+
+def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) -> torch.Tensor:
+    """(N, 1, ...) -> float32 (groups, rows, inputs)."""
+    import torch
+
+    if node.target is torch.ops.aten.linear.default:
+        return value.reshape(1, -1, inputs)
+    flat = value.flatten(0, 1)
+    weight: Any = node.args[1]
+    kernel = tuple(int(n) for n in weight.meta["val"].shape[2:])
+    stride, dilation = _pair(node, 3, 1), _pair(node, 5, 1)
+    padding = _padding(node, kernel, dilation)
+    if kernel == (1, 1) and padding == (0, 0):
+        patches = flat[:, :, :: stride[0], :: stride[1]].flatten(2)
+    else:
+        patches = torch.nn.functional.unfold(flat, kernel, dilation=dilation, padding=padding, stride=stride)
+    split = patches.reshape(len(flat), groups, inputs, -1)
+    return split.permute(1, 0, 3, 2).reshape(groups, -1, inputs)
+
+
+def _pair(node: torch.fx.Node, index: int, default: int) -> tuple[int, int]:
+    found: Any = node.args[index] if len(node.args) > index else default
+    values = tuple(found) if isinstance(found, list | tuple) else (found,)
+    return (int(values[0]), int(values[-1]))
+
+
+def _padding(node: torch.fx.Node, kernel: tuple[int, ...], dilation: tuple[int, int]) -> tuple[int, int]:
+    """On each side; PyTorch has it as numbers or as a word, `same` being even on both sides of odd kernels."""
+    given: Any = node.args[4] if len(node.args) > 4 else 0
+    if given == "same":
+        return (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
+    return (0, 0) if given == "valid" else _pair(node, 4, 0)

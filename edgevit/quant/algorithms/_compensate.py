@@ -1,0 +1,57 @@
+"""Snap a weight to representable values column by column, with the error moved into the columns that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+DAMPING = 0.01
+BLOCK = 128
+
+
+def compensate(
+    weight: torch.Tensor, gram: torch.Tensor, snap: Callable[[torch.Tensor, int], torch.Tensor]
+) -> torch.Tensor:
+    """GPTQ's loop (Frantar et al. 2023, algorithm 1), for several groups of rows at once.
+
+    Args:
+        weight: float64 (groups, rows, inputs).
+        gram: float64 (groups, inputs, inputs), second moments of the inputs of each group's rows.
+        snap: (column (groups, rows), its index) -> the representable values to take instead; called in
+            order of the columns.
+
+    Returns:
+        The representable weight, float64 (groups, rows, inputs).
+    """
+    import torch
+
+    factor = inverse_factor(gram)
+    left = weight.clone()
+    result = torch.zeros_like(weight)
+    inputs = weight.shape[-1]
+    for start in range(0, inputs, BLOCK):
+        stop = min(start + BLOCK, inputs)
+        errors = torch.zeros_like(left[..., start:stop])
+        for column in range(start, stop):
+            value = left[..., column]
+            chosen = snap(value, column)
+            result[..., column] = chosen
+            error = (value - chosen) / factor[:, column, column, None]
+            left[..., column:stop] -= error[..., None] * factor[:, None, column, column:stop]
+            errors[..., column - start] = error
+        left[..., stop:] -= errors @ factor[:, start:stop, stop:]
+    return result
+
+
+def inverse_factor(gram: torch.Tensor) -> torch.Tensor:
+    """The upper Cholesky factor of the inverse of each damped Gram matrix, (groups, inputs, inputs)."""
+    import torch
+
+    mean = gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype)
+    damped = gram + (DAMPING * mean)[:, None, None] * identity
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    return torch.linalg.cholesky(inverse, upper=True)
