@@ -153,4 +153,5 @@ TARGET: Final = Target(
     prepare=prepare,
     write=write,
     half="stored",
+    float_limit_bytes=tfl.LIMIT,
 )

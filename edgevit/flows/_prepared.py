@@ -19,7 +19,8 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     recipe = work.recipe
     step = f"preparing {recipe.model}"
     half = any(in_float16(work)[name] for name in work.pairs)
-    request = prepare_request(recipe, folder, placements(work), half)
+    limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
+    request = prepare_request(recipe, folder, placements(work), half, limits)
     job = _jobs.job(step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress))
     return from_plain(Prepared, _jobs.run(job), step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core.recipe import Recipe
@@ -13,7 +14,11 @@ _SPLITS = {"demo": ("demo:calibration", "demo:evaluation")}
 
 
 def prepare_request(
-    recipe: Recipe, work: Path, placements: tuple[Placement, ...], scan_float16: bool = False
+    recipe: Recipe,
+    work: Path,
+    placements: tuple[Placement, ...],
+    scan_float16: bool = False,
+    float_limits: Mapping[str, int | None] | None = None,
 ) -> PrepareRequest:
     """The recipe as plain data, with absolute paths, since a worker may stand elsewhere."""
     return PrepareRequest(
@@ -36,6 +41,8 @@ def prepare_request(
         seed=recipe.seed,
         placements=placements,
         scan_float16=scan_float16,
+        float_limits=dict(float_limits or {}),
+        targets_named=bool(recipe.to),
     )
 
 

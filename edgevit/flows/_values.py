@@ -33,7 +33,12 @@ def site_values(target: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareRequest:
-    """Load, prune, export, calibrate, plan and simulate one model; the fields are those of a Recipe."""
+    """Load, prune, export, calibrate, plan and simulate one model; the fields are those of a Recipe.
+
+    Attributes:
+        float_limits: each target that is asked for -> its `float_limit_bytes`.
+        targets_named: `--to` was given, so that none of them may be left out.
+    """
 
     work: str
     model: str
@@ -54,6 +59,8 @@ class PrepareRequest:
     seed: int
     placements: tuple[Placement, ...]
     scan_float16: bool
+    float_limits: Mapping[str, int | None] = field(default_factory=dict)
+    targets_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class Prepared:
         pruned: the loss by pruning alone, None if nothing was pruned.
         fidelity_images: the first so many images of `pixels.npy` are simulated.
         keep_float32: operations of the graph that float16 would spoil; None if no file computes in it.
+        left_out: target -> why it cannot hold this model.
     """
 
     spec: ModelSpec
@@ -100,6 +108,7 @@ class Prepared:
     pruned: Compression | None
     simulated: tuple[SimulatedPlan, ...]
     prune: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     folds: tuple[str, ...] = ()
     keep_float32: tuple[KeptFloat32, ...] | None = None
     warnings: tuple[str, ...] = ()

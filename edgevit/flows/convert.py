@@ -14,6 +14,7 @@ from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
+from edgevit.flows._limits import narrowed
 from edgevit.flows._prepared import in_float16, prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
 from edgevit.flows._values import FP32, BuildRequest, Built, BuiltAll, Prepared
@@ -38,6 +39,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     with TemporaryDirectory(prefix="edgevit-work-") as scratch, files.staged_beside(work.output) as bundle:
         folder = Path(scratch)
         prepared = prepare(work, folder, told)
+        work = narrowed(work, prepared.left_out)
         made_by = _build(work, prepared, folder, bundle, told)
         built = {name: made.files for name, made in made_by.items()}
         memory = PeakMemory(

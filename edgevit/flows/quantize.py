@@ -47,6 +47,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         "folds": list(prepared.folds),
         "output": None if recipe.dry_run else str(work.output),
         "plans": [_data(plan, prepared) for plan in plans],
+        "left_out": dict(prepared.left_out),
     }
     return Answer(data, tuple(_table(plan, prepared) for plan in plans))
 

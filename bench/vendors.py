@@ -1,0 +1,92 @@
+"""The same model converted by the vendor's own converter and by edgevit, fp32, for the comparisons here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.modeltext import parse_source
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.types import TorchModel
+from edgevit.registries import REWRITES, SOURCES, TARGETS
+
+if TYPE_CHECKING:
+    import torch
+
+MODELS = ("timm:vit_tiny_patch16_224", "timm:mobilevit_xxs", "timm:swin_tiny_patch4_window7_224")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of our files and the vendor's that it is held against."""
+
+    name: str
+    target: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+FORMS = (
+    Form("tflite", "tflite"),
+    Form("onnx fused", "onnx"),
+    Form("onnx split", "onnx", {"attention": "split"}),
+)
+
+
+def load(text: str) -> TorchModel:
+    """The model with seeded random weights."""
+    source, argument = parse_source(text)
+    return SOURCES.get(source).load(LoadRequest(source=text, argument=argument, random_weights=1))
+
+
+def image(model: TorchModel) -> torch.Tensor:
+    """Seeded noise, float32 (1, 3, height, width): zeros would hide faults."""
+    import torch
+
+    size = model.spec.preprocess
+    return torch.randn(1, 3, size.height, size.width, generator=torch.Generator().manual_seed(0))
+
+
+def vendor(model: TorchModel, target: str, path: Path, opset: int | None = None) -> None:
+    """What the vendor's converter writes on its own; `opset` None is its default."""
+    warnings.filterwarnings("ignore")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _VENDORS[target](model, path, opset)
+
+
+def ours(model: TorchModel, form: Form, path: Path) -> None:
+    """What `edgevit convert --precision fp32` writes."""
+    from edgevit.graph import storage
+    from edgevit.graph.adapt import adapt
+    from edgevit.graph.export import export_model
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
+    exported = path.parent / "graph.pt2"
+    storage.save(export_model(model, rewrites), exported)
+    graph = adapt(storage.load(exported), rewrites, form.target, planned=False)
+    plugin = TARGETS.get(form.target)
+    plugin.write(plugin.prepare(graph, model.spec, form.options), "fp32", None, path)
+    exported.unlink()
+
+
+def _tflite(model: TorchModel, path: Path, _opset: int | None) -> None:
+    """litert-torch on the module as it is, NCHW."""
+    import litert_torch
+
+    litert_torch.convert(model.module, (image(model),)).export(str(path))
+
+
+def _onnx(model: TorchModel, path: Path, opset: int | None) -> None:
+    """torch.onnx with its own optimisation."""
+    import torch
+
+    chosen: dict[str, Any] = {} if opset is None else {"opset_version": opset}
+    program = torch.onnx.export(model.module, (image(model),), dynamo=True, verbose=False, **chosen)
+    assert program is not None
+    program.save(str(path))
+
+
+_VENDORS: dict[str, Callable[[TorchModel, Path, int | None], None]] = {"tflite": _tflite, "onnx": _onnx}
