@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converters import _coreml_weights
 from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
 from converters._coreml_values import Handles, named_values
 from edgevit.core import blame, preprocess_json
@@ -68,6 +69,7 @@ def convert(
     with quiet():
         ct = require("coremltools", "coreml")
         _register_gelu()
+        _coreml_weights.register()
         pipeline = ct.PassPipeline.DEFAULT
         pipeline.remove_passes(_LEFT_OUT)
         names = [o.name for o in spec.outputs]
@@ -179,7 +181,7 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     """Not the normalisation, so that the input is rounded once, behind it, and not what must be kept.
 
     What quantizes a result that is kept, or gives the probabilities of it, goes with it; what dequantizes
-    goes with its readers, so that no cast comes between it and an integer kernel.
+    or unpacks weights goes with its readers, so that no cast comes between it and their kernel.
     """
     from coremltools.converters.mil.mil.scope import ScopeSource
 
@@ -188,6 +190,8 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     judged = [operation]
     if operation.op_type == "dequantize":
         judged = [] if operation.input.val is not None else list(operation.outputs[0].child_ops)
+    elif operation.op_type.startswith("constexpr_"):
+        judged = list(operation.outputs[0].child_ops)
     elif operation.op_type == "quantize":
         judged = [operation.input.op]
     elif operation.name == PROBABILITIES:

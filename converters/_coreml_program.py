@@ -42,18 +42,26 @@ class Edited:
     classifier: bool
 
 
-def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None, fused_attention: bool = False) -> Edited:
+def edit(
+    graph: Graph,
+    spec: ModelSpec,
+    plan: QuantPlan | None,
+    fused_attention: bool = False,
+    keep_float32: frozenset[str] = frozenset(),
+) -> Edited:
     """Copy the program and edit the copy.
 
     Pixels in, 0 to 255 in the model's channel order: `image * 1/(255 std) - mean/std` per channel
-    comes first. A site of the plan gets its int8 weight behind a dequantize, and where it has an
+    comes first. A site of the plan gets its packed weight and its corrected bias, and where it has an
     input grid, its input goes through a quantize and a dequantize, one pair per tensor and grid.
 
     Args:
         fused_attention: attention becomes one operation, where its form allows it.
+        keep_float32: sites that compute in float32 though the plan computes in float16.
 
     Raises:
-        UnsupportedError: a tensor of rank 6 or more; a plan that Core ML's placement rules out.
+        UnsupportedError: a tensor of rank 6 or more; a plan that Core ML's placement rules out, or
+            whose numbers float16 does not hold.
         InputError: as many labels as classes are needed.
     """
     program = copied(graph.program)
@@ -64,7 +72,7 @@ def edit(graph: Graph, spec: ModelSpec, plan: QuantPlan | None, fused_attention:
         join_attention(program)
     _normalize(program, spec.preprocess)
     if plan is not None:
-        quantize(program, plan, weighted_sites(program))
+        quantize(program, plan, weighted_sites(program), keep_float32)
     if spec.labels:
         _add_probabilities(program, spec)
     program.graph_module.graph.lint()

@@ -1,9 +1,10 @@
-"""The plan's integers in an exported program: quantize and dequantize, and int8 weights."""
+"""The plan's numbers in an exported program: packed weights, corrected biases, quantize and dequantize."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from converters import _coreml_weights
 from converters._coreml_edits import add_constant, call, site_of
 from edgevit.core.errors import UnsupportedError
 
@@ -14,19 +15,28 @@ if TYPE_CHECKING:
     from edgevit.core.types import Grid, QuantPlan, SitePlan
 
 
-def quantize(program: ExportedProgram, plan: QuantPlan, sites: dict[str, torch.fx.Node]) -> None:
+def quantize(
+    program: ExportedProgram, plan: QuantPlan, sites: dict[str, torch.fx.Node], keep_float32: frozenset[str]
+) -> None:
+    """Edit the program in place.
+
+    Args:
+        sites: site -> node of every linear and conv.
+        keep_float32: sites that compute in float32 though the plan computes in float16.
+    """
     import torch
 
     pairs: dict[tuple[str, Grid], torch.fx.Node] = {}
     for number, site in enumerate(plan.sites):
         _check_site(site, sites)
         node = sites[site.site]
-        x, _, *rest = node.args
-        if site.weight is not None:
-            integers = torch.tensor(plan.tensors[f"{site.site}.weight"], dtype=torch.int8)
-            new_weight = _weight(program, node, f"edgevit_weight_{number}", integers, site.weight)
-            node.args = (x, new_weight, *rest)
+        half = plan.compute == "float16" and site.site not in keep_float32
+        if site.weight is not None or site.palette is not None:
+            _coreml_weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
+        if f"{site.site}.bias" in plan.tensors:
+            _place_bias(program, node, site, plan, f"edgevit_bias_{number}", half)
         if site.input is not None:
+            x = node.args[0]
             assert isinstance(x, torch.fx.Node), site.site
             key = (x.name, site.input)
             if key not in pairs:
@@ -40,31 +50,32 @@ def _check_site(site: SitePlan, sites: dict[str, torch.fx.Node]) -> None:
             f"the plan names the site {site.site}, which is no linear or conv of this graph",
             "make the plan again for this model",
         )
-    if site.output is not None or site.bias == "int32":
+    if site.output is not None or site.bias == "int32" or site.dynamic is not None:
         raise UnsupportedError(
-            f"{site.site}: the Core ML target takes float outputs and float biases only",
+            f"{site.site}: the Core ML target takes float outputs, float biases and static ranges only",
             "make the plan with Core ML's placement",
         )
 
 
-def _weight(
-    program: ExportedProgram, node: torch.fx.Node, name: str, integers: torch.Tensor, grid: Grid
-) -> torch.fx.Node:
+def _place_bias(
+    program: ExportedProgram, node: torch.fx.Node, site: SitePlan, plan: QuantPlan, name: str, half: bool
+) -> None:
+    """The corrected bias in the place of the node's own, or where it has none."""
+    import numpy as np
     import torch
 
-    if grid.dtype != "int8" or any(grid.zero_point) or grid.axis is None:
+    bias = np.asarray(plan.tensors[f"{site.site}.bias"], np.float32)
+    channels = node.args[1].meta["val"].shape[0]
+    if site.bias != "float32" or bias.shape != (channels,):
         raise UnsupportedError(
-            f"{site_of(node)}: Core ML takes int8 weights, symmetric and per channel",
+            f"{site.site}: Core ML takes one float32 bias per output channel, {channels} here; the plan has "
+            f"{bias.shape} and calls it {site.bias}",
             "make the plan with Core ML's placement",
         )
-    stored = add_constant(program, name, integers)
-    scale = add_constant(program, f"{name}_scale", torch.tensor(grid.scale, dtype=torch.float32))
-    zero = add_constant(program, f"{name}_zero_point", torch.zeros(len(grid.scale), dtype=torch.int8))
-    old = node.args[1]
-    assert isinstance(old, torch.fx.Node), site_of(node)
-    target = _quantized_ops().dequantize_per_channel.default
-    args = (stored, scale, zero, grid.axis, -127, 127, torch.int8)
-    return call(node, target, args, f"{name}_float", old.meta["val"])
+    if half:
+        _coreml_weights.check_half(site.site, "biases", bias, np.inf)
+    made = add_constant(program, name, torch.from_numpy(bias.copy()))
+    node.args = (*node.args[:2], made, *node.args[3:])
 
 
 def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, grid: Grid) -> torch.fx.Node:

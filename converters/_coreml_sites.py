@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters._coreml_edits import constant
+from converters._coreml_weights import number_type, stored_floats
 from edgevit.core.errors import StepError
 from edgevit.core.types import SiteTensors
 
@@ -18,20 +20,32 @@ if TYPE_CHECKING:
     from edgevit.core.types import QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv")
-_CONSTEXPR = {"constexpr_affine_dequantize": "quantized_data", "constexpr_blockwise_shift_scale": "data"}
+# what unpacks a weight: its inputs with the integers or indices, and with the scales or palettes
+_CONSTEXPR = {
+    "constexpr_affine_dequantize": ("quantized_data", "scale"),
+    "constexpr_blockwise_shift_scale": ("data", "scale"),
+    "constexpr_lut_to_dense": ("indices", "lut"),
+}
 
 
 def locate(
-    path: Path, edited: Edited, nodes: dict[str, Any], plan: QuantPlan | None, handles: Handles, half: bool
+    path: Path,
+    edited: Edited,
+    nodes: dict[str, Any],
+    plan: QuantPlan | None,
+    handles: Handles,
+    in_half: Callable[[str], bool],
 ) -> tuple[SiteTensors, ...]:
     """Where each site with a weight is in the file.
 
     The operation is the one that carries the site's handle. It is accepted only if the weight
-    stored for it equals the site's own: the plan's integers, or the graph's floats (rounded to
-    float16 in a file that computes in float16); and if its quantize has the plan's numbers.
+    stored for it equals the site's own: the plan's integers and scales or palettes, or the graph's
+    floats (rounded to float16 where the site computes in it); if a corrected bias is the plan's, and
+    its quantize has the plan's numbers.
 
     Args:
         nodes: site -> node of the graph that was converted, before the edits, of all linear and conv.
+        in_half: whether a site computes in float16.
 
     Raises:
         StepError: a site cannot be placed, or something else is stored there.
@@ -48,11 +62,13 @@ def locate(
         operation = operations[names[0]]
         decision = planned.get(site)
         weight = constant(edited.program, node.args[1])
-        if decision is not None and decision.weight is not None:
+        if decision is not None and (decision.weight is not None or decision.palette is not None):
             assert plan is not None
-            _confirm_integers(site, operation, plan.tensors[f"{site}.weight"], decision, half)
+            _confirm_packed(decision, operation.weight, plan, in_half(site))
         elif weight is not None:
-            _confirm_floats(site, operation, weight.numpy())
+            _confirm_floats(site, "weight", operation.weight.val, weight.numpy())
+        if plan is not None and f"{site}.bias" in plan.tensors:
+            _confirm_floats(site, "bias", operation.bias.val, plan.tensors[f"{site}.bias"])
         source = operation.x
         if decision is not None and decision.input is not None:
             source = _confirm_input(site, source, decision)
@@ -71,34 +87,37 @@ def _operations(path: Path) -> dict[str, Any]:
     return {op.outputs[0].name: op for op in program.functions["main"].operations if op.outputs}
 
 
-def _confirm_integers(
-    site: str, operation: Any, integers: NDArray[np.generic], plan: SitePlan, half: bool
-) -> None:
+def _confirm_packed(decision: SitePlan, weight: Any, plan: QuantPlan, half: bool) -> None:
     import numpy as np
+    from coremltools.converters.mil.mil import types
 
-    made_by = operation.weight.op
+    site, made_by = decision.site, weight.op
     if made_by is None or made_by.op_type not in _CONSTEXPR:
         kind = "nothing" if made_by is None else made_by.op_type
         raise _lost(site, f"its weight is stored by {kind}, not as integers")
-    stored = np.asarray(getattr(made_by, _CONSTEXPR[made_by.op_type]).val)
-    if stored.dtype != np.int8 or not np.array_equal(stored, integers):
+    integers, floats = (getattr(made_by, name) for name in _CONSTEXPR[made_by.op_type])
+    expected = plan.tensors[f"{site}.weight"]
+    kind = types.builtin_to_string(integers.dtype)
+    if kind != number_type(decision)[0] or not np.array_equal(np.asarray(integers.val), expected):
         raise _lost(site, "other integers than the plan's are stored there")
-    assert plan.weight is not None
-    wanted = np.asarray(plan.weight.scale, dtype=np.float16 if half else np.float32).ravel()
-    if not np.array_equal(np.asarray(made_by.scale.val).ravel(), wanted):
-        raise _lost(site, "other weight scales than the plan's are stored there")
+    wanted = stored_floats(decision, plan, expected.shape).astype(np.float16 if half else np.float32)
+    if floats.val.dtype != wanted.dtype or not np.array_equal(floats.val.ravel(), wanted.ravel()):
+        raise _lost(site, "other weight scales or palettes than the plan's are stored there")
 
 
-def _confirm_floats(site: str, operation: Any, weight: NDArray[np.float32]) -> None:
+def _confirm_floats(
+    site: str, what: str, stored: NDArray[np.floating[Any]] | None, expected: NDArray[Any]
+) -> None:
     import numpy as np
 
-    stored = operation.weight.val
-    if stored is None or stored.shape != weight.shape:
-        raise _lost(site, "no constant weight of its shape is stored there")
+    if stored is None or stored.shape != expected.shape:
+        raise _lost(site, f"no constant {what} of its shape is stored there")
     # coremltools keeps what float16 would turn to 0 as the smallest float16, 6e-8
     tolerance = 6e-8 if stored.dtype == np.float16 else 0.0
-    if not np.allclose(stored, weight.astype(stored.dtype), rtol=0, atol=tolerance):
-        raise _lost(site, "other weights than the graph's are stored there")
+    if not np.allclose(stored, expected.astype(stored.dtype), rtol=0, atol=tolerance):
+        raise _lost(
+            site, f"another {what} than {'the graph' if what == 'weight' else 'the plan'}'s is stored there"
+        )
 
 
 def _confirm_input(site: str, source: Any, plan: SitePlan) -> Any:

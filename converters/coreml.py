@@ -17,30 +17,46 @@ from edgevit.core.types import KindPlacement, Placement, SiteTensors
 if TYPE_CHECKING:
     from edgevit.core.types import Graph, ModelSpec, QuantPlan
 
-PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
-# quantize and dequantize of activations came with iOS 17
-_SINCE: Final = {"iOS16": ("fp32", "fp16", "w8"), "iOS17": PRECISIONS, "iOS18": PRECISIONS}
+PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w4", "lut4", "lut6")
+_KINDS: Final = ("linear", "conv")
+# quantize and dequantize of activations came with iOS 17, scales in blocks and grouped palettes with iOS 18
+_SINCE: Final = {"iOS16": PRECISIONS[:3], "iOS17": PRECISIONS[:4], "iOS18": PRECISIONS}
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """Core ML conversions differ from precision to precision, so only the question is kept."""
+    """Core ML conversions differ from precision to precision, so only the question is kept.
+
+    Attributes:
+        deployment: as the user named it, None for the oldest that is usual for a precision.
+    """
 
     graph: Graph
     spec: ModelSpec
-    deployment: str
+    deployment: str | None
 
 
 def placement(precision: str) -> Placement | None:
-    """What Core ML executes in integers: linear and conv, int8 in, float16 out, float16 elsewhere.
+    """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
-    Scales must be float16 numbers, since quantize and the weights' decompression take them in the
-    type of the float tensor: https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
+    w8a8: int8 in, float16 out. w4: int4 in blocks of 32 inputs in linear layers, int8 in convolutions.
+    lut4, lut6: palettes of 16 output channels. Scales must be float16 numbers, since quantize and the
+    weights' decompression take them in the type of the float tensor:
+    https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
     """
     if precision == "w8":
-        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in ("linear", "conv"))
+        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
-        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "conv"))
+        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in _KINDS)
+    elif precision == "w4":
+        kinds = (
+            KindPlacement("linear", None, None, "float32", "int4", 32),
+            KindPlacement("conv", None, None, "float32"),
+        )
+    elif precision == "lut4":
+        kinds = tuple(KindPlacement(kind, None, None, "float32", "lut4", group=16) for kind in _KINDS)
+    elif precision == "lut6":
+        kinds = tuple(KindPlacement(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
     return Placement("coreml", precision, "float16", kinds, "float16")
@@ -53,8 +69,8 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
         UsageError: an unknown `deployment`.
         MissingDependencyError: coremltools is not installed.
     """
-    deployment = options.get("deployment", "iOS17")
-    if deployment not in _SINCE:
+    deployment = options.get("deployment")
+    if deployment is not None and deployment not in _SINCE:
         raise UsageError(f"coreml.deployment is {deployment!r}", nearest(deployment, _SINCE))
     with _coreml_package.quiet():
         require("coremltools", "coreml")
@@ -80,11 +96,14 @@ def write(
         StorageError: the package cannot be written.
     """
     assert isinstance(prepared, _Prepared)
-    if precision not in _SINCE[prepared.deployment]:
-        allowed = ", ".join(_SINCE[prepared.deployment])
+    deployment = prepared.deployment or _usual(precision)
+    if precision not in _SINCE[deployment]:
+        allowed = ", ".join(_SINCE[deployment])
         raise UnsupportedError(
-            f"Core ML for {prepared.deployment} can do {allowed}, not {precision}",
-            "--option coreml.deployment=iOS17" if precision in PRECISIONS else "choose one of these",
+            f"Core ML for {deployment} can do {allowed}, not {precision}",
+            f"--option coreml.deployment={_usual(precision)}"
+            if precision in PRECISIONS
+            else "choose one of these",
         )
     if (plan is None) == (placement(precision) is not None):
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
@@ -92,16 +111,23 @@ def write(
     nodes = _coreml_edits.weighted_sites(prepared.graph.program)
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
     roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
-    fused = prepared.deployment == "iOS18" and plan is None and roles.isdisjoint(("qk", "softmax", "av"))
-    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused)
+    fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("qk", "softmax", "av"))
+    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
-    model = _coreml_package.convert(edited, prepared.spec, prepared.deployment, half, keep_float32)
+    model = _coreml_package.convert(edited, prepared.spec, deployment, half, keep_float32)
     handles = _coreml_package.save(model, edited, prepared.spec, precision, out)
     del model
-    found = _coreml_sites.locate(out, edited, nodes, plan, handles, half)
+    found = _coreml_sites.locate(
+        out, edited, nodes, plan, handles, lambda site: half and site not in keep_float32
+    )
     gc.collect()  # coremltools' programs are full of reference cycles, and as large as the model
     return found
+
+
+def _usual(precision: str) -> str:
+    """The oldest system from iOS 17 on that runs files of a precision."""
+    return next((d for d in ("iOS17", "iOS18") if precision in _SINCE[d]), "iOS17")
 
 
 TARGET: Final = Target(
@@ -110,7 +136,10 @@ TARGET: Final = Target(
     extra="coreml",
     precisions=PRECISIONS,
     runtimes=("coreml", "coreml_reference"),
-    options={"deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 (default iOS17)"},
+    options={
+        "deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 "
+        "(default iOS17; w4, lut4 and lut6 need iOS18)"
+    },
     placement=placement,
     prepare=prepare,
     write=write,
