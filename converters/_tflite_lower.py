@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from converters._tflite_model import EXTRA
+from converters._tflite_refuse import refuse_wrong_values
 from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
@@ -57,8 +58,9 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
         reverse_channels: the program wants BGR and the file shall take RGB.
 
     Raises:
-        UnsupportedError: litert-torch cannot convert the model.
+        UnsupportedError: litert-torch cannot convert the model, or would convert it wrongly.
     """
+    refuse_wrong_values(graph.program)
     require("litert_torch", EXTRA)
     from litert_torch import fx_infra
     from litert_torch._config import config

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-_BILINEAR, _ZEROS = 0, 0
+_BILINEAR = 0
+_ZEROS, _BORDER = 0, 1
 
 
 def apply(program: ExportedProgram) -> int:
-    """grid_sample: the four pixels around each point, weighted by their nearness; zeros outside.
+    """grid_sample: the four pixels around each point, weighted by their nearness.
 
-    Left alone: other interpolations and paddings, which no vision transformer here uses.
+    Outside of the image are zeros or its border, as asked. Other interpolations, reflection and volumes are
+    left alone, for the converter to refuse: no vision transformer here uses them.
     """
     import torch
 
@@ -30,14 +32,16 @@ def apply(program: ExportedProgram) -> int:
         if node.target not in {aten.grid_sampler.default, aten.grid_sampler_2d.default}:
             continue
         image, grid, mode, padding, corners = node.args
-        if mode != _BILINEAR or padding != _ZEROS or len(_edit.shape(image)) != 4:
+        if mode != _BILINEAR or padding not in (_ZEROS, _BORDER) or len(_edit.shape(image)) != 4:
             continue
-        _edit.replace(program, node, _sample(node, image, grid, bool(corners)))
+        _edit.replace(program, node, _sample(node, image, grid, bool(corners), padding == _BORDER))
         changed += 1
     return changed
 
 
-def _sample(node: torch.fx.Node, image: torch.fx.Node, grid: torch.fx.Node, corners: bool) -> torch.fx.Node:
+def _sample(
+    node: torch.fx.Node, image: torch.fx.Node, grid: torch.fx.Node, corners: bool, border: bool
+) -> torch.fx.Node:
     import torch
 
     aten = torch.ops.aten
@@ -56,17 +60,22 @@ def _sample(node: torch.fx.Node, image: torch.fx.Node, grid: torch.fx.Node, corn
         place = do(aten.reshape.default, place, [batch, rows, columns])
         scale = (size - 1) / 2 if corners else size / 2
         at = do(aten.add.Tensor, do(aten.mul.Tensor, place, scale), (size - 1) / 2)
+        if border:  # what is not inside is on the outermost pixel
+            at = do(aten.clamp.default, at, 0.0, float(size - 1))
         lower = do(aten.floor.default, at)
         return lower, do(aten.sub.Tensor, at, lower)
 
     def corner(lower: torch.fx.Node, part: torch.fx.Node, size: int, upper: bool) -> tuple[Any, Any]:
         """One of the two pixels of an axis, and its weight: 0 outside of the image.
 
-        1 - |pixel - nearest pixel inside| is 1 inside and not above 0 outside.
+        1 - |pixel - nearest pixel inside| is 1 inside and not above 0 outside. With a border only the pixel
+        behind the last one is outside, and its weight is 0 already.
         """
         pixel = do(aten.add.Tensor, lower, 1.0) if upper else lower
         weight = part if upper else do(aten.add.Tensor, do(aten.neg.default, part), 1.0)
         inside = do(aten.clamp.default, pixel, 0.0, float(size - 1))
+        if border:
+            return inside, weight
         distance = do(aten.abs.default, do(aten.sub.Tensor, pixel, inside))
         mask = do(aten.relu.default, do(aten.add.Tensor, do(aten.neg.default, distance), 1.0))
         return inside, do(aten.mul.Tensor, weight, mask)

@@ -85,14 +85,28 @@ def test_repeating_whole_pixels_is_left_to_the_operator() -> None:
     assert double > 130
 
 
+@pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_sampling_takes_four_pixels_and_zeros_outside(corners: bool, batch: int) -> None:
+def test_sampling_takes_four_pixels_and_zeros_or_the_border_outside(
+    padding: str, corners: bool, batch: int
+) -> None:
     """Points up to half an image outside; two images at once as deformable attention's groups."""
 
     def sample(x: torch.Tensor) -> torch.Tensor:
         image = x.reshape(batch, 6 // batch, 16, 16)
         grid = 1.5 * torch.tanh(image[:, :2, :5, :7].permute(0, 2, 3, 1))
-        return functional.grid_sample(image, grid, align_corners=corners).reshape(1, -1)
+        found = functional.grid_sample(image, grid, padding_mode=padding, align_corners=corners)
+        return found.reshape(1, -1)
 
     assert _db(sample, sample_by_gather.REWRITE) > 90
+
+
+@pytest.mark.parametrize("given", [{"mode": "nearest"}, {"mode": "bicubic"}, {"padding_mode": "reflection"}])
+def test_other_sampling_is_left_for_the_converter_to_refuse(given: dict[str, str]) -> None:
+    def sample(x: torch.Tensor) -> torch.Tensor:
+        return functional.grid_sample(
+            x, torch.tanh(x[:, :2].permute(0, 2, 3, 1)), align_corners=False, **given
+        )
+
+    assert _db(sample, sample_by_gather.REWRITE, fires=False) > 100
