@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+_SEEDED: Final = ("--random-weights", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +20,15 @@ class Entry:
     Attributes:
         family: as users call it.
         model: MODEL of the command line; for `hf` the architecture's model_type in transformers, of
-            which the default configuration is taken, with `config` on top.
-        flags: further flags of the command line.
+            which the default configuration is taken, with `config` on top; for `keras` a factory of
+            `bench.zoo_keras`.
+        flags: further flags of the command line; without any, the model has weights of its own.
     """
 
     family: str
     model: str
-    flags: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = _SEEDED
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 _TIMM: Final = {
@@ -83,22 +89,44 @@ _HF: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
 )
 _TORCHVISION: Final = {"ViT": "vit_b_16", "Swin v1": "swin_t", "Swin v2": "swin_v2_t", "MaxViT": "maxvit_t"}
 
+_FACTORIES: Final = "python:bench.zoo_factories:"
+
 ENTRIES: Final = (
     *(Entry(family, f"timm:{name}") for family, name in _TIMM.items()),
     *(Entry(family, f"hf:{kind}", config=config) for family, kind, config in _HF),
     *(Entry(family, f"torchvision:{name}") for family, name in _TORCHVISION.items()),
+    Entry("T2T-ViT", f"{_FACTORIES}t2t_vit_14"),
+    Entry("CCT", f"{_FACTORIES}cct_14_7x2"),
+    Entry("CvT", f"{_FACTORIES}cvt_13"),
+    Entry("DAT", f"{_FACTORIES}dat_tiny", flags=()),
+    Entry("ViT", "keras:vit_tiny", flags=()),
+    Entry("MobileViT xxs", "keras:mobilevit_xxs", flags=()),
 )
 
 
-def command_text(entry: Entry, cache: Path) -> str:
-    """MODEL for the command line; a Hugging Face folder is made in `cache` from the configuration."""
+def command_text(entry: Entry, cache: Path, keras_python: str) -> str:
+    """MODEL for the command line; what a folder or a file is needed for is made in `cache`.
+
+    Args:
+        keras_python: interpreter of an environment with TensorFlow.
+    """
     source, _, name = entry.model.partition(":")
-    if source != "hf":
-        return entry.model
+    if source == "hf":
+        return f"hf:{_hugging_face(name, entry.config, cache)}"
+    if source == "keras":
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [keras_python, "-m", "bench.zoo_keras", name, str(cache)]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        return f"keras:{cache / name}.keras"
+    return entry.model
+
+
+def _hugging_face(name: str, given: Mapping[str, Any], cache: Path) -> Path:
+    """A folder with the configuration alone."""
     from transformers import CONFIG_MAPPING, AutoModelForImageClassification
 
-    config = CONFIG_MAPPING[name](**entry.config)
+    config = CONFIG_MAPPING[name](**given)
     folder = cache / f"hf-{name}"
     config.architectures = [AutoModelForImageClassification._model_mapping[type(config)].__name__]
     config.save_pretrained(folder)
-    return f"hf:{folder}"
+    return folder

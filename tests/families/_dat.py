@@ -38,56 +38,79 @@ class _Windows(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, attention: nn.Module) -> None:
+    def __init__(self, width: int, attention: nn.Module, mlp_ratio: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = _Norm(width), _Norm(width)
         self.attention = attention
-        self.mlp = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))
+        hidden = mlp_ratio * width
+        self.mlp = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
-def _deformable(width: int, heads: int) -> nn.Module:
+def _deformable(width: int, heads: int, groups: int) -> nn.Module:
     attention: nn.Module = DeformableAttention2D(
         dim=width,
         dim_head=width // heads,
         heads=heads,
         downsample_factor=2,
         offset_kernel_size=4,
-        offset_groups=heads,
+        offset_groups=groups,
     )
     return attention
 
 
 class DAT(nn.Module):
-    def __init__(self, num_classes: int) -> None:
+    """Logits of images (N, 3, H, W).
+
+    Args:
+        head_width: channels of one head; the width of a stage is that of its `heads`.
+        blocks: of each stage; in the last two, every second one is deformable.
+        groups: of offsets in the last two stages; they divide the heads.
+        window: side of the windows, which divides the maps of all stages.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        head_width: int = 16,
+        heads: tuple[int, ...] = (1, 2, 3, 4),
+        blocks: tuple[int, ...] = (1, 1, 2, 2),
+        groups: tuple[int, int] = (3, 4),
+        window: int = 4,
+        mlp_ratio: int = 2,
+    ) -> None:
         super().__init__()
-        stages: list[nn.Module] = [nn.Conv2d(3, 16, 4, 4), _Norm(16)]
-        for index, heads in enumerate((1, 2, 3, 4)):
-            width = 16 * heads
+        widths = [head_width * n for n in heads]
+        stages: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 4), _Norm(widths[0])]
+        for index, width in enumerate(widths):
             if index:
-                stages += [nn.Conv2d(width - 16, width, 2, 2), _Norm(width)]
-            stages.append(_Block(width, _Windows(width, heads, 4)))
-            if index >= 2:
-                stages.append(_Block(width, _deformable(width, heads)))
+                stages += [nn.Conv2d(widths[index - 1], width, 2, 2), _Norm(width)]
+            for number in range(blocks[index]):
+                local = index < 2 or number % 2 == 0
+                attention = (
+                    _Windows(width, heads[index], window)
+                    if local
+                    else _deformable(width, heads[index], groups[index - 2])
+                )
+                stages.append(_Block(width, attention, mlp_ratio))
         self.stages = nn.Sequential(*stages)
-        self.norm = _Norm(64)
-        self.head = nn.Linear(64, num_classes)
+        self.norm = _Norm(widths[-1])
+        self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.norm(self.stages(x)).mean((2, 3)))
         return logits
 
 
-def dat(num_classes: int) -> nn.Module:
-    """With weights of its own: seeded, none 0, of the size that training leaves.
+def fill(model: nn.Module) -> None:
+    """Weights seeded, none 0, of the size that training leaves.
 
     The projections of its attention are convolutions, whose random weights edgevit draws larger; the scores
     would be five times as large, and one step of float16 in them several percent of an attention weight.
     """
-    model = DAT(num_classes)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -96,4 +119,10 @@ def dat(num_classes: int) -> nn.Module:
                 parameter.copy_(noise / parameter[0].numel() ** 0.5)
             else:
                 parameter.copy_(1 + noise / 8 if "norm" in name and name.endswith("weight") else noise / 10)
+
+
+def dat(num_classes: int) -> nn.Module:
+    """All kinds of blocks, 128x128 images, with weights of its own."""
+    model = DAT(num_classes)
+    fill(model)
     return model

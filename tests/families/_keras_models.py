@@ -9,6 +9,7 @@ writes for each FOLDER/NAME.keras, and FOLDER/NAME.npz with `pixels`, uint8 (N, 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,46 @@ import numpy as np
 from keras import layers
 
 
-def _block(x: Any, width: int, heads: int, axes: tuple[int, ...] | None = None) -> Any:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Inverted residuals, then attention of `depth` layers among `attention` channels, if that is not 0."""
+
+    width: int
+    stride: int = 1
+    repeats: int = 1
+    attention: int = 0
+    depth: int = 1
+
+
+def _block(x: Any, width: int, heads: int, mlp_ratio: int = 2, axes: tuple[int, ...] | None = None) -> Any:
     """A transformer block over (N, ..., tokens, width)."""
     y = layers.LayerNormalization(epsilon=1e-6)(x)
     y = layers.MultiHeadAttention(heads, width // heads, attention_axes=axes)(y, y)
     x = layers.Add()([x, y])
     y = layers.LayerNormalization(epsilon=1e-6)(x)
-    y = layers.Dense(2 * width, activation="gelu")(y)
+    y = layers.Dense(mlp_ratio * width, activation="gelu")(y)
     return layers.Add()([x, layers.Dense(width)(y)])
 
 
-def vit(size: int = 32, patch: int = 8, width: int = 32) -> keras.Model:
+def vit(
+    size: int = 32,
+    patch: int = 8,
+    width: int = 32,
+    depth: int = 2,
+    heads: int = 2,
+    mlp_ratio: int = 2,
+    classes: int = 5,
+) -> keras.Model:
     """Positions come from a depthwise convolution, since Keras has no layer that only adds a table."""
     image = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     x = layers.Conv2D(width, patch, patch, name="patches")(x)
     x = layers.Add()([x, layers.DepthwiseConv2D(3, padding="same")(x)])
     x = layers.Reshape(((size // patch) ** 2, width))(x)
-    for _ in range(2):
-        x = _block(x, width, 2)
+    for _ in range(depth):
+        x = _block(x, width, heads, mlp_ratio)
     x = layers.GlobalAveragePooling1D()(layers.LayerNormalization(epsilon=1e-6)(x))
-    return keras.Model(image, layers.Dense(5, activation="softmax", name="head")(x), name="vit")
+    return keras.Model(image, layers.Dense(classes, activation="softmax", name="head")(x), name="vit")
 
 
 def _inverted(x: Any, width: int, stride: int) -> Any:
@@ -50,24 +70,43 @@ def _inverted(x: Any, width: int, stride: int) -> Any:
     return layers.Add()([x, y]) if stride == 1 and x.shape[-1] == width else y
 
 
-def mobilevit(size: int = 64, width: int = 24) -> keras.Model:
-    """Mehta and Rastegari 2022: convolutions, and attention among pixels of one place in 2x2 patches."""
-    image = keras.Input((size, size, 3), name="pixels")
-    x = layers.Rescaling(1 / 255)(image)
-    x = layers.Conv2D(8, 3, 2, padding="same", activation="silu")(x)
-    x = _inverted(_inverted(x, 8, 1), 16, 2)
-    side, local = size // 4, x
-    x = layers.Conv2D(16, 3, padding="same", activation="silu")(x)
+def _attend(x: Any, width: int, depth: int, heads: int) -> Any:
+    """Attention among the pixels of one place in 2x2 patches of a map (N, side, side, channels)."""
+    side, channels, local = x.shape[1], x.shape[-1], x
+    x = layers.Conv2D(channels, 3, padding="same", activation="silu")(x)
     x = layers.Conv2D(width, 1, activation="silu")(x)
     x = layers.Reshape((side // 2, 2, side // 2, 2, width))(x)
     x = layers.Reshape((4, side * side // 4, width))(layers.Permute((2, 4, 1, 3, 5))(x))
-    x = _block(x, width, 2, axes=(2,))
+    for _ in range(depth):
+        x = _block(x, width, heads, axes=(2,))
     x = layers.LayerNormalization(epsilon=1e-6)(x)
     x = layers.Permute((3, 1, 4, 2, 5))(layers.Reshape((2, 2, side // 2, side // 2, width))(x))
-    x = layers.Conv2D(16, 1, activation="silu")(layers.Reshape((side, side, width))(x))
-    x = layers.Conv2D(16, 3, padding="same", activation="silu")(layers.Concatenate()([local, x]))
-    x = _inverted(x, 24, 2)
-    x = layers.Dense(5, name="head")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Conv2D(channels, 1, activation="silu")(layers.Reshape((side, side, width))(x))
+    return layers.Conv2D(channels, 3, padding="same", activation="silu")(layers.Concatenate()([local, x]))
+
+
+_STAGES = (Stage(8), Stage(16, stride=2, attention=24), Stage(24, stride=2))
+
+
+def mobilevit(
+    size: int = 64,
+    stem: int = 8,
+    stages: tuple[Stage, ...] = _STAGES,
+    last: int = 48,
+    heads: int = 2,
+    classes: int = 5,
+) -> keras.Model:
+    """Mehta and Rastegari 2022: convolutions, and attention in some of the stages."""
+    image = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 255)(image)
+    x = layers.Conv2D(stem, 3, 2, padding="same", activation="silu")(x)
+    for stage in stages:
+        for number in range(stage.repeats):
+            x = _inverted(x, stage.width, 1 if number else stage.stride)
+        if stage.attention:
+            x = _attend(x, stage.attention, stage.depth, heads)
+    x = layers.Conv2D(last, 1, activation="silu")(x)
+    x = layers.Dense(classes, name="head")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, layers.Softmax()(x), name="mobilevit")
 
 

@@ -12,19 +12,20 @@ pytestmark = pytest.mark.family
 
 _HERE = Path(__file__).parent
 FLAT_TARGETS = ("tflite", "coreml")
-# Factory, its file, and the size of the image.
+# Factory, its file, the size of the image, and the seed of the weights, None for the factory's own.
 MODELS = {
-    "t2t": ("_factories.py", 64),
-    "cct": ("_factories.py", 64),
-    "cvt": ("_factories.py", 64),
-    "dat": ("_dat.py", 128),
+    "t2t": ("_factories.py", 64, 1),
+    "cct": ("_factories.py", 64, 1),
+    "cvt": ("_factories.py", 64, 1),
+    "dat": ("_dat.py", 128, None),
 }
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _convert.Exported:
-    file, side = MODELS[request.param]
-    model = _convert.load(f"python:{_HERE / file}:{request.param}", size=(side, side), classes=5)
+    file, side, seed = MODELS[request.param]
+    source = f"python:{_HERE / file}:{request.param}"
+    model = _convert.load(source, seed=seed, size=(side, side), classes=5)
     return _convert.export(model, tmp_path_factory.mktemp(request.param))
 
 
