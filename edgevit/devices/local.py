@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 WARMUP_SECONDS = 0.5
 WARMUP_RUNS = 3
+WARMUP_ENOUGH = 10.0
+# A model that takes ten seconds is not run a hundred times: fewer rounds, and a wider interval.
+ROUNDS_SECONDS = 120.0
+ROUNDS_LEAST = 5
 
 
 def measure(
@@ -23,6 +27,7 @@ def measure(
 ) -> tuple[Timing, ...]:
     """Time `runs` rounds after a warm-up; each round executes every file once, in turning order.
 
+    Of a slow model there are fewer rounds: none begins after ROUNDS_SECONDS once there are ROUNDS_LEAST.
     The cold load is the time from opening the file to its first result. Preprocessing is not timed.
 
     Raises:
@@ -48,12 +53,17 @@ def measure(
             opened.append((runner, prepared))
         for runner, prepared in opened:
             begin, done = time.perf_counter(), 0
-            while done < WARMUP_RUNS or time.perf_counter() - begin < WARMUP_SECONDS:
+            while (spent := time.perf_counter() - begin) < WARMUP_SECONDS or (
+                done < WARMUP_RUNS and spent < WARMUP_ENOUGH
+            ):
                 runner.invoke(prepared)
                 done += 1
         times: list[list[float]] = [[] for _ in files]
         order = list(range(len(files)))
-        for _ in range(runs):
+        start = time.perf_counter()
+        for number in range(runs):
+            if number >= ROUNDS_LEAST and time.perf_counter() - start > ROUNDS_SECONDS:
+                break
             for index in order:
                 runner, prepared = opened[index]
                 begin = time.perf_counter()

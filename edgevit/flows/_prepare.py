@@ -5,6 +5,7 @@ Runs in a worker; what later steps need is left in the work folder.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -102,6 +103,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         after = _forward(model, judged.pixels, emit)
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
+    spec = model.spec
+    del model
+    gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
     folds, stats, planned = fold_and_measure(graph, calibration, placements, work, emit)
@@ -114,7 +118,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     simulated = simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
-        spec=model.spec,
+        spec=spec,
         macs=total_macs(graph),
         rewrites=graph.rewrites,
         calibrate=calibrate.described if calibrate is not None else None,

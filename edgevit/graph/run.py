@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
     Observe = Callable[[torch.fx.Node, torch.Tensor], Mapping[str, torch.Tensor]]
+    Constant = Callable[[], torch.Tensor]
 
 CHUNK = 32
 
@@ -22,7 +23,7 @@ def run(
     images: torch.Tensor,
     around: Around | None = None,
     observe: Observe | None = None,
-    constants: Mapping[str, torch.Tensor] | None = None,
+    constants: Mapping[str, Constant] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
     """Run the batch-1 program on each image, in chunks and vectorised with torch.func.vmap.
@@ -32,7 +33,8 @@ def run(
         around: called instead of each operation with (node, operation, args, kwargs); returns its value.
         observe: called after each operation, and for the input, with (node, value of one image,
             batch axis of 1 first); the named tensors it returns are stacked over the images.
-        constants: replacements of weights, by name.
+        constants: replacements of weights, by name; each is made anew wherever it is read, so that no second
+            copy of a large model is in memory.
         advance: told the number of images after each chunk.
 
     Returns:
@@ -73,7 +75,7 @@ def run_single(graph: Graph, image: Any, around: Around) -> tuple[Any, ...]:
 
 
 def _compile(
-    graph: Graph, around: Around | None, observe: Observe | None, replaced: dict[str, torch.Tensor]
+    graph: Graph, around: Around | None, observe: Observe | None, replaced: dict[str, Constant]
 ) -> Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]]:
     from torch.fx import map_arg
 
@@ -81,12 +83,14 @@ def _compile(
     nodes = list(program.graph_module.graph.nodes)
     names = _constants.targets(program)
     fixed: dict[torch.fx.Node, torch.Tensor] = {}
+    made: dict[torch.fx.Node, Constant] = {}
     for node in nodes:
         if node.op == "placeholder" and node.name in names:
-            held = replaced.get(names[node.name])
-            found = held if held is not None else _constants.value(program, node)
+            found = _constants.value(program, node)
             assert found is not None
             fixed[node] = found
+            if names[node.name] in replaced:
+                made[node] = replaced[names[node.name]]
     position = {node: index for index, node in enumerate(nodes)}
     last_use: dict[torch.fx.Node, list[torch.fx.Node]] = {}
     for node in nodes:
@@ -101,12 +105,12 @@ def _compile(
             if node in fixed:
                 continue
             if node.op == "output":
-                return tuple(values[n] for n in node.args[0]), seen
+                return tuple(made[n]() if n in made else values[n] for n in node.args[0]), seen
             if node.op == "placeholder":
                 values[node] = image
             else:
-                args = map_arg(node.args, values.__getitem__)
-                kwargs = map_arg(node.kwargs, values.__getitem__)
+                args = map_arg(node.args, lambda n: made[n]() if n in made else values[n])
+                kwargs = map_arg(node.kwargs, lambda n: made[n]() if n in made else values[n])
                 if around is None:
                     values[node] = node.target(*args, **kwargs)
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
@@ -50,7 +51,7 @@ class SiteSimulator:
         program = graph.program
         stored = {**program.constants, **program.state_dict}
         self._constants = {k: v.detach() for k, v in stored.items() if isinstance(v, torch.Tensor)}
-        self._constants |= _constants_of(graph, plan, keep_float32)
+        self._replaced = _constants_of(graph, plan, keep_float32)
         self._planned = _by_name(plan)
         self._sites = {site.name: site for site in list_sites(graph)}
         self._nodes = {node.name: node for node in program.graph_module.graph.nodes}
@@ -72,29 +73,38 @@ class SiteSimulator:
         described, planned = self._sites[site], self._planned[site]
         node = self._nodes[described.node]
         assert described.weight is not None
-        bias = None if described.bias is None else self._constants[described.bias]
-        args = (value, self._constants[described.weight], bias, *node.args[3:])
+        bias = None if described.bias is None else self._constant(described.bias)
+        args = (value, self._constant(described.weight), bias, *node.args[3:])
         with torch.no_grad():
             result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))
         return result if planned.output is None else _affine.quantize(result, planned.output)
+
+    def _constant(self, name: str) -> torch.Tensor:
+        return self._replaced[name]() if name in self._replaced else self._constants[name]
 
 
 def _by_name(plan: QuantPlan) -> dict[str, SitePlan]:
     return {site.site: site for site in plan.sites}
 
 
-def _constants_of(graph: Graph, plan: QuantPlan, keep: Collection[str]) -> dict[str, torch.Tensor]:
-    """The weights that the plan replaces, dequantized, and all of them rounded for float16 files."""
+def _constants_of(
+    graph: Graph, plan: QuantPlan, keep: Collection[str]
+) -> dict[str, Callable[[], torch.Tensor]]:
+    """The weights that the plan replaces, dequantized, and all of them rounded for float16 files.
+
+    Each is made when it is read: all of them at once would be the model a second time.
+    """
     import torch
 
     program = graph.program
     described = {site.name: site for site in list_sites(graph)}
-    replaced: dict[str, torch.Tensor] = {}
-    if plan.compute == "float16":
+    half = plan.compute == "float16"
+    replaced: dict[str, Callable[[], torch.Tensor]] = {}
+    if half:
         exact = _read_by(graph, keep)
         stored: Mapping[str, Any] = {**program.constants, **program.state_dict}
         replaced = {
-            k: _round_half(v.detach())
+            k: partial(_round_half, v.detach())
             for k, v in stored.items()
             if isinstance(v, torch.Tensor) and v.is_floating_point() and k not in exact
         }
@@ -103,18 +113,26 @@ def _constants_of(graph: Graph, plan: QuantPlan, keep: Collection[str]) -> dict[
         if site is None or site.weight is None:
             raise InputError(f"the plan names {planned.site}, which this model does not have")
         if planned.weight is not None or planned.palette is not None:
-            weight = real_weight(planned, plan)
-            replaced[site.weight] = _round_half(weight) if plan.compute == "float16" else weight
+            replaced[site.weight] = partial(_stored_weight, planned, plan, half)
         if planned.bias == "float32" and f"{planned.site}.bias" in plan.tensors:
             assert site.bias is not None
             bias = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-            replaced[site.bias] = _round_half(bias) if plan.compute == "float16" else bias
+            replaced[site.bias] = partial(_round_half, bias) if half else partial(_same, bias)
         if planned.bias == "int32":
             assert planned.input is not None and planned.weight is not None and site.bias is not None
             scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
             steps = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-            replaced[site.bias] = (steps.double() * scale).float()
+            replaced[site.bias] = partial(_same, (steps.double() * scale).float())
     return replaced
+
+
+def _stored_weight(planned: SitePlan, plan: QuantPlan, half: bool) -> torch.Tensor:
+    weight = real_weight(planned, plan)
+    return _round_half(weight) if half else weight
+
+
+def _same(value: torch.Tensor) -> torch.Tensor:
+    return value
 
 
 def real_weight(planned: SitePlan, plan: QuantPlan) -> torch.Tensor:

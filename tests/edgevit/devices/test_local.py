@@ -76,3 +76,9 @@ def test_cold_load_of_the_first_file_is_free_of_what_only_a_process_pays_once() 
 def test_a_runtime_whose_time_says_nothing_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="says nothing about a device"):
         local.measure("local", candidates(Recorder(), has_latency=False), IMAGE, 1, 1)
+
+
+def test_a_slow_model_is_timed_in_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "ROUNDS_SECONDS", 0.0)
+    timings = local.measure("local", candidates(Recorder()), IMAGE, 1, 40)
+    assert [len(timing.runs_ms) for timing in timings] == [local.ROUNDS_LEAST] * 3

@@ -58,7 +58,7 @@ def test_around_and_constants_replace_operations_and_weights() -> None:
 
     plain = run(graph, small.images())[0][0]
     torch.testing.assert_close(run(graph, small.images(), around=doubled)[0][0], 2 * plain)
-    zero = {"head.weight": torch.zeros(4, 8), "head.bias": torch.arange(4.0)}
+    zero = {"head.weight": lambda: torch.zeros(4, 8), "head.bias": lambda: torch.arange(4.0)}
     torch.testing.assert_close(
         run(graph, small.images(), constants=zero)[0][0], torch.arange(4.0).expand(5, 4)
     )
