@@ -127,6 +127,10 @@ def _hugging_face(name: str, given: Mapping[str, Any], cache: Path) -> Path:
 
     config = CONFIG_MAPPING[name](**given)
     folder = cache / f"hf-{name}"
-    config.architectures = [AutoModelForImageClassification._model_mapping[type(config)].__name__]
+    kind = AutoModelForImageClassification._model_mapping[type(config)]
+    kind = (
+        kind[0] if isinstance(kind, tuple) else kind
+    )  # DeiT has one class with and one without its second head
+    config.architectures = [kind.__name__]
     config.save_pretrained(folder)
     return folder
