@@ -23,8 +23,11 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# Two processes: more share what they wait for on two cores, and each takes some GB.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 test: lint
-	$(BIN)/python -m pytest -m "not family" tests/
+	$(PYTEST) -m "not family" tests/
 
 # TensorFlow is installed for these only; edgevit keeps it out of every process that imports coremltools.
 KERAS := .venv/.keras
@@ -34,7 +37,7 @@ $(KERAS): $(STAMP)
 	touch $@
 
 test-all: lint $(KERAS)
-	$(BIN)/python -m pytest tests/
+	$(PYTEST) tests/
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -22,6 +22,17 @@ if importlib.util.find_spec("tensorflow") is not None:
     require("coremltools", "coreml")  # before a test module imports it and TensorFlow with it, which crashes
 
 
+# The bundles of tests/edgevit/flows: converted once, so every test that asks for one goes to one process.
+BUNDLES = {"demo", "vit"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes (`-n 2 --dist loadgroup`): a file stays together, and so does who shares a bundle."""
+    for item in items:
+        shared = BUNDLES & {*getattr(item, "fixturenames", ())}
+        item.add_marker(pytest.mark.xdist_group("bundles" if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
