@@ -42,11 +42,13 @@ class Prepared:
         weights: site -> float32 weight in PyTorch's layout, of every linear layer and convolution
             whose weight is a constant.
         spec: for the names of the outputs and the embedded metadata.
+        safe: the weights of integer kernels have to keep the pair limit.
     """
 
     model: ir.Model
     weights: Mapping[str, NDArray[np.float32]]
     spec: ModelSpec
+    safe: bool = False
 
 
 def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:

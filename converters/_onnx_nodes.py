@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Grid
 
@@ -101,22 +101,46 @@ def dequantized(
 def folded(
     graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
 ) -> ir.Value:
-    """Integers, Cast and Mul: a constant expression, folded to float weights when the file is loaded."""
+    """Integers, Cast and Mul: a constant expression, folded to float weights when the file is loaded.
+
+    With blocks, `integers` (input channels, output channels) are stored as (blocks, block, output
+    channels) and reshaped behind the Mul. int4 is stored in half a byte each, its scales in float16 where
+    that type holds all of them exactly.
+    """
+    import ml_dtypes
     import numpy as np
     import onnx_ir as ir
 
-    shape = [-1 if index == axis else 1 for index in range(integers.ndim)]
-    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32).reshape(shape))
-    stored = initializer(graph, f"{name}.quantized", integers)
-    cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
-    real = ir.node("Mul", [cast.outputs[0], scale], name=f"{name}/Mul")
-    for value, suffix in ((cast.outputs[0], "steps"), (real.outputs[0], "dequantized")):
-        value.name, value.type, value.shape = (
-            f"{name}.{suffix}",
-            ir.TensorType(ir.DataType.FLOAT),
-            stored.shape,
-        )
-    graph.insert_before(reader, [cast, real])
+    scale: NDArray[np.floating[Any]] = np.asarray(grid.scale, np.float32)
+    if grid.block is None:
+        scale = scale.reshape([-1 if index == axis else 1 for index in range(integers.ndim)])
+        parts = integers
+    else:
+        parts = integers.reshape(-1, grid.block, integers.shape[1])
+        scale = np.ascontiguousarray(scale.reshape(integers.shape[1], -1).T)[:, None]
+    if grid.dtype == "int4":
+        parts = parts.astype(ml_dtypes.int4)
+        half = scale.astype(np.float16)
+        scale = half if (half.astype(np.float32) == scale).all() else scale
+    stored = initializer(graph, f"{name}.quantized", parts)
+    factor = initializer(graph, f"{name}.scale", scale)
+    steps = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{name}/Cast")
+    nodes = [(steps, "steps", parts.shape)]
+    if scale.dtype == np.float16:
+        wide = ir.node("Cast", [factor], {"to": ir.DataType.FLOAT}, name=f"{name}/Cast.scale")
+        nodes.append((wide, "scale.float32", scale.shape))
+        factor = wide.outputs[0]
+    real = ir.node("Mul", [steps.outputs[0], factor], name=f"{name}/Mul")
+    nodes.append((real, "dequantized", parts.shape))
+    if grid.block is not None:
+        shape = initializer(graph, f"{name}.shape", np.asarray(integers.shape, np.int64))
+        real = ir.node("Reshape", [real.outputs[0], shape], name=f"{name}/Reshape")
+        nodes.append((real, "reshaped", integers.shape))
+    for node, suffix, size in nodes:
+        value = node.outputs[0]
+        value.name, value.type = f"{name}.{suffix}", ir.TensorType(ir.DataType.FLOAT)
+        value.shape = ir.Shape(size)
+    graph.insert_before(reader, [node for node, _, _ in nodes])
     return real.outputs[0]
 
 

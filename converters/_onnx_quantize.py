@@ -10,7 +10,8 @@ The forms were found by looking at ONNX Runtime's optimized graph:
 - An int8 weight of a float product (w8) must not stand behind DequantizeLinear: with MatMul that
   becomes MatMulNBits, which quantizes the activations at run time (46 dB instead of exact), and with
   Conv it is computed anew in each run (twice the time of the float file on a MobileViT). Cast and
-  Mul say the same and are folded once, at load.
+  Mul say the same and are folded once, at load. int4 weights (w4) are stored in the same way, in blocks
+  of input channels: the product is float, with its speed, and a scale per block is float16.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_nodes
+from converters import _onnx_bias, _onnx_dynamic, _onnx_nodes, _onnx_pairs
 from converters._onnx_export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import Grid, QuantPlan, SitePlan, SiteTensors
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
+    from converters._onnx_dynamic import Normalised
     from converters._onnx_nodes import Quantized
 
-_SAME_WEIGHT_DB: Final = 10.0  # rounding to 8 bits leaves about 40 dB, another layer's weight none
+_SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
+_LIMITS: Final = {"int8": 127, "int4": 7}
+_FIRST_INT4_OPSET: Final = 21
 
 
 def site_tensors(model: ir.Model, weighted: Collection[str]) -> tuple[SiteTensors, ...]:
@@ -46,12 +50,11 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     """Edit `model` (a copy of the prepared one) in place; returns where each site of the plan is.
 
     Raises:
-        UnsupportedError: a site of the plan is not in the model, or its weight is not that site's.
+        UnsupportedError: a site of the plan is not in the model, its weight is not that site's or breaks
+            the limit, or it asks for a form that has no kernel.
     """
     planned = {site.site: site for site in plan.sites}
-    other = [site.site for site in plan.sites if site.weight is None]
-    if other:
-        raise UnsupportedError(f"the onnx target quantizes linear layers and convolutions, not {other[0]}")
+    _refuse_unknown_forms(plan, int(model.opset_imports[""]))
     nodes = _nodes(model, prepared.weights)
     lost = [name for name in planned if name not in nodes]
     if lost:
@@ -60,11 +63,12 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             "the plan was made for another graph: quantize this one again",
         )
     done: Quantized = {}
+    tokens: Normalised = {}
     found: dict[str, SiteTensors] = {}
     for name, (main, last) in nodes.items():  # in execution order: a producer's grid is known to its readers
         if name in planned:
-            integers = _weight(planned[name], plan, prepared.weights[name])
-            found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done)
+            integers = _weight(planned[name], plan, prepared.weights[name], prepared.safe)
+            found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done, tokens)
     for _, real in done.values():
         _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
     return tuple(found[name] for name in planned)
@@ -85,8 +89,36 @@ def _name(value: ir.Value | None) -> str:
     return value.name
 
 
-def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32]) -> NDArray[np.int8]:
-    """The rounded weight, checked to be a rounding of this site's float weight."""
+def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
+    """Say which site asks for what has no kernel, before anything is written."""
+    for site in plan.sites:
+        grid = site.weight
+        if grid is None:
+            raise UnsupportedError(
+                f"the onnx target quantizes linear layers and convolutions by a grid, not {site.site}"
+            )
+        if grid.dtype not in _LIMITS or any(grid.zero_point) or grid.axis not in (None, 0):
+            raise UnsupportedError(
+                f"site {site.site}: its weight must be int8 or int4 with zero point 0, a scale per output channel"
+            )
+        if grid.dtype == "int4" and opset < _FIRST_INT4_OPSET:
+            raise UnsupportedError(
+                f"ONNX has int4 from operator set {_FIRST_INT4_OPSET} on, not in {opset}",
+                f"add --option onnx.opset={_FIRST_INT4_OPSET}, or leave onnx.opset out",
+            )
+        plain = grid.dtype == "int8" and grid.block is None
+        if not plain and (site.input is not None or site.dynamic is not None):
+            raise UnsupportedError(
+                f"site {site.site}: integer kernels take int8 weights, a scale per channel"
+            )
+        if site.dynamic is not None and (site.dynamic != _onnx_dynamic.PER_TOKEN or site.kind != "linear"):
+            raise UnsupportedError(
+                f"site {site.site}: at run time ONNX files quantize the inputs of linear layers, uint8 per token"
+            )
+
+
+def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32], safe: bool) -> NDArray[np.int8]:
+    """The rounded weight, checked to be a rounding of this site's float weight, and to keep the pair limit."""
     import numpy as np
 
     assert site.weight is not None
@@ -97,16 +129,44 @@ def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32]) -> NDArr
             f"site {site.site}: the plan has {integers.dtype} {integers.shape}, not int8 {real.shape}",
             hint,
         )
-    scale = np.asarray(site.weight.scale, np.float32)
-    wide = scale.reshape([-1 if i == site.weight.axis else 1 for i in range(real.ndim)])
-    noise = float(np.square(integers * wide - real, dtype=np.float64).sum())
+    limit = _LIMITS[site.weight.dtype]
+    if np.abs(integers.astype(np.int16)).max(initial=0) > limit:
+        raise UnsupportedError(
+            f"site {site.site}: its {site.weight.dtype} weight is not within {limit}", hint
+        )
+    noise = float(
+        np.square(integers * _scales(site.site, site.weight, real.shape) - real, dtype=np.float64).sum()
+    )
     signal = float(np.square(real, dtype=np.float64).sum())
     if signal > 0 and noise > signal * 10 ** (-_SAME_WEIGHT_DB / 10):
         decibels = 10 * math.log10(signal / noise)
         raise UnsupportedError(
             f"site {site.site}: the plan's weight is not the model's ({decibels:.1f} dB)", hint
         )
+    if safe and (site.input is not None or site.dynamic is not None):
+        _onnx_pairs.check(site.site, integers)
     return integers
+
+
+def _scales(site: str, grid: Grid, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The scale of each element of a weight of `shape`, broadcastable to it."""
+    import numpy as np
+
+    scale = np.asarray(grid.scale, np.float32)
+    channels = 1 if grid.axis is None else shape[0]
+    if grid.block is None:
+        wanted, blocks = channels, 1
+    else:
+        blocks = shape[1] // grid.block
+        wanted = channels * blocks
+    if len(scale) != wanted or (grid.block is not None and (len(shape) != 2 or shape[1] % grid.block)):
+        raise UnsupportedError(
+            f"site {site}: {len(scale)} scales in blocks of {grid.block} do not fit a weight of {shape}",
+            "make the plan again",
+        )
+    if grid.block is not None:
+        return np.repeat(scale.reshape(channels, blocks), grid.block, axis=1)
+    return scale.reshape([-1] + [1] * (len(shape) - 1))
 
 
 def _place(
@@ -117,6 +177,7 @@ def _place(
     integers: NDArray[np.int8],
     tensors: Mapping[str, NDArray[np.generic]],
     done: Quantized,
+    tokens: Normalised,
 ) -> SiteTensors:
     import numpy as np
 
@@ -132,13 +193,20 @@ def _place(
     axis = site.weight.axis
     stored = np.ascontiguousarray(integers.T) if linear else integers
     stored_axis = None if axis is None else (1 - axis if linear else axis)
-    behind = _onnx_nodes.folded if site.input is None else _onnx_nodes.dequantized
-    main.replace_input_with(1, behind(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main))
+    if site.dynamic is not None:
+        product = _onnx_dynamic.multiply(graph, site.site, main, stored, site.weight, tokens)
+        main, last = product, product if last is main else last
+    else:
+        behind = _onnx_nodes.folded if site.input is None else _onnx_nodes.dequantized
+        weight = behind(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
+        main.replace_input_with(1, weight)
     if site.bias == "int32":
-        _integer_bias(graph, site, main, last, tensors)
+        _onnx_bias.integer(graph, site, main, last, tensors)
+    else:
+        last = _onnx_bias.corrected(graph, site, main, last, len(integers), tensors)
     out = last.outputs[0]
     if site.input is not None and linear and last is not main:
-        out = _keep_from_gemm(graph, site.site, main, last)
+        out = _onnx_bias.keep_from_gemm(graph, site.site, main, last)
     if site.output is not None:
         readers = list(out.uses())
         integer, real = _onnx_nodes.quantized(graph, out, site.output, done, None)
@@ -149,55 +217,3 @@ def _place(
         done[(real, site.output)] = (integer, real)
         taps[1] = _name(integer)
     return SiteTensors(site.site, taps[0], taps[1])
-
-
-def _integer_bias(
-    graph: ir.Graph, site: SitePlan, main: ir.Node, last: ir.Node, tensors: Mapping[str, NDArray[np.generic]]
-) -> None:
-    """Put the plan's int32 bias, on the grid input scale * weight scale, in the place of the float one."""
-    import numpy as np
-
-    assert site.input is not None and site.weight is not None
-    integers = np.asarray(tensors[f"{site.site}.bias"], np.int32)
-    scale = np.float32(site.input.scale[0]) * np.asarray(site.weight.scale, np.float32)
-    grid = Grid("int32", tuple(float(s) for s in scale), (0,) * len(scale), 0 if len(scale) > 1 else None)
-    if kind_of(site.site) == "conv":
-        main.resize_inputs(3)
-        main.replace_input_with(
-            2, _onnx_nodes.dequantized(graph, f"{site.site}.bias", integers, grid, grid.axis, main)
-        )
-    elif last is not main:
-        index = next(i for i, v in enumerate(last.inputs) if v is not main.outputs[0])
-        last.replace_input_with(
-            index, _onnx_nodes.initializer(graph, f"{site.site}.bias", integers.astype(np.float32) * scale)
-        )
-
-
-def _keep_from_gemm(graph: ir.Graph, site: str, main: ir.Node, last: ir.Node) -> ir.Value:
-    """Give the bias at least rank 3, and take the extra axis of a rank-2 output away again."""
-    import numpy as np
-    import onnx_ir as ir
-
-    index = next(i for i, v in enumerate(last.inputs) if v is not main.outputs[0])
-    bias = last.inputs[index]
-    old = last.outputs[0]
-    if bias is None or bias.const_value is None or old.shape is None:
-        raise UnsupportedError(f"site {site}: its bias is not a constant")
-    rank = max(3, len(old.shape))
-    wide = bias.const_value.numpy().reshape([1] * (rank - 1) + [-1])
-    for position, value in enumerate(
-        (main.outputs[0], _onnx_nodes.initializer(graph, f"{site}.bias.wide", wide))
-    ):
-        last.replace_input_with(position, value)
-    if len(old.shape) == rank:
-        return old
-    shape = _onnx_nodes.initializer(graph, f"{site}.shape", np.asarray(old.shape.numpy(), np.int64))
-    narrow = ir.node("Reshape", [old, shape], name=f"{site}/Reshape", metadata_props={SITE_KEY: site})
-    new = narrow.outputs[0]
-    new.type, new.shape = old.type, old.shape
-    graph.insert_after(last, narrow)
-    for node, position in [use for use in old.uses() if use.node is not narrow]:
-        node.replace_input_with(position, new)
-    old.shape = ir.Shape([1, *old.shape])
-    _onnx_nodes.take_place(graph, old, new, "wide")
-    return new

@@ -20,6 +20,7 @@ _NUMPY: Final = {
     "FLOAT32": "<f4",
     "FLOAT16": "<f2",
     "INT8": "i1",
+    "INT4": "i1",  # in memory; the file holds two in a byte, the first in the low half
     "INT32": "<i4",
     "INT64": "<i8",
     "BOOL": "?",
@@ -109,7 +110,7 @@ def constant(model: Any, index: int) -> NDArray[np.generic] | None:
     tensor = graph(model).tensors[index]
     data = model.buffers[tensor.buffer].data
     name = _NUMPY.get(dtype(tensor))
-    if data is None or len(data) == 0 or name is None:
+    if data is None or len(data) == 0 or name is None or dtype(tensor) == "INT4":
         return None
     return np.frombuffer(data, np.dtype(name)).reshape([int(n) for n in tensor.shape])
 
@@ -128,7 +129,8 @@ def add_tensor(
     tensor.buffer = 0
     if value is not None:
         buffer = tflite.BufferT()
-        buffer.data = np.ascontiguousarray(value, _NUMPY[kind]).reshape(-1).view(np.uint8)
+        flat = np.ascontiguousarray(value, _NUMPY[kind]).reshape(-1).view(np.uint8)
+        buffer.data = _in_nibbles(flat) if kind == "INT4" else flat
         model.buffers.append(buffer)
         tensor.buffer = len(model.buffers) - 1
     tensors = graph(model).tensors
@@ -144,6 +146,17 @@ def set_grid(tensor: Any, scale: Sequence[float], zero_point: Sequence[int], axi
     grid.scale = np.asarray(scale, np.float32)
     grid.zeroPoint = np.asarray(zero_point, np.int64)
     grid.quantizedDimension = axis
+    tensor.quantization = grid
+
+
+def set_blocks(tensor: Any, scales: int, block: int) -> None:
+    """Give a tensor (out, in) a scale for each `block` of a row: those of the tensor with index `scales`."""
+    tflite = schema()
+    details = tflite.BlockwiseQuantizationT()
+    details.scales, details.zeroPoints, details.blockSize = scales, -1, block
+    grid = tflite.QuantizationParametersT()
+    grid.detailsType = tflite.QuantizationDetails.BlockwiseQuantization
+    grid.details = details
     tensor.quantization = grid
 
 
@@ -188,8 +201,11 @@ def compact(model: Any) -> dict[int, int]:
     part.operators = kept[::-1]
     used = needed | {int(t) for t in part.inputs}
     used |= {int(t) for operator in part.operators for t in operator.outputs}
+    used |= {int(d.scales) for index in used if (d := _blocks(part.tensors[index])) is not None}
     new = {old: index for index, old in enumerate(sorted(used))}
     part.tensors = [part.tensors[old] for old in sorted(used)]
+    for details in filter(None, map(_blocks, part.tensors)):
+        details.scales = new[int(details.scales)]
     for operator in part.operators:
         operator.inputs = _renumber(operator.inputs, new)
         operator.outputs = _renumber(operator.outputs, new)
@@ -225,6 +241,20 @@ def _compact_buffers(model: Any) -> None:
     model.buffers = [model.buffers[old] for old in sorted(used)]
     for holder in (*graph(model).tensors, *(model.metadata or ())):
         holder.buffer = new[int(holder.buffer)]
+
+
+def _blocks(tensor: Any) -> Any:
+    """The details of a tensor with scales in blocks, None of any other."""
+    grid = tensor.quantization
+    blocks = schema().QuantizationDetails.BlockwiseQuantization
+    return grid.details if grid is not None and grid.detailsType == blocks else None
+
+
+def _in_nibbles(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    even = np.append(values, np.uint8(0)) if len(values) % 2 else values
+    return np.bitwise_or(even[0::2] & 15, even[1::2] << 4).astype(np.uint8)
 
 
 def _renumber(indices: Iterable[int], new: dict[int, int]) -> NDArray[np.int32]:

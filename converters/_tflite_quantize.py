@@ -3,22 +3,28 @@
 Static int8 follows https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec:
 int8 activations per tensor, int8 weights per channel with zero point 0, int32 bias whose scale is input
 scale times weight scale. Everything around a site stays float, between DEQUANTIZE and QUANTIZE.
+
+A FULLY_CONNECTED with float ends and int8 or int4 weights quantizes each token at run time: low = min(x, 0)
+and high = max(x, 0) of the token, scale (high - low) / 255, a zero point in [-128, 127], int32 sums, one
+multiplication per output, float bias. XNNPACK's kernel is exact on x86 with and without VNNI and on ARM.
+CONV_2D has a dynamic kernel too, with one grid for the whole tensor (a grid per pixel where the kernel is
+1x1), DEPTHWISE_CONV_2D one outside of XNNPACK that is six times slower than float: convolutions stay float.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from converters import _tflite_model as tfl
-from converters._tflite_sites import Place, to_file
+from converters import _tflite_weights
+from converters._tflite_sites import Place
+from converters._tflite_weights import no_kernel
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Grid, QuantPlan, SitePlan, SiteTensors
+from edgevit.core.types import Dynamic, Grid, QuantPlan, SitePlan, SiteTensors
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+PER_TOKEN: Final = Dynamic("int8", "token", symmetric=False)
 
 # First version of each operator that takes the types used here.
 _INT8_VERSION: Final = {
@@ -29,6 +35,7 @@ _INT8_VERSION: Final = {
     "TRANSPOSE": 2,
     "RESHAPE": 1,
 }
+_BLOCKS_VERSION: Final = 13
 _DEQUANTIZE_PER_TENSOR: Final = 2
 _DEQUANTIZE_FLOAT16: Final = 3
 _DEQUANTIZE_PER_CHANNEL: Final = 5
@@ -90,9 +97,8 @@ def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[Si
                 f"site {site.site} of the plan is not in the TFLite file",
                 "the plan was made for another graph; make it again",
             )
-        done.append(
-            _integer(edit, place, site, plan) if site.input else _weight_only(edit, place, site, plan)
-        )
+        form = _integer if site.input else _at_run_time if site.dynamic else _weight_only
+        done.append(form(edit, place, site, plan))
     edit.finish()
     tensors = tfl.graph(model).tensors
     order = {site.site: index for index, site in enumerate(plan.sites)}
@@ -151,14 +157,33 @@ class _Edit:
 def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
     operator = tfl.graph(edit.model).operators[place.operator]
     if site.output is not None or site.bias == "int32":
-        raise _no_kernel(site, "an integer output or bias needs an integer input")
-    weight = _weight(edit, place, site, plan)
+        raise no_kernel(site, "an integer output or bias needs an integer input")
+    if site.weight is not None and site.weight.dtype != "int8":
+        raise no_kernel(site, "int4 weights need an input that is quantized at run time")
+    weight = _tflite_weights.add(edit.model, place, site, plan)
     old = tfl.graph(edit.model).tensors[int(operator.inputs[1])]
     wide = tfl.add_tensor(edit.model, f"{site.site}/weight/float32", old.shape, "FLOAT32")
     edit.before.setdefault(place.operator, []).append(
         tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_CHANNEL, [weight], [wide])
     )
     operator.inputs[1] = wide
+    _tflite_weights.set_float_bias(edit.model, operator, site, plan)
+    return site.site, place.input, place.output
+
+
+def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
+    """FULLY_CONNECTED with float ends: the kernel makes int8 of each token and multiplies integers."""
+    operator = tfl.graph(edit.model).operators[place.operator]
+    if tfl.kind(edit.model, operator) != "FULLY_CONNECTED" or site.dynamic != PER_TOKEN:
+        raise no_kernel(site, "at run time LiteRT quantizes the inputs of linear layers, int8 per token")
+    if site.output is not None or site.bias == "int32":
+        raise no_kernel(site, "its dynamic kernel has a float output and a float bias")
+    operator.inputs[1] = _tflite_weights.add(edit.model, place, site, plan)
+    operator.builtinOptions.asymmetricQuantizeInputs = True  # what a kernel other than XNNPACK's shall do
+    _tflite_weights.set_float_bias(edit.model, operator, site, plan)
+    blocks = site.weight is not None and site.weight.block is not None
+    version = _BLOCKS_VERSION if blocks else _INT8_VERSION["FULLY_CONNECTED"]
+    tfl.set_version(edit.model, operator, "FULLY_CONNECTED", version)
     return site.site, place.input, place.output
 
 
@@ -166,19 +191,21 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
     part = tfl.graph(edit.model)
     grid, result = site.input, site.output
     if grid is None or result is None:
-        raise _no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
+        raise no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
     for one in (grid, result):
         if one.dtype != "int8" or one.axis is not None:
-            raise _no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
+            raise no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
     operator = part.operators[place.operator]
-    weight = _weight(edit, place, site, plan)
+    if site.weight is not None and site.weight.dtype != "int8":
+        raise no_kernel(site, "its static integer kernels take int8 weights")
+    weight = _tflite_weights.add(edit.model, place, site, plan)
     chain = (*place.before, place.operator, *place.after)
     entry = edit.quantized(place.input, grid, chain[0])
     part.operators[chain[0]].inputs[0] = entry
     for index in place.before:
         edit.to_int8(int(part.operators[index].outputs[0]), grid)
     operator.inputs[1] = weight
-    _set_bias(edit, operator, site, grid, plan)
+    _tflite_weights.set_integer_bias(edit.model, operator, site, grid, plan)
     for index in chain[:-1]:
         if index not in place.before:
             edit.to_int8(int(part.operators[index].outputs[0]), result)
@@ -193,55 +220,3 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
         kind = tfl.kind(edit.model, part.operators[index])
         tfl.set_version(edit.model, part.operators[index], kind, _INT8_VERSION[kind])
     return site.site, entry, leave
-
-
-def _weight(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> int:
-    grid, value = site.weight, plan.tensors.get(f"{site.site}.weight")
-    if grid is None or value is None or grid.dtype != "int8" or grid.axis not in (None, 0):
-        raise _no_kernel(site, "weights must be int8 with a scale per output channel")
-    if any(grid.zero_point):
-        raise _no_kernel(site, "weights must be symmetric: zero point 0")
-    operator = tfl.graph(edit.model).operators[place.operator]
-    stored = to_file(place, value)
-    shape = tuple(int(n) for n in tfl.graph(edit.model).tensors[int(operator.inputs[1])].shape)
-    if stored.shape != shape or value.dtype.name != "int8":
-        raise _no_kernel(site, f"the plan's weight is {value.dtype} {value.shape}, the layer's {shape}")
-    index = tfl.add_tensor(edit.model, f"{site.site}/weight/int8", shape, "INT8", stored)
-    tensor = tfl.graph(edit.model).tensors[index]
-    scale = _per_channel(grid, value.shape[0])
-    tfl.set_grid(tensor, scale, [0] * len(scale), place.channel_axis)
-    return index
-
-
-def _set_bias(edit: _Edit, operator: Any, site: SitePlan, grid: Grid, plan: QuantPlan) -> None:
-    import numpy as np
-
-    has_input = len(operator.inputs) > 2 and operator.inputs[2] >= 0
-    if site.bias == "float32":
-        raise _no_kernel(site, "LiteRT's integer kernels take an int32 bias")
-    if site.bias == "none":
-        old = tfl.constant(edit.model, int(operator.inputs[2])) if has_input else None
-        if old is None:
-            return  # the operator has none either
-        if np.any(old):
-            raise _no_kernel(site, "the plan leaves out the bias that the layer has")
-        bias: NDArray[np.generic] = np.zeros(old.size, np.int32)
-    else:
-        bias = plan.tensors[f"{site.site}.bias"]
-    weight = site.weight
-    assert weight is not None  # _weight checked it
-    scale = [grid.scale[0] * s for s in _per_channel(weight, bias.size)]
-    index = tfl.add_tensor(edit.model, f"{site.site}/bias/int32", [bias.size], "INT32", bias)
-    tfl.set_grid(tfl.graph(edit.model).tensors[index], scale, [0] * bias.size)
-    operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
-
-
-def _per_channel(grid: Grid, channels: int) -> list[float]:
-    """One scale per channel; written out where the plan has one for all, which is the same grid."""
-    return list(grid.scale) if len(grid.scale) == channels else list(grid.scale) * channels
-
-
-def _no_kernel(site: SitePlan, reason: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"site {site.site} cannot be written to TFLite: {reason}", "make the plan with --to tflite"
-    )

@@ -36,7 +36,7 @@ class _Prepared:
     deployment: str | None
 
 
-def placement(precision: str) -> Placement | None:
+def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
     """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
     w8a8: int8 in, float16 out. w4: int4 in blocks of 32 inputs in linear layers, int8 in convolutions.

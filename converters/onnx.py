@@ -3,42 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from converters import _onnx_attention, _onnx_export, _onnx_file, _onnx_half, _onnx_quantize
+from converters import (
+    _onnx_attention,
+    _onnx_dynamic,
+    _onnx_export,
+    _onnx_file,
+    _onnx_half,
+    _onnx_pairs,
+    _onnx_quantize,
+)
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plugins import Target
 from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors
 
-_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
+_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
+_BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 _OPSETS: Final = range(18, 24)
 _DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
-def placement(precision: str) -> Placement | None:
+def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
     """What ONNX Runtime's CPU kernels execute in integers; None where nothing is quantized.
 
-    Convolutions need an integer output to run in integers at all; linear layers may keep a float
-    one, which is more accurate and as fast.
+    w8a8: convolutions need an integer output to run in integers at all; linear layers may keep a float
+    one, which is more accurate and as fast. w8da8: the inputs of linear layers are quantized at run time,
+    convolutions compute in float, since their dynamic kernel is slower than float. w8 and w4 store
+    integers and compute in float: nothing is lost but what rounding the weights loses.
+
+    x86 without VNNI saturates in the kernels of w8a8 and w8da8; `host_safe` limits the weights so that it
+    cannot.
+
+    Args:
+        options: may hold `host_safe`.
+
+    Raises:
+        UsageError: `host_safe` is neither true nor false.
     """
+    pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
+    stored = KindPlacement("conv", None, None, "float32")
+    kinds: tuple[KindPlacement, ...]
     if precision == "w8":
-        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in ("linear", "conv"))
+        kinds = (KindPlacement("linear", None, None, "float32"), stored)
     elif precision == "w8a8":
         kinds = (
-            KindPlacement("linear", "uint8", None, "float32"),
-            KindPlacement("conv", "uint8", "uint8", "int32"),
+            KindPlacement("linear", "uint8", None, "float32", pair_limit=pairs),
+            KindPlacement("conv", "uint8", "uint8", "int32", pair_limit=pairs),
+        )
+    elif precision == "w8da8":
+        per_token = _onnx_dynamic.PER_TOKEN
+        kinds = (
+            KindPlacement("linear", None, None, "float32", dynamic=per_token, pair_limit=pairs),
+            stored,
+        )
+    elif precision == "w4":
+        kinds = (
+            KindPlacement("linear", None, None, "float32", "int4", _BLOCK, scale_dtype="float16"),
+            stored,
         )
     else:
         return None
     return Placement("onnx", precision, "float32", kinds)
 
 
+def _is_safe(options: Mapping[str, str]) -> bool:
+    text = options.get("host_safe", "false")
+    if text not in ("true", "false"):
+        raise UsageError(f"onnx.host_safe must be true or false, not {text!r}", "leave it out for false")
+    return text == "true"
+
+
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_export.Prepared:
-    """Convert to ONNX in float32, once; `options` may hold `opset` and `attention`.
+    """Convert to ONNX in float32, once; `options` may hold `opset`, `attention` and `host_safe`.
 
     Raises:
-        UsageError: an operator set or a form of attention that is not offered.
+        UsageError: an operator set, a form of attention or a `host_safe` that is not offered.
         UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
     """
     text = options.get("opset", str(_DEFAULT_OPSET))
@@ -58,7 +100,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
     prepared = _onnx_export.export(graph, spec, int(text))
     if attention == "fused":
         _onnx_attention.fuse(prepared.model)
-    return prepared
+    return replace(prepared, safe=_is_safe(options))
 
 
 def write(
@@ -103,6 +145,7 @@ TARGET: Final = Target(
     options={
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
+        "host_safe": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
     placement=placement,
     prepare=prepare,

@@ -17,7 +17,8 @@ from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, Prepr
 if TYPE_CHECKING:
     from edgevit.core.types import QuantPlan, SiteTensors
 
-_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8")
+_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
+_BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,28 @@ class Prepared:
     spec: ModelSpec
 
 
-def placement(precision: str) -> Placement | None:
+def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
     """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
 
-    Its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there is
-    none for attention's products, LayerNorm, softmax and GELU in this form.
+    w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
+    is none for attention's products, LayerNorm, softmax and GELU in this form. w8da8 and w4: linear layers
+    quantize each token at run time, since int4 weights have no fast kernel with float inputs; convolutions
+    compute in float with int8 weights.
     """
+    stored = KindPlacement("conv", None, None, "float32")
+    dynamic = _tflite_quantize.PER_TOKEN
+    kinds: tuple[KindPlacement, ...]
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _tflite_lower.WEIGHTED)
     elif precision == "w8a8":
         kinds = tuple(KindPlacement(kind, "int8", "int8", "int32") for kind in _tflite_lower.WEIGHTED)
+    elif precision == "w8da8":
+        kinds = (KindPlacement("linear", None, None, "float32", dynamic=dynamic), stored)
+    elif precision == "w4":
+        four = KindPlacement(
+            "linear", None, None, "float32", "int4", _BLOCK, dynamic=dynamic, scale_dtype="bfloat16"
+        )
+        kinds = (four, stored)
     else:
         return None
     return Placement("tflite", precision, "float32", kinds)

@@ -141,6 +141,14 @@ class Rounding(Algorithm):
     round: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int, int | None], torch.Tensor]
 
 
+class Place(Protocol):
+    """How a target says what its runtime executes in integers at a precision."""
+
+    def __call__(self, precision: str, options: Mapping[str, str] | None = None, /) -> Placement | None:
+        """Plain data; `options` are those of the command line after `TARGET.`."""
+        ...
+
+
 class Write(Protocol):
     """How a target writes one file."""
 
@@ -173,7 +181,7 @@ class Target:
         precisions: what it can write.
         runtimes: names of runtimes that execute it, preferred first.
         options: names allowed after `TARGET.` in `--option`, with one line each.
-        placement: precision -> what the runtime can do, None where nothing is quantized.
+        placement: (precision, options) -> what the runtime can do, None where nothing is quantized.
         prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
         write: makes one file.
         half: what float16 is in its fp16 files: what operations compute in, or only how constants are
@@ -188,7 +196,7 @@ class Target:
     precisions: tuple[str, ...]
     runtimes: tuple[str, ...]
     options: Mapping[str, str]
-    placement: Callable[[str], Placement | None]
+    placement: Place
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
     write: Write
     half: Literal["computed", "stored"] = "computed"

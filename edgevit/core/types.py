@@ -146,12 +146,15 @@ class Dynamic:
         per: one grid for the whole tensor, for each token (a row of the last axis), or for each block
             of `block` neighbours in a row.
         symmetric: zero point 0, the largest magnitude becomes 127.
+        normalized: each token is divided by its largest magnitude before, and multiplied by it again behind
+            the product; then one grid for the whole tensor fits all tokens alike.
     """
 
     dtype: Literal["int8", "uint8"]
     per: Literal["tensor", "token", "block"]
     symmetric: bool
     block: int | None = None
+    normalized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ class KindPlacement:
         dynamic: how the runtime quantizes the input at run time, None where it does not.
         pair_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
             sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
+        scale_dtype: the scales of a weight in blocks must be exact in this type, None for the placement's.
+            bfloat16 stands for what bfloat16 and float16 both hold: float16 with 8 significant bits.
     """
 
     kind: str
@@ -234,6 +239,7 @@ class KindPlacement:
     group: int = 16
     dynamic: Dynamic | None = None
     pair_limit: int | None = None
+    scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.types import Dynamic, Grid
@@ -39,7 +41,7 @@ def weight_grid(
     dtype: Literal["int4", "int8"],
     block: int | None,
     importance: torch.Tensor | None,
-    scale_dtype: Literal["float32", "float16"],
+    scale_dtype: Literal["float32", "float16", "bfloat16"],
     smallest: torch.Tensor | None = None,
 ) -> Grid:
     """The symmetric grid of a weight (out channels, ...): a scale per channel, or per block of its inputs.
@@ -131,6 +133,10 @@ def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tenso
     """
     import torch
 
+    if how.normalized:
+        largest = value.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+        steps, scale = quantize_at_run_time(value / largest, replace(how, normalized=False))
+        return steps, scale * largest
     low, high = LIMITS[how.dtype]
     parts = value
     if how.per == "block":
@@ -158,15 +164,22 @@ def at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
     return seen.flatten(-2)[..., : value.shape[-1]] if how.per == "block" else seen
 
 
-def _representable(scale: float, dtype: Literal["float32", "float16"]) -> float:
-    """The smallest positive value of `dtype` that is not below `scale`; 1 for an empty range."""
+def _representable(scale: float, dtype: Literal["float32", "float16", "bfloat16"]) -> float:
+    """The smallest positive value of `dtype` that is not below `scale`; 1 for an empty range.
+
+    Of bfloat16 only what float16 holds too.
+    """
     import numpy as np
 
     if scale <= 0:
         return 1.0
-    kind = np.float16 if dtype == "float16" else np.float32
+    kind = np.float32 if dtype == "float32" else np.float16
     # below the smallest normal number the step of the type itself would dominate
-    rounded = max(kind(scale), np.finfo(kind).smallest_normal)
-    if float(rounded) < scale:
+    wanted = max(scale, float(np.finfo(kind).smallest_normal))
+    if dtype == "bfloat16":
+        fraction, exponent = math.frexp(wanted)
+        return math.ldexp(math.ceil(fraction * 256), exponent - 8)
+    rounded = kind(wanted)
+    if float(rounded) < wanted:
         rounded = np.nextafter(rounded, kind(np.inf))
     return float(rounded)

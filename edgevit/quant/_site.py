@@ -77,7 +77,8 @@ def decide(
         smallest = _affine.bias_scales(bias, entry.scale[0])
     groups = 1 if moments is None else len(moments.gram)
     importance = None if moments is None else _importance(moments, len(weight))
-    weight_grid = _affine.weight_grid(wanted, dtype, block, importance, placement.scale_dtype, smallest)
+    scale_dtype = kind.scale_dtype if dtype == "int4" and kind.scale_dtype else placement.scale_dtype
+    weight_grid = _affine.weight_grid(wanted, dtype, block, importance, scale_dtype, smallest)
     scales = _affine.weight_scales(weight_grid, tuple(weight.shape)).double().expand(weight.shape)
     inputs = math.prod(weight.shape[1:])
     steps = rounding.round(

@@ -12,6 +12,7 @@ from edgevit.runtimes import _litert_file, _litert_session
 from edgevit.runtimes._litert_file import Operator, TfliteFile
 
 _CONVOLUTIONS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_DYNAMIC: Final = (("float32", "int8", "float32"), ("float32", "int4", "float32"))
 _MULTIPLYING: Final = ("FULLY_CONNECTED", *_CONVOLUTIONS, "BATCH_MATMUL")
 
 
@@ -20,7 +21,7 @@ def count(path: Path) -> IntegerMacs:
 
     Static: input, weight and output are int8 and XNNPACK executes the operator. An operator with float
     ends is float however many QUANTIZE and DEQUANTIZE stand around it. Dynamic: float ends and int8
-    constants, which LiteRT multiplies as integers after quantizing the input at run time.
+    or int4 constants, which LiteRT multiplies as integers after quantizing the input at run time.
 
     Raises:
         InputError: not a TFLite file, or LiteRT refuses it.
@@ -40,8 +41,8 @@ def count(path: Path) -> IntegerMacs:
             found[f"{operator.kind} int8 {where}"] += 1
             if index in delegated:
                 static += _macs(file, operator)
-        elif types == ("float32", "int8", "float32"):
-            found[f"{operator.kind} dynamic int8 {where}"] += 1
+        elif types in _DYNAMIC:
+            found[f"{operator.kind} dynamic {types[1]} {where}"] += 1
             dynamic += _macs(file, operator)
         else:
             found[f"{operator.kind} {types[0]} {where}"] += 1

@@ -64,7 +64,7 @@ def plan_of(graph: Graph, placement: Placement | None, images: torch.Tensor) -> 
     assert placement is not None
     _, seen = run(graph, images, observe=_ends)
     values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    return make_plan(graph, Stats(values, len(images)), placement, minmax.ALGORITHM, nearest.ALGORITHM)
+    return make_plan(graph, Stats(values, len(images)), None, placement, minmax.ALGORITHM, nearest.ALGORITHM)
 
 
 def _ends(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:

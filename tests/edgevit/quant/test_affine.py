@@ -86,3 +86,20 @@ def test_a_dynamic_grid_is_chosen_for_each_token() -> None:
     steps, scale = _affine.quantize_at_run_time(value, Dynamic("uint8", "token", symmetric=False))
     assert scale.flatten().tolist() == pytest.approx([1.77 / 255, 254 / 255])
     assert steps[0, 1].tolist() == [255, 1]
+
+
+def test_tokens_of_different_size_share_a_normalized_grid() -> None:
+    """[1, -0.5] and [100, 25]: divided by 1 and 100, one grid from -0.5 to 1, scale 1.5 / 255, zero point 85."""
+    value = torch.tensor([[1.0, -0.5], [100.0, 25.0]])
+    how = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
+    integers, scale = _affine.quantize_at_run_time(value, how)
+    assert integers.tolist() == [[170, -85], [170, 42]]
+    assert scale.flatten().tolist() == pytest.approx([1.5 / 255, 150 / 255])
+    assert _affine.at_run_time(value, how)[1].tolist() == pytest.approx([100, 42 * 150 / 255])
+
+
+def test_a_bfloat16_scale_has_8_significant_bits_and_is_no_smaller() -> None:
+    for wanted in (0.0123456, 1e-9, 0.5, 3.0 + 2**-10):
+        found = _affine._representable(wanted, "bfloat16")
+        assert found >= wanted and (found * 2**8 / 2 ** np.ceil(np.log2(found))) % 1 == 0
+        assert float(np.float16(found)) == found and found <= max(wanted * (1 + 2**-7), 2**-14)

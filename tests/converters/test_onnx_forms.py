@@ -1,0 +1,149 @@
+"""w8, w8da8 and w4 in ONNX: each layer of an executed file against numpy, and the kernels that executed it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from converters.onnx import TARGET
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.types import Dynamic, Graph, QuantPlan, RunOptions
+from edgevit.graph.sites import list_sites
+from edgevit.runtimes.onnxruntime import RUNTIME
+from tests._sqnr import sqnr
+from tests.converters import _forms as forms
+from tests.converters import _small_models as models
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return models.graph_of(forms.Layers())
+
+
+@pytest.fixture(scope="module")
+def prepared(graph: Graph) -> object:
+    return TARGET.prepare(graph, models.spec_of(10), {})
+
+
+def _assert_layers(plan: QuantPlan, prepared: object, out: Path, least: float) -> None:
+    """Each layer, fed what the file fed it, gives what numpy does."""
+    sites = TARGET.write(prepared, plan.precision, plan, out)
+    taps = tuple(dict.fromkeys(name for site in sites for name in (site.input, site.output)))
+    with RUNTIME.open(out, RunOptions(threads=1, taps=taps)) as runner:
+        found = runner.run(models.pixels(3))
+    assert [site.site for site in sites] == [site.site for site in plan.sites]
+    for where, site in zip(sites, plan.sites, strict=True):
+        for image in range(3):
+            wanted = forms.computed(plan, site, found[where.input][image], forms.uint8_per_token)
+            assert sqnr(wanted, found[where.output][image].reshape(wanted.shape)) > least, site.site
+
+
+def test_w8_file_holds_the_corrected_biases_also_of_layers_without_one(
+    graph: Graph, prepared: object, tmp_path: Path
+) -> None:
+    plan = forms.plan(graph, "onnx", "w8", {})
+    _assert_layers(plan, prepared, tmp_path / "m.onnx", 110)
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    for site in plan.sites:
+        assert np.array_equal(stored[f"{site.site}.bias"], plan.tensors[f"{site.site}.bias"])
+
+
+def test_w8a8_linear_layers_take_a_corrected_bias(graph: Graph, prepared: object, tmp_path: Path) -> None:
+    measured = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
+    made = forms.plan(graph, "onnx", "w8a8", {})
+    inputs = {s.site: s.input for s in measured.sites}
+    sites = tuple(replace(s, input=inputs[s.site]) for s in made.sites if s.kind == "linear")
+    plan = replace(made, sites=sites)
+    where = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.onnx")
+    taps = tuple(dict.fromkeys(name for site in where for name in (site.input, site.output)))
+    with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1, taps=taps)) as runner:
+        found = runner.run(models.pixels(3))
+    for place, site in zip(where, sites, strict=True):
+        assert site.input is not None
+        entered = (found[place.input].astype(np.float64) - site.input.zero_point[0]) * site.input.scale[0]
+        wanted = entered @ forms.real_weight(plan, site).T + plan.tensors[f"{site.site}.bias"]
+        assert sqnr(wanted, found[place.output].reshape(wanted.shape)) > 110, site.site
+    assert dict(RUNTIME.integer_macs(tmp_path / "m.onnx").operators)["MatMulIntegerToFloat"] == 5
+
+
+def test_w8da8_linear_layers_quantize_each_token_at_run_time(
+    graph: Graph, prepared: object, tmp_path: Path
+) -> None:
+    plan = forms.plan(graph, "onnx", "w8da8", {"dynamic": forms.UINT8_PER_TOKEN})
+    _assert_layers(plan, prepared, tmp_path / "m.onnx", 80)
+    macs = RUNTIME.integer_macs(tmp_path / "m.onnx")
+    linear = sum(site.macs for site in list_sites(graph) if site.kind == "linear")
+    assert (macs.static, macs.dynamic) == (0, linear)
+    operators = dict(macs.operators)
+    # Two layers share one quantized input.
+    assert operators["DynamicQuantizeMatMul"] == 3 and operators["MatMulIntegerToFloat"] == 2
+    assert operators["DynamicQuantizeLinear"] == 1 and "MatMulInteger" not in operators
+
+
+def test_a_token_of_zeros_stays_zero(graph: Graph, tmp_path: Path) -> None:
+    plan = forms.plan(graph, "onnx", "w8da8", {"dynamic": forms.UINT8_PER_TOKEN}, new_bias=False)
+    TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8da8", plan, tmp_path / "m.onnx")
+    black = np.round(255 * np.array(models.PREPROCESS.mean)).astype(np.uint8)  # almost 0 after normalisation
+    with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
+        assert np.isfinite(runner.run(np.broadcast_to(black, (1, 32, 32, 3)))["logits"]).all()
+
+
+@pytest.mark.parametrize(("block", "significant"), [(32, 11), (32, 24), (None, 24)])
+def test_w4_linear_layers_compute_in_float_with_4_bits_stored(
+    graph: Graph, prepared: object, block: int | None, significant: int, tmp_path: Path
+) -> None:
+    """11 significant bits fit float16; scales with more stay float32."""
+    plan = forms.plan(graph, "onnx", "w4", {}, 7, block, significant)
+    _assert_layers(plan, prepared, tmp_path / "m.onnx", 110)
+    macs = RUNTIME.integer_macs(tmp_path / "m.onnx")
+    assert (macs.static, macs.dynamic) == (0, 0) and "MatMulNBits" not in dict(macs.operators)
+    stored = RUNTIME.contents(tmp_path / "m.onnx").weight_bytes
+    weights = {s.site: plan.tensors[f"{s.site}.weight"].size for s in plan.sites}
+    assert stored["int4"] == sum(n for site, n in weights.items() if site.endswith("linear")) // 2
+    assert stored["int8"] == sum(n for site, n in weights.items() if site.endswith("conv"))
+    scales = sum(len(s.weight.scale) for s in plan.sites if s.weight and s.weight.dtype == "int4")
+    assert stored.get("float16", 0) == (2 * scales if significant == 11 else 0)
+    size = (tmp_path / "m.onnx").stat().st_size
+    assert sum(stored.values()) < size < sum(stored.values()) + 30_000  # names, nodes and metadata
+    assert [o.domain for o in onnx.load(tmp_path / "m.onnx").opset_import] == [""]
+
+
+def test_w4_needs_an_operator_set_with_int4(graph: Graph, tmp_path: Path) -> None:
+    older = TARGET.prepare(graph, models.spec_of(10), {"opset": "20"})
+    with pytest.raises(UnsupportedError, match="operator set 21"):
+        TARGET.write(older, "w4", forms.plan(graph, "onnx", "w4", {}, 7, 32, 11), tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dynamic": Dynamic("int8", "token", True)}, "uint8 per token"),
+        ({"bias": "none"}, "none bias is float32"),
+        ({"weight": "too large"}, "int4 weight is not within 7"),
+        ({"weight": "blocks"}, "scales in blocks of 48"),
+        ({"weight": "int4 at run time"}, "integer kernels take int8"),
+    ],
+)
+def test_forms_without_a_kernel_are_refused_by_site(
+    graph: Graph, prepared: object, change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    plan = forms.plan(graph, "onnx", "w4", {}, 7, 32, 11)
+    first = next(s for s in plan.sites if s.site == "one:linear")
+    assert first.weight is not None
+    if change.get("weight") == "too large":
+        tensors = {**plan.tensors, "one:linear.weight": plan.tensors["one:linear.weight"] * np.int8(2)}
+        plan, wrong = replace(plan, tensors=tensors), first
+    elif change.get("weight") == "blocks":
+        wrong = replace(first, weight=replace(first.weight, block=48))
+    elif change.get("weight") == "int4 at run time":
+        wrong = replace(first, dynamic=forms.UINT8_PER_TOKEN)
+    else:
+        eight = forms.plan(graph, "onnx", "w8da8", {})
+        plan, wrong = eight, replace(next(s for s in eight.sites if s.site == first.site), **change)
+    plan = replace(plan, sites=tuple(wrong if s.site == first.site else s for s in plan.sites))
+    with pytest.raises(UnsupportedError, match=f"one:linear.*{message}"):
+        TARGET.write(prepared, plan.precision, plan, tmp_path / "m.onnx")
