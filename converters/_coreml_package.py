@@ -45,7 +45,6 @@ _LEFT_OUT = {
 }
 _DATE = "com.github.apple.coremltools.conversion_date"
 _MAPPING = "executorch_debug_handle_mapping.json"
-_NUMBERED = re.compile(r"const_\d+")
 _NAMESPACE = uuid.UUID("6d7f1f9e-6f0b-5b0a-9a51-0c8f5f0f3d11")
 
 
@@ -167,13 +166,20 @@ def _classifier(ct: Any, spec: ModelSpec) -> Any:
 
 
 def _name_in_order(program: Any) -> None:
-    """Number the constants that coremltools' passes made: their order of making is that of a set."""
-    found = program.functions["main"].operations
-    taken = {output.name for op in found for output in op.outputs if not _NUMBERED.fullmatch(output.name)}
-    names = (name for i in itertools.count() if (name := f"const_{i}") not in taken)
-    for op in found:
-        if op.op_type == "const" and _NUMBERED.fullmatch(op.outputs[0].name):
-            op.outputs[0].name = next(names)
+    """Number anew what coremltools numbered: its passes do so in the order of sets, which changes from run to run."""
+    function = program.functions["main"]
+    kept = {*function.inputs, *(output.name for output in function.outputs)}
+    numbered = []
+    for op in function.operations:
+        for output in op.outputs:
+            if output.name not in kept and re.fullmatch(rf"{op.op_type}_\d+(_\w+)?", output.name):
+                numbered.append((op.op_type, output))
+            else:
+                kept.add(output.name)
+    counts = {op_type: itertools.count() for op_type, _ in numbered}
+    for op_type, output in numbered:
+        output.name = next(name for i in counts[op_type] if (name := f"{op_type}_{i}") not in kept)
+    for op in function.operations:
         op.name = op.outputs[0].name
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import coremltools as ct
 import numpy as np
 import pytest
 import torch
+from coremltools.converters.mil import Builder as mb
 from torch import nn
 
-from converters._coreml_package import class_labels
+from converters._coreml_package import _name_in_order, class_labels
 from converters.coreml import TARGET
 from edgevit.core import preprocess_json
 from edgevit.core.errors import StepError, UnsupportedError, UsageError
@@ -157,6 +159,23 @@ def test_converting_twice_gives_the_same_bytes(tmp_path: Path, precision: str) -
         return {str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
     assert digests(first.path) == digests(tmp_path / "m.mlpackage") and len(digests(first.path)) == 3
+
+
+def test_values_that_coremltools_numbered_are_numbered_by_their_order_in_the_program() -> None:
+    def program(first: int, second: int) -> Any:
+        @mb.program(input_specs=[mb.TensorSpec(shape=(2,))], opset_version=ct.target.iOS17)
+        def made(image: Any) -> Any:
+            x = mb.mul(x=image, y=mb.const(val=np.float32(2), name=f"const_{first}_to_fp16"), name="mul_7")
+            x = mb.add(x=x, y=mb.const(val=np.float32(3), name=f"const_{second}"), name="blocks_1")
+            return mb.relu(x=x, name="relu_9")
+
+        return made
+
+    programs = [program(8, 5), program(6, 11)]
+    for each in programs:
+        _name_in_order(each)
+    names = [[o.outputs[0].name for o in each.functions["main"].operations] for each in programs]
+    assert names[0] == names[1] == ["const_0", "mul_0", "const_1", "blocks_1", "relu_9"]
 
 
 def test_metadata_says_how_to_use_the_file_and_whose_it_is() -> None:
