@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters._coreml_edits import constant
 from converters._coreml_weights import number_type, stored_floats
+from edgevit.core import mil_weights
 from edgevit.core.errors import StepError
 from edgevit.core.types import SiteTensors
 
@@ -83,7 +84,8 @@ def _operations(path: Path) -> dict[str, Any]:
 
     specification = load_spec(str(path))
     weights = path / "Data" / "com.apple.CoreML" / "weights"
-    program = load(specification, specification.specificationVersion, str(weights))
+    with mil_weights.mapped():
+        program = load(specification, specification.specificationVersion, str(weights))
     return {op.outputs[0].name: op for op in program.functions["main"].operations if op.outputs}
 
 
@@ -100,6 +102,7 @@ def _confirm_packed(decision: SitePlan, weight: Any, plan: QuantPlan, half: bool
     kind = types.builtin_to_string(integers.dtype)
     if kind != number_type(decision)[0] or not np.array_equal(np.asarray(integers.val), expected):
         raise _lost(site, "other integers than the plan's are stored there")
+    mil_weights.forget(integers.val)
     wanted = stored_floats(decision, plan, expected.shape).astype(np.float16 if half else np.float32)
     if floats.val.dtype != wanted.dtype or not np.array_equal(floats.val.ravel(), wanted.ravel()):
         raise _lost(site, "other weight scales or palettes than the plan's are stored there")
@@ -114,7 +117,9 @@ def _confirm_floats(
         raise _lost(site, f"no constant {what} of its shape is stored there")
     # coremltools keeps what float16 would turn to 0 as the smallest float16, 6e-8
     tolerance = 6e-8 if stored.dtype == np.float16 else 0.0
-    if not np.allclose(stored, expected.astype(stored.dtype), rtol=0, atol=tolerance):
+    same = np.allclose(stored, expected.astype(stored.dtype), rtol=0, atol=tolerance)
+    mil_weights.forget(stored)
+    if not same:
         raise _lost(
             site, f"another {what} than {'the graph' if what == 'weight' else 'the plan'}'s is stored there"
         )

@@ -165,7 +165,7 @@ def _writable(array: Any) -> Any:
     import numpy as np
 
     wide = array.astype(np.int64) if array.dtype in (np.uint16, np.uint32, np.uint64) else array
-    return np.array(wide)
+    return wide if wide.flags.writeable else np.array(wide)
 
 
 def _plain(file: MilFile, operation: Any, var: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgevit.core import mil_weights
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.require import require
 from edgevit.runtimes._mil_package import Package, check_package
@@ -133,7 +134,8 @@ def _load(path: Path, spec: Any, package: Package) -> Any:
     from coremltools.converters.mil.frontend.milproto.load import load
 
     try:
-        return load(spec, spec.specificationVersion, str(package.weights))
+        with mil_weights.mapped():
+            return load(spec, spec.specificationVersion, str(package.weights))
     except Exception as error:  # whatever a damaged program makes coremltools raise
         raise InputError(f"{path}: the program cannot be read: {type(error).__name__}: {error}") from error
 
