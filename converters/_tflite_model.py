@@ -254,7 +254,8 @@ def _in_nibbles(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import numpy as np
 
     even = np.append(values, np.uint8(0)) if len(values) % 2 else values
-    return np.bitwise_or(even[0::2] & 15, even[1::2] << 4).astype(np.uint8)
+    packed: NDArray[np.uint8] = np.bitwise_or(even[0::2] & 15, even[1::2] << 4).astype(np.uint8)
+    return packed
 
 
 def _renumber(indices: Iterable[int], new: dict[int, int]) -> NDArray[np.int32]:

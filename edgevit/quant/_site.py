@@ -81,13 +81,17 @@ def decide(
     weight_grid = _affine.weight_grid(wanted, dtype, block, importance, scale_dtype, smallest)
     scales = _affine.weight_scales(weight_grid, tuple(weight.shape)).double().expand(weight.shape)
     inputs = math.prod(weight.shape[1:])
-    steps = rounding.round(
-        wanted.reshape(groups, -1, inputs),
-        scales.reshape(groups, -1, inputs),
-        None if moments is None else moments.gram,
+    order = _order_of_sums(weight)
+    gram = None if moments is None else moments.gram[:, order][:, :, order]
+    paired = weight.ndim == 2 or weight.shape[1] > 1  # a depthwise kernel adds no pairs
+    found = rounding.round(
+        wanted.reshape(groups, -1, inputs)[..., order],
+        scales.reshape(groups, -1, inputs)[..., order],
+        gram,
         _affine.WEIGHT_LIMITS[dtype],
-        kind.pair_limit,
-    ).reshape(weight.shape)
+        kind.pair_limit if paired else None,
+    )
+    steps = found[..., order.argsort()].reshape(weight.shape)
     rounded = steps.double() * scales
     tensors: dict[str, NDArray[np.generic]] = {f"{site.name}.weight": steps.numpy()}
     if wanted_bias is not None and moments is not None:
@@ -137,6 +141,14 @@ def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> tor
 
     chunks = args[0].split(_moments.CHUNK)
     return torch.cat([torch.func.vmap(one)(chunk) for chunk in chunks])
+
+
+def _order_of_sums(weight: torch.Tensor) -> torch.Tensor:
+    """Inputs of a weight in the order in which kernels add: of a convolution, the input channel fastest."""
+    import torch
+
+    places = torch.arange(math.prod(weight.shape[1:])).reshape(weight.shape[1:])
+    return places.movedim(0, -1).flatten() if weight.ndim > 2 else places
 
 
 def _weight_form(weight: torch.Tensor, kind: KindPlacement) -> tuple[Any, int | None]:

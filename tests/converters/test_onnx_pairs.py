@@ -1,0 +1,106 @@
+"""`onnx.host_safe`: weights that x86 kernels without VNNI multiply exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters import _onnx_pairs
+from converters.onnx import TARGET
+from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.types import Graph, RunOptions
+from edgevit.runtimes.onnxruntime import RUNTIME
+from tests.converters import _forms as forms
+from tests.converters import _small_models as models
+
+SAFE = {"host_safe": "true"}
+
+
+def vpmaddubsw(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Sums along the last axes as the instruction makes them: pairs saturate at 16 bits, then int32."""
+    products = activations.astype(np.int32) * weights.astype(np.int32)
+    pairs = products[..., 0::2] + products[..., 1::2]
+    return np.clip(pairs, -(2**15), 2**15 - 1).sum(-1)
+
+
+def exact(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int32]:
+    return (activations.astype(np.int32) * weights.astype(np.int32)).sum(-1)
+
+
+def _worst(weights: NDArray[np.int8]) -> tuple[NDArray[np.uint8], ...]:
+    """255 everywhere, and 255 where the sum grows or falls the most."""
+    return tuple(
+        np.where(chosen, 255, 0).astype(np.uint8)
+        for chosen in (np.full(weights.shape, True), weights > 0, weights < 0)
+    )
+
+
+def test_weights_within_the_limit_are_exact_on_the_worst_inputs_and_others_are_not() -> None:
+    random = np.random.default_rng(0)
+    first = random.integers(-127, 128, (500, 32))
+    room = 128 - np.abs(first)
+    second = np.clip(random.integers(-127, 128, first.shape), -room, room)
+    safe = np.stack([first, second], -1).reshape(500, 64).astype(np.int8)
+    assert _onnx_pairs.sums(safe).max() == 128
+    assert all((vpmaddubsw(a, safe) == exact(a, safe)).all() for a in _worst(safe))
+    edge = np.tile(np.array([64, 64, -127, -1], np.int8), 8)
+    assert all((vpmaddubsw(a, edge) == exact(a, edge)).all() for a in _worst(edge))
+    free = random.integers(-127, 128, (500, 64)).astype(np.int8)
+    wrong = [(vpmaddubsw(a, free) != exact(a, free)).mean() for a in _worst(free)]
+    assert max(wrong) > 0.9
+    beyond = np.tile(np.array([64, 65], np.int8), 16)  # 129: one more than the limit
+    assert (vpmaddubsw(_worst(beyond)[0], beyond) != exact(_worst(beyond)[0], beyond)).all()
+
+
+def test_pairs_of_a_convolution_run_along_its_input_channels() -> None:
+    weight = np.zeros((1, 2, 1, 2), np.int8)
+    weight[0, :, 0, 0], weight[0, :, 0, 1] = (100, 20), (5, 90)
+    assert _onnx_pairs.sums(weight).tolist() == [[120, 95]]
+    assert _onnx_pairs.sums(np.array([[100, 20, 90]], np.int8)).tolist() == [[120, 90]]
+    assert _onnx_pairs.sums(np.full((4, 1, 3, 3), 127, np.int8)).size == 0  # depthwise: no pairs
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return models.graph_of(forms.Layers())
+
+
+@pytest.fixture(scope="module")
+def prepared(graph: Graph) -> object:
+    return TARGET.prepare(graph, models.spec_of(10), SAFE)
+
+
+@pytest.mark.parametrize("precision", ["w8a8", "w8da8"])
+def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
+    graph: Graph, prepared: object, precision: str, tmp_path: Path
+) -> None:
+    images = models.normalised(models.pixels(3))
+    usual, safe = TARGET.placement(precision), TARGET.placement(precision, SAFE)
+    assert usual is not None and safe is not None
+    assert {kind.pair_limit for kind in usual.kinds} == {None}
+    plan = models.plan_of(graph, safe, images)
+    limits = {kind.kind: kind.pair_limit for kind in safe.kinds}
+    assert limits == {"linear": 128, "conv": 128 if precision == "w8a8" else None}
+    for site in plan.sites:
+        if limits[site.kind] is not None:
+            assert _onnx_pairs.sums(plan.tensors[f"{site.site}.weight"]).max(initial=0) <= 128
+    TARGET.write(prepared, precision, plan, tmp_path / "m.onnx")
+    with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
+        assert np.isfinite(runner.run(models.pixels(1))["logits"]).all()
+    unsafe = models.plan_of(graph, usual, images)
+    with pytest.raises(UnsupportedError, match="host_safe allows 128"):
+        TARGET.write(prepared, precision, unsafe, tmp_path / "m.onnx")
+
+
+def test_weights_of_float_products_need_no_limit(graph: Graph, prepared: object, tmp_path: Path) -> None:
+    TARGET.write(prepared, "w8", forms.plan(graph, "onnx", "w8", {}), tmp_path / "m.onnx")
+
+
+def test_host_safe_is_true_or_false(graph: Graph) -> None:
+    with pytest.raises(UsageError, match="host_safe"):
+        TARGET.placement("w8a8", {"host_safe": "yes"})
+    with pytest.raises(UsageError, match="host_safe"):
+        TARGET.prepare(graph, models.spec_of(10), {"host_safe": "1"})
