@@ -1,6 +1,7 @@
-"""Write nearest and bicubic resizing as products with constant matrices, one for each axis.
+"""Write nearest and bicubic resizing and uneven averaging as products with constant matrices, one for each axis.
 
-TFLite has no bicubic operator, and its nearest one rounds to other pixels than PyTorch's.
+TFLite has no bicubic operator, and its nearest one rounds to other pixels than PyTorch's. Averages over parts of
+different sizes (adaptive pooling from 16 to 7 pixels, say) would be gathered at rank 6.
 """
 
 from __future__ import annotations
@@ -18,20 +19,24 @@ if TYPE_CHECKING:
 def apply(program: ExportedProgram) -> int:
     """Resizing is linear and separable: y = A x B^T. A and B are what PyTorch makes of unit images.
 
-    A nearest resize by whole factors is left to TFLite, which then takes the same pixels.
+    A nearest resize by whole factors is left to TFLite, which then takes the same pixels, and so are averages
+    over parts of one size.
     """
     import torch
 
     aten = torch.ops.aten
     bicubic = {aten.upsample_bicubic2d.vec, aten.upsample_bicubic2d.default}
     nearest = {aten.upsample_nearest2d.vec, aten.upsample_nearest2d.default}
+    pooled = {aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default}
     changed = 0
     for node in list(program.graph_module.graph.nodes):
-        if node.target not in bicubic | nearest:
+        if node.target not in bicubic | nearest | pooled or len(_edit.shape(node)) != 4:
             continue
         source = node.args[0]
         before, after = _edit.shape(source)[2:], _edit.shape(node)[2:]
         if node.target in nearest and all(a % b == 0 for a, b in zip(after, before, strict=True)):
+            continue
+        if node.target in pooled and all(b % a == 0 for a, b in zip(after, before, strict=True)):
             continue
         rows, columns = _matrix(node, before, after, 0), _matrix(node, before, after, 1)
         name = _constants.name_for(node)
@@ -69,7 +74,7 @@ def _wide(node: torch.fx.Node, matrix: torch.fx.Node, source: torch.fx.Node) -> 
 
 
 REWRITE = Rewrite(
-    summary="Write nearest and bicubic resizing as products with constant matrices (TFLite).",
+    summary="Nearest and bicubic resizing and uneven averages as products with constant matrices (TFLite).",
     order=235,
     apply=apply,
     targets=("tflite",),

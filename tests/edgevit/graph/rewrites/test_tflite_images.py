@@ -78,6 +78,12 @@ def test_resizing_is_pytorchs(given: dict[str, object]) -> None:
     assert _db(lambda x: functional.interpolate(x, **given), resize_as_products.REWRITE) > 110  # type: ignore[arg-type]
 
 
+def test_averages_over_parts_of_different_sizes_are_pytorchs() -> None:
+    assert _db(lambda x: functional.adaptive_avg_pool2d(x, (7, 5)), resize_as_products.REWRITE) > 110
+    even = _db(lambda x: functional.adaptive_avg_pool2d(x, (8, 4)), resize_as_products.REWRITE, fires=False)
+    assert even > 110
+
+
 def test_repeating_whole_pixels_is_left_to_the_operator() -> None:
     double = _db(
         lambda x: functional.interpolate(x, scale_factor=2.0), resize_as_products.REWRITE, fires=False
