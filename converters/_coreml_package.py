@@ -115,7 +115,7 @@ def convert(
             ) from error
 
 
-def save(model: Any, edited: Edited, spec: ModelSpec, precision: str, out: Path) -> Handles:
+def save(model: Any, edited: Edited, spec: ModelSpec, precision: str, deployment: str, out: Path) -> Handles:
     """Write the package with its metadata; the same model gives the same bytes.
 
     Built beside `out` and renamed into place.
@@ -126,7 +126,7 @@ def save(model: Any, edited: Edited, spec: ModelSpec, precision: str, out: Path)
     Raises:
         StorageError: the disk is full or the place is read-only.
     """
-    _describe(model, spec, precision)
+    _describe(model, spec, precision, deployment)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
@@ -207,7 +207,7 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     )
 
 
-def _describe(model: Any, spec: ModelSpec, precision: str) -> None:
+def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> None:
     model.author = spec.author
     model.license = spec.license
     model.version = spec.weights_sha256[:12]
@@ -219,6 +219,7 @@ def _describe(model: Any, spec: ModelSpec, precision: str) -> None:
     meta["edgevit.preprocess"] = preprocess_json.dumps(spec.preprocess, "image")
     meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
     meta["edgevit.precision"] = precision
+    meta["edgevit.deployment"] = deployment
 
 
 def _take_mapping(package: Path) -> Handles:

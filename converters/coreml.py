@@ -116,7 +116,7 @@ def write(
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
     model = _coreml_package.convert(edited, prepared.spec, deployment, half, keep_float32)
-    handles = _coreml_package.save(model, edited, prepared.spec, precision, out)
+    handles = _coreml_package.save(model, edited, prepared.spec, precision, deployment, out)
     del model
     found = _coreml_sites.locate(
         out, edited, nodes, plan, handles, lambda site: half and site not in keep_float32

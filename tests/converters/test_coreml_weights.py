@@ -126,8 +126,9 @@ def test_packed_files_compute_what_the_plan_says(tmp_path: Path, precision: str)
     path = written(plan, tmp_path)
     found = sqnr(expected(plan), execute(path, image_batch())["logits"])
     assert found >= 50
-    version = read(path)[0].specificationVersion
-    assert version == (8 if precision == "w8" else 9), "iOS 17, and iOS 18 for what needs it"
+    version, system = (8, "iOS17") if precision == "w8" else (9, "iOS18")
+    assert read(path)[0].specificationVersion == version
+    assert REFERENCE.contents(path).metadata["edgevit.deployment"] == system
 
 
 @pytest.mark.parametrize(

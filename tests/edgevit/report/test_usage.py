@@ -92,6 +92,12 @@ def test_only_targets_with_a_file_have_a_section(report: Report) -> None:
     assert "litert" not in text
 
 
+def test_the_systems_that_run_core_ml_files_are_named_where_there_is_one(report: Report) -> None:
+    text = usage.render(for_files(report, ["coreml/lut4/model.mlpackage"]))
+    assert "`w4`, `lut4` and `lut6` need iOS 18" in " ".join(text.split())
+    assert "iOS 18" not in usage.render(for_files(report, ["onnx/w4/model.onnx"]))
+
+
 def test_a_file_that_passed_is_preferred(report: Report) -> None:
     artifacts = (
         replace(report.artifacts[0], path="onnx/w8a8/model.onnx", verdict="fail"),
