@@ -17,8 +17,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from converters import _tflite_channels, _tflite_weights
 from converters import _tflite_model as tfl
-from converters import _tflite_weights
 from converters._tflite_sites import Place
 from converters._tflite_weights import no_kernel
 from edgevit.core.errors import UnsupportedError
@@ -192,6 +192,11 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
     grid, result = site.input, site.output
     if grid is None or result is None:
         raise no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
+    per_channel = None if result.axis is None else result.scale
+    if per_channel is not None:
+        site = _tflite_channels.with_one_scale(site, len(plan.tensors[f"{site.site}.weight"]))
+        assert site.output is not None
+        result = site.output
     for one in (grid, result):
         if one.dtype != "int8" or one.axis is not None:
             raise no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
@@ -211,11 +216,16 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
             edit.to_int8(int(part.operators[index].outputs[0]), result)
     leave = edit.integer_twin(place.output, result)
     part.operators[chain[-1]].outputs[0] = leave
-    edit.after.setdefault(chain[-1], []).append(
-        tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_TENSOR, [leave], [place.output])
+    real, then = place.output, []
+    if per_channel is None:
+        # A site that reads this output on the same grid takes the integers, without a way through float.
+        edit.twins[(place.output, result.scale[0], result.zero_point[0])] = leave
+    else:
+        real = tfl.add_tensor(edit.model, f"{site.site}/steps", part.tensors[real].shape, "FLOAT32")
+        then = _tflite_channels.multiply(edit.model, place, real, per_channel)
+    edit.after.setdefault(chain[-1], []).extend(
+        [tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_TENSOR, [leave], [real]), *then]
     )
-    # A site that reads this output on the same grid takes the integers, without a way through float.
-    edit.twins[(place.output, result.scale[0], result.zero_point[0])] = leave
     for index in chain:
         kind = tfl.kind(edit.model, part.operators[index])
         tfl.set_version(edit.model, part.operators[index], kind, _INT8_VERSION[kind])

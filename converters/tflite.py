@@ -44,7 +44,10 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _tflite_lower.WEIGHTED)
     elif precision == "w8a8":
-        kinds = tuple(KindPlacement(kind, "int8", "int8", "int32") for kind in _tflite_lower.WEIGHTED)
+        kinds = tuple(
+            KindPlacement(kind, "int8", "int8", "int32", output_channels=True)
+            for kind in _tflite_lower.WEIGHTED
+        )
     elif precision == "w8da8":
         kinds = (KindPlacement("linear", None, None, "float32", dynamic=dynamic), stored)
     elif precision == "w4":

@@ -228,6 +228,8 @@ class KindPlacement:
             sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
         scale_dtype: the scales of a weight in blocks must be exact in this type, None for the placement's.
             bfloat16 stands for what bfloat16 and float16 both hold: float16 with 8 significant bits.
+        output_channels: whether the output may have a scale for each channel of its last axis, each with
+            zero point 0. It costs a float multiplication where no LayerScale follows.
     """
 
     kind: str
@@ -240,6 +242,7 @@ class KindPlacement:
     dynamic: Dynamic | None = None
     pair_limit: int | None = None
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    output_channels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
