@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from edgevit.core import files
 from edgevit.core.errors import InputError
 from edgevit.core.types import QuantPlan, SitePlan
 
@@ -36,8 +38,6 @@ class StoredPlan:
 
 def save(plans: Sequence[QuantPlan], folder: Path) -> None:
     """Write all plans of a run; a tensor that several plans share is stored once."""
-    from safetensors.numpy import save_file
-
     stored: dict[str, NDArray[np.generic]] = {}
     listed = []
     for plan in plans:
@@ -47,7 +47,7 @@ def save(plans: Sequence[QuantPlan], folder: Path) -> None:
         fields = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
         listed.append(dataclasses.asdict(StoredPlan(**{**fields, "tensors": names})))
     document = {"schema_version": SCHEMA_VERSION, "plans": listed}
-    save_file(stored, folder / "plan.safetensors")
+    files.write_stream(folder / "plan.safetensors", _safetensors(stored))
     (folder / "plan.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -74,6 +74,28 @@ def load(folder: Path) -> tuple[QuantPlan, ...]:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"{folder} holds no readable plan: {error}") from error
     return tuple(plans)
+
+
+def _safetensors(stored: Mapping[str, NDArray[np.generic]]) -> Iterator[bytes]:
+    """A safetensors file piece by piece; the library's own writer has all of it in memory once more.
+
+    https://github.com/huggingface/safetensors#format: the widest types first, so that all are aligned.
+    """
+    names = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
+    header, start = {}, 0
+    for name in names:
+        array = stored[name]
+        header[name] = {
+            "dtype": f"{array.dtype.kind.upper()}{8 * array.itemsize}",  # I8, U8, I32, F32
+            "shape": list(array.shape),
+            "data_offsets": [start, start + array.nbytes],
+        }
+        start += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield struct.pack("<Q", len(text)) + text
+    for name in names:
+        yield stored[name].astype(stored[name].dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _store(stored: dict[str, NDArray[np.generic]], key: str, array: NDArray[np.generic]) -> str:

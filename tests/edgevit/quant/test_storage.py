@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from edgevit.core.errors import InputError
 from edgevit.core.types import Grid, QuantPlan, SitePlan
@@ -45,6 +47,21 @@ def test_plans_come_back_equal_and_shared_tensors_are_stored_once(tmp_path: Path
     ]
     assert storage.find(loaded, "coreml", "w8a8") is loaded[2]
     assert storage.find(loaded, "coreml", "w8") is None
+
+
+def test_the_tensors_are_a_safetensors_file(tmp_path: Path) -> None:
+    arrays = {
+        "a:linear.weight": np.arange(-3, 3, dtype=np.int8).reshape(2, 3),
+        "a:linear.bias": np.array([7, -(2**30)], np.int32),
+        "b:linear.weight": np.arange(5, dtype=np.uint8),
+        "b:linear.lut": np.linspace(-1, 1, 4, dtype=np.float32).reshape(1, 4),
+    }
+    storage.save((replace(plan("onnx"), tensors=arrays),), tmp_path)
+    found = load_file(tmp_path / "plan.safetensors")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
 
 
 def edit(folder: Path, old: str, new: str) -> None:
