@@ -74,7 +74,7 @@ def _convert(entry: Entry, cache: Path, timeout: float, keras_python: str) -> di
     bundle = cache / "bundle"
     command = [python, "-m", "edgevit", "convert", command_text(entry, cache, keras_python), *entry.flags]
     command += ["--precision", "fp32,fp16", "--to", ",".join(TARGETS), "--jobs", "1", "--json", "--overwrite"]
-    command += ["--timeout", str(timeout), "-o", str(bundle)]
+    command += ["--timeout", str(timeout), "--threads", "1", "-o", str(bundle)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         row: dict[str, Any] = json.loads(done.stdout)
