@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench import vendors
 from bench.vendors import FORMS, MODELS
-from edgevit.registries import METRICS, TARGETS
+from edgevit.registries import METRICS
 
 HIGHEST = 1.03
 LEAST_DB = 80.0
@@ -45,7 +45,8 @@ def main() -> None:
     cli.add_argument("--seconds", type=float, default=18.0, help="for each model, format and thread count")
     asked = cli.parse_args()
     for text in asked.models:
-        _convert(text, asked.cache)
+        vendors.make_missing(text, asked.cache)
+        _check(text, asked.cache)
     if asked.convert:
         return
     print("| model | file | threads | vendor ms | edgevit ms | ratio [95 %] |")
@@ -56,7 +57,8 @@ def main() -> None:
             forms = [form for form in FORMS if form.target == target and asked.only in form.name]
             for threads in asked.threads if forms else ():
                 names = ["vendor", *(form.name for form in forms)]
-                times = measure([_path(asked.cache, text, n, target) for n in names], threads, asked.seconds)
+                paths = [vendors.path_of(asked.cache, text, name, target) for name in names]
+                times = measure(paths, threads, asked.seconds)
                 for form, ours in zip(forms, times[1:], strict=True):
                     value, low, high = ratio(ours, times[0])
                     missed |= high > HIGHEST
@@ -94,32 +96,19 @@ def ratio(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float
     return float(np.median(ours) / np.median(theirs)), float(low), float(high)
 
 
-def _convert(text: str, cache: Path) -> None:
-    """Make what is missing, and hold every file against PyTorch."""
+def _check(text: str, cache: Path) -> None:
+    """Hold every file against PyTorch."""
     import torch
 
-    model, wanted = None, None
-    for name, target in [*((f.name, f.target) for f in FORMS), *(("vendor", t) for t in ("tflite", "onnx"))]:
-        path = _path(cache, text, name, target)
-        if path.exists():
-            continue
-        model = model or vendors.load(text)
-        if wanted is None:
-            with torch.no_grad():
-                wanted = model.module(vendors.image(model)).numpy()
-        if name == "vendor":
-            vendors.vendor(model, target, path)
-        else:
-            vendors.ours(model, next(form for form in FORMS if form.name == name), path)
-        db = METRICS.get("sqnr").compute(wanted.reshape(1, -1), _open(path, 1)().reshape(1, -1), None)
+    model = vendors.load(text)
+    with torch.no_grad():
+        wanted = model.module(vendors.image(model)).numpy().reshape(1, -1)
+    for name, target in [*((f.name, f.target) for f in FORMS), ("vendor", "tflite"), ("vendor", "onnx")]:
+        path = vendors.path_of(cache, text, name, target)
+        db = METRICS.get("sqnr").compute(wanted, _open(path, 1)().reshape(1, -1), None)
         print(f"{text} {target} {name}: {db:.1f} dB", file=sys.stderr, flush=True)
         if db < LEAST_DB:
-            path.unlink()
             sys.exit(f"{path} does not compute the model")
-
-
-def _path(cache: Path, text: str, name: str, target: str) -> Path:
-    return cache / text.replace(":", "-") / f"{name.replace(' ', '-')}.{TARGETS.get(target).suffix}"
 
 
 def _open(path: Path, threads: int) -> Invoke:

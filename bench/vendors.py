@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
@@ -35,6 +36,28 @@ FORMS = (
 )
 
 
+def path_of(cache: Path, text: str, name: str, target: str) -> Path:
+    """Where a file is kept; `name` is that of a form of ours, or `vendor`."""
+    return cache / text.replace(":", "-") / f"{name.replace(' ', '-')}.{TARGETS.get(target).suffix}"
+
+
+def make_missing(text: str, cache: Path) -> None:
+    """Convert one model to all files that `cache` does not hold."""
+    model = None
+    wanted = [(form.name, form.target) for form in FORMS]
+    wanted += [("vendor", target) for target in dict.fromkeys(form.target for form in FORMS)]
+    for name, target in wanted:
+        path = path_of(cache, text, name, target)
+        if path.exists():
+            continue
+        model = model or load(text)
+        print(f"converting {text}: {target}, {name}", file=sys.stderr, flush=True)
+        if name == "vendor":
+            vendor(model, target, path)
+        else:
+            ours(model, next(form for form in FORMS if form.name == name), path)
+
+
 def load(text: str) -> TorchModel:
     """The model with seeded random weights."""
     source, argument = parse_source(text)
@@ -49,11 +72,11 @@ def image(model: TorchModel) -> torch.Tensor:
     return torch.randn(1, 3, size.height, size.width, generator=torch.Generator().manual_seed(0))
 
 
-def vendor(model: TorchModel, target: str, path: Path, opset: int | None = None) -> None:
-    """What the vendor's converter writes on its own; `opset` None is its default."""
+def vendor(model: TorchModel, target: str, path: Path) -> None:
+    """What the vendor's converter writes on its own, with its defaults."""
     warnings.filterwarnings("ignore")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _VENDORS[target](model, path, opset)
+    _VENDORS[target](model, path)
 
 
 def ours(model: TorchModel, form: Form, path: Path) -> None:
@@ -72,21 +95,20 @@ def ours(model: TorchModel, form: Form, path: Path) -> None:
     exported.unlink()
 
 
-def _tflite(model: TorchModel, path: Path, _opset: int | None) -> None:
+def _tflite(model: TorchModel, path: Path) -> None:
     """litert-torch on the module as it is, NCHW."""
     import litert_torch
 
     litert_torch.convert(model.module, (image(model),)).export(str(path))
 
 
-def _onnx(model: TorchModel, path: Path, opset: int | None) -> None:
+def _onnx(model: TorchModel, path: Path) -> None:
     """torch.onnx with its own optimisation."""
     import torch
 
-    chosen: dict[str, Any] = {} if opset is None else {"opset_version": opset}
-    program = torch.onnx.export(model.module, (image(model),), dynamo=True, verbose=False, **chosen)
+    program = torch.onnx.export(model.module, (image(model),), dynamo=True, verbose=False)
     assert program is not None
     program.save(str(path))
 
 
-_VENDORS: dict[str, Callable[[TorchModel, Path, int | None], None]] = {"tflite": _tflite, "onnx": _onnx}
+_VENDORS: dict[str, Callable[[TorchModel, Path], None]] = {"tflite": _tflite, "onnx": _onnx}
