@@ -112,12 +112,13 @@ def _constants_of(
         site = described.get(planned.site)
         if site is None or site.weight is None:
             raise InputError(f"the plan names {planned.site}, which this model does not have")
+        rounds = half and planned.site not in keep
         if planned.weight is not None or planned.palette is not None:
-            replaced[site.weight] = partial(_stored_weight, planned, plan, half)
+            replaced[site.weight] = partial(_stored_weight, planned, plan, rounds)
         if planned.bias == "float32" and f"{planned.site}.bias" in plan.tensors:
             assert site.bias is not None
             bias = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-            replaced[site.bias] = partial(_round_half, bias) if half else partial(_same, bias)
+            replaced[site.bias] = partial(_round_half, bias) if rounds else partial(_same, bias)
         if planned.bias == "int32":
             assert planned.input is not None and planned.weight is not None and site.bias is not None
             scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
@@ -142,8 +143,9 @@ def real_weight(planned: SitePlan, plan: QuantPlan) -> torch.Tensor:
     stored = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
     if planned.palette is not None:
         lists = torch.from_numpy(plan.tensors[f"{planned.site}.lut"])
-        rows = stored.reshape(len(lists), -1).long()
-        return lists.gather(1, rows).reshape(stored.shape)
+        groups = torch.arange(len(stored)) // planned.palette.group
+        rows = stored.reshape(len(stored), -1).long()
+        return lists[groups].gather(1, rows).reshape(stored.shape)
     assert planned.weight is not None
     return stored.float() * _affine.weight_scales(planned.weight, tuple(stored.shape))
 

@@ -15,8 +15,9 @@ from torch import nn
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Graph, Grid, ModelSpec, Palette, QuantPlan, SitePlan
+from edgevit.core.types import Graph, Grid, ModelSpec, Palette, QuantPlan, RunOptions, SitePlan
 from edgevit.graph.sites import list_sites
+from edgevit.quant.simulate import SiteSimulator
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
 from tests.converters._coreml_models import (
@@ -211,6 +212,23 @@ def test_weights_that_float16_does_not_hold_are_refused_by_their_site(
     with pytest.raises(UnsupportedError, match=f"fc:linear: .*{what}") as caught:
         written(scaled(planned("w8"), "fc:linear", factor), tmp_path)
     assert caught.value.hint and not (tmp_path / "m.mlpackage").exists()
+
+
+@pytest.mark.parametrize("precision", ["w8", "lut4"])
+def test_a_site_kept_in_float32_computes_with_weights_that_are_not_rounded(
+    tmp_path: Path, precision: str
+) -> None:
+    plan, kept = planned(precision), frozenset({"mix:conv", "fc:linear"})
+    plan = replace(plan, tensors={k: v for k, v in plan.tensors.items() if not k.endswith(".bias")})
+    _, graph, spec = net()
+    path = tmp_path / "m.mlpackage"
+    sites = TARGET.write(TARGET.prepare(graph, spec, {}), precision, plan, path, kept)
+    fc = next(s for s in sites if s.site == "fc:linear")
+    with REFERENCE.open(path, RunOptions(threads=1, taps=(fc.input, fc.output))) as runner:
+        found = runner.run(image_batch())
+    assert found[fc.output].dtype == np.float32
+    wanted = SiteSimulator(graph, plan, kept).run(fc.site, torch.from_numpy(found[fc.input]))
+    assert sqnr(wanted, found[fc.output]) >= 100
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
