@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgevit.core.plugins import Fold, Range, Rounding
+from edgevit.core.plugins import Clustering, Fold, Range, Rounding
 from edgevit.core.types import Graph, Placement, QuantPlan, Stats
 from edgevit.flows import _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import torch
 
 FOLDS = ("layernorm_fold",)
-RANGE = "minmax"
+RANGE = "output_aware"
 ROUNDING = "gptq"
+CLUSTERING = "kmeans"
+OBSERVED = ("minmax", "channel_absmax")
+# Derivatives are measured on this many images: the first ones say nearly all, and each costs a few passes.
+EFFECT_IMAGES = 24
 
 Emit = Callable[[dict[str, Any]], None]
 # Graph file and graph, by whether a plan quantizes activations.
@@ -26,16 +30,23 @@ T = TypeVar("T")
 
 
 def fold_and_measure(
-    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
+    graph: Graph,
+    calibration: torch.Tensor | None,
+    placements: tuple[Placement, ...],
+    work: Path,
+    seed: int,
+    emit: Emit,
 ) -> tuple[tuple[str, ...], Stats, Graphs]:
     """Folds that fired, statistics after them, and the graph file for plans without and with activations."""
     from edgevit.graph import storage
+    from edgevit.quant.plan import measure_effects
 
     plain = (_values.GRAPH, graph)
     empty = Stats({}, 0)
-    if not any(_wants_activations(p) for p in placements):
+    static = any(kind.input is not None for p in placements for kind in p.kinds)
+    assert calibration is not None or not static, "the command line asks for --calibrate"
+    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
         return (), empty, {False: plain, True: plain}
-    assert calibration is not None, "the command line asks for --calibrate"
     folded = storage.load(work / _values.GRAPH)
     names: list[str] = []
     for name in FOLDS:
@@ -45,7 +56,20 @@ def fold_and_measure(
     if names:
         storage.save(folded, work / _values.FOLDED)
         chosen = (_values.FOLDED, folded)
-    stats = _measure(chosen[1], calibration, _algorithm(RANGE, Range).observers, emit)
+    stats = _measure(chosen[1], calibration, OBSERVED, emit)
+    if static:
+        emit(
+            {"stage": "measuring what ranges cost the output", "total": min(EFFECT_IMAGES, len(calibration))}
+        )
+        stats = measure_effects(
+            chosen[1],
+            calibration[:EFFECT_IMAGES],
+            stats,
+            placements,
+            _algorithm(RANGE, Range),
+            seed,
+            lambda n: emit({"advance": n}),
+        )
     return tuple(names), stats, {False: plain, True: chosen}
 
 
@@ -60,7 +84,7 @@ def plan_all(
     """A plan for each placement; those that differ in the target's name alone are decided once."""
     from edgevit.graph.sites import list_sites
     from edgevit.quant import storage
-    from edgevit.quant.plan import make_plan
+    from edgevit.quant.plan import Choices, make_plan
 
     plans: list[QuantPlan] = []
     for index, placement in enumerate(placements):
@@ -68,7 +92,7 @@ def plan_all(
         if twin is not None:
             plans.append(replace(plans[twin], target=placement.target, precision=placement.precision))
             continue
-        graph = graphs[_wants_activations(placement)][1]
+        graph = graphs[_values.quantize_activations(placement.kinds)][1]
         stage = f"deciding scales and rounding for {placement.target} {placement.precision}"
         emit({"stage": stage, "total": len(list_sites(graph))})
         plans.append(
@@ -77,8 +101,11 @@ def plan_all(
                 stats,
                 calibration,
                 placement,
-                _algorithm(RANGE, Range),
-                _algorithm(ROUNDING, Rounding),
+                Choices(
+                    _algorithm(RANGE, Range),
+                    _algorithm(ROUNDING, Rounding),
+                    _algorithm(CLUSTERING, Clustering),
+                ),
                 lambda n: emit({"advance": n}),
             )
         )
@@ -108,10 +135,6 @@ def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emi
 
 def _same_but_name(first: Placement, second: Placement) -> bool:
     return replace(first, target=second.target, precision=second.precision) == second
-
-
-def _wants_activations(placement: Placement) -> bool:
-    return any(kind.input is not None for kind in placement.kinds)
 
 
 def _algorithm(name: str, kind: type[T]) -> T:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph, QuantPlan
-from edgevit.flows import _outputs
+from edgevit.flows import _outputs, _values
 from edgevit.flows._decide import Graphs
 from edgevit.flows._values import SimulatedPlan
 
@@ -51,7 +51,7 @@ def simulate_all(
         if twin is not None:
             done.append((plan, replace(twin, target=plan.target, precision=plan.precision)))
             continue
-        integer = any(site.input is not None for site in plan.sites)
+        integer = _values.quantize_activations(plan.sites)
         file, graph = graphs[integer]
         noisy = max(1, math.ceil(NOISY_IMAGES / len(inputs))) if integer else 0
         passes = 1 + noisy
@@ -87,7 +87,8 @@ def simulate_all(
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
     from edgevit.graph.sites import list_sites
 
-    integer = {site.site for site in plan.sites if site.input is not None}
+    dynamic = plan.precision == "w8da8"  # the report counts run-time kernels of no other precision
+    integer = {s.site for s in plan.sites if s.input is not None or (dynamic and s.dynamic is not None)}
     return sum(site.macs for site in list_sites(graph) if site.name in integer)
 
 

@@ -67,7 +67,7 @@ def compare_sites(
 
     plan = plans.find(plans.load(work / _values.PLANS), built.target, built.precision)
     assert plan is not None and built.path is not None
-    if not any(site.input is not None for site in plan.sites):
+    if not _values.quantize_activations(plan.sites):
         return ()
     keep = frozenset(kept.site for kept in built.float32)
     simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)

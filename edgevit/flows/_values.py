@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from edgevit.core.plugins import Timing
 from edgevit.core.report import Compression, KeptFloat32, SampleSet, SiteError
-from edgevit.core.types import IntegerMacs, ModelSpec, Placement, Preprocess, SiteTensors
+from edgevit.core.types import (
+    IntegerMacs,
+    KindPlacement,
+    ModelSpec,
+    Placement,
+    Preprocess,
+    SitePlan,
+    SiteTensors,
+)
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"
@@ -24,6 +32,11 @@ FP16: Final = "fp16"
 # Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
 FIDELITY_IMAGES: Final = 128
 SITE_IMAGES: Final = 2
+
+
+def quantize_activations(parts: Iterable[SitePlan | KindPlacement]) -> bool:
+    """Whether any of them rounds its input, on a static grid or at run time."""
+    return any(part.input is not None or part.dynamic is not None for part in parts)
 
 
 def site_values(target: str) -> str:

@@ -71,7 +71,7 @@ def _fidelity(artifact: ArtifactReport) -> Iterator[Finding]:
     fidelity = artifact.fidelity
     if fidelity is None:
         yield "inconclusive", "its outputs were not compared"
-    elif artifact.precision in QUANTIZED_ACTIVATIONS:
+    elif artifact.precision in QUANTIZED_ACTIVATIONS or fidelity.floor_db is not None:
         yield from _floor(fidelity.sqnr_db, fidelity.floor_db)
         yield from _total(artifact)
         yield from _sites(artifact.sites)

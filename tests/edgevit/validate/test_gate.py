@@ -108,6 +108,13 @@ def test_files_with_quantized_activations(change: dict[str, Any], expected: str,
     assert bool(reasons) == (expected != "pass")
 
 
+def test_a_w4_file_whose_kernels_quantize_activations_is_held_against_the_noise_floor() -> None:
+    quantized = static_int8(precision="w4", weight_bytes={"int4": 10}, integer_mac_fraction=0.0)
+    assert judge(quantized, NO_LIMITS)[0] == "pass"
+    wrong = replace(quantized, sites=(SiteError("a:linear", 20.0),))
+    assert judge(wrong, NO_LIMITS)[0] == "fail"
+
+
 def test_integers_that_the_plan_promised_must_be_there() -> None:
     assert judge(static_int8(integer_mac_fraction=0.94, planned_mac_fraction=0.945), Limits())[0] == "pass"
     verdict, reasons = judge(static_int8(integer_mac_fraction=0.6, planned_mac_fraction=0.94), Limits())
