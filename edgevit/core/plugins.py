@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -104,7 +104,7 @@ class Observer:
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """Plug-in of `edgevit/quant/algorithms`; one of the three kinds below.
+    """Plug-in of `edgevit/quant/algorithms`; one of the four kinds below.
 
     Attributes:
         observers: the statistics it needs, of the tensors that enter or leave weighted sites.
@@ -123,9 +123,14 @@ class Fold(Algorithm):
 
 @dataclass(frozen=True, slots=True)
 class Range(Algorithm):
-    """(stats, tensor) -> (minimum, maximum) that an activation's grid has to cover."""
+    """(stats, tensor) -> (minimum, maximum) that an activation's grid has to cover.
+
+    With `errors`, (value, minimum, maximum) -> the error of each candidate range, `choose` finds in the
+    stats, as `range_effect`, the mean squared error of the model's output by each candidate.
+    """
 
     choose: Callable[[Stats, str], tuple[float, float]]
+    errors: Callable[[torch.Tensor, float, float], Iterator[torch.Tensor]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,21 @@ class Place(Protocol):
     def __call__(self, precision: str, options: Mapping[str, str] | None = None, /) -> Placement | None:
         """Plain data; `options` are those of the command line after `TARGET.`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering(Algorithm):
+    """How weights become indices into short lists of values.
+
+    Attributes:
+        fit: (weights, how much each counts, number of values), float64 (elements,) -> float64 (values,),
+            ascending.
+        assign: (weights (groups, rows, inputs), lists (groups, rows, values), second moments of the inputs
+            (groups, inputs, inputs) or None) -> uint8 indices of the weights' shape.
+    """
+
+    fit: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+    assign: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 class Write(Protocol):

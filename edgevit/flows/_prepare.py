@@ -108,7 +108,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
-    folds, stats, planned = fold_and_measure(graph, calibration, placements, work, emit)
+    folds, stats, planned = fold_and_measure(graph, calibration, placements, work, asked.seed, emit)
     clock.lap("calibrate")
     plans = plan_all(work, placements, stats, planned, calibration, emit)
     keeps = {False: _sites(kept), True: _sites(kept)}

@@ -36,6 +36,12 @@ def activation_grid(
     return Grid(dtype, (scale,), (zero_point,))
 
 
+def channel_grid(limits: list[float], axis: int, scale_dtype: Literal["float32", "float16"]) -> Grid:
+    """The symmetric int8 grid with a scale for each index of `axis`, which covers [-limit, limit] there."""
+    scales = tuple(_representable(limit / 127, scale_dtype) for limit in limits)
+    return Grid("int8", scales, (0,) * len(scales), axis)
+
+
 def weight_grid(
     weight: torch.Tensor,
     dtype: Literal["int4", "int8"],
@@ -119,6 +125,11 @@ def dequantize(integers: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Integers of the grid -> real, float32."""
     scale, zero = broadcast(grid, integers.ndim)
     return (integers.float() - zero) * scale
+
+
+def rounded(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Real -> the nearest real values of the grid."""
+    return dequantize(quantize(value, grid), grid)
 
 
 def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tensor, torch.Tensor]:

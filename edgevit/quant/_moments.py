@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import torch
 
 CHUNK = 16
+# More rows than that say nothing new about moments, and on large maps there would be half a million.
+ROWS = 16384
+ROWS_PER_INPUT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,21 @@ def measure(
     sums = [torch.zeros(groups, inputs, dtype=torch.float64) for _ in range(2)]
     products = [torch.zeros(groups, inputs, inputs, dtype=torch.float64) for _ in range(2)]
     count = 0
+    most = -(-max(ROWS, ROWS_PER_INPUT * inputs) // len(float_input))
+    generator = torch.Generator().manual_seed(0)
     for start in range(0, len(float_input), CHUNK):
         x = _rows(node, float_input[start : start + CHUNK], groups, inputs)
         same = planned_input is float_input
         y = x if same else _rows(node, planned_input[start : start + CHUNK], groups, inputs)
+        if x.shape[2] > most:
+            chosen = torch.randperm(x.shape[2], generator=generator)[:most]
+            x = x[:, :, chosen]
+            y = x if same else y[:, :, chosen]
+        x = x.flatten(1, 2)
+        y = x if same else y.flatten(1, 2)
         count += x.shape[1]
-        sums[0] += x.sum(1, dtype=torch.float64)
-        sums[1] += y.sum(1, dtype=torch.float64)
+        sums[0] += x.mean(1).double() * x.shape[1]
+        sums[1] += y.mean(1).double() * x.shape[1]
         transposed = y.transpose(1, 2)
         own = transposed @ y
         products[0] += own
@@ -63,11 +74,11 @@ def measure(
 
 
 def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) -> torch.Tensor:
-    """(N, 1, ...) -> float32 (groups, rows, inputs)."""
+    """(N, 1, ...) -> float32 (groups, N, rows of an image, inputs)."""
     import torch
 
     if node.target is torch.ops.aten.linear.default:
-        return value.reshape(1, -1, inputs)
+        return value.reshape(1, len(value), -1, inputs)
     flat = value.flatten(0, 1)
     weight: Any = node.args[1]
     kernel = tuple(int(n) for n in weight.meta["val"].shape[2:])
@@ -78,7 +89,7 @@ def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) ->
     else:
         patches = torch.nn.functional.unfold(flat, kernel, dilation=dilation, padding=padding, stride=stride)
     split = patches.reshape(len(flat), groups, inputs, -1)
-    return split.permute(1, 0, 3, 2).reshape(groups, -1, inputs)
+    return split.permute(1, 0, 3, 2)
 
 
 def _pair(node: torch.fx.Node, index: int, default: int) -> tuple[int, int]:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plugins import Range, Rounding
+from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Grid, KindPlacement, Placement, SitePlan, Stats
 from edgevit.graph.sites import Site
-from edgevit.quant import _affine, _moments
+from edgevit.quant import _affine, _moments, _weight
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 # A row of calibration data says little about a direction that few rows have: the correction of a weight
 # towards what the float layer gives is held back by this much for each (inputs / rows).
 RIDGE = 4.0
-FEWEST_ROWS_PER_INPUT = 1.0
+FEWEST_ROWS = 64
+# A scale for each output channel costs a multiplication: it has to halve what the output's grid costs.
+CHANNEL_GAIN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The algorithms that decide."""
+
+    ranges: Range
+    rounding: Rounding
+    clustering: Clustering
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A site's part of the plan, and its tensors by their names in the plan."""
+    """A site's part of the plan, its tensors by their names in the plan, and the real layer they stand for."""
 
     plan: SitePlan
     tensors: dict[str, NDArray[np.generic]]
@@ -48,79 +59,52 @@ def decide(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     stats: Stats,
-    ranges: Range,
-    rounding: Rounding,
+    choices: Choices,
     seen: Seen | None,
+    careful: bool,
 ) -> Decided:
     """Choose everything for one site.
 
     Args:
         weight, bias: of the float layer, (out channels, ...) and (out channels,).
         seen: None where there are no calibration images.
+        careful: the first or the last layer, which takes 8 bits whatever the precision.
     """
-    import torch
-
-    def grid(tensor: str, dtype: Any) -> Grid | None:
-        if dtype is None:
-            return None
-        return _affine.activation_grid(*ranges.choose(stats, tensor), dtype, placement.scale_dtype)
-
-    entry, leave = grid(site.source, kind.input), grid(site.name, kind.output)
-    moments = None if seen is None else _measure(seen, weight, entry)
-    wanted, wanted_bias = weight.double(), None if bias is None else bias.double()
-    if moments is not None:
-        wanted = _towards_float(wanted, moments)
-    dtype, block = _weight_form(weight, kind)
+    entry = _input_grid(site, kind, placement, stats, choices.ranges)
+    moments = None if seen is None else _measure(seen, weight, entry, kind)
+    wanted = weight.double() if moments is None else _towards_float(weight.double(), moments)
+    input_scale = entry.scale[0] if kind.bias == "int32" and entry is not None else None
     smallest = None
-    integer_bias = bias is not None and kind.bias == "int32" and entry is not None
-    if integer_bias and entry is not None and bias is not None:
-        smallest = _affine.bias_scales(bias, entry.scale[0])
-    groups = 1 if moments is None else len(moments.gram)
-    importance = None if moments is None else _importance(moments, len(weight))
-    scale_dtype = kind.scale_dtype if dtype == "int4" and kind.scale_dtype else placement.scale_dtype
-    weight_grid = _affine.weight_grid(wanted, dtype, block, importance, scale_dtype, smallest)
-    scales = _affine.weight_scales(weight_grid, tuple(weight.shape)).double().expand(weight.shape)
-    inputs = math.prod(weight.shape[1:])
-    order = _order_of_sums(weight)
-    gram = None if moments is None else moments.gram[:, order][:, :, order]
-    paired = weight.ndim == 2 or weight.shape[1] > 1  # a depthwise kernel adds no pairs
-    found = rounding.round(
-        wanted.reshape(groups, -1, inputs)[..., order],
-        scales.reshape(groups, -1, inputs)[..., order],
-        gram,
-        _affine.WEIGHT_LIMITS[dtype],
-        kind.pair_limit if paired else None,
+    if bias is not None and input_scale is not None:
+        smallest = _affine.bias_scales(bias, input_scale)
+    stored = _weight.store(
+        wanted, moments, kind, placement, choices.rounding, choices.clustering, careful, smallest
     )
-    steps = found[..., order.argsort()].reshape(weight.shape)
-    rounded = steps.double() * scales
-    tensors: dict[str, NDArray[np.generic]] = {f"{site.name}.weight": steps.numpy()}
-    if wanted_bias is not None and moments is not None:
-        wanted_bias = (
-            wanted_bias
-            + _mean_output(weight.double(), moments.mean_float)
-            - _mean_output(rounded, moments.mean)
-        )
+    tensors = {f"{site.name}.{name}": array for name, array in stored.tensors.items()}
     real_bias = None
-    if wanted_bias is not None and integer_bias and entry is not None:
-        bias_scale = entry.scale[0] * torch.tensor(weight_grid.scale, dtype=torch.float64)
-        limit = 2 * _affine.BIAS_LIMIT - 1
-        integers = (wanted_bias / bias_scale).round().clamp(-limit, limit)
-        tensors[f"{site.name}.bias"] = integers.to(torch.int32).numpy()
-        real_bias = (integers * bias_scale).float()
-    elif wanted_bias is not None:
-        real_bias = wanted_bias.float()
+    if bias is not None:
+        wanted_bias = bias.double()
         if moments is not None:
-            tensors[f"{site.name}.bias"] = real_bias.numpy()
+            float_mean = _mean_output(weight.double(), moments.mean_float)
+            wanted_bias = wanted_bias + float_mean - _mean_output(stored.real, moments.mean)
+        if input_scale is not None and stored.grid is not None:
+            steps, real_bias = _integer_bias(wanted_bias, input_scale, stored.grid)
+            tensors[f"{site.name}.bias"] = steps.numpy()
+        else:
+            real_bias = wanted_bias.float()
+            if moments is not None:
+                tensors[f"{site.name}.bias"] = real_bias.numpy()
     planned = SitePlan(
         site=site.name,
         kind=site.kind,
         input=entry,
-        weight=weight_grid,
-        output=leave,
-        bias="none" if bias is None else "int32" if integer_bias else "float32",
+        weight=stored.grid,
+        output=_output_grid(site, kind, placement, stats, choices.ranges),
+        bias="none" if bias is None else "int32" if input_scale is not None else "float32",
+        palette=stored.palette,
         dynamic=kind.dynamic,
     )
-    return Decided(planned, tensors, rounded.float(), real_bias)
+    return Decided(planned, tensors, stored.real.float(), real_bias)
 
 
 def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> torch.Tensor:
@@ -131,48 +115,62 @@ def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> tor
     operation: Any = node.target
 
     def one(value: torch.Tensor) -> torch.Tensor:
-        entered = _affine.dequantize(_affine.quantize(value, plan.input), plan.input) if plan.input else value
+        entered = value if plan.input is None else _affine.rounded(value, plan.input)
         if plan.dynamic is not None:
             entered = _affine.at_run_time(value, plan.dynamic)
         result: torch.Tensor = operation(entered, decided.weight, decided.bias, *args[3:])
-        return (
-            _affine.dequantize(_affine.quantize(result, plan.output), plan.output) if plan.output else result
-        )
+        return result if plan.output is None else _affine.rounded(result, plan.output)
 
-    chunks = args[0].split(_moments.CHUNK)
-    return torch.cat([torch.func.vmap(one)(chunk) for chunk in chunks])
+    return torch.cat([torch.func.vmap(one)(chunk) for chunk in args[0].split(_moments.CHUNK)])
 
 
-def _order_of_sums(weight: torch.Tensor) -> torch.Tensor:
-    """Inputs of a weight in the order in which kernels add: of a convolution, the input channel fastest."""
+def _input_grid(
+    site: Site, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
+) -> Grid | None:
+    if kind.input is None:
+        return None
+    return _affine.activation_grid(*ranges.choose(stats, site.source), kind.input, placement.scale_dtype)
+
+
+def _output_grid(
+    site: Site, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
+) -> Grid | None:
+    """Per tensor, or per channel of the last axis where the runtime can and the model's output gains."""
+    if kind.output is None:
+        return None
+    limits = stats.values.get((site.name, "channel_absmax"))
+    effects = stats.values.get((site.name, "range_effect"))
+    per_channel = stats.values.get((site.name, "channel_effect"))
+    worth = effects is not None and per_channel is not None and per_channel < CHANNEL_GAIN * effects.min()
+    if kind.output_channels and site.kind == "linear" and worth and limits is not None:
+        return _affine.channel_grid(limits.tolist(), len(site.shape) - 1, placement.scale_dtype)
+    return _affine.activation_grid(*ranges.choose(stats, site.name), kind.output, placement.scale_dtype)
+
+
+def _integer_bias(
+    wanted: torch.Tensor, input_scale: float, weight: Grid
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """int32 steps of input scale * weight scale, and what they stand for."""
     import torch
 
-    places = torch.arange(math.prod(weight.shape[1:])).reshape(weight.shape[1:])
-    return places.movedim(0, -1).flatten() if weight.ndim > 2 else places
+    scale = input_scale * torch.tensor(weight.scale, dtype=torch.float64)
+    limit = 2 * _affine.BIAS_LIMIT - 1
+    steps = (wanted / scale).round().clamp(-limit, limit)
+    return steps.to(torch.int32), (steps * scale).float()
 
 
-def _weight_form(weight: torch.Tensor, kind: KindPlacement) -> tuple[Any, int | None]:
-    """Type and block of the weight: what the runtime has no kernel for stays int8 per channel."""
-    if kind.weight != "int4" or (kind.block is not None and weight.shape[1] % kind.block):
-        return "int8", None
-    return "int4", kind.block
-
-
-def _measure(seen: Seen, weight: torch.Tensor, entry: Grid | None) -> _moments.Moments | None:
-    """Moments of the site's inputs; None where there are too few rows to say anything."""
-    inputs = math.prod(weight.shape[1:])
-    groups = _groups(seen, weight)
+def _measure(
+    seen: Seen, weight: torch.Tensor, entry: Grid | None, kind: KindPlacement
+) -> _moments.Moments | None:
+    """Moments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
     planned = seen.planned
     if entry is not None:
-        planned = _affine.dequantize(_affine.quantize(planned, entry), entry)
-    moments = _moments.measure(seen.node, seen.real, planned, groups, inputs)
-    return moments if moments.rows >= FEWEST_ROWS_PER_INPUT * inputs or moments.rows > 64 else None
-
-
-def _groups(seen: Seen, weight: torch.Tensor) -> int:
-    if weight.ndim == 2:
-        return 1
-    return int(seen.real.shape[2]) // int(weight.shape[1])
+        planned = _affine.rounded(planned, entry)
+    elif kind.dynamic is not None and kind.dynamic.per != "tensor":
+        planned = _affine.at_run_time(planned, kind.dynamic)
+    groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
+    found = _moments.measure(seen.node, seen.real, planned, groups, math.prod(weight.shape[1:]))
+    return found if found.rows >= FEWEST_ROWS else None
 
 
 def _towards_float(weight: torch.Tensor, moments: _moments.Moments) -> torch.Tensor:
@@ -187,11 +185,6 @@ def _towards_float(weight: torch.Tensor, moments: _moments.Moments) -> torch.Ten
     change = rows @ (moments.cross - moments.gram)
     corrected = rows + torch.linalg.solve(damped, change.transpose(1, 2)).transpose(1, 2)
     return corrected.reshape(weight.shape)
-
-
-def _importance(moments: _moments.Moments, channels: int) -> torch.Tensor:
-    diagonal = moments.gram.diagonal(dim1=-2, dim2=-1)
-    return diagonal.repeat_interleave(channels // len(diagonal), dim=0).clamp(min=1e-12)
 
 
 def _mean_output(weight: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:

@@ -7,15 +7,18 @@ so that a layer can make up for what the layers before it have lost.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plugins import Range, Rounding
+from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
 from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
-from edgevit.quant import _site
+from edgevit.quant import _affine, _site
+from edgevit.quant._effect import output_errors
+from edgevit.quant._site import Choices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +40,7 @@ def make_plan(
     stats: Stats,
     images: torch.Tensor | None,
     placement: Placement,
-    ranges: Range,
-    rounding: Rounding,
+    choices: Choices,
     advance: Callable[[int], None] | None = None,
 ) -> QuantPlan:
     """Choose grids and rounded weights for every site that the placement makes integer.
@@ -50,6 +52,7 @@ def make_plan(
         advance: told the number of operations that are done.
     """
     integer, skipped = choose_sites(graph, placement)
+    ends = {integer[0].name, integer[-1].name} if integer else set()
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = _weights(graph)
     sites: list[SitePlan] = []
@@ -58,7 +61,8 @@ def make_plan(
     def settle(site: Site, kind: KindPlacement, seen: _site.Seen | None) -> _site.Decided:
         weight = weights[site.weight or ""]
         bias = None if site.bias is None else weights[site.bias]
-        decided = _site.decide(site, kind, placement, weight, bias, stats, ranges, rounding, seen)
+        careful = site.name in ends
+        decided = _site.decide(site, kind, placement, weight, bias, stats, choices, seen, careful)
         sites.append(decided.plan)
         tensors.update(decided.tensors)
         return decided
@@ -88,6 +92,65 @@ def make_plan(
         skipped=skipped,
         tensors=tensors,
     )
+
+
+def measure_effects(
+    graph: Graph,
+    images: torch.Tensor,
+    stats: Stats,
+    placements: tuple[Placement, ...],
+    ranges: Range,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> Stats:
+    """What candidate ranges of each activation that some placement quantizes cost the model's output.
+
+    Returns:
+        `stats` with (tensor, "range_effect") (candidates,), and ("channel_effect") (1,) for outputs of
+        linear layers: what one symmetric scale for each channel costs.
+    """
+    found = ranges.errors
+    if found is None:
+        return stats
+    inputs, outputs = _quantized_tensors(graph, placements)
+    channels = {name for name, linear in outputs.items() if linear}
+
+    def errors_of(name: str) -> Callable[[torch.Tensor], Iterator[torch.Tensor]]:
+        low, high = (float(v) for v in stats.values[name, "minmax"])
+
+        def errors(value: torch.Tensor) -> Iterator[torch.Tensor]:
+            yield from found(value, low, high)
+            if name in channels:
+                limits = stats.values[name, "channel_absmax"].tolist()
+                yield _affine.rounded(value, _affine.channel_grid(limits, value.ndim - 1, "float32")) - value
+
+        return errors
+
+    wanted = {name: errors_of(name) for name in dict.fromkeys((*inputs, *outputs))}
+    measured = output_errors(graph, images, wanted, seed, advance)
+    values = dict(stats.values)
+    for name, effects in measured.items():
+        array = effects.numpy()
+        if name in channels:
+            values[name, "channel_effect"], array = array[-1:], array[:-1]
+        values[name, "range_effect"] = array
+    return replace(stats, values=values)
+
+
+def _quantized_tensors(
+    graph: Graph, placements: tuple[Placement, ...]
+) -> tuple[tuple[str, ...], dict[str, bool]]:
+    """Inputs, and outputs -> whether of a linear layer, of the sites that some placement quantizes there."""
+    inputs: dict[str, None] = {}
+    outputs: dict[str, bool] = {}
+    for placement in placements:
+        kinds = {kind.kind: kind for kind in placement.kinds}
+        for site in choose_sites(graph, placement)[0]:
+            if kinds[site.kind].input is not None:
+                inputs[site.source] = None
+            if kinds[site.kind].output is not None:
+                outputs[site.name] = site.kind == "linear" and kinds[site.kind].output_channels
+    return tuple(inputs), outputs
 
 
 def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], tuple[tuple[str, str], ...]]:

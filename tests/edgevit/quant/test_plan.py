@@ -14,8 +14,8 @@ from calibration.observers import minmax as minmax_observer
 from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
-from edgevit.quant.algorithms import layernorm_fold, minmax, nearest
-from edgevit.quant.plan import make_plan, wanted_tensors, weights_digest
+from edgevit.quant.algorithms import kmeans, layernorm_fold, minmax, nearest
+from edgevit.quant.plan import Choices, make_plan, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, simulate
 from tests.edgevit.graph import _small as small
 
@@ -26,6 +26,7 @@ W8A8 = Placement(
     compute="float32",
     kinds=(KindPlacement("linear", "uint8", None, "float32"), KindPlacement("conv", "int8", "int8", "int32")),
 )
+CHOICES = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
 W8 = Placement("test", "w8", "float32", (KindPlacement("linear", None, None, "float32"),))
 
 
@@ -43,7 +44,7 @@ def measured(graph: Graph, images: torch.Tensor) -> Stats:
 def plan_of(placement: Placement) -> QuantPlan:
     graph = small.vit_graph()
     stats = measured(graph, small.images(20)) if placement is W8A8 else Stats({}, 0)
-    return make_plan(graph, stats, None, placement, minmax.ALGORITHM, nearest.ALGORITHM)
+    return make_plan(graph, stats, None, placement, CHOICES)
 
 
 def site(plan: QuantPlan, name: str) -> SitePlan:
@@ -172,7 +173,7 @@ def test_a_site_fed_by_a_constant_stays_float_with_a_reason() -> None:
             return out
 
     graph = small.graph_of(small.randomised(Coordinates()))
-    plan = make_plan(graph, measured(graph, small.images()), None, W8A8, minmax.ALGORITHM, nearest.ALGORITHM)
+    plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
     assert [s.site for s in plan.sites] == ["head:linear"]
     assert dict(plan.skipped)["layer:linear"].startswith("its input is a constant")
 

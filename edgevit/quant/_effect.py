@@ -1,0 +1,107 @@
+"""What an error in one tensor does to the model's output, to first order.
+
+For a small error d of a tensor the output moves by J d, J being the derivative of the output by that
+tensor. With random vectors v of unit variance, (v^T J) . d has the variance |J d|^2: a backward pass for
+each v gives v^T J of every tensor at once, and then any candidate error costs one dot product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.types import Graph
+from edgevit.graph import _constants
+from edgevit.graph.lockstep import apply
+from edgevit.graph.sites import site_of
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 4
+DIRECTIONS = 4
+
+
+def output_errors(
+    graph: Graph,
+    images: torch.Tensor,
+    errors: Mapping[str, Callable[[torch.Tensor], Iterator[torch.Tensor]]],
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, torch.Tensor]:
+    """The mean squared error of the outputs that each candidate error of each tensor causes alone.
+
+    Args:
+        images: float32 (N, 3, height, width).
+        errors: tensor (by the site that makes it) -> from its value (N, 1, ...) to its candidates' errors,
+            each of the same shape.
+        advance: told the number of images after each chunk.
+
+    Returns:
+        tensor -> float64 (candidates,), relative to the mean square of the outputs.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    sums: dict[str, torch.Tensor] = {}
+    for chunk in images.split(CHUNK):
+        values, outputs = _run(graph, chunk, errors)
+        names = list(values)
+        norms = [o.detach().square().flatten(1).sum(1).clamp(min=1e-30).sqrt() for o in outputs]
+        gradients: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+        for index in range(DIRECTIONS):
+            directions = [
+                torch.randn(o.shape, generator=generator) / n.reshape(-1, *[1] * (o.ndim - 1))
+                for o, n in zip(outputs, norms, strict=True)
+            ]
+            found = torch.autograd.grad(
+                outputs,
+                [values[name] for name in names],
+                directions,
+                retain_graph=index + 1 < DIRECTIONS,
+                allow_unused=True,
+            )
+            for name, gradient in zip(names, found, strict=True):
+                gradients[name].append(torch.zeros_like(values[name]) if gradient is None else gradient)
+        with torch.no_grad():
+            for name in names:
+                stacked = torch.stack([g.flatten(1) for g in gradients.pop(name)], 1)
+                moved = [
+                    torch.bmm(stacked, error.flatten(1).unsqueeze(2)).double().square().sum()
+                    for error in errors[name](values[name].detach())
+                ]
+                sums[name] = sums.get(name, torch.zeros(len(moved), dtype=torch.float64)) + torch.stack(moved)
+        if advance is not None:
+            advance(len(chunk))
+    return {name: total / (DIRECTIONS * len(images)) for name, total in sums.items()}
+
+
+def _run(
+    graph: Graph, images: torch.Tensor, wanted: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+    """The wanted tensors and the outputs, as parts of one autograd graph."""
+    import torch
+
+    program = graph.program
+    names = _constants.targets(program)
+    fixed: dict[torch.fx.Node, Any] = {}
+    values: dict[torch.fx.Node, Any] = {}
+    found: dict[str, torch.Tensor] = {}
+    with torch.enable_grad():
+        for node in program.graph_module.graph.nodes:
+            if node.op == "output":
+                return found, [values[n] for n in node.args[0] if n in values]
+            if node.op == "placeholder":
+                if node.name in names:
+                    fixed[node] = _constants.value(program, node)
+                    continue
+                values[node] = images.unsqueeze(1).clone().requires_grad_(True)
+            elif all(source in fixed for source in node.all_input_nodes):
+                fixed[node] = apply(node, fixed, {})
+                continue
+            else:
+                values[node] = apply(node, fixed, values)
+            name = site_of(node)
+            if name in wanted and isinstance(values[node], torch.Tensor) and values[node].requires_grad:
+                found[name] = values[node]
+    raise AssertionError("a program without an output node")

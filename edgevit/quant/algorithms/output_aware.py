@@ -1,0 +1,53 @@
+"""The range of an activation is the part of what was seen that costs the model's output least."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.plugins import Range
+from edgevit.core.types import Stats
+
+if TYPE_CHECKING:
+    import torch
+
+_PARTS: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+# (part of the minimum, part of the maximum): both sides together, then one alone.
+CANDIDATES: Final = (
+    *((part, part) for part in _PARTS),
+    *((part, 1.0) for part in _PARTS[2::2]),
+    *((1.0, part) for part in _PARTS[2::2]),
+)
+STEPS: Final = 255
+# Clipping is a bet on the calibration images; it has to pay.
+GAIN: Final = 0.95
+
+
+def errors(value: torch.Tensor, low: float, high: float) -> Iterator[torch.Tensor]:
+    """What 8 bits on each candidate range add to `value`; zero is on every grid."""
+    for below, above in CANDIDATES:
+        first, last = min(low * below, 0.0), max(high * above, 0.0)
+        scale = (last - first) / STEPS or 1.0
+        zero = round(-first / scale)
+        yield (value / scale).round_().clamp_(-zero, STEPS - zero).mul_(scale).sub_(value)
+
+
+def choose(stats: Stats, tensor: str) -> tuple[float, float]:
+    """The best candidate by its measured effect; the whole range where nothing is clearly better."""
+    low, high = (float(v) for v in stats.values[tensor, "minmax"])
+    effects = stats.values.get((tensor, "range_effect"))
+    if effects is None:
+        return low, high
+    best = int(effects.argmin())
+    if effects[best] > GAIN * effects[0]:
+        best = 0
+    below, above = CANDIDATES[best]
+    return low * below, high * above
+
+
+ALGORITHM = Range(
+    summary="Range: what costs the model's output least, by its derivative.",
+    observers=("minmax",),
+    choose=choose,
+    errors=errors,
+)
