@@ -204,7 +204,7 @@ def scaled(plan: QuantPlan, site: str, factor: float) -> QuantPlan:
 
 @pytest.mark.parametrize(
     ("factor", "what"),
-    [(1e-5, "weight scales"), (1e5, "weights"), (1e9, "weight scales"), (0.0, "weights are not the model's")],
+    [(1e-5, "weight scales"), (1e6, "weights"), (1e9, "weight scales"), (0.0, "all but zero")],
 )
 def test_weights_that_float16_does_not_hold_are_refused_by_their_site(
     tmp_path: Path, factor: float, what: str
@@ -266,8 +266,17 @@ def test_a_bias_beyond_float16_is_refused_by_its_site(tmp_path: Path) -> None:
         written(replace(plan, tensors={**plan.tensors, "fc:linear.bias": wide}), tmp_path)
 
 
-def test_weights_of_another_layer_are_refused(tmp_path: Path) -> None:
-    plan = planned("w8")
-    turned = plan.tensors["fc:linear.weight"][::-1]
-    with pytest.raises(UnsupportedError, match="fc:linear: the plan's weights are not the model's"):
-        written(replace(plan, tensors={**plan.tensors, "fc:linear.weight": turned}), tmp_path)
+def test_weights_too_small_for_the_least_scale_are_refused_by_their_site(tmp_path: Path) -> None:
+    small = copy.deepcopy(net()[0])
+    with torch.no_grad():
+        small.fc.weight.mul_(1e-5)
+    graph, spec = make_as_is(small)
+    plan, least = planned("w8"), float(np.finfo(np.float16).smallest_normal)
+    sites = tuple(
+        replace(s, weight=replace(s.weight, scale=(least,) * 40)) if s.site == "fc:linear" and s.weight else s
+        for s in plan.sites
+    )
+    zeros = np.zeros((40, 64), np.int8)
+    plan = replace(plan, sites=sites, tensors={**plan.tensors, "fc:linear.weight": zeros})
+    with pytest.raises(UnsupportedError, match="fc:linear: .* all but zero"):
+        TARGET.write(TARGET.prepare(graph, spec, {}), "w8", plan, tmp_path / "m.mlpackage")
