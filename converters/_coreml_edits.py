@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 _WEIGHTED = ("linear", "conv")
+_PRODUCTS = ("qk", "av")
 
 
 def site_of(node: torch.fx.Node) -> str:
@@ -29,6 +30,17 @@ def weighted_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
     """Site name -> node of every linear and conv in execution order."""
     nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function"]
     return {site_of(n): n for n in nodes if role_of(n) in _WEIGHTED}
+
+
+def product_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
+    """Site name -> node of the two products of each attention in execution order."""
+    import torch
+
+    aten = torch.ops.aten
+    nodes = [
+        n for n in program.graph_module.graph.nodes if n.target in (aten.matmul.default, aten.bmm.default)
+    ]
+    return {site_of(n): n for n in nodes if role_of(n) in _PRODUCTS}
 
 
 def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:

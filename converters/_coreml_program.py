@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from converters._coreml_attention import join_attention
-from converters._coreml_edits import add_constant, call, copied, rebuilt, site_of, weighted_sites
+from converters._coreml_edits import (
+    add_constant,
+    call,
+    copied,
+    product_sites,
+    rebuilt,
+    site_of,
+    weighted_sites,
+)
 from converters._coreml_quantize import quantize
 from converters._coreml_values import Shapes, number_sites, result_shapes
 from edgevit.core.errors import InputError, UnsupportedError
@@ -72,7 +80,8 @@ def edit(
         join_attention(program)
     _normalize(program, spec.preprocess)
     if plan is not None:
-        quantize(program, plan, weighted_sites(program), keep_float32)
+        sites = weighted_sites(program) | product_sites(program)
+        quantize(program, plan, sites, keep_float32)
     if spec.labels:
         _add_probabilities(program, spec)
     program.graph_module.graph.lint()

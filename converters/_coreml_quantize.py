@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters import _coreml_weights
-from converters._coreml_edits import add_constant, call, site_of
+from converters._coreml_edits import add_constant, call, role_of, site_of
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ def quantize(
     """Edit the program in place.
 
     Args:
-        sites: site -> node of every linear and conv.
+        sites: site -> node of every linear, conv and product of an attention.
         keep_float32: sites that compute in float32 though the plan computes in float16.
     """
+    import numpy as np
     import torch
 
     pairs: dict[tuple[str, Grid], torch.fx.Node] = {}
@@ -35,20 +36,32 @@ def quantize(
             _coreml_weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
         if f"{site.site}.bias" in plan.tensors:
             _place_bias(program, node, site, plan, f"edgevit_bias_{number}", half)
-        if site.input is not None:
-            x = node.args[0]
+        for place, grid in enumerate((site.input, site.second)):
+            if grid is None:
+                continue
+            x = node.args[place]
             assert isinstance(x, torch.fx.Node), site.site
-            key = (x.name, site.input)
+            if half:
+                _coreml_weights.check_half(site.site, "scales of activations", np.float32(grid.scale), np.inf)
+            key = (x.name, grid)
             if key not in pairs:
-                pairs[key] = _pair(node, x, f"edgevit_{number}", site.input)
-            node.args = (pairs[key], *node.args[1:])
+                pairs[key] = _pair(
+                    node, x, f"edgevit_{number}_{place}" if place else f"edgevit_{number}", grid
+                )
+            node.args = (*node.args[:place], pairs[key], *node.args[place + 1 :])
 
 
 def _check_site(site: SitePlan, sites: dict[str, torch.fx.Node]) -> None:
     if site.site not in sites:
         raise UnsupportedError(
-            f"the plan names the site {site.site}, which is no linear or conv of this graph",
+            f"the plan names the site {site.site}, which is no linear, conv or product of this graph",
             "make the plan again for this model",
+        )
+    product = role_of(sites[site.site]) in ("qk", "av")
+    if product != (site.second is not None) or (product and (site.weight or site.palette or not site.input)):
+        raise UnsupportedError(
+            f"{site.site}: a product of two activations takes a grid for each, any other site one and a weight",
+            "make the plan with Core ML's placement",
         )
     if site.output is not None or site.bias == "int32" or site.dynamic is not None:
         raise UnsupportedError(

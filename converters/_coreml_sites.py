@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from converters._coreml_program import Edited
     from converters._coreml_values import Handles
-    from edgevit.core.types import QuantPlan, SitePlan
+    from edgevit.core.types import Grid, QuantPlan, SitePlan
 
-_OPERATORS = ("linear", "conv")
+_OPERATORS = ("linear", "conv", "matmul")
 # what unpacks a weight: its inputs with the integers or indices, and with the scales or palettes
 _CONSTEXPR = {
     "constexpr_affine_dequantize": ("quantized_data", "scale"),
@@ -45,7 +45,8 @@ def locate(
     its quantize has the plan's numbers.
 
     Args:
-        nodes: site -> node of the graph that was converted, before the edits, of all linear and conv.
+        nodes: site -> node of the graph that was converted, before the edits, of all linear and conv,
+            and of the products of two activations that the plan names.
         in_half: whether a site computes in float16.
 
     Raises:
@@ -70,10 +71,12 @@ def locate(
             _confirm_floats(site, "weight", operation.weight.val, weight.numpy())
         if plan is not None and f"{site}.bias" in plan.tensors:
             _confirm_floats(site, "bias", operation.bias.val, plan.tensors[f"{site}.bias"])
-        source = operation.x
+        source, second = operation.x, ""
         if decision is not None and decision.input is not None:
-            source = _confirm_input(site, source, decision)
-        found.append(SiteTensors(site, source.name, operation.outputs[0].name))
+            source = _confirm_input(site, source, decision.input)
+        if decision is not None and decision.second is not None:
+            second = _confirm_input(site, operation.y, decision.second).name
+        found.append(SiteTensors(site, source.name, operation.outputs[0].name, second))
     return tuple(found)
 
 
@@ -125,7 +128,7 @@ def _confirm_floats(
         )
 
 
-def _confirm_input(site: str, source: Any, plan: SitePlan) -> Any:
+def _confirm_input(site: str, source: Any, grid: Grid) -> Any:
     import numpy as np
 
     dequantize = source.op
@@ -134,16 +137,12 @@ def _confirm_input(site: str, source: Any, plan: SitePlan) -> Any:
     if dequantize is None or dequantize.op_type != "dequantize" or dequantize.input.op is None:
         raise _lost(site, "its input is not dequantized")
     quantize = dequantize.input.op
-    assert plan.input is not None
     for operation in (quantize, dequantize):
         zero_point = 0 if operation.zero_point is None else int(operation.zero_point.val)
         scale = np.asarray(operation.scale.val)
-        if (
-            scale != np.asarray(plan.input.scale[0]).astype(scale.dtype)
-            or zero_point != plan.input.zero_point[0]
-        ):
+        if scale != np.asarray(grid.scale[0]).astype(scale.dtype) or zero_point != grid.zero_point[0]:
             raise _lost(site, "its input is quantized with other numbers than the plan's")
-    if quantize.op_type != "quantize" or quantize.output_dtype.val != plan.input.dtype:
+    if quantize.op_type != "quantize" or quantize.output_dtype.val != grid.dtype:
         raise _lost(site, "its input is not quantized as planned")
     return quantize.outputs[0]
 

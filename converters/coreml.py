@@ -109,6 +109,9 @@ def write(
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
     nodes = _coreml_edits.weighted_sites(prepared.graph.program)
+    if plan is not None:
+        products = _coreml_edits.product_sites(prepared.graph.program)
+        nodes |= {s.site: products[s.site] for s in plan.sites if s.site in products}
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
     roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
     fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("qk", "softmax", "av"))

@@ -166,7 +166,8 @@ class SitePlan:
     scale per channel, the tensor `SITE.bias`, which then replaces the float bias), float32, or
     none. A float bias that the plan corrected is the float32 tensor `SITE.bias`; without that
     tensor it is the model's own. A weight has a grid or a palette; an input has a static grid or
-    a dynamic one.
+    a dynamic one. A product of two activations (`qk`, `av`) has no weight, and `second` is the grid
+    of its second operand.
     """
 
     site: str
@@ -177,6 +178,7 @@ class SitePlan:
     bias: Literal["int32", "float32", "none"]
     palette: Palette | None = None
     dynamic: Dynamic | None = None
+    second: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +271,14 @@ class Placement:
 class SiteTensors:
     """Where a site lives in an artifact: names of tensors that a Runner can tap.
 
-    `input` and `output` name the integer tensors where the plan has grids, else the float ones.
+    `input` and `output` name the integer tensors where the plan has grids, else the float ones; `second`
+    is the second operand of a product of two activations, "" where that is a weight.
     """
 
     site: str
     input: str
     output: str
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def compare_sites(
         return ()
     keep = frozenset(kept.site for kept in built.float32)
     simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)
-    taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output)))
+    taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output, s.second) if n))
     with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
         found = runner.run(pixels)
     by_name = {s.site: s for s in built.sites}
@@ -83,10 +83,17 @@ def compare_sites(
                 f"{planned.site}: the plan has it, the {built.target} file does not say where it is"
             )
         entering, leaving = simulator.shapes(planned.site)
+        seconds: list[torch.Tensor | None] = [None] * len(pixels)
+        if where.second:
+            integers = torch.from_numpy(found[where.second].astype("float32"))
+            shape = simulator.second_shape(planned.site)
+            seconds = list(_real(integers.reshape(len(pixels), *shape), planned.second))
         errors = []
         for value in _as_torch(found[where.input], entering):
             real = _real(value, planned.input)
-            expected = torch.stack([simulator.run(planned.site, image) for image in real]).numpy()
+            expected = torch.stack(
+                [simulator.run(planned.site, *pair) for pair in zip(real, seconds, strict=True)]
+            ).numpy()
             for actual in _as_torch(found[where.output], leaving):
                 errors.append(_site_error(planned.site, expected, actual.numpy(), planned.output))
         results.append(max(errors, key=lambda error: error.db))

@@ -62,8 +62,15 @@ class SiteSimulator:
         node = self._nodes[self._sites[site].node]
         return tuple(node.args[0].meta["val"].shape), tuple(node.meta["val"].shape)
 
-    def run(self, site: str, value: torch.Tensor) -> torch.Tensor:
+    def second_shape(self, site: str) -> tuple[int, ...]:
+        """Shape of the second operand in PyTorch."""
+        return tuple(self._nodes[self._sites[site].node].args[1].meta["val"].shape)
+
+    def run(self, site: str, value: torch.Tensor, second: torch.Tensor | None = None) -> torch.Tensor:
         """The site's result for real values of its input, in the shape that `shapes` gives.
+
+        Args:
+            second: of a product of two activations, the second operand.
 
         Returns:
             Integers of the output grid in float32 where the plan has one, else real values.
@@ -72,9 +79,11 @@ class SiteSimulator:
 
         described, planned = self._sites[site], self._planned[site]
         node = self._nodes[described.node]
-        assert described.weight is not None
-        bias = None if described.bias is None else self._constant(described.bias)
-        args = (value, self._constant(described.weight), bias, *node.args[3:])
+        args: tuple[Any, ...] = (value, second)
+        if second is None:
+            assert described.weight is not None
+            bias = None if described.bias is None else self._constant(described.bias)
+            args = (value, self._constant(described.weight), bias, *node.args[3:])
         with torch.no_grad():
             result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))
         return result if planned.output is None else _affine.quantize(result, planned.output)
@@ -110,6 +119,8 @@ def _constants_of(
         }
     for planned in plan.sites:
         site = described.get(planned.site)
+        if site is not None and planned.second is not None:
+            continue
         if site is None or site.weight is None:
             raise InputError(f"the plan names {planned.site}, which this model does not have")
         rounds = half and planned.site not in keep
@@ -173,9 +184,12 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
     ) -> Any:
         planned = sites.get(site_of(node))
         if planned is not None and planned.input is not None and half:
-            entered = _affine.dequantize(_affine.quantize(args[0], planned.input), planned.input)
-            exact = site_of(node) in keep and site_of(node.args[0]) in keep
-            args = (entered if exact else _round_half(entered), *args[1:])
+            kept = site_of(node) in keep
+            for place, grid in enumerate((planned.input, planned.second)):
+                if grid is not None:
+                    entered = _affine.dequantize(_affine.quantize(args[place], grid), grid)
+                    exact = kept and site_of(node.args[place]) in keep
+                    args = (*args[:place], entered if exact else _round_half(entered), *args[place + 1 :])
         rounds = half and site_of(node) not in keep
         if rounds and node.target in scalar_operations:
             args = tuple(_half_scalar(a) if isinstance(a, float) else a for a in args)

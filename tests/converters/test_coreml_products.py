@@ -1,0 +1,108 @@
+"""The products of an attention in integers: quantize and dequantize around both operands of matmul."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from converters.coreml import TARGET
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.types import Grid, QuantPlan, RunOptions, SitePlan, SiteTensors
+from edgevit.graph.sites import list_sites
+from edgevit.quant.simulate import SiteSimulator, simulate
+from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
+from tests._sqnr import sqnr
+from tests.converters._coreml_models import Vit, exported, image_batch, normalised, operations, plan_for
+
+Q, K = Grid("int8", (0.03125,), (5,)), Grid("int8", (0.0625,), (-7,))
+WEIGHTS, V = Grid("uint8", (0.00390625,), (0,)), Grid("int8", (0.046875,), (2,))
+
+
+def planned() -> QuantPlan:
+    """A plan for w8a8 with both products of both blocks in integers."""
+    plan = plan_for(exported(Vit)[1], "w8a8")
+    products = [
+        SitePlan(s.name, s.kind, *((Q, None, None) if s.kind == "qk" else (WEIGHTS, None, None)), "none",
+                 second=K if s.kind == "qk" else V)
+        for s in list_sites(exported(Vit)[1])
+        if s.kind in ("qk", "av")
+    ]  # fmt: skip
+    return replace(plan, sites=(*plan.sites, *products))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[SiteTensors, ...]]:
+    _, graph, spec = exported(Vit)
+    path = tmp_path_factory.mktemp("products") / "m.mlpackage"
+    return path, TARGET.write(TARGET.prepare(graph, spec, {}), "w8a8", planned(), path)
+
+
+def test_both_operands_come_from_integers_of_their_own_grid(
+    file: tuple[Path, tuple[SiteTensors, ...]],
+) -> None:
+    path, sites = file
+    made = {o.outputs[0].name: o for o in operations(path) if o.outputs}
+    products = [s for s in sites if s.second]
+    assert len(products) == 4
+    for site in products:
+        matmul = made[site.output]
+        assert matmul.op_type == "matmul"
+        grids = (Q, K) if site.site.endswith(":qk") else (WEIGHTS, V)
+        for name, grid in zip((site.input, site.second), grids, strict=True):
+            quantize = made[name]
+            assert quantize.op_type == "quantize" and quantize.output_dtype.val == grid.dtype
+            assert float(quantize.scale.val) == grid.scale[0]
+            zero = quantize.zero_point
+            assert (0 if zero is None else int(zero.val)) == grid.zero_point[0]
+        assert matmul.x.op.input.name == site.input and matmul.y.op.input.name == site.second
+
+
+def test_each_product_is_that_of_its_integers(file: tuple[Path, tuple[SiteTensors, ...]]) -> None:
+    """By numpy: scale times scale times the product of integers less their zero points."""
+    path, sites = file
+    products = [s for s in sites if s.second]
+    taps = tuple(n for s in products for n in (s.input, s.second, s.output))
+    with REFERENCE.open(path, RunOptions(threads=1, taps=taps)) as runner:
+        found = runner.run(image_batch())
+    simulator = SiteSimulator(exported(Vit)[1], planned())
+    for site in products:
+        first, second = (Q, K) if site.site.endswith(":qk") else (WEIGHTS, V)
+        a = (found[site.input].astype(np.float64) - first.zero_point[0]) * first.scale[0]
+        b = (found[site.second].astype(np.float64) - second.zero_point[0]) * second.scale[0]
+        wanted = a.reshape(-1, *a.shape[-3:]) @ b.reshape(-1, *b.shape[-3:])
+        got = found[site.output].astype(np.float64).reshape(wanted.shape)
+        assert sqnr(torch.from_numpy(wanted), got) >= 60, site.site
+        one = simulator.run(
+            site.site,
+            torch.from_numpy(a[:1]).float().reshape(simulator.shapes(site.site)[0]),
+            torch.from_numpy(b[:1]).float().reshape(simulator.second_shape(site.site)),
+        )
+        assert sqnr(one.reshape(1, -1), got[:1].reshape(1, -1)) >= 60, site.site
+
+
+def test_the_file_computes_what_the_plan_says_and_counts_its_products(
+    file: tuple[Path, tuple[SiteTensors, ...]],
+) -> None:
+    _, graph, spec = exported(Vit)
+    expected = simulate(graph, planned(), normalised(image_batch(), spec))[0]
+    with REFERENCE.open(file[0], RunOptions(threads=1)) as runner:
+        found = runner.run(image_batch())["logits"]
+    assert sqnr(expected, found) >= 30
+    macs = REFERENCE.integer_macs(file[0])
+    kinds = ("linear", "conv", "qk", "av")
+    assert macs.static == sum(s.macs for s in list_sites(graph) if s.kind in kinds)
+    assert dict(macs.operators)["matmul"] == 4
+
+
+@pytest.mark.parametrize("change", [{"second": None}, {"input": None}])
+def test_a_product_with_one_grid_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    _, graph, spec = exported(Vit)
+    plan = planned()
+    plan = replace(plan, sites=(*plan.sites[:-1], replace(plan.sites[-1], **change)))
+    with pytest.raises(UnsupportedError, match=r"attn|blocks.1:av|:av"):
+        TARGET.write(TARGET.prepare(graph, spec, {}), "w8a8", plan, tmp_path / "m.mlpackage")
