@@ -42,7 +42,8 @@ def quantize(
             x = node.args[place]
             assert isinstance(x, torch.fx.Node), site.site
             if half:
-                _coreml_weights.check_half(site.site, "scales of activations", np.float32(grid.scale), np.inf)
+                scale = np.asarray(grid.scale, np.float32)
+                _coreml_weights.check_half(site.site, "scales of activations", scale, scale)
             key = (x.name, grid)
             if key not in pairs:
                 pairs[key] = _pair(

@@ -266,6 +266,15 @@ def test_a_bias_beyond_float16_is_refused_by_its_site(tmp_path: Path) -> None:
         written(replace(plan, tensors={**plan.tensors, "fc:linear.bias": wide}), tmp_path)
 
 
+def test_a_scale_of_activations_below_float16_is_refused_by_its_site(tmp_path: Path) -> None:
+    plan = replace(planned("w8"), precision="w8a8")
+    sites = tuple(
+        replace(s, input=Grid("int8", (1e-9 if s.site == "fc:linear" else 0.0625,), (0,))) for s in plan.sites
+    )
+    with pytest.raises(UnsupportedError, match="fc:linear: scales of activations"):
+        written(replace(plan, sites=sites), tmp_path)
+
+
 def test_weights_too_small_for_the_least_scale_are_refused_by_their_site(tmp_path: Path) -> None:
     small = copy.deepcopy(net()[0])
     with torch.no_grad():
