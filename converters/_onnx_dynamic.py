@@ -3,9 +3,11 @@
 Each token is divided by its largest magnitude, DynamicQuantizeLinear makes uint8 of all of them with one
 scale and zero point, MatMulInteger multiplies, and the result is multiplied by the token's magnitude
 again. ONNX Runtime makes DynamicQuantizeMatMul of it (MatMulIntegerToFloat where several layers share
-the input). On activations of a transformer that is 6 to 9 dB better than one scale for all tokens, at
-0.57 to 0.70 of the float product's time. MatMulNBits, with a scale for each block of a row, is more
-accurate still and on x86 slower than float. See `bench/onnx_dynamic.py`.
+the input). On the activations of a DINOv2 ViT-S a product gains 2 to 5 dB over one scale for all tokens,
+behind GELU up to 12, and takes 0.6 to 0.7 of the float product's time. MatMulNBits, with a scale for each
+block of a row, is 4 to 6 dB more accurate still, and on x86 slower than float. `python -m
+bench.onnx_products` times the forms. A plan may ask for one scale for the tensor, which leaves out the
+division and one pass over the result.
 
 x86 without VNNI adds pairs of these uint8 x int8 products in 16 bits with saturation, unless the weights
 obey the pair limit (`onnx.host_safe`), or the session is opened with `session.x64quantprecision=1`.
@@ -24,15 +26,22 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    # input of linear layers -> (integers, scale, zero point, largest magnitude of each token)
-    Normalised = dict[ir.Value, tuple[ir.Value, ir.Value, ir.Value, ir.Value]]
+    # input of linear layers, normalized or not -> (integers, scale, zero point, largest magnitude of each token)
+    Entered = dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value, ir.Value, ir.Value | None]]
 
 PER_TOKEN: Final = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
+PER_TENSOR: Final = Dynamic("uint8", "tensor", symmetric=False)
 _SMALLEST: Final = 1.1754944e-38  # a token of zeros is divided by this
 
 
 def multiply(
-    graph: ir.Graph, site: str, main: ir.Node, integers: NDArray[np.int8], grid: Grid, done: Normalised
+    graph: ir.Graph,
+    site: str,
+    main: ir.Node,
+    integers: NDArray[np.int8],
+    grid: Grid,
+    normalized: bool,
+    done: Entered,
 ) -> ir.Node:
     """Put the integer product in the place of the MatMul `main`; returns the node that makes its result.
 
@@ -44,25 +53,25 @@ def multiply(
 
     x = main.inputs[0]
     assert x is not None
-    if x not in done:
-        done[x] = _normalise(graph, x, main)
-    steps, scale, zero, largest = done[x]
+    if (x, normalized) not in done:
+        done[x, normalized] = _enter(graph, x, normalized, main)
+    steps, scale, zero, largest = done[x, normalized]
     weight = _onnx_nodes.initializer(graph, f"{site}.weight.quantized", integers)
     factors = _onnx_nodes.initializer(graph, f"{site}.weight.scale", np.asarray(grid.scale, np.float32))
     product = ir.node("MatMulInteger", [steps, weight, zero])
     real = ir.node("Cast", [product.outputs[0]], {"to": ir.DataType.FLOAT})
     both = ir.node("Mul", [scale, factors])
     scaled = ir.node("Mul", [real.outputs[0], both.outputs[0]])
-    last = ir.node("Mul", [scaled.outputs[0], largest])
+    nodes = [product, real, both, scaled]
+    if largest is not None:
+        nodes.append(ir.node("Mul", [scaled.outputs[0], largest]))
+    last = nodes[-1]
     old, new = main.outputs[0], last.outputs[0]
-    nodes = (product, real, both, scaled, last)
-    for node, name in zip(nodes, ("MatMulInteger", "Cast", "Mul.scales", "Mul", "Mul.token"), strict=True):
+    for node, name in zip(nodes, ("MatMulInteger", "Cast", "Mul.scales", "Mul", "Mul.token"), strict=False):
         node.name, node.outputs[0].name = f"{site}/{name}", f"{site}.{name}"
         node.outputs[0].type = ir.TensorType(ir.DataType.INT32 if node is product else ir.DataType.FLOAT)
         node.metadata_props[SITE_KEY] = site
-    for node in (product, real, scaled, last):
-        node.outputs[0].shape = old.shape
-    both.outputs[0].shape = ir.Shape([integers.shape[1]])
+        node.outputs[0].shape = ir.Shape([integers.shape[1]]) if node is both else old.shape
     graph.insert_before(main, nodes)
     for reader, index in list(old.uses()):
         reader.replace_input_with(index, new)
@@ -71,9 +80,35 @@ def multiply(
     return last
 
 
-def _normalise(
-    graph: ir.Graph, x: ir.Value, reader: ir.Node
-) -> tuple[ir.Value, ir.Value, ir.Value, ir.Value]:
+def _enter(
+    graph: ir.Graph, x: ir.Value, normalized: bool, reader: ir.Node
+) -> tuple[ir.Value, ir.Value, ir.Value, ir.Value | None]:
+    """Integers of `x`, their scale and zero point, and what each token was divided by."""
+    import onnx_ir as ir
+
+    nodes, divided, largest = _normalise(graph, x) if normalized else ([], x, None)
+    down = ir.node("DynamicQuantizeLinear", [divided], num_outputs=3)
+    stem = f"{x.name}.token" if normalized else f"{x.name}.tensor"
+    down.name = f"{stem}/DynamicQuantizeLinear"
+    integer, real = ir.TensorType(ir.DataType.UINT8), ir.TensorType(ir.DataType.FLOAT)
+    for value, name, kind, shape in zip(
+        down.outputs,
+        ("quantized", "scale", "zero_point"),
+        (integer, real, integer),
+        (x.shape, ir.Shape([]), ir.Shape([])),
+        strict=True,
+    ):
+        value.name, value.type, value.shape = f"{stem}.{name}", kind, shape
+    producer = x.producer()
+    if producer is None:
+        graph.insert_before(reader, [*nodes, down])
+    else:
+        graph.insert_after(producer, [*nodes, down])
+    return down.outputs[0], down.outputs[1], down.outputs[2], largest
+
+
+def _normalise(graph: ir.Graph, x: ir.Value) -> tuple[list[ir.Node], ir.Value, ir.Value]:
+    """Nodes that divide each token by its largest magnitude, the quotient, and the magnitude."""
     import numpy as np
     import onnx_ir as ir
 
@@ -83,27 +118,10 @@ def _normalise(
     peak = ir.node("ReduceMax", [size.outputs[0], axis], {"keepdims": 1})
     largest = ir.node("Max", [peak.outputs[0], floor])
     divided = ir.node("Div", [x, largest.outputs[0]])
-    down = ir.node("DynamicQuantizeLinear", [divided.outputs[0]], num_outputs=3)
-    nodes = (size, peak, largest, divided, down)
-    real = ir.TensorType(ir.DataType.FLOAT)
+    nodes = [size, peak, largest, divided]
     token = None if x.shape is None else ir.Shape([*x.shape[:-1], 1])
-    for node, shape in zip(nodes[:-1], (x.shape, token, token, x.shape), strict=True):
+    for node, shape in zip(nodes, (x.shape, token, token, x.shape), strict=True):
         value = node.outputs[0]
-        node.name, value.name = f"{x.name}/{node.op_type}", f"{x.name}.{node.op_type}"
-        value.type, value.shape = real, shape
-    down.name = f"{x.name}/DynamicQuantizeLinear"
-    integer = ir.TensorType(ir.DataType.UINT8)
-    for value, name, kind, shape in zip(
-        down.outputs,
-        ("quantized", "scale", "zero_point"),
-        (integer, real, integer),
-        (x.shape, ir.Shape([]), ir.Shape([])),
-        strict=True,
-    ):
-        value.name, value.type, value.shape = f"{x.name}.token.{name}", kind, shape
-    producer = x.producer()
-    if producer is None:
-        graph.insert_before(reader, nodes)
-    else:
-        graph.insert_after(producer, nodes)
-    return (*down.outputs, largest.outputs[0])  # type: ignore[return-value]
+        node.name, value.name = f"{x.name}/{node.op_type}", f"{x.name}.token.{node.op_type}"
+        value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), shape
+    return nodes, divided.outputs[0], largest.outputs[0]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from converters._onnx_dynamic import Normalised
+    from converters._onnx_dynamic import Entered
     from converters._onnx_nodes import Quantized
 
 _SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
@@ -63,12 +63,12 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             "the plan was made for another graph: quantize this one again",
         )
     done: Quantized = {}
-    tokens: Normalised = {}
+    entered: Entered = {}
     found: dict[str, SiteTensors] = {}
     for name, (main, last) in nodes.items():  # in execution order: a producer's grid is known to its readers
         if name in planned:
             integers = _weight(planned[name], plan, prepared.weights[name], prepared.safe)
-            found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done, tokens)
+            found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done, entered)
     for _, real in done.values():
         _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
     return tuple(found[name] for name in planned)
@@ -111,9 +111,10 @@ def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
             raise UnsupportedError(
                 f"site {site.site}: integer kernels take int8 weights, a scale per channel"
             )
-        if site.dynamic is not None and (site.dynamic != _onnx_dynamic.PER_TOKEN or site.kind != "linear"):
+        offered = (None, _onnx_dynamic.PER_TOKEN, _onnx_dynamic.PER_TENSOR)
+        if site.dynamic not in offered or (site.dynamic is not None and site.kind != "linear"):
             raise UnsupportedError(
-                f"site {site.site}: at run time ONNX files quantize the inputs of linear layers, uint8 per token"
+                f"site {site.site}: at run time ONNX files quantize the inputs of linear layers, to uint8"
             )
 
 
@@ -177,7 +178,7 @@ def _place(
     integers: NDArray[np.int8],
     tensors: Mapping[str, NDArray[np.generic]],
     done: Quantized,
-    tokens: Normalised,
+    entered: Entered,
 ) -> SiteTensors:
     import numpy as np
 
@@ -194,7 +195,9 @@ def _place(
     stored = np.ascontiguousarray(integers.T) if linear else integers
     stored_axis = None if axis is None else (1 - axis if linear else axis)
     if site.dynamic is not None:
-        product = _onnx_dynamic.multiply(graph, site.site, main, stored, site.weight, tokens)
+        product = _onnx_dynamic.multiply(
+            graph, site.site, main, stored, site.weight, site.dynamic.normalized, entered
+        )
         main, last = product, product if last is main else last
     else:
         behind = _onnx_nodes.folded if site.input is None else _onnx_nodes.dequantized

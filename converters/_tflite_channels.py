@@ -50,7 +50,7 @@ def multiply(model: Any, place: Place, steps: int, scale: tuple[float, ...]) -> 
     found = _only_product(model, place.output)
     if found is not None:
         operator, position, constant = found
-        both = (constant * factors).astype(np.float32)
+        both = np.multiply(constant, factors, dtype=np.float32)
         other = tfl.add_tensor(model, f"{place.site}/output/scale", both.shape, "FLOAT32", both)
         operator.inputs[position], operator.inputs[1 - position] = other, steps
         return []
@@ -61,7 +61,7 @@ def multiply(model: Any, place: Place, steps: int, scale: tuple[float, ...]) -> 
     return [product]
 
 
-def _only_product(model: Any, tensor: int) -> tuple[Any, int, NDArray[np.generic]] | None:
+def _only_product(model: Any, tensor: int) -> tuple[Any, int, NDArray[np.float32]] | None:
     """The MUL by a constant that alone reads `tensor`: the operator, and its constant's position and value."""
     part = tfl.graph(model)
     readers = [o for o in part.operators if tensor in [int(t) for t in o.inputs]]
@@ -79,4 +79,4 @@ def _only_product(model: Any, tensor: int) -> tuple[Any, int, NDArray[np.generic
         or constant.shape[-1:] not in ((), (1,), (channels,))
     ):
         return None
-    return operator, position, constant
+    return operator, position, constant.astype("float32")

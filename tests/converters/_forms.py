@@ -114,15 +114,18 @@ def computed(
     return torch.nn.functional.conv2d(*arguments, stride, padding, groups=groups).numpy()
 
 
-def uint8_per_token(value: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Tokens divided by their largest magnitude, then DynamicQuantizeLinear as ONNX defines it."""
-    largest = np.maximum(np.abs(value).max(-1, keepdims=True), np.finfo(np.float32).tiny)
-    divided = value / largest
-    low, high = min(divided.min(), 0), max(divided.max(), 0)
+def uint8_per_tensor(value: NDArray[np.float32]) -> NDArray[np.float64]:
+    """DynamicQuantizeLinear as ONNX defines it."""
+    low, high = min(value.min(), 0), max(value.max(), 0)
     scale = np.float32(high - low) / np.float32(255)
     zero = np.clip(np.rint(-low / scale), 0, 255)
-    steps = np.clip(np.rint(divided / scale) + zero, 0, 255) - zero
-    return steps.astype(np.float64) * scale * largest
+    return (np.clip(np.rint(value / scale) + zero, 0, 255) - zero).astype(np.float64) * scale
+
+
+def uint8_per_token(value: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Tokens divided by their largest magnitude, then one grid for all."""
+    largest = np.maximum(np.abs(value).max(-1, keepdims=True), np.finfo(np.float32).tiny)
+    return uint8_per_tensor(value / largest) * largest
 
 
 def int8_per_token(value: NDArray[np.float32]) -> NDArray[np.float64]:

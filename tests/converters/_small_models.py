@@ -20,8 +20,8 @@ from edgevit.graph.export import export_model
 from edgevit.graph.run import run
 from edgevit.graph.sites import site_of
 from edgevit.models._random import randomise
-from edgevit.quant.algorithms import minmax, nearest
-from edgevit.quant.plan import make_plan
+from edgevit.quant.algorithms import kmeans, minmax, nearest
+from edgevit.quant.plan import Choices, make_plan
 from edgevit.registries import REWRITES
 
 SIZE = 32
@@ -64,7 +64,8 @@ def plan_of(graph: Graph, placement: Placement | None, images: torch.Tensor) -> 
     assert placement is not None
     _, seen = run(graph, images, observe=_ends)
     values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    return make_plan(graph, Stats(values, len(images)), None, placement, minmax.ALGORITHM, nearest.ALGORITHM)
+    choices = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
+    return make_plan(graph, Stats(values, len(images)), None, placement, choices)
 
 
 def _ends(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:

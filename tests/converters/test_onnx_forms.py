@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError
@@ -29,7 +31,13 @@ def prepared(graph: Graph) -> object:
     return TARGET.prepare(graph, models.spec_of(10), {})
 
 
-def _assert_layers(plan: QuantPlan, prepared: object, out: Path, least: float) -> None:
+def _assert_layers(
+    plan: QuantPlan,
+    prepared: object,
+    out: Path,
+    least: float,
+    at_run_time: Callable[[NDArray[np.float32]], NDArray[np.float64]] = forms.uint8_per_token,
+) -> None:
     """Each layer, fed what the file fed it, gives what numpy does."""
     sites = TARGET.write(prepared, plan.precision, plan, out)
     taps = tuple(dict.fromkeys(name for site in sites for name in (site.input, site.output)))
@@ -38,7 +46,7 @@ def _assert_layers(plan: QuantPlan, prepared: object, out: Path, least: float) -
     assert [site.site for site in sites] == [site.site for site in plan.sites]
     for where, site in zip(sites, plan.sites, strict=True):
         for image in range(3):
-            wanted = forms.computed(plan, site, found[where.input][image], forms.uint8_per_token)
+            wanted = forms.computed(plan, site, found[where.input][image], at_run_time)
             assert sqnr(wanted, found[where.output][image].reshape(wanted.shape)) > least, site.site
 
 
@@ -84,6 +92,16 @@ def test_w8da8_linear_layers_quantize_each_token_at_run_time(
     assert operators["DynamicQuantizeLinear"] == 1 and "MatMulInteger" not in operators
 
 
+def test_a_site_may_have_one_scale_for_the_whole_tensor(
+    graph: Graph, prepared: object, tmp_path: Path
+) -> None:
+    plan = forms.plan(graph, "onnx", "w8da8", {"dynamic": Dynamic("uint8", "tensor", symmetric=False)})
+    _assert_layers(plan, prepared, tmp_path / "m.onnx", 80, forms.uint8_per_tensor)
+    operators = dict(RUNTIME.integer_macs(tmp_path / "m.onnx").operators)
+    assert operators["DynamicQuantizeMatMul"] == 3 and operators["MatMulIntegerToFloat"] == 2
+    assert "Abs" not in operators and operators.get("Add", 0) <= 1  # the residual: biases are in the kernels
+
+
 def test_a_token_of_zeros_stays_zero(graph: Graph, tmp_path: Path) -> None:
     plan = forms.plan(graph, "onnx", "w8da8", {"dynamic": forms.UINT8_PER_TOKEN}, new_bias=False)
     TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8da8", plan, tmp_path / "m.onnx")
@@ -121,7 +139,7 @@ def test_w4_needs_an_operator_set_with_int4(graph: Graph, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dynamic": Dynamic("int8", "token", True)}, "uint8 per token"),
+        ({"dynamic": Dynamic("int8", "token", True)}, "to uint8"),
         ({"bias": "none"}, "none bias is float32"),
         ({"weight": "too large"}, "int4 weight is not within 7"),
         ({"weight": "blocks"}, "scales in blocks of 48"),
