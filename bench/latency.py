@@ -42,6 +42,9 @@ def main() -> None:
     cli.add_argument("--convert", action="store_true", help="do not time")
     cli.add_argument("--only", default="", help="text that the form contains: tflite, onnx, fused, split")
     cli.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    cli.add_argument(
+        "--denormals", action="store_true", help="keep them in ONNX Runtime, as it does by itself"
+    )
     cli.add_argument("--seconds", type=float, default=18.0, help="for each model, format and thread count")
     asked = cli.parse_args()
     for text in asked.models:
@@ -58,7 +61,7 @@ def main() -> None:
             for threads in asked.threads if forms else ():
                 names = ["vendor", *(form.name for form in forms)]
                 paths = [vendors.path_of(asked.cache, text, name, target) for name in names]
-                times = measure(paths, threads, asked.seconds)
+                times = measure(paths, threads, asked.seconds, asked.denormals)
                 for form, ours in zip(forms, times[1:], strict=True):
                     value, low, high = ratio(ours, times[0])
                     missed |= high > HIGHEST
@@ -68,11 +71,13 @@ def main() -> None:
     sys.exit(int(missed))
 
 
-def measure(paths: list[Path], threads: int, seconds: float) -> list[NDArray[np.float64]]:
+def measure(
+    paths: list[Path], threads: int, seconds: float, denormals: bool = False
+) -> list[NDArray[np.float64]]:
     """Milliseconds of every round for each file; all files run once in each round, in turning order."""
     times: list[list[float]] = [[] for _ in paths]
     for _ in range(SESSIONS):
-        opened = [_open(path, threads) for path in paths]
+        opened = [_open(path, threads, denormals) for path in paths]
         for invoke in opened:
             until = time.perf_counter() + WARM_UP
             while time.perf_counter() < until:
@@ -111,18 +116,20 @@ def _check(text: str, cache: Path) -> None:
             sys.exit(f"{path} does not compute the model")
 
 
-def _open(path: Path, threads: int) -> Invoke:
+def _open(path: Path, threads: int, denormals: bool = False) -> Invoke:
     """Execute once on seeded noise, which is in the file's layout before the clock starts."""
-    return (_litert if path.suffix == ".tflite" else _onnxruntime)(path, threads)
+    return _litert(path, threads) if path.suffix == ".tflite" else _onnxruntime(path, threads, denormals)
 
 
-def _onnxruntime(path: Path, threads: int) -> Invoke:
+def _onnxruntime(path: Path, threads: int, denormals: bool) -> Invoke:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Workers of one session that spin on after a run would slow the one that is timed next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not denormals:  # as in edgevit's own sessions
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     entry, result = session.get_inputs()[0], session.get_outputs()[0]
     values = {entry.name: _noise(entry.shape[2:])}

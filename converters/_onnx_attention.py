@@ -1,7 +1,8 @@
 """Attention as ONNX's own operator (operator set 23) where q, k and v come as tokens by channels.
 
 Attention on (B, N, H*D) does the spreading over heads inside, which is where it gains: on operands
-already of rank 4 it is as slow as its separate products, and those are left alone.
+already of rank 4 it is as slow as its separate products, and those are left alone. So are those with a
+mask such as Swin's -100: e^-100 is a denormal, which the operator multiplies even more slowly than MatMul.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 FIRST_OPSET: Final = 23
+# The exponential of what lies between is above 0 and below the smallest normal float32.
+_DENORMAL: Final = (-104.0, -87.0)
 _TO_HEADS: Final = [0, 2, 1, 3]
 _TO_HEADS_TRANSPOSED: Final = [0, 2, 3, 1]
 
@@ -57,6 +60,8 @@ def _fuse(graph: ir.Graph, softmax: ir.Node, cut: dict[ir.Node, list[ir.Value]])
         if product is None or _rank(scores.inputs[1 - product]) != 4:
             return False
         mask, scores = scores.inputs[1 - product], _maker(scores.inputs[product])
+        if _makes_denormals(mask):
+            return False
     after = _reader(softmax.outputs[0])
     if not _is(scores, "MatMul") or not _is(after, "MatMul") or after.inputs[0] is not softmax.outputs[0]:
         return False
@@ -83,6 +88,14 @@ def _fuse(graph: ir.Graph, softmax: ir.Node, cut: dict[ir.Node, list[ir.Value]])
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     graph.remove(out, safe=True)
     return True
+
+
+def _makes_denormals(mask: ir.Value | None) -> bool:
+    """Whether it is a constant that pushes a softmax's exponentials among the denormals."""
+    if mask is None or mask.const_value is None:
+        return False
+    values = mask.const_value.numpy()
+    return bool(((values > _DENORMAL[0]) & (values < _DENORMAL[1])).any())
 
 
 def _operand(value: ir.Value | None, turned: bool) -> _Operand | None:

@@ -23,8 +23,9 @@ from tests.converters import _small_models as models
 class Attentions(nn.Module):
     """Two attentions over 16 tokens: one with a bias per head, one whose keys and values are fewer tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, masked: float = 0.0) -> None:
         super().__init__()
+        self.register_buffer("mask", torch.cat([torch.zeros(8), torch.full((8,), masked)]))
         self.patch, self.head = nn.Conv2d(3, 32, 8, 8), nn.Linear(32, 10)
         self.qkv, self.q, self.kv = nn.Linear(32, 96), nn.Linear(32, 32), nn.Linear(32, 64)
         self.bias, self.proj = nn.Parameter(torch.zeros(1, 4, 16, 16)), nn.Linear(32, 32)
@@ -32,7 +33,9 @@ class Attentions(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = self.patch(image).flatten(2).transpose(1, 2)
         q, k, v = self.qkv(x).reshape(1, 16, 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
-        x = x + self.proj(self._joined(nn.functional.scaled_dot_product_attention(q, k, v, self.bias)))
+        x = x + self.proj(
+            self._joined(nn.functional.scaled_dot_product_attention(q, k, v, self.bias + self.mask))
+        )
         q = self.q(x).reshape(1, 16, 4, 8).transpose(1, 2)
         k, v = self.kv(x[:, ::2]).reshape(1, 8, 2, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
         x = x + self._joined(((q @ k.transpose(-2, -1)) * 0.3).softmax(-1) @ v)
@@ -100,3 +103,15 @@ def test_a_fused_attention_names_the_sites_inside_it_and_stays_float32_for_any_o
     types = {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
     wide, narrow = (types[node.output[0]] for node in nodes)
     assert (wide, narrow) == (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+
+
+@pytest.mark.parametrize(("masked", "fused"), [(-100.0, 1), (-1000.0, 2)])
+def test_a_mask_whose_exponentials_are_denormals_leaves_attention_in_products(
+    masked: float, fused: int, tmp_path: Path
+) -> None:
+    module = Attentions(masked)
+    prepared = TARGET.prepare(_graph(module), models.spec_of(10), {})
+    TARGET.write(prepared, "fp32", None, tmp_path / "model.onnx")
+    operators = Counter(node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node)
+    assert operators["Attention"] == fused and operators["Softmax"] == 2 - fused
+    assert _db(module, tmp_path / "model.onnx") > 100
