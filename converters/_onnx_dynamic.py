@@ -4,9 +4,9 @@ Each token is divided by its largest magnitude, DynamicQuantizeLinear makes uint
 scale and zero point, MatMulInteger multiplies, and the result is multiplied by the token's magnitude
 again. ONNX Runtime makes DynamicQuantizeMatMul of it (MatMulIntegerToFloat where several layers share
 the input). On the activations of a DINOv2 ViT-S a product gains 2 to 5 dB over one scale for all tokens,
-behind GELU up to 12, and takes 0.6 to 0.7 of the float product's time. MatMulNBits, with a scale for each
+behind GELU up to 12, and takes 0.54 to 0.64 of the float product's time. MatMulNBits, with a scale for each
 block of a row, is 4 to 6 dB more accurate still, and on x86 slower than float. `python -m
-bench.onnx_products` times the forms. A plan may ask for one scale for the tensor, which leaves out the
+bench.integer_products` times the forms. A plan may ask for one scale for the tensor, which leaves out the
 division and one pass over the result.
 
 x86 without VNNI adds pairs of these uint8 x int8 products in 16 bits with saturation, unless the weights

@@ -31,7 +31,10 @@ _KERNELS: Final[Mapping[str, tuple[int, int, int | None]]] = {
     "MatMulInteger": (0, 1, None),
     "MatMulIntegerToFloat": (0, 1, 2),
     "DynamicQuantizeMatMul": (0, 1, None),
+    "MatMulNBits": (0, 1, None),
 }
+_DYNAMIC: Final = ("DynamicQuantizeMatMul", "MatMulNBits")
+_INT8_ACTIVATIONS: Final = 4  # MatMulNBits' accuracy level that rounds its input; with others it is float
 
 
 def count(path: Path) -> IntegerMacs:
@@ -48,7 +51,7 @@ def _count(path: Path, out: Path) -> IntegerMacs:
     optimized = _optimize(path, out)
     constants = {tensor.name: tuple(tensor.dims) for tensor in optimized.graph.initializer}
     makers = {name: node for node in optimized.graph.node for name in node.output}
-    kernels = [node for node in optimized.graph.node if node.op_type in _KERNELS]
+    kernels = [node for node in optimized.graph.node if _is_integer(node)]
     shapes = _shapes(optimized, out, kernels, constants, path)
     static = dynamic = 0
     for node in kernels:
@@ -75,14 +78,25 @@ def _optimize(path: Path, out: Path) -> onnx.ModelProto:
     return _ort_session.read_model(out)
 
 
+def _is_integer(node: onnx.NodeProto) -> bool:
+    if node.op_type == "MatMulNBits":
+        return _attribute(node, "accuracy_level") == _INT8_ACTIVATIONS
+    return node.op_type in _KERNELS
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == name), 0)
+
+
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> int:
     """Elements of the output times the length of the sum behind each."""
     weight = shapes[node.input[_KERNELS[node.op_type][1]]]
     outputs = math.prod(shapes[node.output[0]])
+    if node.op_type == "MatMulNBits":  # its weight is packed
+        return outputs * _attribute(node, "K")
     if "Conv" in node.op_type:  # (out, in / groups, kernel...), also where the activations are channels-last
         return outputs * math.prod(weight[1:])
-    transposed = any(a.name == "transB" and a.i for a in node.attribute)
-    return outputs * (weight[-1] if transposed or len(weight) == 1 else weight[-2])
+    return outputs * (weight[-1] if _attribute(node, "transB") or len(weight) == 1 else weight[-2])
 
 
 def _is_static(
@@ -90,7 +104,7 @@ def _is_static(
 ) -> bool:
     """Whether the activation's scale was fixed before: a constant, or no run-time quantization upstream."""
     activation, _, scale = _KERNELS[node.op_type]
-    if node.op_type == "DynamicQuantizeMatMul":
+    if node.op_type in _DYNAMIC:
         return False
     if scale is not None:
         return node.input[scale] in constants

@@ -121,6 +121,17 @@ def test_run_time_ranges_count_as_dynamic(tmp_path: Path) -> None:
     assert (found.static, found.dynamic) == (0, 5 * K * N)
 
 
+def test_int8_weights_behind_dequantizelinear_count_as_dynamic(tmp_path: Path) -> None:
+    """ONNX Runtime makes MatMulNBits of it, which rounds the activations."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "w.s", "w.z"], ["real"], axis=1),
+        helper.make_node("MatMul", ["image", "real"], ["logits"]),
+    ]
+    found = RUNTIME.integer_macs(_save(tmp_path / "m.onnx", nodes, _weight((K, N), N), [5, K], [5, N]))
+    assert dict(found.operators)["MatMulNBits"] == 1
+    assert (found.static, found.dynamic) == (0, 5 * K * N)
+
+
 def test_float_products_of_activations_do_not_count(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Transpose", ["image"], ["t"], perm=[1, 0]),
