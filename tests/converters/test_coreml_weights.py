@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.converters._coreml_models import (
     read,
 )
 
+_FOLDER = tempfile.TemporaryDirectory()
 INT8 = ("stem:conv", "deep:conv", "head:linear")
 
 
@@ -121,10 +123,18 @@ def written(plan: QuantPlan, path: Path, **options: Any) -> Path:
     return path / "m.mlpackage"
 
 
+@cache
+def packed_file(precision: str) -> Path:
+    """The package of one precision, made once for all tests."""
+    folder = Path(_FOLDER.name) / precision
+    folder.mkdir()
+    return written(planned(precision), folder)
+
+
 @pytest.mark.parametrize("precision", ["w8", "w4", "lut4", "lut6"])
-def test_packed_files_compute_what_the_plan_says(tmp_path: Path, precision: str) -> None:
+def test_packed_files_compute_what_the_plan_says(precision: str) -> None:
     plan = planned(precision)
-    path = written(plan, tmp_path)
+    path = packed_file(precision)
     found = sqnr(expected(plan), execute(path, image_batch())["logits"])
     assert found >= 50
     version, system = (8, "iOS17") if precision == "w8" else (9, "iOS18")
@@ -141,10 +151,8 @@ def test_packed_files_compute_what_the_plan_says(tmp_path: Path, precision: str)
         ("lut6", {"uint6": (2048 + 2560) * 6 // 8, "int8": 1536 + 288 + 200}),
     ],
 )
-def test_packed_weights_take_their_bits_in_the_file(
-    tmp_path: Path, precision: str, packed: dict[str, int]
-) -> None:
-    path = written(planned(precision), tmp_path)
+def test_packed_weights_take_their_bits_in_the_file(precision: str, packed: dict[str, int]) -> None:
+    path = packed_file(precision)
     found = REFERENCE.contents(path).weight_bytes
     assert {name: found[name] for name in packed} == packed
     assert set(found) == {*packed, "float16", "float32"}
@@ -154,9 +162,8 @@ def test_packed_weights_take_their_bits_in_the_file(
     assert sum(packed.values()) < blob <= sum(found.values()) + 128 * constants
 
 
-def test_palettes_of_a_width_that_16_does_not_divide_are_repeated(tmp_path: Path) -> None:
-    plan = planned("lut4")
-    path = written(plan, tmp_path)
+def test_palettes_of_a_width_that_16_does_not_divide_are_repeated() -> None:
+    plan, path = planned("lut4"), packed_file("lut4")
     (lut,) = (
         o.lut.val for o in operations(path) if o.op_type == "constexpr_lut_to_dense" and o.indices.rank == 2
     )
@@ -173,9 +180,10 @@ def test_a_corrected_bias_stands_in_the_file_also_where_the_layer_had_none(
     if precision == "w8a8":
         entry = Grid("int8", (0.0625,), (-3,))
         plan = replace(plan, sites=tuple(replace(s, input=entry) for s in plan.sites))
-    found = {o.outputs[0].name: o for o in operations(written(plan, tmp_path)) if o.outputs}
     _, graph, spec = net()
-    sites = TARGET.write(TARGET.prepare(graph, spec, {}), precision, plan, tmp_path / "m.mlpackage")
+    path = tmp_path / "m.mlpackage"
+    sites = TARGET.write(TARGET.prepare(graph, spec, {}), precision, plan, path)
+    found = {o.outputs[0].name: o for o in operations(path) if o.outputs}
     assert len(sites) == 5
     for site in sites:
         wanted = plan.tensors[f"{site.site}.bias"]
