@@ -1,4 +1,4 @@
-"""From the edited model to its file: metadata, checks, an atomic write; above 2 GB the weights beside it."""
+"""From the edited model to its file: metadata, checks, an atomic write; above 1 GiB the weights beside it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-# One ONNX message ends at 2 GiB; the nodes and their names need some of it.
-LARGEST_IN_ONE_FILE: Final = 2**31 - (64 << 20)
+# One ONNX message ends at 2 GiB. Making and reading one takes memory for it twice over, where a file beside
+# it is written piece by piece and mapped, so that only what is easy to hold stays in one.
+LARGEST_IN_ONE_FILE: Final = 1 << 30
 _OLDEST_IR: Final = 10  # ONNX 1.16, enough for operator set 21; newer ones only where the operator set asks
 
 

@@ -1,4 +1,4 @@
-"""ONNX files whose weights stand beside them, as every model above 2 GB has to have."""
+"""ONNX files whose weights stand beside them, as those of every large model do."""
 
 from __future__ import annotations
 
