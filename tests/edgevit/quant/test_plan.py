@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from calibration.observers import minmax as minmax_observer
 from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
-from edgevit.quant.algorithms import kmeans, layernorm_fold, minmax, nearest
-from edgevit.quant.plan import Choices, make_plan, wanted_tensors, weights_digest
+from edgevit.quant.algorithms import gptq, kmeans, layernorm_fold, minmax, nearest, output_aware
+from edgevit.quant.plan import Choices, make_plan, measure_effects, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, simulate
 from tests.edgevit.graph import _small as small
 
@@ -200,3 +201,43 @@ def test_rounding_goes_to_the_nearest_step_and_never_to_minus_128() -> None:
     got = nearest.round_weight(weight, scale, None, 127, None)
     assert got.dtype == torch.int8 and got.tolist() == [[[0, 2, -3, -127]]]
     assert nearest.round_weight(weight, scale, None, 127, 128).tolist() == [[[0, 2, -3, -125]]]
+
+
+def sharper() -> Choices:
+    return Choices(output_aware.ALGORITHM, gptq.ALGORITHM, kmeans.ALGORITHM)
+
+
+@pytest.mark.parametrize("form", ["int8", "int4", "lut4"])
+def test_images_make_every_form_of_weights_better(form: Literal["int8", "int4", "lut4"]) -> None:
+    graph, images = small.vit_graph(), small.images(40)
+    kind = KindPlacement("linear", None, None, "float32", form, block=8 if form == "int4" else None, group=4)
+    placement = Placement("test", form, "float32", (kind,))
+    with torch.no_grad():
+        wanted = small.vit()(images)
+    plain, better = (
+        simulate(graph, make_plan(graph, Stats({}, 0), seen, placement, sharper()), images)[0]
+        for seen in (None, images)
+    )
+    assert small.db(wanted, better) > small.db(wanted, plain) + 2
+
+
+def test_ends_keep_eight_bits_whatever_the_precision() -> None:
+    kind = KindPlacement("linear", None, None, "float32", "lut4", group=4)
+    plan = make_plan(
+        small.vit_graph(), Stats({}, 0), None, Placement("test", "lut4", "float32", (kind,)), sharper()
+    )
+    forms = ["palette" if s.palette else s.weight and s.weight.dtype for s in plan.sites]
+    assert forms == ["int8", *["palette"] * (len(forms) - 2), "int8"]
+
+
+def test_an_output_takes_a_scale_for_each_channel_where_it_costs_half() -> None:
+    graph, images = small.graph_of(small.vit()), small.images(24)
+    weight = graph.program.state_dict["attn.0.proj.weight"]
+    weight[0] *= 60.0  # one large channel, and all others on a coarse grid
+    kind = KindPlacement("linear", "int8", "int8", "int32", output_channels=True)
+    placement = Placement("test", "w8a8", "float32", (kind,))
+    stats = measure_effects(graph, images, measured(graph, images), (placement,), output_aware.ALGORITHM, 0)
+    plan = make_plan(graph, stats, images, placement, sharper())
+    output = site(plan, "attn.0.proj:linear").output
+    assert output is not None and output.axis == 2 and len(output.scale) == 8
+    assert output.scale[0] > 20 * output.scale[1] and not any(output.zero_point)

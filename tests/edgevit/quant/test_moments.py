@@ -1,0 +1,54 @@
+"""Moments of a layer's inputs against the moments of what PyTorch's layer makes of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgevit.quant import _moments
+from tests.edgevit.graph import _small as small
+
+LAYERS = {
+    "stem": nn.Conv2d(3, 4, 3, 2, 1),
+    "dilated": nn.Conv2d(3, 6, 3, 1, 2, dilation=2),
+    "grouped": nn.Conv2d(3, 6, (3, 1), 1, (1, 0), groups=3),
+    "pointwise": nn.Conv2d(3, 5, 1, 2),
+    "same": nn.Conv2d(3, 4, 3, padding="same"),
+    "linear": nn.Linear(16, 7),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_mean_and_variance_of_the_outputs_follow_from_those_of_the_inputs(name: str) -> None:
+    layer = small.randomised(LAYERS[name])
+    graph = small.graph_of(layer)
+    node = next(n for n in graph.program.graph_module.graph.nodes if n.op == "call_function")
+    images = small.images(20)
+    other = images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    weight = layer.get_parameter("weight")
+    groups = getattr(layer, "groups", 1)
+    found = _moments.measure(node, images.unsqueeze(1), other.unsqueeze(1), groups, weight[0].numel())
+    with torch.no_grad():
+        x, y = layer(images).double(), layer(other).double()
+    channels = 1 if name != "linear" else -1
+    x, y = (v.movedim(channels, 0).flatten(1) for v in (x, y))
+    rows = weight.detach().double().reshape(groups, -1, weight[0].numel())
+    bias = layer.get_parameter("bias").detach().double()
+    means = [(rows * m[:, None]).sum(-1).flatten() + bias for m in (found.mean_float, found.mean)]
+    torch.testing.assert_close(means[0], x.mean(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(means[1], y.mean(1), rtol=1e-4, atol=1e-5)
+    variance = ((rows @ found.gram) * rows).sum(-1).flatten()
+    torch.testing.assert_close(variance, y.var(1, correction=0), rtol=1e-3, atol=1e-5)
+    together = ((rows @ found.cross) * rows).sum(-1).flatten()
+    centred = (x - x.mean(1, keepdim=True)) * (y - y.mean(1, keepdim=True))
+    torch.testing.assert_close(together, centred.mean(1), rtol=1e-3, atol=1e-5)
+
+
+def test_a_large_map_is_sampled() -> None:
+    graph = small.graph_of(small.randomised(nn.Conv2d(3, 2, 1)))
+    node = next(n for n in graph.program.graph_module.graph.nodes if n.op == "call_function")
+    images = torch.randn(4, 1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    found = _moments.measure(node, images, images, 1, 3)
+    assert found.rows == _moments.ROWS
+    torch.testing.assert_close(found.gram[0], torch.eye(3, dtype=torch.float64), rtol=0.1, atol=0.05)
