@@ -191,6 +191,7 @@ class QuantPlan:
         skipped: (site, reason) of every site that could have been quantized and was not.
         tensors: `SITE.weight` int8 (uint8 for a palette), `SITE.bias` int32 or float32, `SITE.lut`
             float32; numpy arrays.
+        placement: what the runtime could do when the plan was made.
     """
 
     target: str
@@ -200,6 +201,7 @@ class QuantPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     tensors: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, compare=False)
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)

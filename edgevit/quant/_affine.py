@@ -175,6 +175,20 @@ def at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
     return seen.flatten(-2)[..., : value.shape[-1]] if how.per == "block" else seen
 
 
+def nearest_scale(scale: float, dtype: Literal["float32", "float16", "bfloat16"]) -> float | None:
+    """The normal number of `dtype` that is nearest to a positive `scale`; None where it has none."""
+    import numpy as np
+
+    kind = np.float32 if dtype == "float32" else np.float16
+    with np.errstate(over="ignore", under="ignore"):
+        found = float(kind(scale))
+    if dtype == "bfloat16" and math.isfinite(found):
+        fraction, exponent = math.frexp(found)
+        found = math.ldexp(round(fraction * 256), exponent - 8)
+    limits = np.finfo(kind)
+    return found if float(limits.smallest_normal) <= found <= float(limits.max) else None
+
+
 def _representable(scale: float, dtype: Literal["float32", "float16", "bfloat16"]) -> float:
     """The smallest positive value of `dtype` that is not below `scale`; 1 for an empty range.
 

@@ -8,6 +8,7 @@ each v gives v^T J of every tensor at once, and then any candidate error costs o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
@@ -22,10 +23,22 @@ CHUNK = 4
 DIRECTIONS = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The operation that makes a tensor, and its arguments, (N, 1, ...) where they are no constants."""
+
+    node: torch.fx.Node
+    args: tuple[Any, ...]
+
+
+# From a tensor's value (N, 1, ...) and what made it to its candidates' errors, each of the same shape.
+Errors = Callable[["torch.Tensor", Made], Iterator["torch.Tensor"]]
+
+
 def output_errors(
     graph: Graph,
     images: torch.Tensor,
-    errors: Mapping[str, Callable[[torch.Tensor], Iterator[torch.Tensor]]],
+    errors: Mapping[str, Errors],
     seed: int,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, torch.Tensor]:
@@ -33,8 +46,7 @@ def output_errors(
 
     Args:
         images: float32 (N, 3, height, width).
-        errors: tensor (by the site that makes it) -> from its value (N, 1, ...) to its candidates' errors,
-            each of the same shape.
+        errors: tensor (by the site that makes it) -> its candidates.
         advance: told the number of images after each chunk.
 
     Returns:
@@ -45,7 +57,7 @@ def output_errors(
     generator = torch.Generator().manual_seed(seed)
     sums: dict[str, torch.Tensor] = {}
     for chunk in images.split(CHUNK):
-        values, outputs = _run(graph, chunk, errors)
+        values, made, outputs = _run(graph, chunk, errors)
         names = list(values)
         norms = [o.detach().square().flatten(1).sum(1).clamp(min=1e-30).sqrt() for o in outputs]
         gradients: dict[str, list[torch.Tensor]] = {name: [] for name in names}
@@ -68,7 +80,7 @@ def output_errors(
                 stacked = torch.stack([g.flatten(1) for g in gradients.pop(name)], 1)
                 moved = [
                     torch.bmm(stacked, error.flatten(1).unsqueeze(2)).double().square().sum()
-                    for error in errors[name](values[name].detach())
+                    for error in errors[name](values[name].detach(), made[name])
                 ]
                 sums[name] = sums.get(name, torch.zeros(len(moved), dtype=torch.float64)) + torch.stack(moved)
         if advance is not None:
@@ -78,8 +90,8 @@ def output_errors(
 
 def _run(
     graph: Graph, images: torch.Tensor, wanted: Mapping[str, Any]
-) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
-    """The wanted tensors and the outputs, as parts of one autograd graph."""
+) -> tuple[dict[str, torch.Tensor], dict[str, Made], list[torch.Tensor]]:
+    """The wanted tensors, what made them, and the outputs, as parts of one autograd graph."""
     import torch
 
     program = graph.program
@@ -87,10 +99,11 @@ def _run(
     fixed: dict[torch.fx.Node, Any] = {}
     values: dict[torch.fx.Node, Any] = {}
     found: dict[str, torch.Tensor] = {}
+    made: dict[str, Made] = {}
     with torch.enable_grad():
         for node in program.graph_module.graph.nodes:
             if node.op == "output":
-                return found, [values[n] for n in node.args[0] if n in values]
+                return found, made, [values[n] for n in node.args[0] if n in values]
             if node.op == "placeholder":
                 if node.name in names:
                     fixed[node] = _constants.value(program, node)
@@ -104,4 +117,6 @@ def _run(
             name = site_of(node)
             if name in wanted and isinstance(values[node], torch.Tensor) and values[node].requires_grad:
                 found[name] = values[node]
+                args = torch.fx.map_arg(node.args, lambda n: fixed[n] if n in fixed else values[n])
+                made[name] = Made(node, args)
     raise AssertionError("a program without an output node")

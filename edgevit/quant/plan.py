@@ -17,7 +17,7 @@ from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
 from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site
-from edgevit.quant._effect import output_errors
+from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def make_plan(
     integer, skipped = choose_sites(graph, placement)
     ends = {integer[0].name, integer[-1].name} if integer else set()
     kinds = {kind.kind: kind for kind in placement.kinds}
-    weights = _weights(graph)
+    weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
 
@@ -91,6 +91,7 @@ def make_plan(
         sites=tuple(sites),
         skipped=skipped,
         tensors=tensors,
+        placement=placement,
     )
 
 
@@ -115,10 +116,10 @@ def measure_effects(
     inputs, outputs = _quantized_tensors(graph, placements)
     channels = {name for name, linear in outputs.items() if linear}
 
-    def errors_of(name: str) -> Callable[[torch.Tensor], Iterator[torch.Tensor]]:
+    def errors_of(name: str) -> Errors:
         low, high = (float(v) for v in stats.values[name, "minmax"])
 
-        def errors(value: torch.Tensor) -> Iterator[torch.Tensor]:
+        def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
             yield from found(value, low, high)
             if name in channels:
                 limits = stats.values[name, "channel_absmax"].tolist()
@@ -175,13 +176,14 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
 def weights_digest(graph: Graph) -> str:
     """sha256 over the names and bytes of all weights."""
     digest = hashlib.sha256()
-    for name, value in sorted(_weights(graph).items()):
+    for name, value in sorted(constants(graph).items()):
         digest.update(name.encode())
         digest.update(value.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _weights(graph: Graph) -> dict[str, torch.Tensor]:
+def constants(graph: Graph) -> dict[str, torch.Tensor]:
+    """All weights and other constants by name."""
     import torch
 
     program = graph.program

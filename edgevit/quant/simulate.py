@@ -126,15 +126,11 @@ def _constants_of(
         rounds = half and planned.site not in keep
         if planned.weight is not None or planned.palette is not None:
             replaced[site.weight] = partial(_stored_weight, planned, plan, rounds)
-        if planned.bias == "float32" and f"{planned.site}.bias" in plan.tensors:
+        bias = real_bias(planned, plan)
+        if bias is not None:
             assert site.bias is not None
-            bias = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-            replaced[site.bias] = partial(_round_half, bias) if rounds else partial(_same, bias)
-        if planned.bias == "int32":
-            assert planned.input is not None and planned.weight is not None and site.bias is not None
-            scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
-            steps = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-            replaced[site.bias] = partial(_same, (steps.double() * scale).float())
+            rounded = rounds and planned.bias == "float32"
+            replaced[site.bias] = partial(_round_half, bias) if rounded else partial(_same, bias)
     return replaced
 
 
@@ -159,6 +155,20 @@ def real_weight(planned: SitePlan, plan: QuantPlan) -> torch.Tensor:
         return lists[groups].gather(1, rows).reshape(stored.shape)
     assert planned.weight is not None
     return stored.float() * _affine.weight_scales(planned.weight, tuple(stored.shape))
+
+
+def real_bias(planned: SitePlan, plan: QuantPlan) -> torch.Tensor | None:
+    """The bias that the plan puts in the place of the model's own, float32 (out channels,)."""
+    import torch
+
+    if planned.bias == "none" or f"{planned.site}.bias" not in plan.tensors:
+        return None
+    stored = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
+    if planned.bias == "float32":
+        return stored
+    assert planned.input is not None and planned.weight is not None
+    scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
+    return (stored.double() * scale).float()
 
 
 def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 from edgevit.core import files
 from edgevit.core.errors import InputError
-from edgevit.core.types import QuantPlan, SitePlan
+from edgevit.core.types import Placement, QuantPlan, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+_HINT = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class StoredPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...]
     tensors: dict[str, str]
+    placement: Placement | None = None
 
 
 def save(plans: Sequence[QuantPlan], folder: Path) -> None:
@@ -51,8 +53,12 @@ def save(plans: Sequence[QuantPlan], folder: Path) -> None:
     (folder / "plan.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-def load(folder: Path) -> tuple[QuantPlan, ...]:
+def load(path: Path) -> tuple[QuantPlan, ...]:
     """Read what `save` wrote.
+
+    Args:
+        path: the folder of plan.json and plan.safetensors, or a JSON file; its tensors are beside it under
+            its own name or as plan.safetensors.
 
     Raises:
         InputError: missing, malformed, or naming tensors that are not there.
@@ -61,19 +67,27 @@ def load(folder: Path) -> tuple[QuantPlan, ...]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    text, stored = _files(path)
     try:
-        document = json.loads((folder / "plan.json").read_text())
+        document = json.loads(text.read_text())
         if document["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version {document['schema_version']} is not {SCHEMA_VERSION}")
-        arrays = load_file(folder / "plan.safetensors")
+        arrays = load_file(stored)
         plans = []
         for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document["plans"]):
             fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
             tensors = {key: arrays[name] for key, name in entry.tensors.items()}
             plans.append(QuantPlan(**{**fields, "tensors": tensors}))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"{folder} holds no readable plan: {error}") from error
+        raise InputError(f"{path} holds no readable plan: {error}", _HINT) from error
     return tuple(plans)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    if path.suffix != ".json":
+        return path / "plan.json", path / "plan.safetensors"
+    own = path.with_suffix(".safetensors")
+    return path, own if own.exists() else path.with_name("plan.safetensors")
 
 
 def _safetensors(stored: Mapping[str, NDArray[np.generic]]) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ def test_estimates_are_what_small_errors_cost() -> None:
         for name, shape in _shapes(graph, images).items()
     }
     errors = {
-        name: lambda value, found=found: iter([f.expand_as(value) for f in found])
+        name: lambda value, made, found=found: iter([f.expand_as(value) for f in found])
         for name, found in patterns.items()
     }
     estimated = _effect.output_errors(graph, images, errors, seed=0)
@@ -50,6 +50,6 @@ def _shapes(graph, images) -> dict[str, tuple[int, ...]]:  # type: ignore[no-unt
 
 def test_a_tensor_that_the_output_does_not_depend_on_costs_nothing() -> None:
     graph, images = small.vit_graph(), small.images(4)
-    errors = {"head:linear": lambda value: iter([torch.zeros_like(value), torch.ones_like(value)])}
+    errors = {"head:linear": lambda value, made: iter([torch.zeros_like(value), torch.ones_like(value)])}
     none, some = _effect.output_errors(graph, images, errors, seed=0)["head:linear"]
     assert none == 0 and some > 0
