@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from converters import _onnx_pairs
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.recipe import Recipe
 from edgevit.core.types import Graph, RunOptions
+from edgevit.flows._prepared import placements
+from edgevit.flows.resolve import resolve
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests.converters import _forms as forms
 from tests.converters import _small_models as models
@@ -104,3 +107,15 @@ def test_host_safe_is_true_or_false(graph: Graph) -> None:
         TARGET.placement("w8a8", {"host_safe": "yes"})
     with pytest.raises(UsageError, match="host_safe"):
         TARGET.prepare(graph, models.spec_of(10), {"host_safe": "1"})
+
+
+def test_the_option_on_the_command_line_reaches_the_placement() -> None:
+    recipe = Recipe(
+        model="demo",
+        to=("onnx",),
+        precision=("w8a8",),
+        calibrate="demo",
+        option=(("onnx", "host_safe", "true"),),
+    )
+    (placed,) = placements(resolve(recipe))
+    assert {kind.pair_limit for kind in placed.kinds} == {128}
