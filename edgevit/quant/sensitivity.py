@@ -1,0 +1,90 @@
+"""What each planned site costs alone: an estimate for all sites of several plans at once.
+
+The error of a planned layer that is fed the float model's own input is one candidate error of that layer's
+output, and `output_errors` tells what it does to the model's output, to first order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgevit.core.types import Graph, QuantPlan, SitePlan
+from edgevit.graph.sites import Site, list_sites
+from edgevit.quant import _affine, _site
+from edgevit.quant._effect import Errors, Made, output_errors
+from edgevit.quant.plan import constants
+from edgevit.quant.simulate import real_bias, real_weight
+
+if TYPE_CHECKING:
+    import torch
+
+LIMIT_DB = 200.0
+
+
+def sensitivities(
+    graph: Graph,
+    plans: Sequence[QuantPlan],
+    images: torch.Tensor,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[dict[str, float], ...]:
+    """SQNR in dB of the model's output with one site planned and all others in float32.
+
+    Args:
+        plans: for this graph.
+        images: float32 (N, 3, height, width).
+
+    Returns:
+        For each plan site -> dB, within -200 and 200.
+    """
+    described = {site.name: site for site in list_sites(graph)}
+    weights = constants(graph)
+    owners: dict[str, list[tuple[int, SitePlan]]] = {}
+    for index, plan in enumerate(plans):
+        for planned in plan.sites:
+            owners.setdefault(planned.site, []).append((index, planned))
+
+    def errors_of(name: str) -> Errors:
+        def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
+            for index, planned in owners[name]:
+                yield _planned(planned, plans[index], described[name], weights, made) - value
+
+        return errors
+
+    costs = output_errors(graph, images, {name: errors_of(name) for name in owners}, seed, advance)
+    found: tuple[dict[str, float], ...] = tuple({} for _ in plans)
+    for name, candidates in owners.items():
+        for (index, _), cost in zip(candidates, costs[name].tolist(), strict=True):
+            found[index][name] = decibels(cost)
+    return found
+
+
+def decibels(cost: float) -> float:
+    """A relative squared error as an SQNR."""
+    if not math.isfinite(cost):
+        return -LIMIT_DB
+    return min(max(-10 * math.log10(max(cost, 1e-30)), -LIMIT_DB), LIMIT_DB)
+
+
+def _planned(
+    planned: SitePlan, plan: QuantPlan, site: Site, weights: dict[str, torch.Tensor], made: Made
+) -> torch.Tensor:
+    """The planned layer's output, (N, 1, ...), on the float model's own input."""
+    import torch
+
+    if planned.second is not None:
+        operation = made.node.target
+        assert callable(operation) and planned.input is not None
+        first, second = (
+            _affine.rounded(value, grid)
+            for value, grid in zip(made.args[:2], (planned.input, planned.second), strict=True)
+        )
+        product = torch.func.vmap(lambda a, b: operation(a, b, *made.args[2:]))(first, second)
+        return product if planned.output is None else _affine.rounded(product, planned.output)
+    bias = real_bias(planned, plan)
+    if bias is None and site.bias is not None:
+        bias = weights[site.bias]
+    layer = _site.Decided(planned, {}, real_weight(planned, plan), bias)
+    return _site.execute(made.node, layer, made.args)
