@@ -58,6 +58,15 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
             hook.remove()
 
 
+def size_refused(name: str, error: Exception) -> StepError:
+    """What a model says that cannot even be made for the size that was asked for, and where it says so."""
+    line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return StepError(
+        f"the model {name} cannot be made for this image size{f' at {line}' if line else ''}: {reason}", _HINT
+    )
+
+
 def _operator(module: torch.nn.Module, image: torch.Tensor) -> str:
     """` in torch.nn.functional.linear`, found by running once more; empty where no operator of PyTorch failed."""
     import torch

@@ -12,6 +12,7 @@ from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._hub import hub_file
 from edgevit.models._preprocess import from_timm, override
+from edgevit.models._probe import size_refused
 from edgevit.models._request import given_weights, literals
 from edgevit.models._spec import build
 from edgevit.models._weights import Adapt, load_weights
@@ -79,6 +80,8 @@ def _create(name: str, arguments: dict[str, Any]) -> torch.nn.Module:
     try:
         module: torch.nn.Module = timm.create_model(name, pretrained=False, **arguments)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        if isinstance(error, AssertionError) and "img_size" in arguments:
+            raise size_refused(f"timm:{name}", error) from error
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "no arguments"
         raise UsageError(
             f"timm cannot make {name} with {given}: {error}",

@@ -10,6 +10,7 @@ from edgevit.core.require import require
 from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._hub import url_file
 from edgevit.models._preprocess import imagenet, override, triple
+from edgevit.models._probe import size_refused
 from edgevit.models._request import given_weights, literals
 from edgevit.models._spec import build
 from edgevit.models._weights import load_weights
@@ -24,6 +25,7 @@ def load(request: LoadRequest) -> TorchModel:
     Raises:
         UsageError: unknown name or argument.
         InputError: weights that don't fit, or no weights and no network.
+        StepError: an image size that it cannot be made for.
     """
     require("torchvision")
     import torchvision
@@ -61,6 +63,8 @@ def _create(name: str, arguments: dict[str, Any]) -> torch.nn.Module:
 
     try:
         module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
+    except AssertionError as error:
+        raise size_refused(f"torchvision:{name}", error) from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"torchvision cannot make {name} with {arguments}: {error}", "check --model-arg"

@@ -364,3 +364,9 @@ def test_the_demo_loads_without_network_and_knows_its_classes() -> None:
     model = load("demo")
     assert len(model.spec.labels) == 10 and model.spec.outputs[0].shape == (1, 10)
     assert model.spec.preprocess.height == 128 and model.spec.preprocess.color == "rgb"
+
+
+def test_a_size_that_a_model_cannot_be_made_for_names_the_line_and_the_flag() -> None:
+    with pytest.raises(StepError, match=r"vision_transformer\.py:\d+: Input shape indivisible") as told:
+        load("torchvision:vit_b_32", random_weights=0, image_size=(100, 100))
+    assert told.value.exit_code == 3 and "--image-size" in told.value.hint
