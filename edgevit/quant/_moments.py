@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ CHUNK = 16
 # More rows than that say nothing new about moments, and on large maps there would be half a million.
 ROWS = 16384
 ROWS_PER_INPUT = 32
+ROWS_PER_IMAGE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,16 @@ def measure(
 
     sums = [torch.zeros(groups, inputs, dtype=torch.float64) for _ in range(2)]
     products = [torch.zeros(groups, inputs, inputs, dtype=torch.float64) for _ in range(2)]
-    count = 0
-    most = -(-max(ROWS, ROWS_PER_INPUT * inputs) // len(float_input))
+    count, total = 0, max(ROWS, ROWS_PER_INPUT * inputs)
+    positions = math.prod(node.meta["val"].shape) // int(_weight(node).shape[0])
+    few = min(len(float_input), -(-total // min(positions, ROWS_PER_IMAGE)))
+    chosen_images = torch.arange(few) * len(float_input) // few
+    most = -(-total // few)
+    same = planned_input is float_input
     generator = torch.Generator().manual_seed(0)
-    for start in range(0, len(float_input), CHUNK):
-        x = _rows(node, float_input[start : start + CHUNK], groups, inputs)
-        same = planned_input is float_input
-        y = x if same else _rows(node, planned_input[start : start + CHUNK], groups, inputs)
+    for part in chosen_images.split(CHUNK):
+        x = _rows(node, float_input[part], groups, inputs)
+        y = x if same else _rows(node, planned_input[part], groups, inputs)
         if x.shape[2] > most:
             chosen = torch.randperm(x.shape[2], generator=generator)[:most]
             x = x[:, :, chosen]
@@ -80,8 +85,7 @@ def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) ->
     if node.target is torch.ops.aten.linear.default:
         return value.reshape(1, len(value), -1, inputs)
     flat = value.flatten(0, 1)
-    weight: Any = node.args[1]
-    kernel = tuple(int(n) for n in weight.meta["val"].shape[2:])
+    kernel = tuple(int(n) for n in _weight(node).shape[2:])
     stride, dilation = _pair(node, 3, 1), _pair(node, 5, 1)
     padding = _padding(node, kernel, dilation)
     if kernel == (1, 1) and padding == (0, 0):
@@ -90,6 +94,11 @@ def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) ->
         patches = torch.nn.functional.unfold(flat, kernel, dilation=dilation, padding=padding, stride=stride)
     split = patches.reshape(len(flat), groups, inputs, -1)
     return split.permute(1, 0, 3, 2)
+
+
+def _weight(node: torch.fx.Node) -> Any:
+    weight: Any = node.args[1]
+    return weight.meta["val"]
 
 
 def _pair(node: torch.fx.Node, index: int, default: int) -> tuple[int, int]:

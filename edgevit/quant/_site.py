@@ -183,7 +183,7 @@ def _towards_float(weight: torch.Tensor, moments: _moments.Moments) -> torch.Ten
     identity = torch.eye(moments.gram.shape[-1], dtype=weight.dtype)
     damped = moments.gram + ((0.01 + held) * mean)[:, None, None] * identity
     change = rows @ (moments.cross - moments.gram)
-    corrected = rows + torch.linalg.solve(damped, change.transpose(1, 2)).transpose(1, 2)
+    corrected: torch.Tensor = rows + torch.linalg.solve(damped, change.transpose(1, 2)).transpose(1, 2)
     return corrected.reshape(weight.shape)
 
 

@@ -54,4 +54,5 @@ def inverse_factor(gram: torch.Tensor) -> torch.Tensor:
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype)
     damped = gram + (DAMPING * mean)[:, None, None] * identity
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True)
+    factor: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor

@@ -54,7 +54,8 @@ def _cells(ascending: torch.Tensor) -> torch.Tensor:
     by_number = torch.linspace(0, len(ascending), CELLS // 2 + 1).long()
     steps = torch.linspace(float(ascending[0]), float(ascending[-1]), CELLS // 2 + 1, dtype=ascending.dtype)
     by_value = torch.searchsorted(ascending, steps[1:-1].contiguous())
-    return torch.cat([by_number, by_value]).unique()
+    cuts: torch.Tensor = torch.cat([by_number, by_value]).unique()
+    return cuts
 
 
 def _divide(sums: torch.Tensor, cuts: torch.Tensor, count: int) -> torch.Tensor:
@@ -75,7 +76,7 @@ def _divide(sums: torch.Tensor, cuts: torch.Tensor, count: int) -> torch.Tensor:
     for chosen in reversed(choices):
         place = int(chosen[place])
         edges.append(place)
-    return cuts[torch.tensor([0, *reversed(edges)])]
+    return cuts.index_select(0, torch.tensor([0, *reversed(edges)]))
 
 
 def _means(sums: torch.Tensor, edges: torch.Tensor, ascending: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,9 @@ from calibration.observers import minmax as minmax_observer
 from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
+from edgevit.quant._site import Choices
 from edgevit.quant.algorithms import gptq, kmeans, layernorm_fold, minmax, nearest, output_aware
-from edgevit.quant.plan import Choices, make_plan, measure_effects, wanted_tensors, weights_digest
+from edgevit.quant.plan import make_plan, measure_effects, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, simulate
 from tests.edgevit.graph import _small as small
 
