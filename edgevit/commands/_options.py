@@ -62,6 +62,19 @@ MinAgreement = Annotated[float | None, typer.Option(metavar="PCT", help="Smalles
 MinSqnr = Annotated[
     float | None, typer.Option(metavar="DB", help="Smallest SQNR against the float model, dB.")
 ]
+AutoFloat = Annotated[
+    bool,
+    typer.Option(
+        "--auto-float",
+        help="Leave the worst sites in float, fewest first, until the limits hold on images kept apart.",
+    ),
+]
+Plan = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Use a plan.json, perhaps edited, or that of a bundle, instead of a new plan."
+    ),
+]
 Without = Annotated[
     list[str] | None, typer.Option(metavar="REWRITE", help="Switch a rewrite off. Repeatable.")
 ]

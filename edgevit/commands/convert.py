@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,12 +36,8 @@ def command(
     max_drop: o.MaxDrop = None,
     min_agreement: o.MinAgreement = None,
     min_sqnr: o.MinSqnr = None,
-    auto_float: Annotated[
-        bool, typer.Option("--auto-float", help="Leave the worst sites in float. Not in this version.")
-    ] = False,
-    plan: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Use an edited plan. Not in this version.")
-    ] = None,
+    auto_float: o.AutoFloat = False,
+    plan: o.Plan = None,
     without: o.Without = None,
     option: o.TargetOption = None,
     recipe: o.RecipeFile = None,
@@ -67,6 +62,8 @@ def command(
       edgevit convert timm:vit_tiny_patch16_224 --weights vit.safetensors \\
           --precision w8a8 --calibrate photos/train --evaluate photos/val --max-drop 0.5
       edgevit convert hf:./my-model --to onnx,tflite --precision w8 --json
+      edgevit convert demo --precision w8a8 --auto-float --min-sqnr 30
+      edgevit convert demo --precision w8a8 --plan dist/demo/plan.json -o dist/again
     """
     wanted = make_recipe(locals(), recipe, save_recipe)
     if dry_run:

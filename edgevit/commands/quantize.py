@@ -26,6 +26,11 @@ def command(
     calibration_count: o.CalibrationCount = None,
     skip_bad_images: o.SkipBadImages = False,
     prune: o.Prune = None,
+    max_drop: o.MaxDrop = None,
+    min_agreement: o.MinAgreement = None,
+    min_sqnr: o.MinSqnr = None,
+    auto_float: o.AutoFloat = False,
+    plan: o.Plan = None,
     without: o.Without = None,
     option: o.TargetOption = None,
     output: Annotated[
@@ -47,6 +52,7 @@ def command(
     \b
     Examples:
       edgevit quantize demo --to onnx --dry-run
+      edgevit quantize demo --to onnx --plan dist/demo/plan.json --dry-run
       edgevit quantize timm:vit_tiny_patch16_224 --weights vit.safetensors --calibrate photos/train -o plans
     """
     wanted = make_recipe(locals())

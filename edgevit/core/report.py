@@ -107,6 +107,42 @@ class SiteError:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteLoss:
+    """One planned site: what it costs alone, and what it computes.
+
+    Attributes:
+        sqnr_db: of the model's output with this site alone planned; an estimate to first order.
+        macs: multiply-accumulates for one image.
+    """
+
+    site: str
+    sqnr_db: float
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class AutoFloat:
+    """What `--auto-float` left in float so that a limit holds, measured in simulation.
+
+    Attributes:
+        limits: as flags.
+        reached: whether they hold now; if not, the plan is as it was.
+        images: calibration images that were kept apart for it.
+        sqnr_before_db, sqnr_after_db: of the plan on these images, without and with those sites in float.
+        sites: what was left in float, worst first.
+        mac_fraction: share of the model's multiply-accumulates that these sites have.
+    """
+
+    limits: tuple[str, ...]
+    reached: bool
+    images: int
+    sqnr_before_db: float
+    sqnr_after_db: float
+    sites: tuple[SiteLoss, ...]
+    mac_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeptFloat32:
     """An operation that float16 would spoil, and why: the measured reason in one clause."""
 
@@ -182,6 +218,8 @@ class ArtifactReport:
         fp32_size_bytes: size of the float file of the same target, made for comparison.
         notes: plain sentences that a user should read, such as that it is slower than float.
         sites: error of each site in the order of execution, for the plot.
+        sensitivity: the planned sites that cost most alone, worst first.
+        auto_float: what was left in float to keep a limit; None where that was not asked for.
     """
 
     target: str
@@ -209,6 +247,8 @@ class ArtifactReport:
     fp32_size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     sites: tuple[SiteError, ...] = ()
+    sensitivity: tuple[SiteLoss, ...] = ()
+    auto_float: AutoFloat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Final, Literal
 
 from edgevit.core.artifact import artifact_sha256, artifact_size
 from edgevit.core.plugins import Timing
@@ -30,9 +30,8 @@ from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import TARGETS
 
-if TYPE_CHECKING:
-    pass
-
+# Sites in the report, of those that cost most alone; `edgevit quantize` tells them all.
+WORST: Final = 20
 
 def assemble(
     prepared: Prepared,
@@ -149,6 +148,8 @@ def artifact_report(
         float32_kept=built.float32 if TARGETS.get(built.target).half == "computed" else (),
         float16_unsafe=built.float32 if TARGETS.get(built.target).half == "stored" else (),
         fp32_size_bytes=fp32_size,
+        sensitivity=() if simulated is None else simulated.sensitivity[:WORST],
+        auto_float=None if simulated is None else simulated.auto_float,
     )
     if executed is not None and not error:
         found = _with_execution(found, work, prepared, executed, simulated)

@@ -29,52 +29,58 @@ Graphs = dict[bool, tuple[str, Graph]]
 T = TypeVar("T")
 
 
-def fold_and_measure(
-    graph: Graph,
-    calibration: torch.Tensor | None,
-    placements: tuple[Placement, ...],
-    work: Path,
-    seed: int,
-    emit: Emit,
-) -> tuple[tuple[str, ...], Stats, Graphs]:
-    """Folds that fired, statistics after them, and the graph file for plans without and with activations."""
+def fold(
+    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
+) -> tuple[tuple[str, ...], Graphs]:
+    """Folds that fired, and the graph file for plans without and with quantized activations."""
     from edgevit.graph import storage
-    from edgevit.quant.plan import measure_effects
 
     plain = (_values.GRAPH, graph)
-    empty = Stats({}, 0)
-    static = any(kind.input is not None for p in placements for kind in p.kinds)
-    assert calibration is not None or not static, "the command line asks for --calibrate"
     if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
-        return (), empty, {False: plain, True: plain}
+        return (), {False: plain, True: plain}
     folded = storage.load(work / _values.GRAPH)
     names: list[str] = []
     for name in FOLDS:
-        fold = _algorithm(name, Fold)
-        names += fold.apply(folded, _measure(folded, calibration, fold.observers, emit))
-    chosen = plain
-    if names:
-        storage.save(folded, work / _values.FOLDED)
-        chosen = (_values.FOLDED, folded)
-    stats = _measure(chosen[1], calibration, OBSERVED, emit)
-    if static:
-        emit(
-            {"stage": "measuring what ranges cost the output", "total": min(EFFECT_IMAGES, len(calibration))}
-        )
-        stats = measure_effects(
-            chosen[1],
-            calibration[:EFFECT_IMAGES],
-            stats,
-            placements,
-            _algorithm(RANGE, Range),
-            seed,
-            lambda n: emit({"advance": n}),
-        )
-    return tuple(names), stats, {False: plain, True: chosen}
+        algorithm = _algorithm(name, Fold)
+        names += algorithm.apply(folded, _measure(folded, calibration, algorithm.observers, emit))
+    if not names:
+        return (), {False: plain, True: plain}
+    storage.save(folded, work / _values.FOLDED)
+    return tuple(names), {False: plain, True: (_values.FOLDED, folded)}
+
+
+def measure(
+    graphs: Graphs,
+    calibration: torch.Tensor | None,
+    placements: tuple[Placement, ...],
+    seed: int,
+    emit: Emit,
+) -> Stats:
+    """What the plans that quantize activations have to know about them."""
+    from edgevit.quant.plan import measure_effects
+
+    static = any(kind.input is not None for p in placements for kind in p.kinds)
+    assert calibration is not None or not static, "the command line asks for --calibrate"
+    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
+        return Stats({}, 0)
+    graph = graphs[True][1]
+    stats = _measure(graph, calibration, OBSERVED, emit)
+    if not static:
+        return stats
+    count = min(EFFECT_IMAGES, len(calibration))
+    emit({"stage": "measuring what ranges cost the output", "total": count})
+    return measure_effects(
+        graph,
+        calibration[:count],
+        stats,
+        placements,
+        _algorithm(RANGE, Range),
+        seed,
+        lambda n: emit({"advance": n}),
+    )
 
 
 def plan_all(
-    work: Path,
     placements: tuple[Placement, ...],
     stats: Stats,
     graphs: Graphs,
@@ -83,14 +89,14 @@ def plan_all(
 ) -> tuple[QuantPlan, ...]:
     """A plan for each placement; those that differ in the target's name alone are decided once."""
     from edgevit.graph.sites import list_sites
-    from edgevit.quant import storage
     from edgevit.quant.plan import Choices, make_plan
 
     plans: list[QuantPlan] = []
     for index, placement in enumerate(placements):
         twin = next((i for i in range(index) if _same_but_name(placements[i], placement)), None)
         if twin is not None:
-            plans.append(replace(plans[twin], target=placement.target, precision=placement.precision))
+            names = {"target": placement.target, "precision": placement.precision}
+            plans.append(replace(plans[twin], **names, placement=placement))
             continue
         graph = graphs[_values.quantize_activations(placement.kinds)][1]
         stage = f"deciding scales and rounding for {placement.target} {placement.precision}"
@@ -109,10 +115,7 @@ def plan_all(
                 lambda n: emit({"advance": n}),
             )
         )
-    folder = work / _values.PLANS
-    folder.mkdir()
-    storage.save(plans, folder)
-    return plans
+    return tuple(plans)
 
 
 def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:

@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.report import KeptFloat32, SampleSet
+from edgevit.core.report import AutoFloat, KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
-from edgevit.flows import _limits, _outputs, _values
-from edgevit.flows._decide import fold_and_measure, plan_all
+from edgevit.flows import _auto_float, _limits, _outputs, _plans, _values
+from edgevit.flows._auto_float import KeptApart
+from edgevit.flows._decide import fold, measure, plan_all
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels
 
 Emit = Callable[[dict[str, Any]], None]
+CALIBRATION: Final = "calibration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     from edgevit.graph.export import export_model
     from edgevit.graph.half_range import IMAGES, scan
     from edgevit.graph.sites import total_macs
+    from edgevit.quant import storage as plan_storage
 
     work = Path(asked.work)
     clock = _Clock()
@@ -81,6 +84,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         np.save(work / _values.LABELS, judged.labels)
 
     calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
+    deciding, apart = calibration, None
+    if asked.auto_float is not None and calibrate is not None and calibration is not None:
+        deciding, apart = _keep_apart(calibrate, calibration, model, asked.auto_float, emit)
     model, prune_lines = _prune(model, asked.prune, calibration, emit)
     if asked.prune:
         left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
@@ -108,14 +114,34 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
-    folds, stats, planned = fold_and_measure(graph, calibration, placements, work, asked.seed, emit)
+    folds, planned = fold(graph, calibration, placements, work, emit)
+    # a plan that is given needs the same folds on the same images, and nothing else of them
+    stats = measure(planned, deciding, placements, asked.seed, emit) if asked.plan is None else None
     clock.lap("calibrate")
-    plans = plan_all(work, placements, stats, planned, calibration, emit)
+    if stats is not None:
+        plans = plan_all(placements, stats, planned, deciding, emit)
+    else:
+        assert asked.plan is not None
+        plans = _plans.given_plans(asked.plan, placements, planned, emit)
     keeps = {False: _sites(kept), True: _sites(kept)}
     if kept and folds:
         keeps[True] = _sites(scan(planned[True][1], images))
+    losses = _plans.losses_of(plans, planned, inputs if deciding is None else deciding, asked.seed, emit)
+    told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
+    if apart is not None and asked.auto_float is not None:
+        plans, told = _plans.keep_limits(plans, losses, planned, apart, asked.auto_float, keeps, emit)
+    plan_storage.save(plans, _new(work / _values.PLANS))
     head = _outputs.head(reference, count)
-    simulated = simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps)
+    simulated = tuple(
+        replace(done, sensitivity=_plans.remaining(plan, ranked), auto_float=auto)
+        for done, plan, ranked, auto in zip(
+            simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps),
+            plans,
+            losses,
+            told,
+            strict=True,
+        )
+    )
     clock.lap("quantize")
     return Prepared(
         spec=spec,
@@ -137,6 +163,24 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )
+
+
+def _keep_apart(
+    images: _Images, calibration: torch.Tensor, model: TorchModel, limits: Limits, emit: Emit
+) -> tuple[torch.Tensor, KeptApart]:
+    """The calibration images that decide plans, and those that judge how many sites stay in float."""
+    import numpy as np
+
+    labelled = images.labels is not None
+    rest, held = (list(part) for part in _auto_float.keep_apart(len(calibration), labelled, limits))
+    reference = _forward(model, np.ascontiguousarray(images.pixels[held]), emit)
+    labels = None if images.labels is None else images.labels[held]
+    return calibration[rest], KeptApart(calibration[held], reference, labels)
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _sites(kept: tuple[KeptFloat32, ...] | None) -> frozenset[str]:
@@ -180,23 +224,28 @@ def load_model(asked: PrepareRequest) -> TorchModel:
 
 def _read_images(asked: PrepareRequest, model: TorchModel, emit: Emit) -> tuple[_Images | None, _Images]:
     """Calibration images (None if not asked for) and those that the files are judged on."""
-    spec = model.spec
+    from calibration.suspicious import doubts
 
-    def read(text: str, count: int | None, stage: str) -> _Images:
-        emit({"stage": stage})
+    spec = model.spec
+    static = any(kind.input is not None for p in asked.placements for kind in p.kinds)
+
+    def read(text: str, count: int | None, role: str) -> _Images:
+        emit({"stage": f"reading {role} images"})
         pixels, labels, described, warnings = read_samples(
             text, spec.labels, spec.preprocess, count, asked.skip_bad_images, lambda n: emit({"advance": n})
         )
-        return _Images(pixels, labels, described, warnings)
+        ranges = role == CALIBRATION and static and asked.plan is None
+        doubted = doubts(pixels, labels, spec.labels, role, ranges) if text != SYNTHETIC else ()
+        return _Images(pixels, labels, described, (*warnings, *doubted))
 
     calibrate = None
     if asked.calibrate is not None:
-        calibrate = read(asked.calibrate, asked.calibration_count, "reading calibration images")
+        calibrate = read(asked.calibrate, asked.calibration_count, CALIBRATION)
     if asked.evaluate is not None:
-        return calibrate, read(asked.evaluate, asked.evaluate_count, "reading evaluation images")
+        return calibrate, read(asked.evaluate, asked.evaluate_count, "evaluation")
     if calibrate is not None:
         return calibrate, _Images(calibrate.pixels, None, None)
-    synthetic = read(SYNTHETIC, None, "making synthetic images")
+    synthetic = read(SYNTHETIC, None, "synthetic")
     return None, replace(synthetic, labels=None, described=None)
 
 

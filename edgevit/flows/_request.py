@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core.recipe import Recipe
+from edgevit.core.report import Limits
 from edgevit.core.types import Placement
 from edgevit.flows._values import PrepareRequest
 
@@ -43,6 +44,10 @@ def prepare_request(
         scan_float16=scan_float16,
         float_limits=dict(float_limits or {}),
         targets_named=bool(recipe.to),
+        plan=None if recipe.plan is None else str(recipe.plan.absolute()),
+        auto_float=(
+            Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr) if recipe.auto_float else None
+        ),
     )
 
 

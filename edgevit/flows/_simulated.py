@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph, QuantPlan
-from edgevit.flows import _outputs, _values
+from edgevit.flows import _outputs, _threads, _values
 from edgevit.flows._decide import Graphs
 from edgevit.flows._values import SimulatedPlan
 
@@ -45,24 +45,18 @@ def simulate_all(
 
     from edgevit.quant.simulate import simulate
 
-    done: list[tuple[QuantPlan, SimulatedPlan]] = []
-    for plan in plans:
-        twin = next((s for p, s in done if _same_arithmetic(p, plan)), None)
-        if twin is not None:
-            done.append((plan, replace(twin, target=plan.target, precision=plan.precision)))
-            continue
-        integer = _values.quantize_activations(plan.sites)
-        file, graph = graphs[integer]
-        noisy = max(1, math.ceil(NOISY_IMAGES / len(inputs))) if integer else 0
-        passes = 1 + noisy
-        emit({"stage": f"simulating {plan.target} {plan.precision}", "total": passes * len(inputs)})
+    own = [p for i, p in enumerate(plans) if not any(same_arithmetic(q, p) for q in plans[:i])]
+    noisy = max(1, math.ceil(NOISY_IMAGES / len(inputs)))
+    passes = sum(1 + noisy * _values.quantize_activations(plan.sites) for plan in own)
+    emit({"stage": "simulating the plans", "total": passes * len(inputs)})
 
-        def once(
-            noise: int | None,
-            plan: QuantPlan = plan,
-            graph: Graph = graph,
-            keep: frozenset[str] = keep_float32[integer],
-        ) -> Outputs:
+    def one(plan: QuantPlan) -> SimulatedPlan:
+        assert plan.placement is not None
+        integer = _values.quantize_activations(plan.placement.kinds)
+        file, graph = graphs[integer]
+
+        def once(noise: int | None) -> Outputs:
+            keep = keep_float32[integer]
             found = simulate(graph, plan, inputs, noise, lambda n: emit({"advance": n}), keep)
             values = (np.asarray(value.numpy(), np.float32) for value in found)
             return dict(zip(reference, values, strict=True))
@@ -70,8 +64,9 @@ def simulate_all(
         outputs = once(None)
         name = f"simulated-{plan.target}-{plan.precision}.npz"
         _outputs.save(work / name, outputs)
-        floors = [_outputs.worst("sqnr", outputs, once(seed + number)) for number in range(noisy)]
-        result = SimulatedPlan(
+        seeds = range(seed, seed + noisy) if integer else ()
+        floors = [_outputs.worst("sqnr", outputs, once(number)) for number in seeds]
+        return SimulatedPlan(
             target=plan.target,
             precision=plan.precision,
             outputs=name,
@@ -80,8 +75,16 @@ def simulate_all(
             floor_db=min(floors, default=None),
             integer_macs=_integer_macs(graph, plan),
         )
-        done.append((plan, result))
-    return tuple(s for _, s in done)
+
+    done = list(zip(own, _threads.each(one, own), strict=True))
+    return tuple(
+        replace(
+            next(made for twin, made in done if same_arithmetic(twin, plan)),
+            target=plan.target,
+            precision=plan.precision,
+        )
+        for plan in plans
+    )
 
 
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
@@ -97,7 +100,8 @@ def compare(reference: Outputs, candidate: Outputs) -> Compression:
     return Compression(*(_outputs.worst(name, reference, candidate) for name in ("sqnr", "cosine")))
 
 
-def _same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
+def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
+    """Whether both compute the same on the same graph, whatever their targets are called."""
     import numpy as np
 
     return (

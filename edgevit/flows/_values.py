@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgevit.core.plugins import Timing
-from edgevit.core.report import Compression, KeptFloat32, SampleSet, SiteError
+from edgevit.core.report import AutoFloat, Compression, KeptFloat32, Limits, SampleSet, SiteError, SiteLoss
 from edgevit.core.types import (
     IntegerMacs,
     KindPlacement,
@@ -51,6 +51,8 @@ class PrepareRequest:
     Attributes:
         float_limits: each target that is asked for -> its `float_limit_bytes`.
         targets_named: `--to` was given, so that none of them may be left out.
+        plan: file or folder whose plans are used instead of new ones.
+        auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
     work: str
@@ -74,6 +76,8 @@ class PrepareRequest:
     scan_float16: bool
     float_limits: Mapping[str, int | None] = field(default_factory=dict)
     targets_named: bool = False
+    plan: str | None = None
+    auto_float: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class SimulatedPlan:
         floor_db: SQNR of the simulation against itself with noise; None without quantized activations.
         graph: file of the graph that the plan belongs to, in the work folder.
         integer_macs: of the sites whose activations and weights the plan makes integer.
+        sensitivity: every planned site with what it costs alone, worst first.
+        auto_float: what was left in float to keep a limit.
     """
 
     target: str
@@ -94,6 +100,8 @@ class SimulatedPlan:
     compression: Compression
     floor_db: float | None
     integer_macs: int
+    sensitivity: tuple[SiteLoss, ...] = ()
+    auto_float: AutoFloat | None = None
 
 
 @dataclass(frozen=True, slots=True)

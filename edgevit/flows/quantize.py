@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +13,7 @@ from edgevit.core.errors import UsageError
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
 from edgevit.core.types import QuantPlan
-from edgevit.flows import _values
+from edgevit.flows import _plan_tables, _values
 from edgevit.flows._prepared import placements, prepare
 from edgevit.flows._values import Prepared
 from edgevit.flows.resolve import resolve
@@ -30,7 +29,10 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
 
     work = resolve(recipe)
     if not placements(work):
-        raise UsageError(f"--precision {','.join(recipe.precision)} has no plan", "choose w8 or w8a8")
+        raise UsageError(
+            f"--precision {','.join(recipe.precision)} has no plan",
+            "choose w8, w8a8 or another quantized one",
+        )
     if not recipe.dry_run:
         files.check_output(work.output, recipe.overwrite)
     with TemporaryDirectory(prefix="edgevit-work-") as scratch:
@@ -48,48 +50,26 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         "output": None if recipe.dry_run else str(work.output),
         "plans": [_data(plan, prepared) for plan in plans],
         "left_out": dict(prepared.left_out),
+        "warnings": list(prepared.warnings),
     }
-    return Answer(data, tuple(_table(plan, prepared) for plan in plans))
+    missed = any(s.auto_float is not None and not s.auto_float.reached for s in prepared.simulated)
+    tables = tuple(table for plan in plans for table in _plan_tables.tables(plan, prepared))
+    warned = (Table("warnings", ("",), tuple((text,) for text in prepared.warnings)),)
+    return Answer(data, (*tables, *(warned if prepared.warnings else ())), exit_code=int(missed))
 
 
 def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:
-    simulated = next(
-        s for s in prepared.simulated if (s.target, s.precision) == (plan.target, plan.precision)
-    )
+    simulated = _plan_tables.simulated_of(plan, prepared)
     return {
         "target": plan.target,
         "precision": plan.precision,
         "compute": plan.compute,
+        "placement": None if plan.placement is None else to_plain(plan.placement),
         "compression": to_plain(simulated.compression),
         "floor_db": simulated.floor_db,
+        "planned_mac_fraction": simulated.integer_macs / prepared.macs if prepared.macs else None,
         "sites": [to_plain(site) for site in plan.sites],
         "skipped": [{"site": site, "reason": reason} for site, reason in plan.skipped],
+        "sensitivity": [to_plain(loss) for loss in simulated.sensitivity],
+        "auto_float": None if simulated.auto_float is None else to_plain(simulated.auto_float),
     }
-
-
-def _table(plan: QuantPlan, prepared: Prepared) -> Table:
-    found = _data(plan, prepared)
-    rows: list[tuple[str, ...]] = [
-        (
-            site.site,
-            site.kind,
-            _grid(site.input),
-            "int8 per channel" if site.weight is not None else "float",
-            _grid(site.output),
-            site.bias,
-        )
-        for site in plan.sites
-    ]
-    reasons = Counter(reason for _, reason in plan.skipped)
-    rows += [(f"{count} sites in float", "", "", "", "", reason) for reason, count in reasons.items()]
-    title = (
-        f"{plan.target} {plan.precision}: {found['compression']['sqnr_db']:.1f} dB simulated "
-        f"on {prepared.fidelity_images} images"
-    )
-    return Table(title, ("site", "kind", "input", "weight", "output", "bias"), tuple(rows))
-
-
-def _grid(grid: Any) -> str:
-    if grid is None:
-        return "float"
-    return f"{grid.dtype} scale {grid.scale[0]:.4g} zero point {grid.zero_point[0]}"

@@ -50,7 +50,6 @@ def resolve(recipe: Recipe) -> Work:
             version cannot honour.
     """
     source, argument = parse_source(recipe.model, registries.SOURCES.names())
-    _refuse_later_work(recipe)
     if source == _DEMO:
         recipe = replace(recipe, calibrate=recipe.calibrate or _DEMO, evaluate=recipe.evaluate or _DEMO)
     pairs, not_done = _pairs(recipe)
@@ -61,6 +60,7 @@ def resolve(recipe: Recipe) -> Work:
             "add --calibrate SAMPLES: a folder of images, a .npz, or demo",
         )
     _check_samples(recipe)
+    _check_plan(recipe)
     _check_prune(recipe, source)
     for name in recipe.without:
         _known("rewrite", name, registries.REWRITES.names())
@@ -82,16 +82,30 @@ def short_name(source: str, argument: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".") or source
 
 
-def _refuse_later_work(recipe: Recipe) -> None:
-    if recipe.auto_float:
-        raise UnsupportedError(
-            "--auto-float is not in this version",
-            "see report.json for the worst sites, or use w8 instead of w8a8",
+def _check_plan(recipe: Recipe) -> None:
+    """What --plan and --auto-float need, as far as it can be seen before any work."""
+    if recipe.plan is not None and not recipe.plan.exists():
+        raise InputError(
+            f"there is no {recipe.plan}",
+            "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle",
         )
+    if not recipe.auto_float:
+        return
     if recipe.plan is not None:
-        raise UnsupportedError(
-            "--plan is not in this version: the plan of a bundle can be read, but not yet used again",
-            "leave it out; the same model, images and seed give the same plan",
+        raise UsageError(
+            "--auto-float and --plan were both given",
+            "take the sites that shall stay in float out of the plan, or leave --plan out",
+        )
+    if recipe.max_drop is None and recipe.min_agreement is None and recipe.min_sqnr is None:
+        raise UsageError(
+            "--auto-float needs a limit to keep", "add --min-sqnr DB, --min-agreement PCT or --max-drop PP"
+        )
+    if recipe.calibrate is None:
+        raise UsageError("--auto-float needs images, some of which it keeps apart", "add --calibrate SAMPLES")
+    if not set(recipe.precision) - {"fp32", "fp16"}:
+        raise UsageError(
+            f"--auto-float has nothing to do for --precision {','.join(recipe.precision)}",
+            "choose a quantized precision, such as w8a8",
         )
 
 

@@ -15,7 +15,31 @@ def notes(artifact: ArtifactReport) -> tuple[str, ...]:
 
     Slower or faster is only said where the 95 % interval of the ratio leaves 1 out.
     """
-    return (*_speed(artifact), *_size(artifact), *_float16(artifact))
+    return (*_auto_float(artifact), *_speed(artifact), *_size(artifact), *_float16(artifact))
+
+
+def _auto_float(artifact: ArtifactReport) -> Iterator[str]:
+    found = artifact.auto_float
+    if found is None:
+        return
+    limits, images = " and ".join(found.limits), f"{found.images} calibration images kept apart"
+    if not found.reached:
+        yield (
+            f"No number of sites in {artifact.compute} keeps {limits} in simulation: on {images} the plan has "
+            f"{found.sqnr_before_db:.1f} dB, and {found.sqnr_after_db:.1f} dB with all of them in "
+            f"{artifact.compute}. The plan was left as it was."
+        )
+    elif not found.sites:
+        yield f"Nothing had to be left in float to keep {limits} on {images}."
+    else:
+        names = ", ".join(site.site for site in found.sites[:_TOLD])
+        more = len(found.sites) - _TOLD
+        yield (
+            f"Left in {artifact.compute} to keep {limits}: {names}"
+            + (f" and {more} more in report.json" if more > 0 else "")
+            + f"; {100 * found.mac_fraction:.1f} % of the multiply-accumulates. On {images} the simulated plan "
+            f"went from {found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB."
+        )
 
 
 def _speed(artifact: ArtifactReport) -> Iterator[str]:

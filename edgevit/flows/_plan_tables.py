@@ -1,0 +1,98 @@
+"""A plan as tables for people: what the runtime can do, every site with its grids, and what stays in float."""
+
+from __future__ import annotations
+
+from edgevit.core.answer import Table
+from edgevit.core.types import Dynamic, Grid, KindPlacement, QuantPlan, SitePlan
+from edgevit.flows._values import Prepared, SimulatedPlan
+
+_FLOAT = "float"
+
+
+def tables(plan: QuantPlan, prepared: Prepared) -> tuple[Table, ...]:
+    """Placement, sites, and what is skipped; tables without rows are left out."""
+    name = f"{plan.target} {plan.precision}"
+    found = (
+        Table(
+            f"{name}: what the runtime does, all else in {plan.compute}",
+            ("kind", "input", "weight", "output", "bias"),
+            tuple(_kind(kind) for kind in (plan.placement.kinds if plan.placement else ())),
+        ),
+        _sites(name, plan, prepared),
+        Table(f"{name}: what stays in float", ("site", "reason"), plan.skipped),
+    )
+    return tuple(table for table in found if table.rows)
+
+
+def simulated_of(plan: QuantPlan, prepared: Prepared) -> SimulatedPlan:
+    """What the simulation of a plan gave."""
+    wanted = (plan.target, plan.precision)
+    return next(s for s in prepared.simulated if (s.target, s.precision) == wanted)
+
+
+def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
+    simulated = simulated_of(plan, prepared)
+    alone = {loss.site: loss for loss in simulated.sensitivity}
+    title = (
+        f"{name}: {simulated.compression.sqnr_db:.1f} dB simulated on {prepared.fidelity_images} images, "
+        f"{len(plan.sites)} sites; `alone` is what a site costs by itself, estimated"
+    )
+    rows = tuple(
+        (
+            site.site,
+            described(site.input, site.dynamic),
+            *(() if not _products(plan) else (described(site.second, None),)),
+            weight_form(site),
+            described(site.output, None),
+            site.bias,
+            f"{alone[site.site].sqnr_db:.1f} dB",
+            f"{alone[site.site].macs / 1e6:.3g}",
+        )
+        for site in plan.sites
+    )
+    second = ("second",) if _products(plan) else ()
+    columns = ("site", "input", *second, "weight", "output", "bias", "alone", "million MACs")
+    return Table(title, columns, rows)
+
+
+def _products(plan: QuantPlan) -> bool:
+    return any(site.second is not None for site in plan.sites)
+
+
+def described(grid: Grid | None, dynamic: Dynamic | None) -> str:
+    """The grid of an activation in words."""
+    if dynamic is not None:
+        return f"{dynamic.dtype} per {dynamic.per}, at run time"
+    if grid is None:
+        return _FLOAT
+    low, high = min(grid.scale), max(grid.scale)
+    if grid.axis is not None:
+        return f"{grid.dtype} per channel, scales {low:.4g} to {high:.4g}"
+    return f"{grid.dtype} scale {low:.4g} zero point {grid.zero_point[0]}"
+
+
+def weight_form(site: SitePlan) -> str:
+    """How a weight is stored, in words."""
+    if site.palette is not None:
+        return f"{2**site.palette.bits} values for {site.palette.group} channels"
+    grid = site.weight
+    if grid is None:
+        return "none" if site.second is not None else _FLOAT
+    return f"{grid.dtype} " + ("per channel" if grid.block is None else f"in blocks of {grid.block}")
+
+
+def _kind(kind: KindPlacement) -> tuple[str, ...]:
+    entering = f"{kind.dynamic.dtype} per {kind.dynamic.per}, at run time" if kind.dynamic else kind.input
+    weight = kind.weight
+    if weight == "int4" and kind.block is not None:
+        weight_text = f"int4 in blocks of {kind.block}, int8 at the ends and where blocks do not fit"
+    elif weight.startswith("lut"):
+        weight_text = f"{2 ** int(weight[3:])} values for {kind.group} channels, int8 at the ends"
+    else:
+        weight_text = weight
+    if kind.pair_limit is not None:
+        weight_text += f", neighbours up to {kind.pair_limit}"
+    leaving = kind.output or _FLOAT
+    if kind.output_channels:
+        leaving += ", per channel where it pays"
+    return (kind.kind, entering or _FLOAT, weight_text, leaving, kind.bias)

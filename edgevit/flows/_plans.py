@@ -1,0 +1,109 @@
+"""The plans of a run: decided or given back, what each site costs alone, and what stays in float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.report import AutoFloat, Limits, SiteLoss
+from edgevit.core.types import Graph, Placement, QuantPlan
+from edgevit.flows import _values
+from edgevit.flows._auto_float import KeptApart, leave_float
+from edgevit.flows._decide import Graphs
+from edgevit.flows._simulated import same_arithmetic
+
+if TYPE_CHECKING:
+    import torch
+
+Emit = Callable[[dict[str, Any]], None]
+Losses = tuple[SiteLoss, ...]
+# What sites cost settles with few images, and each takes several passes through the model and back.
+IMAGES = 16
+FEWEST = 4
+PASS_MACS = 50e9
+
+
+def given_plans(
+    path: str, placements: tuple[Placement, ...], graphs: Graphs, emit: Emit
+) -> tuple[QuantPlan, ...]:
+    """The plans of a file for all placements, each held against the model.
+
+    Raises:
+        InputError: unreadable, without one of them, for another model, or not to be executed.
+    """
+    from edgevit.quant import storage
+    from edgevit.quant.check import checked, find_given
+
+    emit({"stage": "checking the plan that was given"})
+    stored = storage.load(Path(path))
+    return tuple(checked(find_given(stored, p), graph_of(graphs, p)[1], p) for p in placements)
+
+
+def graph_of(graphs: Graphs, placement: Placement) -> tuple[str, Graph]:
+    """File and graph that a plan for `placement` belongs to."""
+    return graphs[_values.quantize_activations(placement.kinds)]
+
+
+def losses_of(
+    plans: tuple[QuantPlan, ...], graphs: Graphs, images: torch.Tensor, seed: int, emit: Emit
+) -> tuple[Losses, ...]:
+    """For each plan its sites with what each costs alone, worst first; one run for all plans of a graph."""
+    from edgevit.graph.sites import list_sites, total_macs
+    from edgevit.quant.sensitivity import sensitivities
+
+    found: dict[int, Losses] = {}
+    by_file: dict[str, list[int]] = {}
+    for index, plan in enumerate(plans):
+        assert plan.placement is not None
+        by_file.setdefault(graph_of(graphs, plan.placement)[0], []).append(index)
+    for file, members in by_file.items():
+        graph = next(graph for name, graph in graphs.values() if name == file)
+        count = min(IMAGES, len(images), max(FEWEST, int(PASS_MACS / max(total_macs(graph), 1))))
+        emit({"stage": "estimating what each site costs", "total": count})
+        estimated = sensitivities(
+            graph, [plans[i] for i in members], images[:count], seed, lambda n: emit({"advance": n})
+        )
+        macs = {site.name: site.macs for site in list_sites(graph)}
+        for index, costs in zip(members, estimated, strict=True):
+            ranked = sorted(costs, key=costs.__getitem__)
+            found[index] = tuple(SiteLoss(name, costs[name], macs[name]) for name in ranked)
+    return tuple(found[index] for index in range(len(plans)))
+
+
+def keep_limits(
+    plans: tuple[QuantPlan, ...],
+    losses: tuple[Losses, ...],
+    graphs: Graphs,
+    images: KeptApart,
+    limits: Limits,
+    keep_float32: Mapping[bool, frozenset[str]],
+    emit: Emit,
+) -> tuple[tuple[QuantPlan, ...], tuple[AutoFloat, ...]]:
+    """Each plan with as many of its worst sites in float as the limits ask for; twins are tried once."""
+    from edgevit.graph.sites import total_macs
+
+    done: list[tuple[QuantPlan, AutoFloat]] = []
+    for index, plan in enumerate(plans):
+        twin = next((i for i in range(index) if same_arithmetic(plans[i], plan)), None)
+        if twin is not None:
+            changed, told = done[twin]
+            names = (plan.target, plan.precision, plan.placement)
+            done.append((replace(changed, target=names[0], precision=names[1], placement=names[2]), told))
+            continue
+        assert plan.placement is not None
+        integer = _values.quantize_activations(plan.placement.kinds)
+        graph = graphs[integer][1]
+        done.append(
+            leave_float(
+                plan, losses[index], graph, images, limits, keep_float32[integer], total_macs(graph), emit
+            )
+        )
+    return tuple(plan for plan, _ in done), tuple(told for _, told in done)
+
+
+def remaining(plan: QuantPlan, losses: Losses) -> Losses:
+    """Those of the sites that are still in the plan."""
+    planned = {site.site for site in plan.sites}
+    return tuple(loss for loss in losses if loss.site in planned)

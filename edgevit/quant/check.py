@@ -1,0 +1,116 @@
+"""A plan that a user gives back, perhaps edited: does it fit the model, the target, and itself?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgevit.core.errors import InputError, nearest
+from edgevit.core.types import Graph, Placement, QuantPlan
+from edgevit.graph.sites import Site, list_sites
+from edgevit.quant import _check_site
+from edgevit.quant.plan import choose_sites, constants, weights_digest
+
+if TYPE_CHECKING:
+    import torch
+
+LEFT_OUT = "the plan that was given leaves it out"
+
+
+def find_given(plans: Sequence[QuantPlan], placement: Placement) -> QuantPlan:
+    """The plan for the target and precision of `placement`.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    wanted = (placement.target, placement.precision)
+    found = [plan for plan in plans if (plan.target, plan.precision) == wanted]
+    if not found:
+        has = ", ".join(f"{p.target} {p.precision}" for p in plans) or "none at all"
+        raise InputError(
+            f"--plan has no plan for {' '.join(wanted)}; it has {has}",
+            "narrow --to and --precision to what it has, or leave --plan out",
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"--plan has {len(found)} plans for {' '.join(wanted)}", "leave one of them in `plans`"
+        )
+    return found[0]
+
+
+def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
+    """The plan if all of it can be executed as it says; sites in execution order.
+
+    What the user took out of `sites` is named in `skipped`, and its tensors are dropped.
+
+    Args:
+        graph: after the folds, on the same images as when the plan was made.
+
+    Raises:
+        InputError: the first thing that does not fit, by the name of its site.
+    """
+    where = f"--plan, {plan.target} {plan.precision}"
+    digest = weights_digest(graph)
+    if plan.graph_sha256 != digest:
+        raise InputError(
+            f"{where}: it was made for a model with other weights "
+            f"(graph_sha256 {plan.graph_sha256[:12]}, here {digest[:12]})",
+            "give the model, --weights, --prune and --without that it was made with, and the same --calibrate, "
+            "--calibration-count and --seed: weights folded by what those images show belong to a plan",
+        )
+    if plan.compute != placement.compute:
+        raise InputError(
+            f"{where}: compute is {plan.compute}, this target computes in {placement.compute}",
+            f'write "compute": "{placement.compute}"',
+        )
+    described = {site.name: site for site in list_sites(graph)}
+    twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]
+    if twice:
+        raise InputError(f"{where}: site {twice[0]} stands in it twice", "take one of the two out")
+    kinds = {kind.kind: kind for kind in placement.kinds}
+    weights = constants(graph)
+    possible, never = choose_sites(graph, placement)
+    for planned in plan.sites:
+        label = f"{where}, site {planned.site}"
+        site = described.get(planned.site)
+        if site is None:
+            raise InputError(
+                f"{label}: the model has no such site", nearest(planned.site, [s.name for s in possible])
+            )
+        if planned.kind != site.kind:
+            raise InputError(f"{label}: its kind is {site.kind}, not {planned.kind}", f'write "{site.kind}"')
+        if reason := dict(never).get(planned.site):
+            raise InputError(
+                f"{label}: {placement.target} cannot make it integer: {reason}", "take it out of `sites`"
+            )
+        if planned.site not in {s.name for s in possible}:
+            raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
+        _check_site.check(label, planned, plan, site, kinds[site.kind], placement, _shapes(site, weights))
+    return _tidied(plan, tuple(described), possible, never, placement)
+
+
+def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | None:
+    return None if site.weight is None else tuple(weights[site.weight].shape)
+
+
+def _tidied(
+    plan: QuantPlan,
+    order: tuple[str, ...],
+    possible: tuple[Site, ...],
+    never: tuple[tuple[str, str], ...],
+    placement: Placement,
+) -> QuantPlan:
+    """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
+    planned = {site.site: site for site in plan.sites}
+    told = dict(plan.skipped)
+    left = tuple((s.name, told.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
+    kept = {f"{name}.{part}" for name in planned for part in _check_site.PARTS}
+    return replace(
+        plan,
+        sites=tuple(planned[name] for name in order if name in planned),
+        skipped=(*never, *left),
+        tensors={name: array for name, array in plan.tensors.items() if name in kept},
+        placement=placement,
+    )
