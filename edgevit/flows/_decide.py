@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgevit.core.plugins import Clustering, Fold, Range, Rounding
 from edgevit.core.types import Graph, Placement, QuantPlan, Stats
-from edgevit.flows import _values
+from edgevit.flows import _threads, _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
 
 if TYPE_CHECKING:
@@ -89,32 +89,31 @@ def plan_all(
 ) -> tuple[QuantPlan, ...]:
     """A plan for each placement; those that differ in the target's name alone are decided once."""
     from edgevit.graph.sites import list_sites
-    from edgevit.quant.plan import Choices, make_plan
+    from edgevit.quant._site import Choices
+    from edgevit.quant.plan import make_plan
 
-    plans: list[QuantPlan] = []
-    for index, placement in enumerate(placements):
-        twin = next((i for i in range(index) if _same_but_name(placements[i], placement)), None)
-        if twin is not None:
-            names = {"target": placement.target, "precision": placement.precision}
-            plans.append(replace(plans[twin], **names, placement=placement))
-            continue
-        graph = graphs[_values.quantize_activations(placement.kinds)][1]
-        stage = f"deciding scales and rounding for {placement.target} {placement.precision}"
-        emit({"stage": stage, "total": len(list_sites(graph))})
-        plans.append(
-            make_plan(
-                graph,
-                stats,
-                calibration,
-                placement,
-                Choices(
-                    _algorithm(RANGE, Range),
-                    _algorithm(ROUNDING, Rounding),
-                    _algorithm(CLUSTERING, Clustering),
-                ),
-                lambda n: emit({"advance": n}),
-            )
+    own = [p for i, p in enumerate(placements) if not any(_same_but_name(q, p) for q in placements[:i])]
+    graph_of = {p: graphs[_values.quantize_activations(p.kinds)][1] for p in own}
+    operations = sum(len(list_sites(graph)) for graph in graph_of.values())
+    emit({"stage": "deciding scales and rounding", "total": operations})
+
+    def decide(placement: Placement) -> QuantPlan:
+        choices = Choices(
+            _algorithm(RANGE, Range), _algorithm(ROUNDING, Rounding), _algorithm(CLUSTERING, Clustering)
         )
+        advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
+        return make_plan(graph_of[placement], stats, calibration, placement, choices, advance)
+
+    made = dict(zip(own, _threads.each(decide, own), strict=True))
+    plans = [
+        replace(
+            next(plan for placement, plan in made.items() if _same_but_name(placement, asked)),
+            target=asked.target,
+            precision=asked.precision,
+            placement=asked,
+        )
+        for asked in placements
+    ]
     return tuple(plans)
 
 
