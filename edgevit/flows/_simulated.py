@@ -47,12 +47,11 @@ def simulate_all(
 
     own = [p for i, p in enumerate(plans) if not any(same_arithmetic(q, p) for q in plans[:i])]
     noisy = max(1, math.ceil(NOISY_IMAGES / len(inputs)))
-    passes = sum(1 + noisy * _values.quantize_activations(plan.sites) for plan in own)
+    passes = sum(1 + noisy * _is_integer(plan) for plan in own)
     emit({"stage": "simulating the plans", "total": passes * len(inputs)})
 
     def one(plan: QuantPlan) -> SimulatedPlan:
-        assert plan.placement is not None
-        integer = _values.quantize_activations(plan.placement.kinds)
+        integer = _is_integer(plan)
         file, graph = graphs[integer]
 
         def once(noise: int | None) -> Outputs:
@@ -85,6 +84,12 @@ def simulate_all(
         )
         for plan in plans
     )
+
+
+def _is_integer(plan: QuantPlan) -> bool:
+    """Whether the precision quantizes activations, even if the plan leaves all sites in float."""
+    assert plan.placement is not None
+    return _values.quantize_activations(plan.placement.kinds)
 
 
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
