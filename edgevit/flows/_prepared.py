@@ -38,6 +38,8 @@ def _is_half(target: str, precision: str) -> bool:
 def placements(work: Work) -> tuple[Placement, ...]:
     """What the runtimes can do, for every pair that is quantized."""
     found = (
-        TARGETS.get(t).placement(p, work.options[t]) for t, precisions in work.pairs.items() for p in precisions
+        TARGETS.get(t).placement(p, work.options[t])
+        for t, precisions in work.pairs.items()
+        for p in precisions
     )
     return tuple(placement for placement in found if placement is not None)
