@@ -1,0 +1,170 @@
+"""How many sites stay in float, which images may say so, and what the plan and its account tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgevit.core import recipe as recipes
+from edgevit.core.errors import UsageError
+from edgevit.core.report import Limits, SiteLoss
+from edgevit.core.types import KindPlacement, Placement, Stats
+from edgevit.flows import _auto_float, _values
+from edgevit.flows.resolve import resolve
+from edgevit.graph.run import run
+from edgevit.quant import storage
+from edgevit.quant.plan import make_plan
+from edgevit.quant.sensitivity import sensitivities
+from edgevit.quant.simulate import simulate
+from tests.edgevit.flows._tiny import prepared, write_model
+from tests.edgevit.graph import _small as small
+from tests.edgevit.quant.test_plan import CHOICES
+
+FOUR = Placement("test", "w4", "float32", (KindPlacement("linear", None, None, "float32", "int4", 8),))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("net"))
+
+
+@pytest.mark.parametrize("wanted", [None, *range(14)])
+def test_the_fewest_are_found_with_few_trials(wanted: int | None) -> None:
+    tried: list[int] = []
+
+    def holds(number: int) -> bool:
+        tried.append(number)
+        return wanted is not None and number >= wanted
+
+    assert _auto_float.fewest(holds, 13) == wanted
+    assert len(tried) == len(set(tried)) <= 9 and max(tried) <= 13
+
+
+def test_without_sites_there_is_nothing_to_try() -> None:
+    assert _auto_float.fewest(lambda number: False, 0) is None
+    assert _auto_float.fewest(lambda number: True, 0) == 0
+
+
+@pytest.mark.parametrize("count", [32, 50, 64, 128])
+def test_one_image_in_four_but_16_at_least_are_kept_apart(count: int) -> None:
+    rest, apart = _auto_float.keep_apart(count, False, Limits(min_sqnr=1))
+    assert sorted((*rest, *apart)) == list(range(count)) and len(apart) == max(16, count // 4)
+    assert np.diff(apart).max() <= 4  # spread: images come sorted by their class
+
+
+def test_too_few_images_are_told_with_their_number() -> None:
+    with pytest.raises(UsageError, match=r"keeps 16 .* needs 16 others .* there are 31") as raised:
+        _auto_float.keep_apart(31, False, Limits(min_sqnr=1))
+    assert "at least 32" in raised.value.hint
+    with pytest.raises(UsageError, match="needs labels"):
+        _auto_float.keep_apart(64, False, Limits(max_drop=1))
+
+
+def test_the_worst_sites_stay_in_float_until_the_limit_holds(model: Path, tmp_path: Path) -> None:
+    (plain,) = prepared(model, tmp_path / "plain").simulated
+    limit = plain.compression.sqnr_db + 3
+    work = tmp_path / "work"
+    found = prepared(model, work, auto_float=True, min_sqnr=limit)
+    (done,) = found.simulated
+    auto = done.auto_float
+    assert auto is not None and auto.reached and auto.images == 16
+    assert auto.sqnr_before_db < limit <= auto.sqnr_after_db
+    assert 0 < len(auto.sites) < len(plain.sensitivity)
+    assert [s.sqnr_db for s in auto.sites] == sorted(s.sqnr_db for s in auto.sites)
+    assert all(s.sqnr_db <= done.sensitivity[0].sqnr_db for s in auto.sites)
+    assert auto.mac_fraction == pytest.approx(sum(s.macs for s in auto.sites) / found.macs)
+    (plan,) = storage.load(work / _values.PLANS)
+    reasons = dict(plan.skipped)
+    for site in auto.sites:
+        assert reasons[site.site] == f"left in float32 by --auto-float to keep --min-sqnr {limit:g}"
+        assert not any(name.startswith(site.site) for name in plan.tensors)
+    assert {s.site for s in plan.sites} == {s.site for s in done.sensitivity}
+    assert len(plan.sites) + len(auto.sites) == len(plain.sensitivity)
+    again = prepared(model, tmp_path / "again", plan=work / _values.PLANS)
+    assert again.simulated[0].compression == done.compression  # the plan alone says it all
+
+
+def test_one_site_less_in_float_misses_the_limit() -> None:
+    graph, images = small.vit_graph(), small.images(32)
+    plan = make_plan(graph, Stats({}, 0), images, FOUR, CHOICES)
+    (costs,) = sensitivities(graph, [plan], images, 0)
+    ranked = tuple(SiteLoss(name, costs[name], 1) for name in sorted(costs, key=costs.__getitem__))
+    reference = {"logits": run(graph, images)[0][0].numpy()}
+    apart = _auto_float.KeptApart(images, reference, None)
+
+    def sqnr(number: int) -> float:
+        left = {loss.site for loss in ranked[:number]}
+        kept = tuple(site for site in plan.sites if site.site not in left)
+        got = simulate(graph, replace(plan, sites=kept), images)[0]
+        return small.db(torch.from_numpy(reference["logits"]), got)
+
+    limit = Limits(min_sqnr=sqnr(0) + 5)
+    found, told = _auto_float.leave_float(
+        plan, ranked, graph, apart, limit, frozenset(), 9, lambda event: None
+    )
+    number = len(told.sites)
+    assert told.reached and 1 < number < len(ranked) and len(found.sites) == len(ranked) - number
+    assert sqnr(number) >= sqnr(0) + 5 > sqnr(number - 1)
+
+
+def test_a_limit_that_no_number_of_sites_reaches_leaves_the_plan_as_it_was(
+    model: Path, tmp_path: Path
+) -> None:
+    found = prepared(model, tmp_path / "a", to="coreml", auto_float=True, min_sqnr=150)
+    (done,) = found.simulated
+    auto = done.auto_float
+    assert auto is not None and not auto.reached and auto.sites == () and auto.mac_fraction == 0
+    assert auto.sqnr_before_db < auto.sqnr_after_db < 150  # float16 is the best that is left
+    (plan,) = storage.load(tmp_path / "a" / _values.PLANS)
+    assert len(plan.sites) == len(done.sensitivity) > 5
+
+
+def test_the_images_to_evaluate_on_are_never_looked_at(model: Path, tmp_path: Path) -> None:
+    """Other images to evaluate on, the same plan to the last byte."""
+    for name in ("images", "other"):
+        prepared(
+            model,
+            tmp_path / name,
+            evaluate=str(model / f"{name}.npz"),
+            auto_float=True,
+            min_agreement=100,
+            min_sqnr=42,
+        )
+    for file in ("plan.json", "plan.safetensors"):
+        first, second = (tmp_path / name / _values.PLANS / file for name in ("images", "other"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["w8", "w8da8", "w4"])
+def test_every_planned_precision_can_do_it(model: Path, tmp_path: Path, precision: str) -> None:
+    (plain,) = prepared(model, tmp_path / "plain", precision=precision).simulated
+    limit = plain.compression.sqnr_db + 4
+    (done,) = prepared(model, tmp_path / "w", precision=precision, auto_float=True, min_sqnr=limit).simulated
+    assert done.auto_float is not None and done.auto_float.reached and done.auto_float.sites
+
+
+def test_a_drop_is_held_against_labels_of_the_calibration_images(model: Path, tmp_path: Path) -> None:
+    (done,) = prepared(model, tmp_path / "w", auto_float=True, max_drop=100).simulated
+    assert done.auto_float is not None and done.auto_float.limits == ("--max-drop 100",)
+    assert done.auto_float.reached and done.auto_float.sites == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"auto_float": True}, "needs a limit"),
+        ({"auto_float": True, "min_sqnr": 30, "calibrate": None, "precision": "w8"}, "needs images"),
+        ({"auto_float": True, "min_sqnr": 30, "precision": "fp16"}, "nothing to do"),
+        ({"auto_float": True, "min_sqnr": 30, "plan": "."}, "both given"),
+    ],
+)
+def test_what_it_needs_is_told_before_any_work(settings: dict[str, Any], words: str) -> None:
+    given = {"model": "timm:vit_tiny_patch16_224", "calibrate": ".", "precision": "w8a8", "to": "onnx"}
+    with pytest.raises(UsageError, match=words) as raised:
+        resolve(recipes.make({**given, **settings}))
+    assert raised.value.hint
