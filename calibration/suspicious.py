@@ -8,10 +8,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgevit.core.types import Stats
+
 # Below this many, the largest value of an activation is mostly luck.
 FEWEST_FOR_RANGES: Final = 16
 # Grey levels between the darkest and the brightest pixel of an image that shows nothing.
 FLAT: Final = 2
+_NAMED: Final = 6
 
 
 def doubts(
@@ -55,6 +58,23 @@ def doubts(
         name = f"{names[index]} (class {index})" if index < len(names) else f"class {index}"
         found.append(f"all {count} {role} images show {name}; images of every class represent a model's use")
     return tuple(found)
+
+
+def constant_activations(stats: Stats) -> tuple[str, ...]:
+    """One sentence about the tensors that had a single value on all calibration images."""
+    still = {
+        tensor: float(limits[0])
+        for (tensor, observer), limits in stats.values.items()
+        if observer == "minmax" and limits[0] == limits[1]
+    }
+    if not still:
+        return ()
+    named = ", ".join(f"{tensor} ({value:g})" for tensor, value in list(still.items())[:_NAMED])
+    more = f" and {len(still) - _NAMED} more" if len(still) > _NAMED else ""
+    return (
+        f"activations with one value throughout all {stats.images} calibration images: {named}{more}; "
+        "their layers are dead, or the images do not reach them",
+    )
 
 
 def _flat(pixels: NDArray[np.uint8]) -> tuple[int, int]:

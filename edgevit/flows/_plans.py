@@ -72,7 +72,32 @@ def losses_of(
     return tuple(found[index] for index in range(len(plans)))
 
 
-def keep_limits(
+def account_for(
+    plans: tuple[QuantPlan, ...],
+    graphs: Graphs,
+    images: torch.Tensor,
+    judge: tuple[KeptApart, Limits] | None,
+    keep_float32: Mapping[bool, frozenset[str]],
+    seed: int,
+    emit: Emit,
+) -> tuple[tuple[QuantPlan, ...], tuple[dict[str, Any], ...]]:
+    """The plans, with sites in float where limits ask for it, and `sensitivity` and `auto_float` of each.
+
+    Args:
+        images: what sites cost is estimated on them.
+        judge: images kept apart and what has to hold on them; None to leave the plans as they are.
+    """
+    losses = losses_of(plans, graphs, images, seed, emit)
+    told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
+    if judge is not None:
+        plans, told = _keep_limits(plans, losses, graphs, *judge, keep_float32, emit)
+    return plans, tuple(
+        {"sensitivity": _remaining(plan, ranked), "auto_float": auto}
+        for plan, ranked, auto in zip(plans, losses, told, strict=True)
+    )
+
+
+def _keep_limits(
     plans: tuple[QuantPlan, ...],
     losses: tuple[Losses, ...],
     graphs: Graphs,
@@ -103,7 +128,6 @@ def keep_limits(
     return tuple(plan for plan, _ in done), tuple(told for _, told in done)
 
 
-def remaining(plan: QuantPlan, losses: Losses) -> Losses:
-    """Those of the sites that are still in the plan."""
+def _remaining(plan: QuantPlan, losses: Losses) -> Losses:
     planned = {site.site for site in plan.sites}
     return tuple(loss for loss in losses if loss.site in planned)

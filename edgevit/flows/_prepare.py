@@ -17,7 +17,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.report import AutoFloat, KeptFloat32, Limits, SampleSet
+from edgevit.core.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
 from edgevit.flows import _auto_float, _limits, _outputs, _plans, _values
 from edgevit.flows._auto_float import KeptApart
@@ -58,6 +58,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     import numpy as np
     import torch
 
+    from calibration.suspicious import constant_activations
     from edgevit.graph import storage
     from edgevit.graph.export import export_model
     from edgevit.graph.half_range import IMAGES, scan
@@ -126,22 +127,12 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     keeps = {False: _sites(kept), True: _sites(kept)}
     if kept and folds:
         keeps[True] = _sites(scan(planned[True][1], images))
-    losses = _plans.losses_of(plans, planned, inputs if deciding is None else deciding, asked.seed, emit)
-    told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
-    if apart is not None and asked.auto_float is not None:
-        plans, told = _plans.keep_limits(plans, losses, planned, apart, asked.auto_float, keeps, emit)
+    judge = None if apart is None or asked.auto_float is None else (apart, asked.auto_float)
+    looked_at = inputs if deciding is None else deciding
+    plans, accounts = _plans.account_for(plans, planned, looked_at, judge, keeps, asked.seed, emit)
     plan_storage.save(plans, _new(work / _values.PLANS))
     head = _outputs.head(reference, count)
-    simulated = tuple(
-        replace(done, sensitivity=_plans.remaining(plan, ranked), auto_float=auto)
-        for done, plan, ranked, auto in zip(
-            simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps),
-            plans,
-            losses,
-            told,
-            strict=True,
-        )
-    )
+    simulated = simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
         spec=spec,
@@ -154,12 +145,16 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         fidelity_images=count,
         base=base,
         pruned=pruned,
-        simulated=simulated,
+        simulated=tuple(replace(s, **account) for s, account in zip(simulated, accounts, strict=True)),
         prune=prune_lines,
         left_out=left_out,
         folds=folds,
         keep_float32=kept,
-        warnings=(*(calibrate.warnings if calibrate is not None else ()), *evaluate.warnings),
+        warnings=(
+            *(calibrate.warnings if calibrate is not None else ()),
+            *evaluate.warnings,
+            *(() if stats is None else constant_activations(stats)),
+        ),
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )

@@ -1,4 +1,4 @@
-"""The three plots of the page: accuracy against size, latency, error per layer."""
+"""The plots of the page: accuracy against size, latency, error per layer, what single sites cost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _LEFT: Final = 52
 _RIGHT: Final = _svg.WIDTH - 16
 _WIDE: Final = 1040
 _TOP_DB: Final = 120.0
+_WORST: Final = 10
+_NAME: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Plot:
 
 def plots(report: Report) -> tuple[Plot, ...]:
     """All plots for which the report holds figures."""
-    made = [accuracy_by_size(report), latency(report), *error_per_layer(report)]
+    made = [accuracy_by_size(report), latency(report), *error_per_layer(report), *sensitivity(report)]
     return tuple(plot for plot in made if plot is not None)
 
 
@@ -164,6 +166,34 @@ def _depth(report: Report, precision: str) -> Plot:
     return Plot(
         f"Error per layer, {precision}", caption, _svg.figure(height, caption, parts, _WIDE), legend, True
     )
+
+
+def sensitivity(report: Report) -> tuple[Plot, ...]:
+    """For each file with a plan a bar for each of its worst sites: the loss that it causes alone."""
+    return tuple(_worst(report, a) for a in report.artifacts if a.sensitivity)
+
+
+def _worst(report: Report, a: ArtifactReport) -> Plot:
+    shown = a.sensitivity[:_WORST]
+    row, top = 22, 8
+    left, right = 210, _svg.WIDTH - 16
+    bottom = top + row * len(shown)
+    x = _svg.spanning([max(s.sqnr_db, 0.0) for s in shown], left, right, zero=True)
+    colour = _colours(report)[a.target]
+    parts = _ticks_x(x, bottom, "dB of the model's output with this site alone quantized")
+    for i, site in enumerate(shown):
+        y = top + i * row
+        name = site.site if len(site.site) <= _NAME else f"…{site.site[1 - _NAME :]}"
+        tooltip = f"{site.site}: {site.sqnr_db:.1f} dB, {site.macs / 1e6:.3g} million multiply-accumulates"
+        width = x.at(max(site.sqnr_db, 0.0)) - left
+        parts.append(_svg.text(left - 8, y + 14, name, "label", "end"))
+        parts.append(_svg.bar(left, y + 3, width, row - 7, colour, tooltip))
+    caption = (
+        f"The sites of {a.target} {a.precision} that cost most alone, worst first: an estimate to first order. "
+        "A shorter bar is a larger loss; report.json has more of them."
+    )
+    figure = _svg.figure(bottom + 40, caption, parts)
+    return Plot(f"Worst sites, {a.target} {a.precision}", caption, figure)
 
 
 def _site_tooltip(a: ArtifactReport, index: int) -> str:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.suspicious import doubts
+from calibration.suspicious import constant_activations, doubts
+from edgevit.core.types import Stats
 
 NAMES = ("Bag", "Boot", "Shirt")
 
@@ -44,3 +45,13 @@ def test_some_of_one_colour_and_all_alike() -> None:
 def test_images_of_one_class_are_told_by_its_name(names: tuple[str, ...], words: str) -> None:
     (told,) = doubts(noise(4), np.ones(4, np.int64), names, "calibration")
     assert f"all 4 calibration images {words}" in told
+
+
+def test_activations_with_one_value_are_told_with_it() -> None:
+    limits = {"a:linear": (0.0, 0.0), "b:linear": (-1.0, 1.0), "c:conv": (0.5, 0.5)}
+    stats = Stats({(name, "minmax"): np.array(pair, np.float32) for name, pair in limits.items()}, 32)
+    (told,) = constant_activations(stats)
+    assert told.startswith(
+        "activations with one value throughout all 32 calibration images: a:linear (0), c:conv (0.5);"
+    )
+    assert constant_activations(Stats({}, 0)) == ()

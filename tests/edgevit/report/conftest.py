@@ -55,6 +55,9 @@ def _artifact(target: str, precision: str, shift: float) -> r.ArtifactReport:
         latency=latency,
         notes=("Slower than its fp32 file: 1.40 times its time on this machine.",) if slow else (),
         sites=sites if precision == "w8a8" else (),
+        sensitivity=tuple(r.SiteLoss(f"blocks.{i}:linear", 30.0 + i, 10**6) for i in range(20))
+        if quantized
+        else (),
     )
 
 
