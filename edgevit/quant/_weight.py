@@ -62,16 +62,16 @@ def store(
     scales = _affine.weight_scales(grid, tuple(weight.shape)).double().expand(weight.shape)
     groups = 1 if moments is None else len(moments.gram)
     inputs = math.prod(weight.shape[1:])
-    order = _order_of_sums(weight)
+    rows, wide = weight.reshape(groups, -1, inputs), scales.reshape(groups, -1, inputs)
     paired = weight.ndim == 2 or weight.shape[1] > 1  # a depthwise kernel adds no pairs
-    found = rounding.round(
-        weight.reshape(groups, -1, inputs)[..., order],
-        scales.reshape(groups, -1, inputs)[..., order],
-        None if moments is None else moments.gram[:, order][:, :, order],
-        _affine.WEIGHT_LIMITS[dtype],
-        kind.pair_limit if paired else None,
-    )
-    steps = found[..., order.argsort()].reshape(weight.shape)
+    limit, pairs = _affine.WEIGHT_LIMITS[dtype], kind.pair_limit if paired else None
+    if moments is None and pairs is None:  # each weight alone, without copies of large ones
+        steps = rounding.round(rows, wide, None, limit, None).reshape(weight.shape)
+    else:
+        order = _order_of_sums(weight)
+        gram = None if moments is None else moments.gram[:, order][:, :, order]
+        found = rounding.round(rows[..., order], wide[..., order], gram, limit, pairs)
+        steps = found[..., order.argsort()].reshape(weight.shape)
     return Stored(grid, None, {"weight": steps.numpy()}, steps.double() * scales)
 
 
