@@ -33,6 +33,7 @@ from edgevit.registries import TARGETS
 # Sites in the report, of those that cost most alone; `edgevit quantize` tells them all.
 WORST: Final = 20
 
+
 def assemble(
     prepared: Prepared,
     files_of: Mapping[str, tuple[Built, ...]],

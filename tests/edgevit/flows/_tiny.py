@@ -31,7 +31,6 @@ class Net(nn.Module):
 """
 
 
-
 def write_model(folder: Path) -> Path:
     """nets.py, and two sets of 64 images with labels: images.npz and other.npz."""
     (folder / "nets.py").write_text(NETS)

@@ -88,7 +88,11 @@ BROKEN: dict[str, tuple[Placement, Edit, str]] = {
     "other model": (STATIC, lambda p: replace(p, graph_sha256="00" * 32), "other weights"),
     "other compute": (STATIC, lambda p: replace(p, compute="float16"), "computes in float32"),
     "unknown site": (STATIC, lambda p: with_site(p, site="mlp.0.00:linear"), "no such site"),
-    "site twice": (STATIC, lambda p: replace(p, sites=(*p.sites, p.sites[0])), "patch:conv stands in it twice"),
+    "site twice": (
+        STATIC,
+        lambda p: replace(p, sites=(*p.sites, p.sites[0])),
+        "patch:conv stands in it twice",
+    ),
     "wrong kind": (STATIC, lambda p: with_site(p, kind="conv"), "kind is linear"),
     "cannot be integer": (
         STATIC,
@@ -108,7 +112,11 @@ BROKEN: dict[str, tuple[Placement, Edit, str]] = {
     "nan scale": (STATIC, lambda p: with_grid(p, "input", scale=(float("nan"),)), "scale nan"),
     "tiny scale": (STATIC, lambda p: with_grid(p, "input", scale=(1e-60,)), "float32 cannot hold"),
     "half scale": (FOUR, lambda p: with_grid(p, "weight", scale=(0.1,) * 16), "float16 cannot hold"),
-    "zero point": (STATIC, lambda p: with_grid(p, "input", zero_point=(256,)), "zero point 256, outside uint8"),
+    "zero point": (
+        STATIC,
+        lambda p: with_grid(p, "input", zero_point=(256,)),
+        "zero point 256, outside uint8",
+    ),
     "weight zero point": (
         STATIC,
         lambda p: with_grid(p, "weight", zero_point=(1,) * 16),
