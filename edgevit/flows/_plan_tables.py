@@ -62,13 +62,19 @@ def _products(plan: QuantPlan) -> bool:
 def described(grid: Grid | None, dynamic: Dynamic | None) -> str:
     """The grid of an activation in words."""
     if dynamic is not None:
-        return f"{dynamic.dtype} per {dynamic.per}, at run time"
+        return _at_run_time(dynamic)
     if grid is None:
         return _FLOAT
     low, high = min(grid.scale), max(grid.scale)
     if grid.axis is not None:
         return f"{grid.dtype} per channel, scales {low:.4g} to {high:.4g}"
     return f"{grid.dtype} scale {low:.4g} zero point {grid.zero_point[0]}"
+
+
+def _at_run_time(how: Dynamic) -> str:
+    per = f"block of {how.block}" if how.per == "block" else how.per
+    scaled = " of tokens scaled to 1" if how.normalized else ""
+    return f"{how.dtype} per {per}{scaled}, at run time"
 
 
 def weight_form(site: SitePlan) -> str:
@@ -82,7 +88,7 @@ def weight_form(site: SitePlan) -> str:
 
 
 def _kind(kind: KindPlacement) -> tuple[str, ...]:
-    entering = f"{kind.dynamic.dtype} per {kind.dynamic.per}, at run time" if kind.dynamic else kind.input
+    entering = _at_run_time(kind.dynamic) if kind.dynamic else kind.input
     weight = kind.weight
     if weight == "int4" and kind.block is not None:
         weight_text = f"int4 in blocks of {kind.block}, int8 at the ends and where blocks do not fit"

@@ -56,6 +56,7 @@ def measure(
     most = -(-total // few)
     same = planned_input is float_input
     generator = torch.Generator().manual_seed(0)
+    start: tuple[torch.Tensor, torch.Tensor] | None = None
     for part in chosen_images.split(CHUNK):
         x = _rows(node, float_input[part], groups, inputs)
         y = x if same else _rows(node, planned_input[part], groups, inputs)
@@ -65,6 +66,11 @@ def measure(
             y = x if same else y[:, :, chosen]
         x = x.flatten(1, 2)
         y = x if same else y.flatten(1, 2)
+        if start is None:
+            # Products of what is left are no larger than the moments; else a mean far from zero drowns them.
+            start = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+        x = x - start[0]
+        y = x if same else y - start[1]
         count += x.shape[1]
         sums[0] += x.mean(1).double() * x.shape[1]
         sums[1] += y.mean(1).double() * x.shape[1]
@@ -75,7 +81,8 @@ def measure(
     mean_float, mean = (s / count for s in sums)
     gram = products[0] / count - mean[:, :, None] * mean[:, None, :]
     cross = products[1] / count - mean_float[:, :, None] * mean[:, None, :]
-    return Moments(count, mean_float, mean, gram, cross)
+    assert start is not None, "no images"
+    return Moments(count, mean_float + start[0][:, 0].double(), mean + start[1][:, 0].double(), gram, cross)
 
 
 def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgevit.graph.sites import site_of
 from edgevit.quant import _moments
 from tests.edgevit.graph import _small as small
 
@@ -52,3 +53,14 @@ def test_a_large_map_is_sampled() -> None:
     found = _moments.measure(node, images, images, 1, 3)
     assert found.rows == _moments.ROWS
     torch.testing.assert_close(found.gram[0], torch.eye(3, dtype=torch.float64), rtol=0.1, atol=0.05)
+
+
+def test_inputs_that_never_change_have_no_second_moments() -> None:
+    """Float32 sums of squares would leave noise there, with which no factorization is possible."""
+    graph = small.vit_graph()
+    nodes = graph.program.graph_module.graph.nodes
+    (node,) = (n for n in nodes if n.op == "call_function" and site_of(n) == "head:linear")
+    value = torch.linspace(0.1, 7.3, 8).expand(40, 1, 1, 8)
+    found = _moments.measure(node, value, value, 1, 8)
+    assert float(found.gram.abs().max()) < 1e-12 and float(found.cross.abs().max()) < 1e-12
+    torch.testing.assert_close(found.mean[0].float(), value[0, 0, 0])
