@@ -58,7 +58,9 @@ def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
     targets = list(dict.fromkeys(row.target for row in rows))
     for row in sorted(rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")):
         made, judged, timed = _read(row.made), _read(row.judged(images)), _read(row.timed)
-        lines.append("| " + " | ".join(_cells(row, made, judged, timed, images)) + " |")
+        lines.append(
+            "| " + " | ".join(_cells(row, made, judged, timed, _float_bytes(rows, row.target, images))) + " |"
+        )
         for found in (made, judged, timed):
             if text := found.get("error") or found.get("note"):
                 remarks.append(f"- {row.target}, {row.tool}, {row.precision}: {text}")
@@ -70,7 +72,7 @@ def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
 
 
 def _cells(
-    row: Row, made: dict[str, Any], judged: dict[str, Any], timed: dict[str, Any], images: int
+    row: Row, made: dict[str, Any], judged: dict[str, Any], timed: dict[str, Any], float_bytes: int | None
 ) -> tuple[str, ...]:
     first = (row.target, row.tool, row.precision)
     if "error" in made or "error" in judged:
@@ -79,8 +81,7 @@ def _cells(
     seconds = f"{made['seconds']:.0f}" if made.get("seconds") else "-"
     if not judged:
         return (*first, *["-"] * (len(_HEAD) - 5), seconds, "-")
-    base = _read(row.base.parent / f"judged-{images}.json") if row.name != "ours" else _ours_base(row, images)
-    size = f"{judged['bytes'] / base['bytes']:.3f}" if base.get("bytes") else "-"
+    size = f"{judged['bytes'] / float_bytes:.3f}" if float_bytes else "-"
     latency = "-"
     if "ratio" in timed:
         latency = "{:.2f} [{:.2f}, {:.2f}]".format(timed["ratio"], *timed["ci95"])
@@ -97,8 +98,11 @@ def _cells(
     )
 
 
-def _ours_base(row: Row, images: int) -> dict[str, Any]:
-    return _read(row.folder.with_name("ours-fp32") / f"judged-{images}.json")
+def _float_bytes(rows: tuple[Row, ...], target: str, images: int) -> int | None:
+    """Of edgevit's fp32 file, one measure for all tools: some float files of others hold much besides weights."""
+    floats = [r for r in rows if r.target == target and r.precision == "fp32"]
+    sizes = [_read(r.judged(images)).get("bytes") for r in sorted(floats, key=lambda r: r.name != "ours")]
+    return next((size for size in sizes if size), None)
 
 
 def _place(precision: str) -> int:

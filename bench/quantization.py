@@ -45,7 +45,7 @@ def main() -> None:
         "--precision", default="", help="w8a8, w8da8, w8, w4, lut4, lut6 or float; all without it"
     )
     cli.add_argument("--stage", choices=STAGES, action="append", help="all without it; repeatable")
-    cli.add_argument("--table", action="store_true", help="do nothing else")
+    cli.add_argument("--table", action="store_true", help="of all files; do nothing else")
     cli.add_argument("--ablation", action="store_true", help="in simulation, of edgevit's w8a8 plans")
     asked = cli.parse_args()
     if asked.only not in ("", "ours", *_peers.PEERS):
@@ -66,7 +66,8 @@ def main() -> None:
             if asked.stage is None or stage in asked.stage:
                 for row in rows:
                     _do(stage, row, asked)
-    text = _quantization_table.table(asked.model, folder, tuple(_rows(asked, folder)), asked.images)
+    everything = argparse.Namespace(only="", target=None, precision="")
+    text = _quantization_table.table(asked.model, folder, tuple(_rows(everything, folder)), asked.images)
     (asked.cache / f"table-{asked.model}.md").write_text(text)
     print(text)
 
