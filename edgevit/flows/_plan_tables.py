@@ -60,15 +60,15 @@ def _products(plan: QuantPlan) -> bool:
 
 
 def described(grid: Grid | None, dynamic: Dynamic | None) -> str:
-    """The grid of an activation in words."""
+    """The grid of an activation in words: type, scale and zero point."""
     if dynamic is not None:
         return _at_run_time(dynamic)
     if grid is None:
         return _FLOAT
     low, high = min(grid.scale), max(grid.scale)
     if grid.axis is not None:
-        return f"{grid.dtype} per channel, scales {low:.4g} to {high:.4g}"
-    return f"{grid.dtype} scale {low:.4g} zero point {grid.zero_point[0]}"
+        return f"{grid.dtype} per channel, {low:.4g} to {high:.4g}"
+    return f"{grid.dtype} {low:.4g}, zero {grid.zero_point[0]}"
 
 
 def _at_run_time(how: Dynamic) -> str:
