@@ -19,10 +19,10 @@ the Keras models and DAT bring seeded weights of their own): none is 0. Made by
 `python -m bench.zoo --cache DIR`, which goes on where it stopped; the latencies by the same command with
 `--time`, on a machine that does nothing else.
 
-Three values in a cell are ONNX / TFLite / Core ML. *Convert* is the time of one process with one thread that
-writes both files of a target, on a machine that was doing other work too: an upper bound. *Memory* is the highest
-resident size of that process. *Operators* and *rank* are read back from the fp32 file. *Fidelity* is the SQNR of
-the file's first output against PyTorch on 16 images. *Latency* is the median of {runs} of one fp32 inference, all
+Three values in a cell are ONNX / TFLite / Core ML. *Convert* is the time of one process that writes both files
+of a target, on a machine that was doing other work too: an upper bound. *Memory* is the highest resident size of
+that process. *Operators* and *rank* are read back from the fp32 file. *Fidelity* is the SQNR of the file's first
+output against PyTorch on 16 images. *Latency* is the median of {runs} of one fp32 inference, all
 cores, in ms (ONNX / TFLite; Core ML has none off a Mac).
 
 | family | source | parameters M | convert s | memory GB | operators | rank | fp32 dB | fp16 dB | latency ms |
