@@ -152,17 +152,22 @@ def _ai_edge(recipe_name: str) -> Make:
     def make(model: Given, base: Path, out: Path) -> tuple[float, str]:
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer.qtyping import TFLOperationName
 
         begin = time.perf_counter()
         work = quantizer.Quantizer(str(base), getattr(recipe, recipe_name)())
-        calibrated = None
+        calibrated, note = None, ""
         if work.need_calibration:
+            for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+                work.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+            note = "float input and output"
             ((key, signature),) = Interpreter(str(base)).get_signature_list().items()
             (name,) = signature["inputs"]
             images = model.calibration.transpose(0, 2, 3, 1)
             calibrated = work.calibrate({key: [{name: images[i : i + 1]} for i in range(len(images))]})
         work.quantize(calibrated, enable_progress_report=False).export_model(str(out), overwrite=True)
-        return time.perf_counter() - begin, ""
+        return time.perf_counter() - begin, note
 
     return make
 
