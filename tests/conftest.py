@@ -23,7 +23,7 @@ if importlib.util.find_spec("tensorflow") is not None:
 
 
 # The bundles of tests/edgevit/flows: converted once, so every test that asks for one goes to one process.
-BUNDLES = {"demo", "vit"}
+BUNDLES = {"converted", "demo", "vit"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
