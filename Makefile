@@ -24,7 +24,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 # Two processes: more share what they wait for on two cores, and each takes some GB.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2
 
 test: lint
 	$(PYTEST) -m "not family" tests/

@@ -22,15 +22,26 @@ if importlib.util.find_spec("tensorflow") is not None:
     require("coremltools", "coreml")  # before a test module imports it and TensorFlow with it, which crashes
 
 
-# The bundles of tests/edgevit/flows: converted once, so every test that asks for one goes to one process.
-BUNDLES = {"converted", "demo", "vit"}
+# Files of tests that share the bundles of tests/edgevit/flows/conftest.py, which take minutes to convert.
+SHARING_BUNDLES = frozenset(
+    f"tests/edgevit/flows/test_{name}.py"
+    for name in ("convert", "diff", "inspect", "run", "validate", "verify")
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several processes (`-n 2 --dist loadgroup`): a file stays together, and so does who shares a bundle."""
-    for item in items:
-        shared = BUNDLES & {*getattr(item, "fixturenames", ())}
-        item.add_marker(pytest.mark.xdist_group("bundles" if shared else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With several processes (`-n 2`) a file goes to one of them, and so do all files that share the bundles."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _what_stays_together
+    return scheduling
+
+
+def _what_stays_together(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return "bundles" if file in SHARING_BUNDLES else file
 
 
 @pytest.fixture(scope="session")
