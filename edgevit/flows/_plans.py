@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Emit = Callable[[dict[str, Any]], None]
 Losses = tuple[SiteLoss, ...]
 # What sites cost settles with few images, and each takes several passes through the model and back.
-IMAGES = 16
+IMAGES = 8
 FEWEST = 4
 PASS_MACS = 50e9
 
