@@ -197,7 +197,7 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
             kept = site_of(node) in keep
             for place, grid in enumerate((planned.input, planned.second)):
                 if grid is not None:
-                    entered = _affine.dequantize(_affine.quantize(args[place], grid), grid)
+                    entered = _affine.rounded(args[place], grid)
                     exact = kept and site_of(node.args[place]) in keep
                     args = (*args[:place], entered if exact else _round_half(entered), *args[place + 1 :])
         rounds = half and site_of(node) not in keep
@@ -216,7 +216,7 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
         if generator is not None:
             result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
         if planned is not None and planned.output is not None:
-            result = _affine.dequantize(_affine.quantize(result, planned.output), planned.output)
+            result = _affine.rounded(result, planned.output)
         return result
 
     return around
