@@ -24,7 +24,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 # Two processes: more share what they wait for on two cores, and each takes some GB.
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not family" tests/

@@ -23,10 +23,16 @@ if importlib.util.find_spec("tensorflow") is not None:
 
 
 # Files of tests that share the bundles of tests/edgevit/flows/conftest.py, which take minutes to convert.
+BUNDLES = "bundles"
 SHARING_BUNDLES = frozenset(
     f"tests/edgevit/flows/test_{name}.py"
     for name in ("convert", "diff", "inspect", "run", "validate", "verify")
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that share the bundles come first: begun last, they would keep one process alone for minutes."""
+    items.sort(key=lambda item: _what_stays_together(item.nodeid) != BUNDLES)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 def _what_stays_together(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return "bundles" if file in SHARING_BUNDLES else file
+    return BUNDLES if file in SHARING_BUNDLES else file
 
 
 @pytest.fixture(scope="session")

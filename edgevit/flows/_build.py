@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError
+from edgevit.core.plugins import Rewrite
 from edgevit.core.report import KeptFloat32
 from edgevit.core.types import Graph, QuantPlan
 from edgevit.flows import _values
@@ -19,53 +22,77 @@ from edgevit.registries import REWRITES, TARGETS
 if TYPE_CHECKING:
     import torch
 
+Emit = Callable[[dict[str, Any]], None]
 
-def build(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What is converted: a graph file, and whether a target may change its weights (it has no plan)."""
+
+    file: str
+    planned: bool
+
+
+def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Worker function: BuildRequest -> BuiltAll, both as plain data.
 
-    A precision that cannot be written is reported with its error; the others are still made.
+    A precision that cannot be written is reported with its error; the others are still made. Precisions that
+    convert the same form of the graph are made one after the other, and the form is dropped before the next
+    one is read: two of them are the model twice.
     """
-    from edgevit.graph import storage
-    from edgevit.graph.adapt import adapt
     from edgevit.quant import storage as plans
 
     asked = from_plain(BuildRequest, request, "request")
-    work = Path(asked.work)
-    target = TARGETS.get(asked.target)
-    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    two_forms = any(r.float_only for r in rewrites.values() if asked.target in r.targets)
-    known = plans.load(work / _values.PLANS)
-    prepared: dict[tuple[str, bool], object] = {}
-    spoiled: dict[tuple[str, bool], tuple[KeptFloat32, ...]] = {}
-    files = []
-    for precision in asked.precisions:
+    two_forms = any(r.float_only for r in _rewrites().values() if asked.target in r.targets)
+    known = plans.load(Path(asked.work) / _values.PLANS)
+    plan_of = {p: plans.find(known, asked.target, p) for p in asked.precisions}
+    form_of = {p: _Form(asked.graphs[p], two_forms and plan_of[p] is not None) for p in asked.precisions}
+    made: dict[str, Built] = {}
+    for form in dict.fromkeys(form_of.values()):
+        members = {p: plan_of[p] for p in asked.precisions if form_of[p] == form}
+        made |= {built.precision: built for built in _build_form(form, members, asked, emit)}
+        gc.collect()  # exported programs hang in cycles
+    return to_plain(BuiltAll(tuple(made[p] for p in asked.precisions), peak_bytes()))
+
+
+def _build_form(
+    form: _Form, plan_of: Mapping[str, QuantPlan | None], asked: BuildRequest, emit: Emit
+) -> Iterator[Built]:
+    """One file for each precision that converts `form`."""
+    from edgevit.graph import storage
+    from edgevit.graph.adapt import adapt
+
+    target, work = TARGETS.get(asked.target), Path(asked.work)
+    prepared: object = None
+    spoiled: tuple[KeptFloat32, ...] = ()
+    for precision, plan in plan_of.items():
         emit({"stage": f"{asked.target} {precision}"})
         begin = time.perf_counter()
-        file = asked.graphs[precision]
-        plan: QuantPlan | None = plans.find(known, asked.target, precision)
-        form = (file, two_forms and plan is not None)
         folder = Path(asked.folders[precision])
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"model.{target.suffix}"
         try:
-            if form not in prepared:
-                graph = adapt(storage.load(work / file), rewrites, asked.target, form[1], asked.without)
-                if precision == _values.FP32:
+            if prepared is None:
+                graph = storage.load(work / form.file)
+                graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
+                if _values.FP32 in plan_of:
                     save_site_values(graph, asked, work / _values.site_values(asked.target))
                 if asked.scan_float16:
-                    spoiled[form] = _scan(graph, asked)
-                prepared[form] = target.prepare(graph, asked.spec, asked.options)
-            float32 = spoiled[form] if precision in asked.scan_float16 else ()
-            sites = target.write(prepared[form], precision, plan, path, frozenset(k.site for k in float32))
+                    spoiled = _scan(graph, asked)
+                prepared = target.prepare(graph, asked.spec, asked.options)
+            float32 = spoiled if precision in asked.scan_float16 else ()
+            sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
         except EdgevitError as error:
             told = f"{error.message}; {error.hint}" if error.hint else error.message
-            files.append(Built(asked.target, precision, time.perf_counter() - begin, error=told))
+            built = Built(asked.target, precision, time.perf_counter() - begin, error=told)
         else:
-            files.append(
-                Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
-            )
-        emit({"built": to_plain(files[-1])})
-    return to_plain(BuiltAll(tuple(files), peak_bytes()))
+            built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
+        emit({"built": to_plain(built)})
+        yield built
+
+
+def _rewrites() -> dict[str, Rewrite]:
+    return {name: REWRITES.get(name) for name in REWRITES.names()}
 
 
 def _scan(graph: Graph, asked: BuildRequest) -> tuple[KeptFloat32, ...]:
