@@ -1,4 +1,4 @@
-"""edgevit's own files for the comparison, one `edgevit convert` for each target and precision."""
+"""edgevit's own files for the comparison: one `edgevit convert` of a model to everything that it can write."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgevit.registries import TARGETS
 # All files are judged on the benchmark's images by bench._judge; convert executes and judges on these alone.
 EVALUATION: Final = 128
 TIMEOUT: Final = 4 * 3600
+_TOGETHER: Final = "calibrating and deciding took the same {seconds:.0f} s for all {count} plans of the model"
 
 
 def precisions(target: str) -> tuple[str, ...]:
@@ -25,42 +26,59 @@ def precisions(target: str) -> tuple[str, ...]:
 
 
 def folder_of(folder: Path, target: str, precision: str) -> Path:
-    """Where the bundle and its report are kept."""
+    """Where the results of one file are kept."""
     return folder / target / f"ours-{precision}"
 
 
 def file_of(folder: Path, target: str, precision: str) -> Path:
     """The artifact, as `edgevit convert` lays it out."""
     suffix = TARGETS.get(target).suffix
-    return folder_of(folder, target, precision) / "bundle" / target / precision / f"model.{suffix}"
+    return folder / "ours" / "bundle" / target / precision / f"model.{suffix}"
 
 
 def make(model: str, precision: str, out: Path, cache: Path, calibration: int) -> None:
-    """Convert; `made.json` keeps the seconds of calibrating and deciding, and the verdict or the error."""
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    """Convert, unless that was done: `made.json` keeps the seconds to quantize, and the verdict or the error."""
+    folder = out.parent.parent / "ours"
+    if not (folder / "report.json").exists():
+        _convert(model, folder, cache, calibration)
+    out.mkdir(parents=True, exist_ok=True)
+    texts = ((folder / name).read_text() for name in ("report.json", "log.txt"))
+    (out / "made.json").write_text(json.dumps(_told(*texts, out.parent.name, precision)))
+
+
+def _convert(model: str, folder: Path, cache: Path, calibration: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     command = [sys.executable, "-m", "edgevit", "convert", *flags_of(model, cache)]
-    command += ["--to", out.parent.name, "--precision", precision]
+    command += ["--precision", ",".join(PRECISIONS)]
     command += ["--calibrate", "demo:calibration", "--calibration-count", str(calibration)]
     command += ["--evaluate", "demo:evaluation", "--evaluate-count", str(EVALUATION)]
-    command += ["--jobs", "1", "--timeout", str(TIMEOUT), "--json", "-o", str(out / "bundle")]
+    command += ["--timeout", str(TIMEOUT), "--json", "-o", str(folder / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    (out / "log.txt").write_text(done.stderr)
-    (out / "made.json").write_text(json.dumps(_told(done.stdout, done.stderr, precision)))
+    (folder / "log.txt").write_text(done.stderr)
+    (folder / "report.json").write_text(done.stdout)
 
 
-def _told(text: str, log: str, precision: str) -> dict[str, Any]:
+def _told(text: str, log: str, target: str, precision: str) -> dict[str, Any]:
     try:
         report = json.loads(text)
     except ValueError:
         return {"error": log.strip()[-200:] or "edgevit ended without a report"}
     if "error" in report:
         return {"error": report["error"]["message"][:200]}
-    found = [a for a in report["artifacts"] if a["precision"] == precision]
+    found = [a for a in report["artifacts"] if (a["target"], a["precision"]) == (target, precision)]
     if not found or found[0]["path"] is None:
         return {"error": found[0]["reasons"][0][:200] if found else "the target cannot hold it"}
+    if precision in ("fp32", "fp16"):
+        return {"seconds": 0.0, "note": _verdict(found[0])}
     seconds = report["timings_s"]["calibrate"] + report["timings_s"]["quantize"]
-    quantized = precision not in ("fp32", "fp16")
-    verdict = found[0]["verdict"]
-    reasons = "" if verdict == "pass" else ": " + "; ".join(found[0]["reasons"])[:200]
-    return {"seconds": seconds if quantized else 0.0, "note": "" if verdict == "pass" else verdict + reasons}
+    count = sum(a["precision"] not in ("fp32", "fp16") for a in report["artifacts"])
+    together = _TOGETHER.format(seconds=seconds, count=count)
+    return {"seconds": seconds, "note": "; ".join(filter(None, (_verdict(found[0]), together)))}
+
+
+def _verdict(artifact: dict[str, Any]) -> str:
+    """Nothing if it passed, else the verdict with its reasons."""
+    if artifact["verdict"] == "pass":
+        return ""
+    return f"{artifact['verdict']}: {'; '.join(artifact['reasons'])[:200]}"

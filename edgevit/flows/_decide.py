@@ -15,7 +15,7 @@ from edgevit.registries import ALGORITHMS, OBSERVERS
 if TYPE_CHECKING:
     import torch
 
-FOLDS = ("layernorm_fold",)
+FOLDS = ("layernorm_fold", "value_fold")
 RANGE = "output_aware"
 ROUNDING = "gptq"
 CLUSTERING = "kmeans"
@@ -39,10 +39,11 @@ def fold(
     if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
         return (), {False: plain, True: plain}
     folded = storage.load(work / _values.GRAPH)
-    names: list[str] = []
-    for name in FOLDS:
-        algorithm = _algorithm(name, Fold)
-        names += algorithm.apply(folded, _measure(folded, calibration, algorithm.observers, emit))
+    algorithms = [_algorithm(name, Fold) for name in FOLDS]
+    observers = tuple(dict.fromkeys(o for algorithm in algorithms for o in algorithm.observers))
+    # Measured once: each fold is exact, and what it scales no other fold looks at.
+    stats = _measure(folded, calibration, observers, emit)
+    names = [site for algorithm in algorithms for site in algorithm.apply(folded, stats)]
     if not names:
         return (), {False: plain, True: plain}
     storage.save(folded, work / _values.FOLDED)

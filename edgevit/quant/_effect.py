@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.types import Graph
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import apply
-from edgevit.graph.sites import site_of
+from edgevit.graph.sites import site_of, total_macs
 
 if TYPE_CHECKING:
     import torch
 
 CHUNK = 4
+# A backward pass keeps all activations of a chunk: those of a large model go through one image at a time.
+CHUNK_MACS = 200e9
 DIRECTIONS = 4
 
 
@@ -56,7 +58,7 @@ def output_errors(
 
     generator = torch.Generator().manual_seed(seed)
     sums: dict[str, torch.Tensor] = {}
-    for chunk in images.split(CHUNK):
+    for chunk in images.split(max(1, min(CHUNK, int(CHUNK_MACS / max(total_macs(graph), 1))))):
         values, made, outputs = _run(graph, chunk, errors)
         names = list(values)
         norms = [o.detach().square().flatten(1).sum(1).clamp(min=1e-30).sqrt() for o in outputs]
