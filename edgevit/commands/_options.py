@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from edgevit.core.modeltext import FORMS
+
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, python:MODULE_OR_FILE:FACTORY or FILE.pt2.",
+        help=f"{FORMS}.",
         show_default=False,
     ),
 ]

@@ -8,15 +8,13 @@ import typer
 
 from edgevit.commands import _options as o
 from edgevit.commands._show import make_recipe, show_answer, show_report
+from edgevit.core.modeltext import FORMS
 
 
 def command(
     model: Annotated[
         str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, python:MODULE_OR_FILE:FACTORY or FILE.pt2.",
-        ),
+        typer.Argument(metavar="MODEL", help=f"{FORMS}."),
     ] = None,
     weights: o.Weights = None,
     random_weights: o.RandomWeights = None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from edgevit.core.errors import UsageError, nearest
 
 WORDS = ("demo", "hf", "keras", "python", "timm", "torchvision")
-_FORMS = (
+FORMS: Final = (
     "demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, keras:FILE, python:MODULE_OR_FILE:FACTORY or FILE.pt2"
 )
 
@@ -30,13 +31,13 @@ def parse_source(text: str, words: Iterable[str] = WORDS) -> tuple[str, str]:
     word, colon, argument = text.partition(":")
     if word in known and (colon or word == "demo"):
         if bool(argument) == (word == "demo"):
-            raise UsageError(f"MODEL {text!r} is not complete or says too much", f"MODEL is one of: {_FORMS}")
+            raise UsageError(f"MODEL {text!r} is not complete or says too much", f"MODEL is one of: {FORMS}")
         return word, argument
     if text.endswith(".pt2"):
         return "exported", text
     if not text or (not colon and word not in known):
         hint = f"did you mean timm:{text} or torchvision:{text}? " if text.isidentifier() else ""
-        raise UsageError(f"MODEL {text!r} names no source", f"{hint}MODEL is one of: {_FORMS}")
+        raise UsageError(f"MODEL {text!r} names no source", f"{hint}MODEL is one of: {FORMS}")
     if not colon:
-        raise UsageError(f"MODEL {text!r} lacks what stands behind the colon", f"MODEL is one of: {_FORMS}")
+        raise UsageError(f"MODEL {text!r} lacks what stands behind the colon", f"MODEL is one of: {FORMS}")
     raise UsageError(f"unknown source {word!r} in MODEL {text!r}", nearest(word, known))
