@@ -24,7 +24,8 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Candidate, Runtime
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.flows._artifacts import find_artifacts, runtime_for
 from edgevit.registries import METRICS, RUNTIMES, TRANSPORTS
 from edgevit.validate.accuracy import measure_accuracy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.registries import RUNTIMES
 
 

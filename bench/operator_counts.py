@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import vendors
 from bench.vendors import FORMS, MODELS
-from edgevit.core.types import Contents
+from edgevit.core.runner import Contents
 from edgevit.registries import RUNTIMES
 
 READERS = {"tflite": "litert", "onnx": "onnxruntime"}

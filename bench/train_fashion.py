@@ -100,6 +100,13 @@ def main() -> None:
     cli.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     cli.add_argument("--out", type=Path, required=True)
     cli.add_argument("--arch", default="mobilevit_xxs")
+    cli.add_argument(
+        "--model-arg",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="whole numbers for timm, such as patch_size=8",
+    )
     cli.add_argument("--phases", default="64x5@2e-3,128x1@5e-4,128x2@1e-3", help="SIZExEPOCHS@LR, in order")
     cli.add_argument("--batch", type=int, default=128)
     cli.add_argument("--seed", type=int, default=0)
@@ -114,7 +121,8 @@ def main() -> None:
     test_x, test_y = load("t10k", TINT_SEED + 1)
     # Calibration images come from the training split, which the judged images never touch.
     torch.manual_seed(args.seed)
-    model = timm.create_model(args.arch, num_classes=len(LABELS))
+    given = {key: int(value) for key, _, value in (text.partition("=") for text in args.model_arg)}
+    model = timm.create_model(args.arch, num_classes=len(LABELS), **given)
     model = model.to(memory_format=torch.channels_last)
 
     log: list[str] = [f"arch {args.arch} phases {args.phases} batch {args.batch} seed {args.seed}"]

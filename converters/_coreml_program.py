@@ -25,7 +25,8 @@ from edgevit.core.errors import InputError, UnsupportedError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from edgevit.core.types import Graph, ModelSpec, Preprocess, QuantPlan
+    from edgevit.core.plans import QuantPlan
+    from edgevit.core.types import Graph, ModelSpec, Preprocess
 
 NORMALIZE = ("edgevit_scale", "edgevit_shift")
 PROBABILITIES = "probabilities"

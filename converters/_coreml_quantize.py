@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from edgevit.core.types import Grid, QuantPlan, SitePlan
+    from edgevit.core.plans import Grid, QuantPlan, SitePlan
 
 
 def quantize(

@@ -10,7 +10,7 @@ from converters._coreml_edits import constant
 from converters._coreml_weights import number_type, stored_floats
 from edgevit.core import mil_weights
 from edgevit.core.errors import StepError
-from edgevit.core.types import SiteTensors
+from edgevit.core.runner import SiteTensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from converters._coreml_program import Edited
     from converters._coreml_values import Handles
-    from edgevit.core.types import Grid, QuantPlan, SitePlan
+    from edgevit.core.plans import Grid, QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv", "matmul")
 # what unpacks a weight: its inputs with the integers or indices, and with the scales or palettes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
-    from edgevit.core.types import QuantPlan, SitePlan
+    from edgevit.core.plans import QuantPlan, SitePlan
 
 GRID: Final = "edgevit::weight_on_grid"
 PALETTE: Final = "edgevit::weight_of_palettes"

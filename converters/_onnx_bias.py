@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from converters import _onnx_nodes
 from converters._onnx_export import SITE_KEY, kind_of
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Grid, SitePlan
+from edgevit.core.plans import Grid, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from converters import _onnx_nodes
 from converters._onnx_export import SITE_KEY
-from edgevit.core.types import Dynamic, Grid
+from edgevit.core.plans import Dynamic, Grid
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 from converters import _onnx_bias, _onnx_dynamic, _onnx_nodes, _onnx_pairs
 from converters._onnx_export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Grid, QuantPlan, SitePlan, SiteTensors
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.runner import SiteTensors
 
 if TYPE_CHECKING:
     import numpy as np

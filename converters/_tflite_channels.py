@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from converters import _tflite_model as tfl
 from converters._tflite_sites import Place
 from converters._tflite_weights import no_kernel
-from edgevit.core.types import Grid, SitePlan
+from edgevit.core.plans import Grid, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np

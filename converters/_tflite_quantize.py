@@ -22,7 +22,8 @@ from converters import _tflite_model as tfl
 from converters._tflite_sites import Place
 from converters._tflite_weights import no_kernel
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Dynamic, Grid, QuantPlan, SitePlan, SiteTensors
+from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
+from edgevit.core.runner import SiteTensors
 
 PER_TOKEN: Final = Dynamic("int8", "token", symmetric=False)
 

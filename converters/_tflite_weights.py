@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from converters import _tflite_model as tfl
 from converters._tflite_sites import Place, to_file
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
 from edgevit.core.require import require
-from edgevit.core.types import KindPlacement, Placement, SiteTensors
+from edgevit.core.runner import SiteTensors
 
 if TYPE_CHECKING:
-    from edgevit.core.types import Graph, ModelSpec, QuantPlan
+    from edgevit.core.plans import QuantPlan
+    from edgevit.core.types import Graph, ModelSpec
 
 PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w4", "lut4", "lut6")
 _KINDS: Final = ("linear", "conv")

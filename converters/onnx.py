@@ -17,8 +17,10 @@ from converters import (
     _onnx_quantize,
 )
 from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.plans import KindPlacement, Placement, QuantPlan
 from edgevit.core.plugins import Target
-from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, QuantPlan, SiteTensors
+from edgevit.core.runner import SiteTensors
+from edgevit.core.types import Graph, ModelSpec
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4

@@ -11,11 +11,13 @@ from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflit
 from converters import _tflite_model as tfl
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.files import write_atomic
+from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
-from edgevit.core.types import Graph, KindPlacement, ModelSpec, Placement, Preprocess
+from edgevit.core.types import Graph, ModelSpec, Preprocess
 
 if TYPE_CHECKING:
-    from edgevit.core.types import QuantPlan, SiteTensors
+    from edgevit.core.plans import QuantPlan
+    from edgevit.core.runner import SiteTensors
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4

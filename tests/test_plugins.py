@@ -12,9 +12,9 @@ import pytest
 
 from edgevit import registries
 from edgevit.core.errors import UsageError
+from edgevit.core.plans import Placement
 from edgevit.core.precisions import PRECISIONS
 from edgevit.core.registry import Registry
-from edgevit.core.types import Placement
 
 REGISTRIES: dict[str, Registry[Any]] = {
     name: value for name, value in vars(registries).items() if isinstance(value, Registry)

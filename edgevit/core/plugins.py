@@ -7,21 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgevit.core.types import (
-    Contents,
-    FileValue,
-    Graph,
-    IntegerMacs,
-    ModelSpec,
-    Placement,
-    Preprocess,
-    QuantPlan,
-    Runner,
-    RunOptions,
-    SiteTensors,
-    Stats,
-    TorchModel,
-)
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
+from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Candidate, Timing, Transport
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels

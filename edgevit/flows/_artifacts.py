@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import Contents, IntegerMacs
+from edgevit.core.runner import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError
+from edgevit.core.plans import QuantPlan
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
-from edgevit.core.types import Graph, QuantPlan
+from edgevit.core.types import Graph
 from edgevit.flows import _outputs
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
 from edgevit.core.report import KeptFloat32
-from edgevit.core.types import Graph, QuantPlan
+from edgevit.core.types import Graph
 from edgevit.flows import _values
 from edgevit.flows._values import BuildRequest, Built, BuiltAll
 from edgevit.registries import REWRITES, TARGETS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.errors import InputError, StepError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.flows._artifacts import contents_of
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Fold, Range, Rounding
-from edgevit.core.types import Graph, Placement, QuantPlan, Stats
+from edgevit.core.types import Graph, Stats
 from edgevit.flows import _threads, _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
 

@@ -13,7 +13,8 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import FileValue, Graph, TorchModel
+from edgevit.core.runner import FileValue
+from edgevit.core.types import Graph, TorchModel
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
 from edgevit.flows._diff_run import Found, Rules, run_beside

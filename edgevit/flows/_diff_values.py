@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import FileValue, RunOptions
+from edgevit.core.runner import FileValue, RunOptions
 from edgevit.flows._diff_layout import Layout, layouts
 from edgevit.flows._diff_sums import sqnr
 

@@ -11,7 +11,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.flows import _outputs, _values
 from edgevit.flows._site_check import compare_sites, confirm_sites
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgevit.core.answer import Table
-from edgevit.core.types import Dynamic, Grid, KindPlacement, QuantPlan, SitePlan
+from edgevit.core.plans import Dynamic, Grid, KindPlacement, QuantPlan, SitePlan
 from edgevit.flows._values import Prepared, SimulatedPlan
 
 _FLOAT = "float"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
-from edgevit.core.types import Graph, Placement, QuantPlan
+from edgevit.core.types import Graph
 from edgevit.flows import _values
 from edgevit.flows._auto_float import KeptApart, leave_float
 from edgevit.flows._decide import Graphs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
+from edgevit.core.plans import Placement
 from edgevit.core.progress import Progress
-from edgevit.core.types import Placement
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
 from edgevit.flows._values import FP16, Prepared

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgevit.core.plans import Placement
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import Limits
-from edgevit.core.types import Placement
 from edgevit.flows._values import PrepareRequest
 
 # `demo` as calibration images is another split than `demo` as evaluation images.

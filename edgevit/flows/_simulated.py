@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.plans import QuantPlan
 from edgevit.core.report import Compression
-from edgevit.core.types import Graph, QuantPlan
+from edgevit.core.types import Graph
 from edgevit.flows import _outputs, _threads, _values
 from edgevit.flows._decide import Graphs
 from edgevit.flows._values import SimulatedPlan

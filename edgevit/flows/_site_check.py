@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
+from edgevit.core.plans import Grid
 from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
-from edgevit.core.types import Grid, RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.flows import _values
 from edgevit.flows._values import Built
 from edgevit.registries import METRICS

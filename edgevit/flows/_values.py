@@ -6,17 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgevit.core.plans import KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Timing
 from edgevit.core.report import AutoFloat, Compression, KeptFloat32, Limits, SampleSet, SiteError, SiteLoss
-from edgevit.core.types import (
-    IntegerMacs,
-    KindPlacement,
-    ModelSpec,
-    Placement,
-    Preprocess,
-    SitePlan,
-    SiteTensors,
-)
+from edgevit.core.runner import IntegerMacs, SiteTensors
+from edgevit.core.types import ModelSpec, Preprocess
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"

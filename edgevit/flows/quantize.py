@@ -10,9 +10,9 @@ from edgevit.core import files
 from edgevit.core._plain import to_plain
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UsageError
+from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
-from edgevit.core.types import QuantPlan
 from edgevit.flows import _plan_tables, _values
 from edgevit.flows._prepared import placements, prepare
 from edgevit.flows._values import Prepared

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.types import Dynamic, Grid
+from edgevit.core.plans import Dynamic, Grid
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.graph.sites import Site
 from edgevit.quant import _affine
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.plans import Grid, KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Clustering, Range, Rounding
-from edgevit.core.types import Grid, KindPlacement, Placement, SitePlan, Stats
+from edgevit.core.types import Stats
 from edgevit.graph.sites import Site
 from edgevit.quant import _affine, _moments, _weight
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgevit.core.plans import Grid, KindPlacement, Palette, Placement
 from edgevit.core.plugins import Clustering, Rounding
-from edgevit.core.types import Grid, KindPlacement, Palette, Placement
 from edgevit.quant import _affine
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.types import Graph, Placement, QuantPlan
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _check_site
 from edgevit.quant.plan import choose_sites, constants, weights_digest

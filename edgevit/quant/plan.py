@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.plans import KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
-from edgevit.core.types import Graph, KindPlacement, Placement, QuantPlan, SitePlan, Stats
+from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
 from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of

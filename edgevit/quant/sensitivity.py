@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import Graph, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _affine, _site
 from edgevit.quant._effect import Errors, Made, output_errors

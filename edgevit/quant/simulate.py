@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Graph, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.types import Graph
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.quant import _affine

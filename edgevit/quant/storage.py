@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgevit.core import files
 from edgevit.core.errors import InputError
-from edgevit.core.types import Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Placement, QuantPlan, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np

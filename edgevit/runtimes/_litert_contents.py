@@ -9,7 +9,8 @@ from typing import Final
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
-from edgevit.core.types import Contents, TensorSpec
+from edgevit.core.runner import Contents
+from edgevit.core.types import TensorSpec
 from edgevit.runtimes import _litert_file
 from edgevit.runtimes._litert_file import Tensor
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.types import IntegerMacs
+from edgevit.core.runner import IntegerMacs
 from edgevit.runtimes import _litert_file, _litert_session
 from edgevit.runtimes._litert_file import Operator, TfliteFile
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes import _images, _litert_file, _litert_session
 from edgevit.runtimes._litert_file import TfliteFile
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LitertRunner:
-    """See `edgevit.core.types.Runner`.
+    """See `edgevit.core.runner.Runner`.
 
     Attributes:
         input: index of the input tensor.

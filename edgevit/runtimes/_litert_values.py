@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from edgevit.core.require import require
-from edgevit.core.types import FileValue
+from edgevit.core.runner import FileValue
 from edgevit.runtimes import _litert_file
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
-from edgevit.core.types import Contents, IntegerMacs, Preprocess, RunOptions, TensorSpec
+from edgevit.core.runner import Contents, IntegerMacs, RunOptions
+from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.runtimes._mil_read import MilFile, read_mil, type_name
 from edgevit.runtimes._mil_table import KERNELS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import FileValue
+from edgevit.core.runner import FileValue
 from edgevit.runtimes._mil_read import read_mil, type_name
 
 SITES_KEY = "edgevit.sites"

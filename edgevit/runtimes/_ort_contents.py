@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
 from edgevit.core.require import require
-from edgevit.core.types import Contents, TensorSpec
+from edgevit.core.runner import Contents
+from edgevit.core.types import TensorSpec
 from edgevit.runtimes import _ort_session
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError
 from edgevit.core.require import require
-from edgevit.core.types import IntegerMacs
+from edgevit.core.runner import IntegerMacs
 from edgevit.runtimes import _ort_session
 
 if TYPE_CHECKING:

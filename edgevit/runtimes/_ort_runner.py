@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes import _images, _ort_session
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 @dataclass(frozen=True, slots=True)
 class OrtRunner:
-    """See `edgevit.core.types.Runner`.
+    """See `edgevit.core.runner.Runner`.
 
     Attributes:
         outputs: names that the session computes: the file's outputs, then the tapped tensors.

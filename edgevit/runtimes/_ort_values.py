@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.types import FileValue
+from edgevit.core.runner import FileValue
 from edgevit.runtimes import _ort_session
 
 if TYPE_CHECKING:

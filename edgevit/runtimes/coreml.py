@@ -22,7 +22,7 @@ from edgevit.core.errors import MissingDependencyError, StepError, UnsupportedEr
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil_read import MilFile, read_mil

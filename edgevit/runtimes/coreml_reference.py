@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_compile import compile_program
 from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of

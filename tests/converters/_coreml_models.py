@@ -15,18 +15,9 @@ import torch
 from torch import nn
 
 from converters.coreml import TARGET
-from edgevit.core.types import (
-    Graph,
-    Grid,
-    ModelSpec,
-    Preprocess,
-    QuantPlan,
-    RunOptions,
-    SitePlan,
-    SiteTensors,
-    TensorSpec,
-    TorchModel,
-)
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.runner import RunOptions, SiteTensors
+from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.graph.sites import list_sites
 from edgevit.registries import REWRITES

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.types import Dynamic, Graph, Grid, QuantPlan, SitePlan
+from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
+from edgevit.core.types import Graph
 from edgevit.graph.sites import list_sites
 
 LINEAR = ("one:linear", "two:linear", "three:linear", "back:linear", "head:linear")

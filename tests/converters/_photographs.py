@@ -14,7 +14,8 @@ from timm.data import create_transform
 
 from calibration.preprocess import to_pixels
 from edgevit.core.plugins import Runtime
-from edgevit.core.types import Graph, ModelSpec, Preprocess, RunOptions, TensorSpec, TorchModel
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.models._random import randomise
 from edgevit.registries import REWRITES

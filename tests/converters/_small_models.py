@@ -6,16 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.types import (
-    Graph,
-    ModelSpec,
-    Placement,
-    Preprocess,
-    QuantPlan,
-    Stats,
-    TensorSpec,
-    TorchModel,
-)
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.graph.run import run
 from edgevit.graph.sites import site_of

@@ -12,7 +12,8 @@ import torch
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Grid, QuantPlan, RunOptions, SitePlan, SiteTensors
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.graph.sites import list_sites
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE

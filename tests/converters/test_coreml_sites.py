@@ -13,7 +13,7 @@ from torch import nn
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UsageError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE

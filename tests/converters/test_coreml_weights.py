@@ -16,7 +16,9 @@ from torch import nn
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Graph, Grid, ModelSpec, Palette, QuantPlan, RunOptions, SitePlan
+from edgevit.core.plans import Grid, Palette, QuantPlan, SitePlan
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph, ModelSpec
 from edgevit.graph.sites import list_sites
 from edgevit.quant.simulate import SiteSimulator
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE

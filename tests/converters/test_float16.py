@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from edgevit.core.plugins import Target
-from edgevit.core.types import RunOptions, TorchModel
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import TorchModel
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
 from edgevit.graph.half_range import scan

@@ -14,7 +14,9 @@ import torch
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.types import Graph, QuantPlan, RunOptions, SiteTensors
+from edgevit.core.plans import QuantPlan
+from edgevit.core.runner import RunOptions, SiteTensors
+from edgevit.core.types import Graph
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of, total_macs
 from edgevit.quant import _affine

@@ -12,7 +12,8 @@ from torch import nn
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UsageError
-from edgevit.core.types import Graph, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
 from edgevit.registries import REWRITES
 from edgevit.runtimes.onnxruntime import RUNTIME

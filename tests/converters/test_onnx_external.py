@@ -13,7 +13,7 @@ from converters import _onnx_file
 from converters.onnx import TARGET
 from edgevit.core.artifact import artifact_sha256, artifact_size
 from edgevit.core.errors import StorageError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models

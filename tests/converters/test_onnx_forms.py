@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Dynamic, Graph, QuantPlan, RunOptions
+from edgevit.core.plans import Dynamic, QuantPlan
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.graph.sites import list_sites
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr

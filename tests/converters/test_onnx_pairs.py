@@ -12,7 +12,8 @@ from converters import _onnx_pairs
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.recipe import Recipe
-from edgevit.core.types import Graph, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.flows._prepared import placements
 from edgevit.flows.resolve import resolve
 from edgevit.runtimes.onnxruntime import RUNTIME

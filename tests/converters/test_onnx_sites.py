@@ -9,7 +9,7 @@ import timm
 import torch
 
 from converters.onnx import TARGET
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.graph.run import run
 from edgevit.graph.sites import site_of
 from edgevit.runtimes.onnxruntime import RUNTIME

@@ -13,7 +13,8 @@ import torch
 from converters import _tflite_lower, _tflite_model, _tflite_sites
 from converters.tflite import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.types import Graph, Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph, Preprocess
 from edgevit.graph.run import run
 from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
 from edgevit.quant.simulate import SiteSimulator, simulate

@@ -10,7 +10,9 @@ import pytest
 
 from converters.tflite import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Graph, Grid, QuantPlan, RunOptions, SitePlan
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.quant.simulate import simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr

@@ -10,7 +10,9 @@ import pytest
 
 from converters.tflite import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import Dynamic, Graph, QuantPlan, RunOptions
+from edgevit.core.plans import Dynamic, QuantPlan
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.graph.sites import list_sites
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr

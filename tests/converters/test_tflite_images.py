@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from converters.tflite import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.graph.adapt import adapt
 from edgevit.registries import REWRITES
 from edgevit.runtimes.litert import RUNTIME

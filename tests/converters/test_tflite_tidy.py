@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from converters.tflite import TARGET
-from edgevit.core.types import Graph, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
 from edgevit.registries import REWRITES
 from edgevit.runtimes.litert import RUNTIME

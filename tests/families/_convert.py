@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from edgevit.core.modeltext import parse_source
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.types import ModelSpec, RunOptions, TorchModel
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import ModelSpec, TorchModel
 from edgevit.graph import storage
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model

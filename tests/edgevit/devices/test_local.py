@@ -12,7 +12,7 @@ import pytest
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Candidate, Runtime
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.devices import local
 from edgevit.runtimes.onnxruntime import RUNTIME
 

@@ -12,8 +12,9 @@ import torch
 
 from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
+from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.report import Limits, SiteLoss
-from edgevit.core.types import KindPlacement, Placement, Stats
+from edgevit.core.types import Stats
 from edgevit.flows import _auto_float, _values
 from edgevit.flows.resolve import resolve
 from edgevit.graph.run import run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core.types import Dynamic, Grid
+from edgevit.core.plans import Dynamic, Grid
 from edgevit.quant import _affine
 
 

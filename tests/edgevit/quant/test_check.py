@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
+from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.types import Stats
 from edgevit.quant.check import checked, find_given
 from edgevit.quant.plan import make_plan
 from tests.edgevit.graph import _small as small

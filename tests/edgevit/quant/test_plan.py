@@ -12,7 +12,8 @@ from torch import nn
 from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
 from calibration.observers import minmax as minmax_observer
-from edgevit.core.types import Graph, Grid, KindPlacement, Placement, QuantPlan, SitePlan, Stats
+from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.types import Graph, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.quant._site import Choices

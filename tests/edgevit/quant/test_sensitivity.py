@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgevit.core.types import Dynamic, KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import Dynamic, KindPlacement, Placement, QuantPlan
 from edgevit.quant.algorithms import gptq, kmeans, output_aware
 from edgevit.quant.plan import Choices, make_plan
 from edgevit.quant.sensitivity import decibels, sensitivities

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.quant import storage
 
 

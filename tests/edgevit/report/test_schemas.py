@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgevit.core import manifest as m
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.report import Report, to_json
-from edgevit.core.types import Grid, QuantPlan, SitePlan
 from edgevit.quant import storage
 from edgevit.report import _schemas
 

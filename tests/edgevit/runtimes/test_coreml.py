@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import InputError, StepError, UnsupportedError
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes._mil_read import MilFile, MilInput
 from edgevit.runtimes.coreml import RUNTIME, CoreMLRunner
 

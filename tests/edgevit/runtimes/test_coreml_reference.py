@@ -14,7 +14,8 @@ from coremltools.converters.mil.mil import Builder as mb
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes.coreml_reference import RUNTIME
 from tests._sqnr import sqnr
 from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_module, save_program

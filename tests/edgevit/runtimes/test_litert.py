@@ -9,7 +9,8 @@ import pytest
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes.litert import RUNTIME
 from tests.edgevit.runtimes import _tflite_files as files
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from coremltools.converters.mil.mil import Builder as mb
 
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes._mil_compile import compile_program
 from edgevit.runtimes._mil_read import read_mil
 from edgevit.runtimes.coreml_reference import RUNTIME

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes._mil_package import check_package
 from edgevit.runtimes.coreml_reference import RUNTIME
 

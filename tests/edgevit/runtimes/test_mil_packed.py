@@ -15,7 +15,7 @@ import pytest
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 
-from edgevit.core.types import RunOptions
+from edgevit.core.runner import RunOptions
 from edgevit.runtimes.coreml_reference import RUNTIME
 from tests.edgevit.runtimes._packages import SIZE, pixels
 

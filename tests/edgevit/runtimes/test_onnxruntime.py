@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
-from edgevit.core.types import Preprocess, RunOptions
+from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.runtimes import _ort_session
 from edgevit.runtimes.onnxruntime import RUNTIME
 
