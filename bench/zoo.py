@@ -2,19 +2,16 @@
 
 python -m bench.zoo --cache DIR                all rows that are not in DIR yet, then the table
 python -m bench.zoo --cache DIR --only swin,levit    rows whose model contains one of these, in this order
-python -m bench.zoo --cache DIR --time         on a quiet machine: time the fp32 files that DIR kept
 python -m bench.zoo --cache DIR --table        the table alone
 
 Each row is one `edgevit convert MODEL --precision fp32,fp16`, judged on 16 seeded synthetic images. Its
-report and its fp32 ONNX and TFLite files are kept in DIR, so that an interrupted run goes on where it
-stopped; a row that failed is tried again.
+report is kept in DIR, so that an interrupted run goes on where it stopped; a row that failed is tried again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -26,8 +23,6 @@ from bench.zoo_page import error_of, page, reached, row_file
 
 PAGE = ROOT / "docs" / "zoo.md"
 TARGETS = ("onnx", "tflite", "coreml")
-TIMED = ("onnx", "tflite")  # Core ML has no latency off a Mac
-RUNS = 50
 
 
 def main() -> None:
@@ -35,7 +30,6 @@ def main() -> None:
     cli.add_argument("--cache", type=Path, required=True)
     cli.add_argument("--only", default="", help="texts of which the model's name contains one")
     cli.add_argument("--table", action="store_true", help="convert nothing")
-    cli.add_argument("--time", action="store_true", help="convert nothing, time what was kept")
     cli.add_argument("--again", action="store_true", help="also what is there already")
     cli.add_argument("--timeout", type=float, default=1800.0, help="seconds for each step of a conversion")
     cli.add_argument(
@@ -46,9 +40,7 @@ def main() -> None:
     cache.mkdir(parents=True, exist_ok=True)
     texts = arguments.only.split(",")
     chosen = list(dict.fromkeys(entry for text in texts for entry in ENTRIES if text in entry.model))
-    if arguments.time:
-        _time_all(chosen, cache, arguments.again)
-    elif not arguments.table:
+    if not arguments.table:
         _convert_all(chosen, cache, arguments)
     PAGE.write_text(page(cache))
 
@@ -80,32 +72,7 @@ def _convert(entry: Entry, cache: Path, timeout: float, keras_python: str) -> di
         row: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         return {"error": {"message": done.stderr.strip()[-300:] or f"code {done.returncode}"}}
-    kept = row_file(entry, cache).with_suffix("")
-    shutil.rmtree(kept, ignore_errors=True)
-    for artifact in row.get("artifacts", ()):
-        if artifact["target"] in TIMED and artifact["precision"] == "fp32" and artifact["path"]:
-            shutil.move(bundle / artifact["path"].rpartition("/")[0], kept / artifact["target"])
     return row
-
-
-def _time_all(chosen: list[Entry], cache: Path, again: bool) -> None:
-    """One `edgevit profile` after the other, each in a process of its own."""
-    for entry in chosen:
-        path = row_file(entry, cache)
-        row = json.loads(path.read_text()) if path.exists() else {}
-        if "artifacts" not in row or ("timed" in row and not again):
-            continue
-        row["timed"] = {}
-        for target in TIMED:
-            file = path.with_suffix("") / target / f"model.{target}"
-            if not file.exists():
-                continue
-            command = [sys.executable, "-m", "edgevit", "profile", str(file), "--runs", str(RUNS), "--json"]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-            row["timed"][target] = json.loads(done.stdout)["latency"]
-        path.write_text(json.dumps(row))
-        times = ", ".join(f"{t} {found['p50_ms']:.1f} ms" for t, found in row["timed"].items())
-        print(f"{entry.model}: {times}", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ class Entry:
     flags: tuple[str, ...] = _SEEDED
     config: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @property
+    def source(self) -> str:
+        """MODEL, and the flags that are not every row's."""
+        return " ".join((self.model, *(flag for flag in self.flags if flag not in _SEEDED)))
+
 
 _TIMM: Final = {
     "ViT": "vit_tiny_patch16_224",
@@ -74,6 +79,8 @@ _TIMM: Final = {
     "MaxViT": "maxvit_tiny_tf_224",
     "Hiera": "hiera_tiny_224",
 }
+# What is usual on devices where timm's own size, 518 pixels, is a server's.
+_SMALLER: Final = {"vit_small_patch14_reg4_dinov2": ("--image-size", "224")}
 _HF: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
     ("ViT", "vit", {}),
     ("DeiT", "deit", {}),
@@ -92,7 +99,7 @@ _TORCHVISION: Final = {"ViT": "vit_b_16", "Swin v1": "swin_t", "Swin v2": "swin_
 _FACTORIES: Final = "python:bench.zoo_factories:"
 
 ENTRIES: Final = (
-    *(Entry(family, f"timm:{name}") for family, name in _TIMM.items()),
+    *(Entry(family, f"timm:{name}", (*_SEEDED, *_SMALLER.get(name, ()))) for family, name in _TIMM.items()),
     *(Entry(family, f"hf:{kind}", config=config) for family, kind, config in _HF),
     *(Entry(family, f"torchvision:{name}") for family, name in _TORCHVISION.items()),
     Entry("T2T-ViT", f"{_FACTORIES}t2t_vit_14"),

@@ -16,14 +16,14 @@ _HEAD = """\
 Every family at full size, converted to fp32 and fp16 for all three targets and executed: ONNX in ONNX Runtime,
 TFLite in LiteRT, Core ML in the reference evaluator. The weights are random and seeded (`--random-weights 1`;
 the Keras models and DAT bring seeded weights of their own): none is 0. Made by
-`python -m bench.zoo --cache DIR`, which goes on where it stopped; the latencies by the same command with
-`--time`, on a machine that does nothing else.
+`python -m bench.zoo --cache DIR`, which goes on where it stopped.
 
 Three values in a cell are ONNX / TFLite / Core ML. *Convert* is the time of one process that writes both files
 of a target, on a machine that was doing other work too: an upper bound. *Memory* is the highest resident size of
 that process. *Operators* and *rank* are read back from the fp32 file. *Fidelity* is the SQNR of the file's first
-output against PyTorch on 16 images. *Latency* is the median of {runs} of one fp32 inference, all
-cores, in ms (ONNX / TFLite; Core ML has none off a Mac).
+output against PyTorch on 16 images. *Latency* is the median of up to 40 inferences of the fp32 file on one thread, in
+ms, on that machine: an upper bound too (ONNX / TFLite; Core ML has none off a Mac). `python -m bench.latency`
+compares latencies on a machine that does nothing else.
 
 | family | source | parameters M | convert s | memory GB | operators | rank | fp32 dB | fp16 dB | latency ms |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
@@ -52,9 +52,7 @@ def reached(artifact: dict[str, Any]) -> str:
 def page(cache: Path) -> str:
     """The page as Markdown; rows that have not been run are left out and counted."""
     rows = [(e, json.loads(row_file(e, cache).read_text())) for e in ENTRIES if row_file(e, cache).exists()]
-    counts = {found["runs"] for _, row in rows for found in row.get("timed", {}).values()}
-    runs = f"{min(counts)} runs" if counts else "at least 30 runs"
-    lines = [_HEAD.format(runs=runs), *(_line(entry, row) for entry, row in rows), ""]
+    lines = [_HEAD, *(_line(entry, row) for entry, row in rows), ""]
     passed = sum(error_of(row) is None for _, row in rows)
     lines.append(
         f"{passed} of {len(ENTRIES)} models pass in all six files; {len(ENTRIES) - len(rows)} have not been run."
@@ -76,14 +74,13 @@ def _line(entry: Entry, row: dict[str, Any]) -> str:
         found = [by_name.get((target, precision)) for target in _TARGETS]
         return " / ".join("-" if a is None or a["verdict"] == "error" else show(a) for a in found)
 
-    convert, memory, timed = (
-        row["timings_s"]["convert"],
-        row["peak_memory_bytes"]["convert"],
-        row.get("timed", {}),
-    )
+    def latency(artifact: dict[str, Any]) -> str:
+        return "-" if artifact["latency"] is None else f"{artifact['latency']['p50_ms']:.1f}"
+
+    convert, memory = row["timings_s"]["convert"], row["peak_memory_bytes"]["convert"]
     cells = (
         entry.family,
-        entry.model,
+        entry.source,
         f"{row['model']['parameters'] / 1e6:.1f}",
         " / ".join(f"{convert[t]:.0f}" if t in convert else "-" for t in _TARGETS),
         " / ".join(f"{memory[t] / 2**30:.1f}" if t in memory else "-" for t in _TARGETS),
@@ -91,6 +88,6 @@ def _line(entry: Entry, row: dict[str, Any]) -> str:
         each("fp32", lambda a: str(a["max_rank"])),
         each("fp32", reached),
         each("fp16", reached),
-        " / ".join(f"{timed[t]['p50_ms']:.1f}" if t in timed else "-" for t in _TARGETS[:2]),
+        each("fp32", latency).rpartition(" / ")[0],
     )
     return "| " + " | ".join(cells) + " |"
