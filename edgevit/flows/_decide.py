@@ -16,7 +16,7 @@ from edgevit.registries import ALGORITHMS, OBSERVERS
 if TYPE_CHECKING:
     import torch
 
-FOLDS = ("layernorm_fold", "value_fold")
+FOLDS = ("layernorm_fold",)
 RANGE = "output_aware"
 ROUNDING = "gptq"
 CLUSTERING = "kmeans"
