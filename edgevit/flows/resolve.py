@@ -10,6 +10,7 @@ from typing import Final
 from edgevit import registries
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
+from edgevit.core.files import check_place
 from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe, as_json
@@ -172,7 +173,12 @@ def _known(kind: str, name: str, known: Collection[str]) -> None:
 
 
 def describe(work: Work) -> Answer:
-    """What `--dry-run` prints: the files that would be made, and what would be left out."""
+    """What `--dry-run` prints: the files that would be made, and what would be left out.
+
+    Raises:
+        UsageError: the output is in the way, as it would be in earnest.
+    """
+    check_place(work.output, work.recipe.overwrite)
     files = tuple(
         f"{target}/{precision}/model.{registries.TARGETS.get(target).suffix}"
         for target, precisions in work.pairs.items()

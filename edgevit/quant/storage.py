@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgevit.core import files
 from edgevit.core.errors import InputError
@@ -78,9 +78,32 @@ def load(path: Path) -> tuple[QuantPlan, ...]:
             fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
             tensors = {key: arrays[name] for key, name in entry.tensors.items()}
             plans.append(QuantPlan(**{**fields, "tensors": tensors}))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{path} holds no readable plan: {_place(document['plans'], first['loc'])}: {first['msg'].lower()}",
+            "edgevit/schemas/plan.schema.json says what each entry holds; scales and zero points are lists",
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"{path} holds no readable plan: {error}", _HINT) from error
     return tuple(plans)
+
+
+def _place(plans: Any, where: tuple[int | str, ...]) -> str:
+    """A place in plan.json in the words of its reader: target, precision, site, and the keys from there on."""
+    names = []
+    found = plans
+    for key in where:
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            found = None  # what is missing is the fault
+        if isinstance(key, int) and isinstance(found, dict):
+            told = [found.get(name) for name in ("target", "precision", "site")]
+            names.append(" ".join(str(name) for name in told if name) or f"[{key}]")
+        else:
+            names.append(str(key))
+    return " ".join(names)
 
 
 def _files(path: Path) -> tuple[Path, Path]:

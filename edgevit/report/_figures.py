@@ -25,6 +25,10 @@ COLUMNS: Final = (
 )
 
 
+# What a narrow terminal has room for.
+FEW_COLUMNS: Final = ("target", "precision", "size", "top-1", "drop", "agreement", "SQNR dB", "verdict")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One artifact as text, in the order of COLUMNS."""
@@ -55,6 +59,22 @@ def _cells(a: ArtifactReport) -> tuple[str, ...]:
         else NOTHING,
         NOTHING if a.integer_mac_fraction is None else f"{100 * a.integer_mac_fraction:.0f} %",
         _latency(a),
+        a.verdict,
+    )
+
+
+def few_cells(a: ArtifactReport) -> tuple[str, ...]:
+    """One artifact in the order of FEW_COLUMNS; the SQNR is the total."""
+    accuracy = a.accuracy
+    drop = None if accuracy is None else accuracy.drop_pp
+    return (
+        a.target,
+        a.precision,
+        NOTHING if a.size_bytes is None else megabytes(a.size_bytes),
+        percent(accuracy.top1 if accuracy else None),
+        NOTHING if drop is None else signed(drop),
+        percent(accuracy.agreement if accuracy else None),
+        decibel(a.total.sqnr_db if a.total else None),
         a.verdict,
     )
 

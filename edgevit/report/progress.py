@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 def open_progress(quiet: bool = False, console: Console | None = None) -> Iterator[Progress]:
     """A Progress for one job; the bar is gone when the job ends, by an error too.
 
-    Without a terminal on stderr there are no stages and bars, only notes; with `quiet` neither.
+    Without a terminal on stderr there are no bars, only the lines; with `quiet` nothing.
     """
     from rich.console import Console
 
     console = console or Console(file=sys.stderr)
     if quiet or not console.is_terminal:
-        yield _Plain(console, quiet)
+        plain = _Plain(console, quiet)
+        yield plain
+        plain.finish()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -45,11 +47,15 @@ def open_progress(quiet: bool = False, console: Console | None = None) -> Iterat
 
 
 class _Plain:
+    """Lines alone: a log has no use for a bar that is drawn over itself."""
+
     def __init__(self, console: Console, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
+        self._name, self._since = "", 0.0
 
     def stage(self, name: str, total: int | None = None) -> None:
-        pass
+        self.finish()
+        self._name, self._since = name, time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
         pass
@@ -57,6 +63,16 @@ class _Plain:
     def note(self, text: str) -> None:
         if not self._quiet:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def finish(self) -> None:
+        """The line of the stage that ends."""
+        if self._name:
+            self.note(_done(self._name, self._since))
+            self._name = ""
+
+
+def _done(name: str, since: float) -> str:
+    return f"✓ {name} ({time.monotonic() - since:.1f} s)"
 
 
 class _Live:
@@ -82,4 +98,4 @@ class _Live:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-            self.note(f"✓ {self._name} ({time.monotonic() - self._since:.1f} s)")
+            self.note(_done(self._name, self._since))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.report import Report, Verdict
-from edgevit.report._figures import COLUMNS, rows, summary
+from edgevit.core.report import ArtifactReport, Report, Verdict
+from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, rows, summary
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _STYLES: Final[dict[Verdict, str]] = {
     "pass": "green",
@@ -20,21 +21,40 @@ _STYLES: Final[dict[Verdict, str]] = {
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the table, then in plain words the reasons, the notes and what was not done."""
+    """Print the table, then in plain words the reasons, the notes and what was not done.
+
+    Where the terminal is too narrow for the whole table it has fewer columns, and says where the others are.
+    """
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    table = _table(COLUMNS, [(row.artifact, row.cells) for row in rows(report)])
+    unbounded = console.options.update(width=1 << 16)
+    narrow = Measurement.get(console, unbounded, table).maximum > console.width
+    if narrow:
+        table = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
+    console.print(Text(f"{report.model.name}: {heading(report)}"))
+    console.print(table)
+    if narrow:
+        console.print(
+            Text("Intervals, integers and latency are in report.html, or in a wider terminal."),
+            soft_wrap=True,
+        )
+    for line in lines(report):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str, ...]]]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name in COLUMNS:
+    for name in columns:
         table.add_column(name, justify="left" if name in ("target", "precision", "verdict") else "right")
-    for row in rows(report):
-        *cells, verdict = row.cells
-        table.add_row(*(Text(cell) for cell in cells), Text(verdict, style=_STYLES[row.artifact.verdict]))
-    console.print(Text(f"{report.model.name}: {heading(report)}"))
-    console.print(table)
-    for line in lines(report):
-        console.print(Text(line), soft_wrap=True)
+    for artifact, (*cells, verdict) in found:
+        table.add_row(*(Text(cell) for cell in cells), Text(verdict, style=_STYLES[artifact.verdict]))
+    return table
 
 
 def heading(report: Report) -> str:

@@ -41,8 +41,12 @@ def test_user_text_is_not_read_as_markup(report: Report) -> None:
     assert "[red]x[/red] [/] <y>" in shown(hostile)
 
 
-def test_a_narrow_terminal_still_shows_every_verdict(report: Report) -> None:
-    assert shown(report, 100).count("pass") >= 12
+def test_a_narrow_terminal_cuts_no_cell_off_and_says_where_the_rest_is(report: Report) -> None:
+    text = shown(report, 80)
+    assert "\u2026" not in text and "report.html" in text
+    row = next(line for line in text.splitlines() if line.split()[:2] == ["onnx", "w8a8"])
+    assert row.split() == ["onnx", "w8a8", "1.3", "MB", "91.55", "%", "0.35", "98.75", "%", "24.3", "pass"]
+    assert text.count("pass") >= 12
 
 
 @pytest.mark.parametrize(
