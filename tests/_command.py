@@ -10,6 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def without_progress(told: str) -> str:
+    """What stands on stderr besides the lines of finished stages."""
+    return "".join(line for line in told.splitlines(keepends=True) if not line.startswith("✓ "))
+
+
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "edgevit", *map(str, arguments)]
 

@@ -31,8 +31,16 @@ SHARING_BUNDLES = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that share the bundles come first: begun last, they would keep one process alone for minutes."""
-    items.sort(key=lambda item: _what_stays_together(item.nodeid) != BUNDLES)
+    """What takes minutes comes first: begun last, it would keep one of two processes alone.
+
+    That are the tests that share the bundles, and then the command line's, which start many processes.
+    """
+
+    def place(item: pytest.Item) -> int:
+        together = _what_stays_together(item.nodeid)
+        return 0 if together == BUNDLES else 1 if together.startswith("tests/edgevit/test_") else 2
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Final
 
 from edgevit.core.errors import MissingDependencyError
 
@@ -18,7 +19,7 @@ def require(module: str, extra: str = "") -> ModuleType:
         MissingDependencyError: it is not installed; the hint is the install command.
     """
     try:
-        with _without_tensorflow(module):
+        with _without_others(module):
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         wanted = f"edgevit[{extra}]" if extra else "edgevit"
@@ -27,19 +28,22 @@ def require(module: str, extra: str = "") -> ModuleType:
         ) from error
 
 
-@contextmanager
-def _without_tensorflow(module: str) -> Iterator[None]:
-    """Let coremltools not find TensorFlow while it is imported.
+# What coremltools looks for only to know the version. TensorFlow beside PyTorch's Triton ends the process, since
+# both bring an LLVM; the others take five seconds, of which each conversion pays twice.
+_NOT_FOR_COREMLTOOLS: Final = ("tensorflow", "sklearn", "torchvision", "transformers", "xgboost")
 
-    It would load TensorFlow wherever that is installed, only to look at its version; PyTorch's Triton
-    then crashes with a segmentation fault, because both bring an LLVM.
-    """
-    if module.partition(".")[0] != "coremltools" or "tensorflow" in sys.modules:
+
+@contextmanager
+def _without_others(module: str) -> Iterator[None]:
+    """Let coremltools not find, while it is imported, what it would import and has no use for here."""
+    if module.partition(".")[0] != "coremltools":
         yield
         return
     hidden: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
-    hidden["tensorflow"] = None
+    names = [name for name in _NOT_FOR_COREMLTOOLS if name not in hidden]
+    hidden.update(dict.fromkeys(names))
     try:
         yield
     finally:
-        del sys.modules["tensorflow"]
+        for name in names:
+            del hidden[name]
