@@ -143,6 +143,14 @@ def test_missed_limit_is_exit_1_with_reasons_and_the_files_are_the_same_to_the_b
     assert edgevit("verify", tmp_path / "again").returncode == 0
 
 
+def test_precisions_may_stand_in_any_order(vit_arguments: tuple[str, ...], tmp_path: Path) -> None:
+    order = ("--precision", "fp16,fp32", "--evaluate-count", "4", "-o", tmp_path / "out")
+    done = edgevit("convert", *vit_arguments, *order, *SMALL_RUN)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["artifacts"]
+    assert [(a["precision"], a["verdict"]) for a in found] == [("fp16", "pass"), ("fp32", "pass")]
+
+
 def test_too_few_images_for_a_limit_are_exit_4(vit_arguments: tuple[str, ...], tmp_path: Path) -> None:
     few = ("--precision", "fp16", "--evaluate-count", "8", "--max-drop", "0.1", "-o", tmp_path / "out")
     done = edgevit("convert", *vit_arguments, *few, *SMALL_RUN)
