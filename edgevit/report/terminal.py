@@ -37,7 +37,7 @@ def show(report: Report, console: Console) -> None:
     console.print(table)
     if narrow:
         console.print(
-            Text("Intervals, integers and latency are in report.html, or in a wider terminal."),
+            Text("Intervals, integers and latency need a wider terminal, or --json."),
             soft_wrap=True,
         )
     for line in lines(report):

@@ -11,6 +11,7 @@ import torch
 from edgevit.core.layers import Difference
 from edgevit.flows._diff_layout import layouts
 from edgevit.flows._diff_sums import Sums, sqnr
+from tests._command import edgevit
 from tests.edgevit.flows import _faulty
 from tests.edgevit.flows._converted import Converted
 
@@ -86,6 +87,13 @@ def test_bundle_of_edgevit_has_no_wrong_layer(
     assert (found.precision, found.matched_by) == (precision, "name")
     # ONNX computes attention as one operator, so its inner layers are not there.
     assert found.first_wrong is None and found.compared > 20
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite"])
+def test_int8_outputs_of_trained_convolutions_are_no_fault(target: str, demo: Converted) -> None:
+    """The coarsest layer of a file that passes every check: 8 bits for its weights and its output."""
+    done = edgevit("diff", demo.file(target, "w8a8"), "--reference", "demo", "--json")
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_transposed_product_is_not_read_as_the_right_one() -> None:

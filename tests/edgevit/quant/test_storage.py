@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_a_plan_that_was_edited_into_nonsense_is_an_input_error(tmp_path: Path, 
     storage.save((plan("onnx"),), tmp_path)
     edit(tmp_path, old, new)
     with pytest.raises(InputError, match="no readable plan"):
+        storage.load(tmp_path)
+
+
+def test_a_number_where_a_list_belongs_is_named_by_target_precision_and_site(tmp_path: Path) -> None:
+    storage.save((plan("onnx"),), tmp_path)
+    document = json.loads((tmp_path / "plan.json").read_text())
+    document["plans"][0]["sites"][0]["input"]["scale"] = 0
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+    where = f"onnx {plan('onnx').precision} sites {plan('onnx').sites[0].site} input scale"
+    with pytest.raises(InputError, match=re.escape(where)):
         storage.load(tmp_path)
 
 
