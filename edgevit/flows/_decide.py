@@ -20,7 +20,7 @@ FOLDS = ("layernorm_fold",)
 RANGE = "output_aware"
 ROUNDING = "gptq"
 CLUSTERING = "kmeans"
-OBSERVED = ("minmax", "channel_absmax")
+OBSERVED = ("minmax", "channel_absmax", "channel_moments")
 # Derivatives are measured on this many images: the first ones say nearly all, and each costs a few passes.
 EFFECT_IMAGES = 24
 

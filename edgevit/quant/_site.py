@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # towards what the float layer gives is held back by this much for each (inputs / rows).
 RIDGE = 4.0
 FEWEST_ROWS = 64
+# A channel of the head is seen once an image: its range is at least that of a normal distribution of its
+# variance out to what one in 16,000 values exceeds, whatever the few values seen reach.
+REACH = 4.0
 # A scale for each output channel costs a multiplication: it has to halve what the output's grid costs.
 CHANNEL_GAIN = 0.5
 
@@ -139,13 +142,23 @@ def _output_grid(
     """Per tensor, or per channel of the last axis where the runtime can and the model's output gains."""
     if kind.output is None:
         return None
-    limits = stats.values.get((site.name, "channel_absmax"))
     effects = stats.values.get((site.name, "range_effect"))
     per_channel = stats.values.get((site.name, "channel_effect"))
     worth = effects is not None and per_channel is not None and per_channel < CHANNEL_GAIN * effects.min()
-    if kind.output_channels and site.kind == "linear" and worth and limits is not None:
-        return _affine.channel_grid(limits.tolist(), len(site.shape) - 1, placement.scale_dtype)
+    if kind.output_channels and site.kind == "linear" and worth:
+        return _affine.channel_grid(
+            channel_limits(stats, site.name), len(site.shape) - 1, placement.scale_dtype
+        )
     return _affine.activation_grid(*ranges.choose(stats, site.name), kind.output, placement.scale_dtype)
+
+
+def channel_limits(stats: Stats, tensor: str) -> list[float]:
+    """The magnitude that the grid of each channel of the last axis has to cover."""
+    import numpy as np
+
+    mean, variance = stats.values[tensor, "channel_moments"]
+    reached = np.abs(mean) + REACH * np.sqrt(variance)
+    return [float(v) for v in np.maximum(stats.values[tensor, "channel_absmax"], reached)]
 
 
 def _integer_bias(

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from calibration.collect import collect
-from calibration.observers import channel_absmax, minmax
+from calibration.observers import channel_absmax, channel_moments, minmax
 from edgevit.core.errors import InputError
 
 Look = Callable[[str, torch.Tensor], Mapping[str, torch.Tensor]]
-OBSERVERS = {"minmax": minmax.OBSERVER, "channel_absmax": channel_absmax.OBSERVER}
+OBSERVERS = {"minmax": minmax.OBSERVER, "channel_absmax": channel_absmax.OBSERVER, "channel_moments": channel_moments.OBSERVER}
 
 
 def three_images(look: Look) -> dict[str, torch.Tensor]:
@@ -31,6 +31,13 @@ def test_extremes_are_those_of_all_images() -> None:
         ("b", "minmax"): [-9.0, 5.0],
     }
     assert all(value.dtype == "float32" for value in stats.values.values())
+
+
+def test_variance_is_that_of_all_rows_at_once() -> None:
+    value = collect(three_images, {"a": ("channel_moments",)}, OBSERVERS, 3).values["a", "channel_moments"]
+    rows = torch.tensor([[1.0, -5.0], [2.0, 0.0], [-3.0, 4.0], [0.5, 1.0], [0.0, 0.0], [9.0, -1.0]])
+    assert value[0] == pytest.approx(rows.mean(0).numpy(), abs=1e-6)
+    assert value[1] == pytest.approx(rows.var(0, correction=0).numpy(), rel=1e-6)
 
 
 def test_a_tensor_that_nobody_wants_is_not_measured() -> None:

@@ -5,24 +5,30 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
+from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
 from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.types import Graph, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
-from edgevit.quant._site import Choices
+from edgevit.quant._site import Choices, channel_limits
 from edgevit.quant.algorithms import gptq, kmeans, layernorm_fold, minmax, nearest, output_aware
 from edgevit.quant.plan import make_plan, measure_effects, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, simulate
 from tests.edgevit.graph import _small as small
 
-OBSERVERS = {"minmax": minmax_observer.OBSERVER, "channel_absmax": absmax_observer.OBSERVER}
+OBSERVERS = {
+    "minmax": minmax_observer.OBSERVER,
+    "channel_absmax": absmax_observer.OBSERVER,
+    "channel_moments": moments_observer.OBSERVER,
+}
 W8A8 = Placement(
     target="test",
     precision="w8a8",
@@ -243,3 +249,14 @@ def test_an_output_takes_a_scale_for_each_channel_where_it_costs_half() -> None:
     output = site(plan, "attn.0.proj:linear").output
     assert output is not None and output.axis == 2 and len(output.scale) == 8
     assert output.scale[0] > 20 * output.scale[1] and not any(output.zero_point)
+    assert (stats.values["attn.0.proj:linear", "channel_absmax"] <= 127.001 * np.array(output.scale)).all()
+
+
+def test_a_channel_seen_few_times_reaches_as_far_as_its_variance_says() -> None:
+    """16 values of a normal distribution end at 1.8 sigma, those of many images at 4."""
+    seen = np.random.default_rng(0).normal(3.0, 2.0, (16, 500)).astype(np.float32)
+    moments = np.stack([seen.mean(0), seen.var(0)])
+    stats = Stats({("a", "channel_absmax"): np.abs(seen).max(0), ("a", "channel_moments"): moments}, 16)
+    limits = np.array(channel_limits(stats, "a"))
+    assert (limits >= np.abs(seen).max(0)).all()
+    assert np.median(limits) == pytest.approx(3.0 + 4 * 2.0, rel=0.1)
