@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 # towards what the float layer gives is held back by this much for each (inputs / rows).
 RIDGE = 4.0
 FEWEST_ROWS = 64
-# A channel of the head is seen once an image: its range is at least that of a normal distribution of its
-# variance out to what one in 16,000 values exceeds, whatever the few values seen reach.
+# One value in 16,000 of a normal distribution lies further out than this many standard deviations. A channel
+# that was seen less often has not shown how far it reaches: a head gives one value an image.
 REACH = 4.0
+ROWS_THAT_SHOW_IT = 16_000
 # A scale for each output channel costs a multiplication: it has to halve what the output's grid costs.
 CHANNEL_GAIN = 0.5
 
@@ -147,18 +148,24 @@ def _output_grid(
     worth = effects is not None and per_channel is not None and per_channel < CHANNEL_GAIN * effects.min()
     if kind.output_channels and site.kind == "linear" and worth:
         return _affine.channel_grid(
-            channel_limits(stats, site.name), len(site.shape) - 1, placement.scale_dtype
+            channel_limits(stats, site.name, site.shape), len(site.shape) - 1, placement.scale_dtype
         )
     return _affine.activation_grid(*ranges.choose(stats, site.name), kind.output, placement.scale_dtype)
 
 
-def channel_limits(stats: Stats, tensor: str) -> list[float]:
-    """The magnitude that the grid of each channel of the last axis has to cover."""
+def channel_limits(stats: Stats, tensor: str, shape: tuple[int, ...]) -> list[float]:
+    """The magnitude that the grid of each channel of the last axis has to cover.
+
+    Args:
+        shape: of the tensor for one image, (1, ..., channels).
+    """
     import numpy as np
 
-    mean, variance = stats.values[tensor, "channel_moments"]
-    reached = np.abs(mean) + REACH * np.sqrt(variance)
-    return [float(v) for v in np.maximum(stats.values[tensor, "channel_absmax"], reached)]
+    limits = stats.values[tensor, "channel_absmax"]
+    if stats.images * math.prod(shape[:-1]) < ROWS_THAT_SHOW_IT:
+        mean, variance = stats.values[tensor, "channel_moments"]
+        limits = np.maximum(limits, np.abs(mean) + REACH * np.sqrt(variance))
+    return [float(limit) for limit in limits]
 
 
 def _integer_bias(

@@ -123,7 +123,7 @@ def measure_effects(
         def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
             yield from found(value, low, high)
             if name in channels:
-                limits = _site.channel_limits(stats, name)
+                limits = _site.channel_limits(stats, name, value.shape[1:])
                 yield _affine.rounded(value, _affine.channel_grid(limits, value.ndim - 1, "float32")) - value
 
         return errors

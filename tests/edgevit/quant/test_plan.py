@@ -257,6 +257,7 @@ def test_a_channel_seen_few_times_reaches_as_far_as_its_variance_says() -> None:
     seen = np.random.default_rng(0).normal(3.0, 2.0, (16, 500)).astype(np.float32)
     moments = np.stack([seen.mean(0), seen.var(0)])
     stats = Stats({("a", "channel_absmax"): np.abs(seen).max(0), ("a", "channel_moments"): moments}, 16)
-    limits = np.array(channel_limits(stats, "a"))
+    limits = np.array(channel_limits(stats, "a", (1, 500)))
     assert (limits >= np.abs(seen).max(0)).all()
     assert np.median(limits) == pytest.approx(3.0 + 4 * 2.0, rel=0.1)
+    assert channel_limits(stats, "a", (1, 1000, 500)) == np.abs(seen).max(0).tolist()
