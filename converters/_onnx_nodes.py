@@ -57,6 +57,19 @@ def quantized(
     return integer, real
 
 
+def dequantize(graph: ir.Graph, name: str, integers: ir.Value, grid: Grid) -> ir.Node:
+    """A DequantizeLinear of `integers` that is not in the graph yet; `name` is its output's."""
+    import numpy as np
+    import onnx_ir as ir
+
+    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale[0], np.float32))
+    zero = initializer(graph, f"{name}.zero_point", np.asarray(grid.zero_point[0], grid.dtype))
+    node = ir.node("DequantizeLinear", [integers, scale, zero], name=f"{name}/DequantizeLinear")
+    out = node.outputs[0]
+    out.name, out.type, out.shape = name, ir.TensorType(ir.DataType.FLOAT), integers.shape
+    return node
+
+
 def share(graph: ir.Graph, real: ir.Value, sites: Collection[ir.Node]) -> None:
     """Let several float readers of a dequantized value read one copy of it, behind a Sum of one input.
 

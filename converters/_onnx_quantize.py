@@ -3,8 +3,8 @@
 The forms were found by looking at ONNX Runtime's optimized graph:
 - Conv between DequantizeLinear nodes, followed by QuantizeLinear, becomes QLinearConv; without the
   quantized output it stays float.
-- MatMul between DequantizeLinear nodes becomes MatMulIntegerToFloat for any rank of the input, but
-  only if the Add behind it cannot be taken for the bias of a Gemm: a bias of rank 3 prevents that.
+- Gemm between DequantizeLinear nodes, its bias in int32 among them, becomes QGemm with a float output
+  (`_onnx_gemm`).
 - A DequantizeLinear is duplicated for each of its readers, so that x * sigmoid(x) is no longer seen as
   one operator; a Sum of one input in between keeps it (12 % of a MobileViT's time).
 - An int8 weight of a float product (w8) must not stand behind DequantizeLinear: with MatMul that
@@ -20,7 +20,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_bias, _onnx_dynamic, _onnx_nodes, _onnx_pairs
+from converters import _onnx_bias, _onnx_dynamic, _onnx_gemm, _onnx_nodes, _onnx_pairs
 from converters._onnx_export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converters._onnx_dynamic import Entered
+    from converters._onnx_gemm import Matrices
     from converters._onnx_nodes import Quantized
 
 _SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
@@ -65,13 +66,19 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
         )
     done: Quantized = {}
     entered: Entered = {}
+    matrices: Matrices = {}
     found: dict[str, SiteTensors] = {}
     for name, (main, last) in nodes.items():  # in execution order: a producer's grid is known to its readers
         if name in planned:
             integers = _weight(planned[name], plan, prepared.weights[name], prepared.safe)
-            found[name] = _place(model, planned[name], main, last, integers, plan.tensors, done, entered)
+            found[name] = _place(
+                model, planned[name], main, last, integers, plan.tensors, done, entered, matrices
+            )
     for _, real in done.values():
         _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
+        maker = real.producer()
+        if maker is not None and not real.uses() and not real.is_graph_output():
+            model.graph.remove(maker, safe=True)
     return tuple(found[name] for name in planned)
 
 
@@ -180,6 +187,7 @@ def _place(
     tensors: Mapping[str, NDArray[np.generic]],
     done: Quantized,
     entered: Entered,
+    matrices: Matrices,
 ) -> SiteTensors:
     import numpy as np
 
@@ -188,29 +196,32 @@ def _place(
     x = main.inputs[0]
     assert x is not None
     taps = [_name(x), _name(last.outputs[0])]
-    if site.input is not None:
-        integer, real = _onnx_nodes.quantized(graph, x, site.input, done, main)
-        main.replace_input_with(0, real)
-        taps[0] = _name(integer)
     axis = site.weight.axis
     stored = np.ascontiguousarray(integers.T) if linear else integers
     stored_axis = None if axis is None else (1 - axis if linear else axis)
-    if site.dynamic is not None:
+    if site.input is not None:
+        integer, real = _onnx_nodes.quantized(graph, x, site.input, done, main)
+        taps[0] = _name(integer)
+        weight = _onnx_nodes.dequantized(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
+        bias = _onnx_bias.integer(graph, site, main, last, tensors)
+        if linear:
+            entry = (integer, site.input)
+            last = _onnx_gemm.multiply(graph, site.site, (main, last), entry, weight, bias, matrices)
+        else:
+            for index, value in enumerate((real, weight, bias)):
+                main.resize_inputs(max(index + 1, len(main.inputs)))
+                main.replace_input_with(index, value)
+    elif site.dynamic is not None:
         product = _onnx_dynamic.multiply(
             graph, site.site, main, stored, site.weight, site.dynamic.normalized, entered
         )
         main, last = product, product if last is main else last
     else:
-        behind = _onnx_nodes.folded if site.input is None else _onnx_nodes.dequantized
-        weight = behind(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
+        weight = _onnx_nodes.folded(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
         main.replace_input_with(1, weight)
-    if site.bias == "int32":
-        _onnx_bias.integer(graph, site, main, last, tensors)
-    else:
+    if site.input is None:
         last = _onnx_bias.corrected(graph, site, main, last, len(integers), tensors)
     out = last.outputs[0]
-    if site.input is not None and linear and last is not main:
-        out = _onnx_bias.keep_from_gemm(graph, site.site, main, last)
     if site.output is not None:
         readers = list(out.uses())
         integer, real = _onnx_nodes.quantized(graph, out, site.output, done, None)

@@ -52,7 +52,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = (KindPlacement("linear", None, None, "float32"), stored)
     elif precision == "w8a8":
         kinds = (
-            KindPlacement("linear", "uint8", None, "float32", pair_limit=pairs),
+            KindPlacement("linear", "uint8", None, "int32", pair_limit=pairs),
             KindPlacement("conv", "uint8", "uint8", "int32", pair_limit=pairs),
         )
     elif precision == "w8da8":

@@ -12,7 +12,11 @@ from calibration.observers import channel_absmax, channel_moments, minmax
 from edgevit.core.errors import InputError
 
 Look = Callable[[str, torch.Tensor], Mapping[str, torch.Tensor]]
-OBSERVERS = {"minmax": minmax.OBSERVER, "channel_absmax": channel_absmax.OBSERVER, "channel_moments": channel_moments.OBSERVER}
+OBSERVERS = {
+    "minmax": minmax.OBSERVER,
+    "channel_absmax": channel_absmax.OBSERVER,
+    "channel_moments": channel_moments.OBSERVER,
+}
 
 
 def three_images(look: Look) -> dict[str, torch.Tensor]:

@@ -185,7 +185,7 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
     sites = {site.site: site for site in TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")}
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
-    assert operators["MatMulIntegerToFloat"] == 5 and operators["QLinearConv"] == 2
+    assert operators["QGemm"] == 5 and operators["QLinearConv"] == 2
     assert RUNTIME.integer_macs(tmp_path / "model.onnx").static == total_macs(graph)
     assert len({sites[f"{name}:linear"].input for name in ("one", "two", "three")}) == 1
     # Its input is the output of the convolution before: one grid, no second rounding.

@@ -62,22 +62,37 @@ def test_w8_file_holds_the_corrected_biases_also_of_layers_without_one(
         assert np.array_equal(stored[f"{site.site}.bias"], plan.tensors[f"{site.site}.bias"])
 
 
-def test_w8a8_linear_layers_take_a_corrected_bias(graph: Graph, prepared: object, tmp_path: Path) -> None:
-    measured = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
-    made = forms.plan(graph, "onnx", "w8a8", {})
-    inputs = {s.site: s.input for s in measured.sites}
-    sites = tuple(replace(s, input=inputs[s.site]) for s in made.sites if s.kind == "linear")
-    plan = replace(made, sites=sites)
+def test_w8a8_linear_layers_take_an_integer_bias(graph: Graph, prepared: object, tmp_path: Path) -> None:
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
+    sites = tuple(s for s in plan.sites if s.kind == "linear")
+    random = np.random.default_rng(0)
+    biases = {
+        f"{s.site}.bias": random.integers(-9000, 9000, len(plan.tensors[f"{s.site}.weight"]), np.int32)
+        for s in sites
+        if s.bias == "int32"
+    }
+    plan = replace(plan, sites=sites, tensors={**plan.tensors, **biases})
     where = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.onnx")
     taps = tuple(dict.fromkeys(name for site in where for name in (site.input, site.output)))
     with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1, taps=taps)) as runner:
         found = runner.run(models.pixels(3))
+    assert sorted(s.bias for s in sites) == ["int32"] * 3 + ["none"] * 2
     for place, site in zip(where, sites, strict=True):
-        assert site.input is not None
+        assert site.input is not None and site.weight is not None
         entered = (found[place.input].astype(np.float64) - site.input.zero_point[0]) * site.input.scale[0]
-        wanted = entered @ forms.real_weight(plan, site).T + plan.tensors[f"{site.site}.bias"]
+        steps = biases.get(f"{site.site}.bias", np.zeros(1))
+        bias = steps * np.asarray(site.weight.scale, np.float64) * site.input.scale[0]
+        wanted = entered @ forms.real_weight(plan, site).T + bias
         assert sqnr(wanted, found[place.output].reshape(wanted.shape)) > 110, site.site
-    assert dict(RUNTIME.integer_macs(tmp_path / "m.onnx").operators)["MatMulIntegerToFloat"] == 5
+    operators = dict(RUNTIME.integer_macs(tmp_path / "m.onnx").operators)
+    assert operators["QGemm"] == 5 and operators.get("Add", 0) <= 1  # the residual: biases are in the kernels
+
+
+def test_a_float_bias_of_an_integer_layer_is_refused(graph: Graph, prepared: object, tmp_path: Path) -> None:
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
+    sites = tuple(replace(s, bias="float32") if s.site == "one:linear" else s for s in plan.sites)
+    with pytest.raises(UnsupportedError, match="one:linear: in integers this layer takes an int32 bias"):
+        TARGET.write(prepared, "w8a8", replace(plan, sites=sites), tmp_path / "m.onnx")
 
 
 def test_w8da8_linear_layers_quantize_each_token_at_run_time(

@@ -20,7 +20,8 @@ MODELS = ("torchvision_vit", "torchvision_swin", "torchvision_swin_v2", "torchvi
 
 @pytest.fixture(scope="module", params=MODELS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _convert.Exported:
-    model = _convert.load(f"python:{_FACTORIES}:{request.param}", size=(64, 64), classes=5)
+    pixels = 48 if request.param == "torchvision_maxvit" else 64
+    model = _convert.load(f"python:{_FACTORIES}:{request.param}", size=(pixels, pixels), classes=5)
     return _convert.export(model, tmp_path_factory.mktemp(request.param))
 
 

@@ -30,9 +30,17 @@ def patches(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(1, 3).reshape(4, 64, 3)
 
 
+def windows_to_grid(x: torch.Tensor) -> torch.Tensor:
+    """torchvision's MaxViT: windows of 3 in 4 rows become a grid of 4 in 3 rows, which share no axis."""
+    x = x[..., :12, :12].reshape(1, 16, 9, 3) * 2
+    x = x.reshape(1, 4, 4, 3, 3, 3).permute(0, 5, 1, 3, 2, 4).reshape(1, 3, 12, 12)
+    return x.reshape(1, 3, 3, 4, 3, 4).permute(0, 2, 4, 3, 5, 1).reshape(1, 9, 16, 3)
+
+
 @pytest.mark.parametrize(
     ("function", "permutes"),
     [
+        (windows_to_grid, 4),
         (windows, 2),
         (grid, 2),
         (patches, 2),
