@@ -53,7 +53,7 @@ def _convert(model: str, folder: Path, cache: Path, calibration: int) -> None:
     command += ["--precision", ",".join(PRECISIONS)]
     command += ["--calibrate", "demo:calibration", "--calibration-count", str(calibration)]
     command += ["--evaluate", "demo:evaluation", "--evaluate-count", str(EVALUATION)]
-    command += ["--timeout", str(TIMEOUT), "--json", "-o", str(folder / "bundle")]
+    command += ["--timeout", str(TIMEOUT), "--max-memory", "16", "--json", "-o", str(folder / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (folder / "log.txt").write_text(done.stderr)
     (folder / "report.json").write_text(done.stdout)

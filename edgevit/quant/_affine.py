@@ -118,18 +118,19 @@ def quantize(value: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Real -> integers of the grid, held in float32; rounds half to even."""
     scale, zero = broadcast(grid, value.ndim)
     low, high = LIMITS[grid.dtype]
-    return ((value / scale).round() + zero).clamp(low, high)
+    return (value / scale).round_().add_(zero).clamp_(low, high)
 
 
 def dequantize(integers: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Integers of the grid -> real, float32."""
     scale, zero = broadcast(grid, integers.ndim)
-    return (integers.float() - zero) * scale
+    return (integers.float() - zero).mul_(scale)
 
 
 def rounded(value: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Real -> the nearest real values of the grid."""
-    return dequantize(quantize(value, grid), grid)
+    scale, zero = broadcast(grid, value.ndim)
+    return quantize(value, grid).sub_(zero).mul_(scale)
 
 
 def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,12 @@ class Moments:
 
 
 def measure(
-    node: torch.fx.Node, float_input: torch.Tensor, planned_input: torch.Tensor, groups: int, inputs: int
+    node: torch.fx.Node,
+    float_input: torch.Tensor,
+    planned_input: torch.Tensor,
+    groups: int,
+    inputs: int,
+    rounded: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Moments:
     """Moments of what a linear layer or convolution multiplies its weights with.
 
@@ -44,6 +50,7 @@ def measure(
         float_input, planned_input: (N, 1, ...).
         groups: of the convolution, 1 for a linear layer.
         inputs: elements of a row: input channels of one group, times the kernel's positions.
+        rounded: what the kernel makes of `planned_input`, (images, 1, ...) -> the same; None leaves it.
     """
     import torch
 
@@ -54,12 +61,15 @@ def measure(
     few = min(len(float_input), -(-total // min(positions, ROWS_PER_IMAGE)))
     chosen_images = torch.arange(few) * len(float_input) // few
     most = -(-total // few)
-    same = planned_input is float_input
+    same = planned_input is float_input and rounded is None
     generator = torch.Generator().manual_seed(0)
     start: tuple[torch.Tensor, torch.Tensor] | None = None
     for part in chosen_images.split(CHUNK):
         x = _rows(node, float_input[part], groups, inputs)
-        y = x if same else _rows(node, planned_input[part], groups, inputs)
+        y = x
+        if not same:
+            planned = planned_input[part]
+            y = _rows(node, planned if rounded is None else rounded(planned), groups, inputs)
         if x.shape[2] > most:
             chosen = torch.randperm(x.shape[2], generator=generator)[:most]
             x = x[:, :, chosen]

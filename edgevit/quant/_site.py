@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plans import Grid, KindPlacement, Placement, SitePlan
@@ -184,13 +186,13 @@ def _measure(
     seen: Seen, weight: torch.Tensor, entry: Grid | None, kind: KindPlacement
 ) -> _moments.Moments | None:
     """Moments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
-    planned = seen.planned
+    rounded: Callable[[torch.Tensor], torch.Tensor] | None = None
     if entry is not None:
-        planned = _affine.rounded(planned, entry)
+        rounded = partial(_affine.rounded, grid=entry)
     elif kind.dynamic is not None and kind.dynamic.per != "tensor":
-        planned = _affine.at_run_time(planned, kind.dynamic)
+        rounded = partial(_affine.at_run_time, how=kind.dynamic)
     groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
-    found = _moments.measure(seen.node, seen.real, planned, groups, math.prod(weight.shape[1:]))
+    found = _moments.measure(seen.node, seen.real, seen.planned, groups, math.prod(weight.shape[1:]), rounded)
     return found if found.rows >= FEWEST_ROWS else None
 
 
