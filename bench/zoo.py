@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.zoo_models import ENTRIES, ROOT, Entry, command_text
-from bench.zoo_page import ROUNDING, error_of, is_far, page, reached, row_file
-from bench.zoo_rounding import rounding_db
+from bench.zoo_page import error_of, page, reached, row_file
 
 PAGE = ROOT / "docs" / "zoo.md"
 TARGETS = ("onnx", "tflite", "coreml")
@@ -43,17 +42,7 @@ def main() -> None:
     chosen = list(dict.fromkeys(entry for text in texts for entry in ENTRIES if text in entry.model))
     if not arguments.table:
         _convert_all(chosen, cache, arguments)
-    _explain(cache)
     PAGE.write_text(page(cache))
-
-
-def _explain(cache: Path) -> None:
-    """Measure what rounding does to the rows that are not as close to PyTorch as the others."""
-    for entry in ENTRIES:
-        path = row_file(entry, cache)
-        row = json.loads(path.read_text()) if path.exists() else {}
-        if row and is_far(row) and ROUNDING not in row:
-            path.write_text(json.dumps({**row, ROUNDING: rounding_db(entry)}))
 
 
 def _convert_all(chosen: list[Entry], cache: Path, arguments: argparse.Namespace) -> None:

@@ -9,9 +9,6 @@ from typing import Any
 
 from bench.zoo_models import ENTRIES, Entry
 
-# Files of fp32 are held to this; a row below it says what PyTorch itself has against float64.
-FAR_DB = 80.0
-ROUNDING = "rounding_db"
 _TARGETS = ("onnx", "tflite", "coreml")
 _HEAD = """\
 # Zoo
@@ -46,12 +43,6 @@ def error_of(row: dict[str, Any]) -> str | None:
     return "; ".join(f"{a['target']} {a['precision']}: {' '.join(a['reasons'])}" for a in wrong) or None
 
 
-def is_far(row: dict[str, Any]) -> bool:
-    """Whether a fp32 file has less than FAR_DB."""
-    totals = [a["total"] for a in row.get("artifacts", ()) if a["precision"] == "fp32" and a["total"]]
-    return any(t["sqnr_db"] is not None and t["sqnr_db"] < FAR_DB for t in totals)
-
-
 def reached(artifact: dict[str, Any]) -> str:
     """SQNR against PyTorch in dB, or a dash."""
     total = artifact["total"]
@@ -68,11 +59,6 @@ def page(cache: Path) -> str:
     )
     failed = [(entry, told) for entry, row in rows if (told := error_of(row))]
     lines += ["", *(f"- {entry.model}: {told}" for entry, told in failed)] if failed else []
-    lines += [""] + [
-        f"{entry.model}: with these weights PyTorch itself, in float32 against float64, has {row[ROUNDING]:.0f} dB."
-        for entry, row in rows
-        if ROUNDING in row
-    ]
     hosts = {
         f"{r['environment']['cpu']}, {r['environment']['system']}" for _, r in rows if "environment" in r
     }

@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 # first gain that keeps the activations moderate is taken.
 _KERNEL_GAINS = (1.5, 1.25, 1.0, 0.75, 0.5)
 _MODERATE = 500.0
+# Matrices of this gain make products of attention small enough for a softmax that does not choose one token alone.
+# Where it does, a network may amplify rounding until no two ways of computing it agree.
+_MATRIX_GAINS = (1.0, 0.7, 0.5, 0.35)
+_NUDGE = 1e-6
+_STEADY_DB = 110.0  # of a nudge of 120 dB; trained networks and most seeded ones keep more than that
 
 
 def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None:
     """Fill every floating parameter and the norm statistics of `module` in place; sets eval mode.
 
-    Matrices are normal with variance 1 / fan-in, kernels of convolutions with up to 2.25 / fan-in
-    (see above); norm weights lie in 0.75 to 1.25, running variances in 0.5 to 2; biases and running
-    means are normal with deviation 0.1; LayerScale lies in 0.1 to 0.5; tokens and position
-    embeddings are normal with deviation 0.5. All other buffers (masks, indices, rotary and
-    coordinate tables) keep their values.
+    Matrices are normal with variance 1 / fan-in, or less where the network would amplify rounding
+    otherwise; kernels of convolutions have up to 2.25 / fan-in (see above); norm weights lie in 0.75
+    to 1.25, running variances in 0.5 to 2; biases and running means are normal with deviation 0.1;
+    LayerScale lies in 0.1 to 0.5; tokens and position embeddings are normal with deviation 0.5. All
+    other buffers (masks, indices, rotary and coordinate tables) keep their values.
 
     Args:
         size: (height, width) of the images on which activations are looked at.
@@ -43,21 +48,31 @@ def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None
     """
     # What a vector starts as tells its part (norm weight, LayerScale, temperature).
     starts = {name: _first(p) for name, p in module.named_parameters(remove_duplicate=False)}
-    peak = 0.0
-    for gain in _KERNEL_GAINS:
-        _fill(module, seed, gain, starts)
-        peak = _peak(module, seed, size)
-        if peak <= _MODERATE:
+    moderate = False
+    for matrix_gain in _MATRIX_GAINS:
+        for gain in _KERNEL_GAINS:
+            _fill(module, seed, gain, matrix_gain, starts)
+            peak, kept = _response(module, seed, size)
+            moderate = peak <= _MODERATE or (gain == _KERNEL_GAINS[-1] and peak <= 2 * _MODERATE)
+            if moderate:
+                break
+        if moderate and kept >= _STEADY_DB:
             return
-    if not peak <= 2 * _MODERATE:
+    if not moderate:
         raise UnsupportedError(
             f"random weights make the model's activations as large as {peak:.3g}", "give --weights FILE"
         )
 
 
-def _peak(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> float:
-    """Largest absolute output of any submodule on a noise image, NaN if there is one."""
+def _response(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> tuple[float, float]:
+    """Largest absolute output of any submodule on a noise image, and what is left of a nudge of its pixels.
+
+    Returns:
+        The peak, not a number if there is one, and the SQNR in dB between the outputs of the image and of the
+        nudged one.
+    """
     import torch
+    from torch.utils import _pytree
 
     peaks: list[float] = []
 
@@ -65,17 +80,31 @@ def _peak(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> float:
         if isinstance(output, torch.Tensor) and output.is_floating_point() and output.numel():
             peaks.append(float(output.abs().max()))
 
+    generator = _generator(seed, "images")
+    image = torch.randn(1, 3, *size, generator=generator)
+    nudged = image * (1 + _NUDGE * torch.randn(image.shape, generator=generator))
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:
-        image = torch.randn(1, 3, *size, generator=_generator(seed, "images"))
-        forward(module.eval(), image, type(module).__name__)
+        outputs = [forward(module.eval(), x, type(module).__name__) for x in (image, nudged)]
     finally:
         for hook in hooks:
             hook.remove()
-    return next((peak for peak in peaks if not math.isfinite(peak)), max(peaks, default=0.0))
+    peak = next((peak for peak in peaks if not math.isfinite(peak)), max(peaks, default=0.0))
+    noise = signal = 0.0
+    for one, other in zip(*map(_pytree.tree_leaves, outputs), strict=True):
+        if isinstance(one, torch.Tensor) and one.is_floating_point():
+            noise += float((one.double() - other.double()).square().sum())
+            signal += float(one.double().square().sum())
+    return peak, 10 * math.log10(max(signal, 1e-30) / max(noise, 1e-30))
 
 
-def _fill(module: torch.nn.Module, seed: int, kernel_gain: float, starts: Mapping[str, float | None]) -> None:
+def _fill(
+    module: torch.nn.Module,
+    seed: int,
+    kernel_gain: float,
+    matrix_gain: float,
+    starts: Mapping[str, float | None],
+) -> None:
     import torch
 
     done: set[int] = set()
@@ -89,7 +118,7 @@ def _fill(module: torch.nn.Module, seed: int, kernel_gain: float, starts: Mappin
                     if _vector(parameter):
                         values = _fill_vector(owner, leaf, parameter, generator, starts[prefix + leaf])
                     else:
-                        values = _fill_matrix(owner, parameter, generator, kernel_gain)
+                        values = _fill_matrix(owner, parameter, generator, kernel_gain, matrix_gain)
                     parameter.copy_(values)
             for leaf, buffer in owner.named_buffers(recurse=False):
                 generator = _generator(seed, prefix + leaf)
@@ -136,7 +165,11 @@ def _fill_vector(
 
 
 def _fill_matrix(
-    owner: torch.nn.Module, old: torch.Tensor, generator: torch.Generator, kernel_gain: float
+    owner: torch.nn.Module,
+    old: torch.Tensor,
+    generator: torch.Generator,
+    kernel_gain: float,
+    matrix_gain: float,
 ) -> torch.Tensor:
     import torch
 
@@ -146,7 +179,7 @@ def _fill_matrix(
         return 0.5 * noise  # class tokens, position embeddings
     transposed = isinstance(owner, torch.nn.modules.conv._ConvTransposeNd)
     fan_in = old.numel() // old.shape[1 if transposed else 0]
-    return noise * ((kernel_gain if kernel else 1.0) / math.sqrt(fan_in))
+    return noise * ((kernel_gain if kernel else matrix_gain) / math.sqrt(fan_in))
 
 
 def _uniform(like: torch.Tensor, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

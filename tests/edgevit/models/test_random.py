@@ -47,6 +47,18 @@ def test_every_floating_parameter_varies_and_activations_stay_moderate(
     assert float((logits - logits.mean(0)).std()) > 0.01  # the image matters
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rounding_is_not_amplified(seed: int) -> None:
+    """DaViT adds up products of all its tokens before a softmax, which chose one alone: 78 dB."""
+    module = timm.create_model("davit_tiny", depths=(1, 1, 3, 1))
+    randomise(module, seed, (224, 224))
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        single = module(image).double()
+        double = module.double()(image.double())
+    assert 10 * torch.log10(double.square().sum() / (double - single).square().sum()) > 100
+
+
 def test_values_depend_on_seed_and_name_alone() -> None:
     def build(order: str) -> torch.nn.Module:
         torch.manual_seed(ord(order[0]))
