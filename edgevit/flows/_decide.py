@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgevit.core._memory import give_back
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Fold, Range, Rounding
 from edgevit.core.types import Graph, Stats
@@ -71,7 +72,7 @@ def measure(
         return stats
     count = min(EFFECT_IMAGES, len(calibration))
     emit({"stage": "measuring what ranges cost the output", "total": count})
-    return measure_effects(
+    measured = measure_effects(
         graph,
         calibration[:count],
         stats,
@@ -80,6 +81,8 @@ def measure(
         seed,
         lambda n: emit({"advance": n}),
     )
+    give_back()
+    return measured
 
 
 def plan_all(
@@ -104,7 +107,9 @@ def plan_all(
             _algorithm(RANGE, Range), _algorithm(ROUNDING, Rounding), _algorithm(CLUSTERING, Clustering)
         )
         advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
-        return make_plan(graph_of[placement], stats, calibration, placement, choices, advance)
+        plan = make_plan(graph_of[placement], stats, calibration, placement, choices, advance)
+        give_back()
+        return plan
 
     made = dict(zip(own, _threads.each(decide, own), strict=True))
     plans = [
@@ -134,7 +139,9 @@ def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emi
         return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
 
     used = {name: OBSERVERS.get(name) for name in observers}
-    return collect(observed, wanted_tensors(graph, observers), used, len(images))
+    stats = collect(observed, wanted_tensors(graph, observers), used, len(images))
+    give_back()
+    return stats
 
 
 def _same_but_name(first: Placement, second: Placement) -> bool:
