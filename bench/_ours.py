@@ -14,7 +14,7 @@ from edgevit.core.precisions import PRECISIONS
 from edgevit.registries import TARGETS
 
 # All files are judged on the benchmark's images by bench._judge; convert executes and judges on these alone.
-EVALUATION: Final = 128
+EVALUATION: Final = 32
 TIMEOUT: Final = 4 * 3600
 _TOGETHER: Final = "calibrating and deciding took the same {seconds:.0f} s for all {count} plans of the model"
 
