@@ -28,7 +28,7 @@ _MODERATE = 500.0
 # Where it does, a network may amplify rounding until no two ways of computing it agree.
 _MATRIX_GAINS = (1.0, 0.7, 0.5, 0.35)
 _NUDGE = 1e-6
-_STEADY_DB = 118.0  # of a nudge of 120 dB: rounding to float16 is not small enough to count on less
+_STEADY_DB = 117.0  # of a nudge of 120 dB: rounding to float16 is not small enough to count on less
 
 
 def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None:
@@ -50,7 +50,7 @@ def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None
     # What a vector starts as tells its part (norm weight, LayerScale, temperature).
     starts = {name: _first(p) for name, p in module.named_parameters(remove_duplicate=False)}
     best, steadiest, smallest = None, -math.inf, math.inf
-    for matrix_gain, gain in itertools.product(_MATRIX_GAINS, _KERNEL_GAINS):
+    for gain, matrix_gain in itertools.product(_KERNEL_GAINS, _MATRIX_GAINS):
         _fill(module, seed, gain, matrix_gain, starts)
         peak, kept = _response(module, seed, size)
         smallest = min(smallest, peak)
