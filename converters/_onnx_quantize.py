@@ -20,15 +20,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters import (
-    _onnx_bias,
-    _onnx_concat,
-    _onnx_dynamic,
-    _onnx_gemm,
-    _onnx_nodes,
-    _onnx_pairs,
-    _onnx_silu,
-)
+from converters import _onnx_bias, _onnx_dynamic, _onnx_gemm, _onnx_nodes, _onnx_pairs
 from converters._onnx_export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
@@ -82,10 +74,7 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             found[name] = _place(
                 model, planned[name], main, last, integers, plan.tensors, done, entered, matrices
             )
-    _onnx_concat.join_integers(model.graph, done)
     for real in dict.fromkeys(real for _, real in done.values()):
-        if _onnx_silu.to_integers(model.graph, real, done):
-            continue
         _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
         maker = real.producer()
         if maker is not None and not real.uses() and not real.is_graph_output():
