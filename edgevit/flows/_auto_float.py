@@ -90,9 +90,10 @@ def leave_float(
     tried: dict[int, Outputs] = {}
 
     def without(number: int) -> QuantPlan:
-        left = [loss.site for loss in losses[:number]]
+        left = {loss.site for loss in losses[:number]}
         kept = tuple(site for site in plan.sites if site.site not in left)
-        return replace(plan, sites=kept, skipped=(*plan.skipped, *((name, reason) for name in left)))
+        skipped = tuple((site.site, reason) for site in plan.sites if site.site in left)  # in execution order
+        return replace(plan, sites=kept, skipped=(*plan.skipped, *skipped))
 
     def holds(number: int) -> bool:
         stage = f"trying {number} sites in float for {plan.target} {plan.precision}"
