@@ -96,7 +96,7 @@ FAMILIES: Final = (
         {"depths": (1, 1, 1, 2), "embed_dims": (16, 32, 48, 64)},
     ),
     Family("efficientformerv2", "efficientformerv2_s0", 64, False, {"depths": (1, 1, 2, 2)}),
-    Family("efficientvit_mit", "efficientvit_b0", 64),
+    Family("efficientvit_mit", "efficientvit_b0", 128),  # at 64 pixels it hardly sees the image
     Family("efficientvit_msra", "efficientvit_m0", 64, False, {"depth": (1, 1, 1), "num_heads": (2, 2, 2)}),
     Family("fastvit", "fastvit_sa12", 64, False, {"layers": (1, 1, 1, 1), "embed_dims": (16, 32, 64, 64)}),
     Family(
