@@ -39,14 +39,14 @@ def quantized(
     scale = initializer(graph, f"{stem}.scale", np.asarray(grid.scale[0], np.float32))
     zero = initializer(graph, f"{stem}.zero_point", np.asarray(grid.zero_point[0], grid.dtype))
     down = ir.node("QuantizeLinear", [value, scale, zero], name=f"{stem}/QuantizeLinear")
-    up = ir.node("DequantizeLinear", [down.outputs[0], scale, zero], name=f"{stem}/DequantizeLinear")
-    integer, real = down.outputs[0], up.outputs[0]
+    integer = down.outputs[0]
     integer.name, integer.type, integer.shape = (
         f"{stem}.quantized",
         ir.TensorType(ir.DataType[grid.dtype.upper()]),
         value.shape,
     )
-    real.name, real.type, real.shape = f"{stem}.dequantized", value.type, value.shape
+    up = dequantize(f"{stem}.dequantized", integer, scale, zero)
+    real = up.outputs[0]
     producer = value.producer()
     if producer is not None:
         graph.insert_after(producer, [down, up])
@@ -57,14 +57,12 @@ def quantized(
     return integer, real
 
 
-def dequantize(graph: ir.Graph, name: str, integers: ir.Value, grid: Grid) -> ir.Node:
-    """A DequantizeLinear of `integers` that is not in the graph yet; `name` is its output's."""
-    import numpy as np
+def dequantize(name: str, integers: ir.Value, scale: ir.Value, zero: ir.Value) -> ir.Node:
+    """A DequantizeLinear of one grid that is not in a graph yet; `name` is its output's."""
     import onnx_ir as ir
 
-    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale[0], np.float32))
-    zero = initializer(graph, f"{name}.zero_point", np.asarray(grid.zero_point[0], grid.dtype))
-    node = ir.node("DequantizeLinear", [integers, scale, zero], name=f"{name}/DequantizeLinear")
+    stem = name.removesuffix(".dequantized")
+    node = ir.node("DequantizeLinear", [integers, scale, zero], name=f"{stem}/DequantizeLinear")
     out = node.outputs[0]
     out.name, out.type, out.shape = name, ir.TensorType(ir.DataType.FLOAT), integers.shape
     return node

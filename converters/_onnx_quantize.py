@@ -205,8 +205,7 @@ def _place(
         weight = _onnx_nodes.dequantized(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
         bias = _onnx_bias.integer(graph, site, main, last, tensors)
         if linear:
-            entry = (integer, site.input)
-            last = _onnx_gemm.multiply(graph, site.site, (main, last), entry, weight, bias, matrices)
+            last = _onnx_gemm.multiply(graph, site.site, (main, last), integer, weight, bias, matrices)
         else:
             for index, value in enumerate((real, weight, bias)):
                 main.resize_inputs(max(index + 1, len(main.inputs)))

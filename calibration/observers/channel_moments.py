@@ -16,8 +16,8 @@ def measure(value: torch.Tensor) -> torch.Tensor:
     """(1, ..., channels) -> (2, channels): mean, variance."""
     import torch
 
-    rows = value.double().reshape(-1, value.shape[-1])
-    return torch.stack([rows.mean(0), rows.var(0, correction=0)])
+    variance, mean = torch.var_mean(value.reshape(-1, value.shape[-1]), 0, correction=0)
+    return torch.stack([mean, variance])
 
 
 def combine(values: Floats) -> Floats:

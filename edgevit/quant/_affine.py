@@ -128,7 +128,7 @@ def dequantize(integers: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 def rounded(value: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Real -> the nearest real values of the grid."""
+    """Real -> the nearest real values of the grid; `dequantize` in place, for activations of all images at once."""
     scale, zero = broadcast(grid, value.ndim)
     return quantize(value, grid).sub_(zero).mul_(scale)
 
