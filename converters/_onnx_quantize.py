@@ -20,7 +20,15 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_bias, _onnx_dynamic, _onnx_gemm, _onnx_nodes, _onnx_pairs
+from converters import (
+    _onnx_bias,
+    _onnx_concat,
+    _onnx_dynamic,
+    _onnx_gemm,
+    _onnx_nodes,
+    _onnx_pairs,
+    _onnx_silu,
+)
 from converters._onnx_export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
@@ -74,8 +82,17 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             found[name] = _place(
                 model, planned[name], main, last, integers, plan.tensors, done, entered, matrices
             )
+    _onnx_concat.join_integers(model.graph, done)
+    gated = set()
+    reals = {_name(integer): real for integer, real in done.values()}
+    for site in plan.sites:
+        if site.gate is not None:
+            real = reals[found[site.site].output]
+            _onnx_silu.quantize_sigmoid(model.graph, site.site, real, site.gate, done)
+            gated.add(real)
     for real in dict.fromkeys(real for _, real in done.values()):
-        _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
+        if real not in gated:
+            _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
         maker = real.producer()
         if maker is not None and not real.uses() and not real.is_graph_output():
             model.graph.remove(maker, safe=True)

@@ -25,6 +25,9 @@ from edgevit.core.types import Graph, ModelSpec
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 _OPSETS: Final = range(18, 24)
+# The first convolutions of a hybrid are thin, on large images: integers cost them more (a layout without blocks,
+# rounding, residual sums in float between) than their products save. Above 24 they won in all that was measured.
+_START_INTENSITY: Final = 20.0
 _DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
@@ -32,20 +35,26 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     """What ONNX Runtime's CPU kernels execute in integers; None where nothing is quantized.
 
     w8a8: convolutions need an integer output to run in integers at all; linear layers may keep a float
-    one, which is more accurate and as fast. w8da8: the inputs of linear layers are quantized at run time,
-    convolutions compute in float, since their dynamic kernel is slower than float. w8 and w4 store
-    integers and compute in float: nothing is lost but what rounding the weights loses.
+    one, which is more accurate and as fast; SiLU between integers stays in integers. The thin convolutions
+    that a model starts with are faster in float; `start=integer` has them in integers for NPUs.
+    w8da8: the inputs of linear layers are quantized at run time, convolutions compute in float, since their
+    dynamic kernel is slower than float. w8 and w4 store integers and compute in float: nothing is lost but
+    what rounding the weights loses.
 
     x86 without VNNI saturates in the kernels of w8a8 and w8da8; `host_safe` limits the weights so that it
     cannot.
 
     Args:
-        options: may hold `host_safe`.
+        options: may hold `host_safe` and `start`.
 
     Raises:
-        UsageError: `host_safe` is neither true nor false.
+        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer.
     """
     pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
+    start = (options or {}).get("start", "float")
+    if start not in ("float", "integer"):
+        raise UsageError(f"onnx.start must be float or integer, not {start!r}", "leave it out for float")
+    enough = _START_INTENSITY if start == "float" else 0.0
     stored = KindPlacement("conv", None, None, "float32")
     kinds: tuple[KindPlacement, ...]
     if precision == "w8":
@@ -53,7 +62,9 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     elif precision == "w8a8":
         kinds = (
             KindPlacement("linear", "uint8", None, "int32", pair_limit=pairs),
-            KindPlacement("conv", "uint8", "uint8", "int32", pair_limit=pairs),
+            KindPlacement(
+                "conv", "uint8", "uint8", "int32", pair_limit=pairs, gate="uint8", start_intensity=enough
+            ),
         )
     elif precision == "w8da8":
         per_token = _onnx_dynamic.PER_TOKEN
@@ -147,6 +158,7 @@ TARGET: Final = Target(
     options={
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
+        "start": "integer: the thin convolutions that a model starts with in integers too, for NPUs; slower on CPUs",
         "host_safe": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
     placement=placement,

@@ -77,7 +77,7 @@ class SitePlan:
     none. A float bias that the plan corrected is the float32 tensor `SITE.bias`; without that
     tensor it is the model's own. A weight has a grid or a palette; an input has a static grid or
     a dynamic one. A product of two activations (`qk`, `av`) has no weight, and `second` is the grid
-    of its second operand.
+    of its second operand. `gate` is the grid of the sigmoid in the SiLU that alone reads the output.
     """
 
     site: str
@@ -89,6 +89,7 @@ class SitePlan:
     palette: Palette | None = None
     dynamic: Dynamic | None = None
     second: Grid | None = None
+    gate: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,10 @@ class KindPlacement:
             bfloat16 stands for what bfloat16 and float16 both hold: float16 with 8 significant bits.
         output_channels: whether the output may have a scale for each channel of its last axis, each with
             zero point 0. It costs a float multiplication where no LayerScale follows.
+        gate: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
+            computed in float.
+        start_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
+            multiply-accumulates for each value that they read or write, is below this.
     """
 
     kind: str
@@ -146,6 +151,8 @@ class KindPlacement:
     pair_limit: int | None = None
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     output_channels: bool = False
+    gate: Literal["uint8"] | None = None
+    start_intensity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
             described(site.input, site.dynamic),
             *(() if not _products(plan) else (described(site.second, None),)),
             weight_form(site),
-            described(site.output, None),
+            described(site.output, None) + ("" if site.gate is None else ", then SiLU in integers"),
             site.bias,
             f"{alone[site.site].sqnr_db:.1f} dB",
             f"{alone[site.site].macs / 1e6:.3g}",
@@ -99,6 +99,8 @@ def _kind(kind: KindPlacement) -> tuple[str, ...]:
     if kind.pair_limit is not None:
         weight_text += f", neighbours up to {kind.pair_limit}"
     leaving = kind.output or _FLOAT
+    if kind.gate is not None:
+        leaving += ", SiLU between integers too"
     if kind.output_channels:
         leaving += ", per channel where it pays"
     return (kind.kind, entering or _FLOAT, weight_text, leaving, kind.bias)

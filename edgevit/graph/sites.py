@@ -46,6 +46,7 @@ class Site:
         macs: multiply-accumulates for one image; 0 where the kind has none.
         weight, bias: names of the constants, None where there are none.
         shape: of the output, with the batch axis of 1.
+        values: how many values it reads from its first input and writes, for one image.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Site:
     weight: str | None
     bias: str | None
     shape: tuple[int, ...]
+    values: int
 
 
 def name_sites(program: ExportedProgram) -> None:
@@ -120,7 +122,6 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
         return names.get(str(getattr(found, "name", "")))
 
     weighted = kind in WEIGHTED
-    value = node.meta["val"]
     return Site(
         name=name,
         kind=kind,
@@ -129,8 +130,15 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
         macs=_macs(node, kind),
         weight=constant(1) if weighted else None,
         bias=constant(2) if weighted else None,
-        shape=tuple(value.shape) if hasattr(value, "shape") else (),
+        shape=_shape(node),
+        values=math.prod(_shape(node)) + (math.prod(_shape(first)) if first is not None else 0),
     )
+
+
+def _shape(node: torch.fx.Node) -> tuple[int, ...]:
+    """() where the node gives several values."""
+    value = node.meta["val"]
+    return tuple(map(int, value.shape)) if hasattr(value, "shape") else ()
 
 
 def _macs(node: torch.fx.Node, kind: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from edgevit.core.errors import InputError
 from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.graph.sites import Site
-from edgevit.quant import _affine
+from edgevit.quant import _affine, _gate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,20 @@ def check(
         return
     _weights(label, planned, plan, kind, placement, shape)
     _bias(label, planned, plan, site, kind, shape[0])
+
+
+def check_gate(label: str, planned: SitePlan, between: bool) -> None:
+    """Raise InputError for a sigmoid in integers that the file cannot have.
+
+    Args:
+        between: whether a SiLU between integers is behind the site.
+    """
+    if planned.gate is not None and not between:
+        raise InputError(f"{label}: no SiLU between integers is behind it", 'write "gate": null')
+    if planned.gate not in (None, _gate.GRID):
+        raise InputError(
+            f"{label}: its gate is not uint8 in steps of 1/256", 'write that, or "gate": null for float'
+        )
 
 
 def _activations(

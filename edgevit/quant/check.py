@@ -12,7 +12,7 @@ from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _check_site
-from edgevit.quant.plan import choose_sites, constants, weights_digest
+from edgevit.quant.plan import choose_sites, constants, gated_sites, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +73,7 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = constants(graph)
     possible, never = choose_sites(graph, placement)
+    gated = gated_sites(graph, placement)
     for planned in plan.sites:
         label = f"{where}, site {planned.site}"
         site = described.get(planned.site)
@@ -89,6 +90,7 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
         if planned.site not in {s.name for s in possible}:
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
         _check_site.check(label, planned, plan, site, kinds[site.kind], placement, _shapes(site, weights))
+        _check_site.check_gate(label, planned, planned.site in gated)
     return _tidied(plan, tuple(described), possible, never, placement)
 
 

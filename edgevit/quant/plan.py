@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.plans import KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
@@ -17,7 +17,7 @@ from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
 from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
-from edgevit.quant import _affine, _site
+from edgevit.quant import _affine, _gate, _site
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+_THIN: Final = (
+    "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
+    "below {:g} integers are slower than float"
+)
 
 
 def wanted_tensors(graph: Graph, observers: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -55,6 +60,7 @@ def make_plan(
     integer, skipped = choose_sites(graph, placement)
     ends = {integer[0].name, integer[-1].name} if integer else set()
     kinds = {kind.kind: kind for kind in placement.kinds}
+    gated = gated_sites(graph, placement)
     weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -64,7 +70,7 @@ def make_plan(
         bias = None if site.bias is None else weights[site.bias]
         careful = site.name in ends
         decided = _site.decide(site, kind, placement, weight, bias, stats, choices, seen, careful)
-        sites.append(decided.plan)
+        sites.append(replace(decided.plan, gate=_gate.GRID) if site.name in gated else decided.plan)
         tensors.update(decided.tensors)
         return decided
 
@@ -79,7 +85,7 @@ def make_plan(
         ) -> torch.Tensor | None:
             site = by_name.get(site_of(node))
             if site is None:
-                return None
+                return _gate.silu(planned[0], _gate.GRID) if _gate.source_of(node) in gated else None
             seen = _site.Seen(node, real[0], planned[0])
             return _site.execute(node, settle(site, kinds[site.kind], seen), planned)
 
@@ -159,7 +165,8 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
     """The sites that become integer, and the others with MACs, each with the reason."""
     kinds = {kind.kind: kind for kind in placement.kinds}
     constants = _constants.targets(graph.program)
-    chosen, skipped = [], []
+    chosen: list[Site] = []
+    skipped: list[tuple[str, str]] = []
     for site in list_sites(graph):
         if not site.macs:
             continue
@@ -169,9 +176,20 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
             skipped.append((site.name, "its weight is computed, not a constant"))
         elif kinds[site.kind].input is not None and site.source in constants:
             skipped.append((site.name, "its input is a constant, so nothing is measured there"))
+        elif not chosen and site.macs < (enough := kinds[site.kind].start_intensity) * site.values:
+            skipped.append((site.name, _THIN.format(site.macs / site.values, enough)))
         else:
             chosen.append(site)
     return tuple(chosen), tuple(skipped)
+
+
+def gated_sites(graph: Graph, placement: Placement) -> frozenset[str]:
+    """The sites behind which SiLU is computed in integers."""
+    kinds = {kind.kind: kind for kind in placement.kinds}
+    chosen = choose_sites(graph, placement)[0]
+    leaving = {s.name for s in chosen if kinds[s.kind].gate is not None and kinds[s.kind].output is not None}
+    entering = {s.name for s in chosen if kinds[s.kind].input is not None}
+    return _gate.between_integers(graph, leaving, entering) if leaving else frozenset()
 
 
 def weights_digest(graph: Graph) -> str:

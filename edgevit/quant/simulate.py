@@ -11,7 +11,7 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
-from edgevit.quant import _affine
+from edgevit.quant import _affine, _gate
 
 if TYPE_CHECKING:
     import torch
@@ -184,6 +184,7 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
     import torch
 
     sites = _by_name(plan)
+    gates = {name: site.gate for name, site in sites.items() if site.gate is not None}
     half = plan.compute == "float16"
     generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
     aten = torch.ops.aten
@@ -208,6 +209,8 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
             result = _at_run_time(planned, plan, operation, args, kwargs)
         elif planned is not None and planned.input is not None and not half:
             result = _in_integers(planned, plan, operation, args, kwargs)
+        elif gates and (gate := gates.get(_gate.source_of(node) or "")) is not None:
+            result = _gate.silu(args[0], gate)
         else:
             result = operation(*args, **kwargs)
         if not isinstance(result, torch.Tensor) or not result.is_floating_point():

@@ -20,11 +20,15 @@ from edgevit.core.types import Graph
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of, total_macs
 from edgevit.quant import _affine
+from edgevit.quant.plan import choose_sites
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
 from tests.converters import _small_models as models
+
+# Thin convolutions too, which stay in float by default: small models have no others.
+ALL = {"start": "integer"}
 
 
 class Ranks(torch.nn.Module):
@@ -182,7 +186,7 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     ranks: tuple, tmp_path: Path
 ) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), models.normalised(models.pixels(4)))
     sites = {site.site: site for site in TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")}
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert operators["QGemm"] == 5 and operators["QLinearConv"] == 2
@@ -192,19 +196,80 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     assert sites["depthwise:conv"].input == sites["patch:conv"].output
 
 
-def test_silu_behind_an_integer_convolution_stays_one_operator(tmp_path: Path) -> None:
+def test_silu_between_integer_convolutions_is_computed_in_integers(tmp_path: Path) -> None:
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3), torch.nn.SiLU(), torch.nn.Conv2d(8, 10, 30), torch.nn.Flatten()
     )
     graph = models.graph_of(module)
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), images)
+    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), images)
     prepared = TARGET.prepare(graph, models.spec_of(10), {})
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
-    assert (operators["QuickGelu"], operators["QLinearConv"], operators["DequantizeLinear"]) == (1, 2, 2)
+    assert (operators["QLinearSigmoid"], operators["QLinearMul"], operators["QLinearConv"]) == (1, 1, 2)
+    assert "QuickGelu" not in operators and operators["DequantizeLinear"] == 1
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
-    assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 40
+    assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 60
+
+
+def test_a_concat_that_only_a_convolution_reads_joins_integers(tmp_path: Path) -> None:
+    class Joined(torch.nn.Module):
+        """MobileViT's fusion: what entered a block beside what left it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 4, 1)
+            self.last = torch.nn.Conv2d(8, 10, 30)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            x = self.first(image)
+            return self.last(torch.cat([x, torch.nn.functional.silu(self.second(x))], 1)).flatten(1)
+
+    graph = models.graph_of(Joined())
+    images = models.normalised(models.pixels(4))
+    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), images)
+    sites = TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8a8", plan, tmp_path / "model.onnx")
+    inferred = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx"))
+    kinds = {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
+    (concat,) = (node for node in inferred.graph.node if node.op_type == "Concat")
+    assert kinds[concat.output[0]] == onnx.TensorProto.UINT8 and concat.output[0] == sites[-1].input
+    operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
+    assert operators["QLinearMul"] == 1 and operators["QLinearConv"] == 3
+    _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
+    assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 60
+
+
+def test_silu_that_floats_read_too_stays_one_operator(tmp_path: Path) -> None:
+    class Residual(torch.nn.Module):
+        """What leaves the SiLU goes into a convolution and around it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 10, 3), torch.nn.Conv2d(10, 10, 3, padding=1)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            x = torch.nn.functional.silu(self.first(image))
+            return (x + self.second(x)).mean((2, 3))
+
+    graph = models.graph_of(Residual())
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8a8", plan, tmp_path / "model.onnx")
+    operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
+    assert operators["QuickGelu"] == 1 and "QLinearMul" not in operators
+
+
+def test_a_hybrid_starts_in_float_unless_it_is_asked_to_start_in_integers() -> None:
+    module = timm.create_model("mobilevit_xxs", num_classes=10)
+    graph = models.graph_of(module)
+    found = {}
+    for start in ("float", "integer"):
+        placement = TARGET.placement("w8a8", {"start": start})
+        assert placement is not None
+        found[start] = [site.name for site in choose_sites(graph, placement)[0]]
+    assert found["integer"][0] == "stem.conv:conv" and found["float"][0] == "stages.2.0.conv3_1x1.conv:conv"
+    assert found["integer"][-len(found["float"]) :] == found["float"]
+    with pytest.raises(UsageError, match=r"onnx\.start"):
+        TARGET.placement("w8a8", {"start": "int8"})
 
 
 def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""SiLU between integers: x * sigmoid(x) with the sigmoid in 8 bits, a table and a product of bytes for a runtime.
+
+A sigmoid lies between 0 and 1. Steps of 1/256 err by 1/887 of x (root mean square): a quarter of what 8 bits do
+to x itself where its largest value is four times its usual one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.plans import Grid
+from edgevit.core.types import Graph
+from edgevit.graph.sites import site_of
+from edgevit.quant import _affine
+
+if TYPE_CHECKING:
+    import torch
+
+GRID: Final = Grid("uint8", (1 / 256,), (0,))
+
+
+def silu(value: torch.Tensor, gate: Grid) -> torch.Tensor:
+    """x * sigmoid(x), any shape, with the sigmoid on `gate`."""
+    return value * _affine.rounded(value.sigmoid(), gate)
+
+
+def source_of(node: torch.fx.Node) -> str | None:
+    """The site whose output a SiLU reads; None where the node is no SiLU."""
+    import torch
+
+    if node.target is not torch.ops.aten.silu.default:
+        return None
+    source = node.args[0]
+    assert isinstance(source, torch.fx.Node)
+    return site_of(source)
+
+
+def between_integers(graph: Graph, leaving: Collection[str], entering: Collection[str]) -> frozenset[str]:
+    """Sites whose output a SiLU alone reads, and what comes out of that only becomes integers.
+
+    Args:
+        leaving, entering: sites with an integer output, and with an integer input.
+    """
+    found = set()
+    for node in graph.program.graph_module.graph.nodes:
+        source = source_of(node)
+        if (
+            source is not None
+            and source in leaving
+            and len(node.args[0].users) == 1
+            and _enters(node, entering)
+        ):
+            found.add(source)
+    return frozenset(found)
+
+
+def _enters(node: torch.fx.Node, entering: Collection[str]) -> bool:
+    """Whether all who read `node` are integer sites, or join it with others for integer sites alone."""
+    import torch
+
+    def is_integer(reader: torch.fx.Node) -> bool:
+        return reader.op == "call_function" and site_of(reader) in entering
+
+    return bool(node.users) and all(
+        is_integer(reader)
+        or (
+            reader.target is torch.ops.aten.cat.default
+            and bool(reader.users)
+            and all(is_integer(last) for last in reader.users)
+        )
+        for reader in node.users
+    )
