@@ -192,12 +192,12 @@ def build_r4(cache: Path) -> str:
 def build_r3_deit(cache: Path) -> str:
     """A plain transformer, trained from nothing."""
     size = ("--model-arg", "img_size=64", "--model-arg", "patch_size=8")
-    return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x5@1e-3")
+    return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x2@1e-3")
 
 
 def build_r3_mobilevitv2(cache: Path) -> str:
     """A hybrid with separable attention, trained from nothing."""
-    return _train("r3_mobilevitv2", cache, "--arch", "mobilevitv2_050", "--phases", "64x5@2e-3")
+    return _train("r3_mobilevitv2", cache, "--arch", "mobilevitv2_050", "--phases", "64x3@2e-3")
 
 
 def _train(name: str, cache: Path, *words: str) -> str:
