@@ -39,6 +39,7 @@ def convert(
     min_agreement: float | None = None,
     min_sqnr: float | None = None,
     auto_float: bool = False,
+    reconstruct: float = 0.0,
     plan: str | Path | None = None,
     without: Sequence[str] = (),
     option: Mapping[str, Mapping[str, str]] | None = None,
@@ -55,7 +56,7 @@ def convert(
 
     The arguments are the flags of `edgevit convert`; `image_size` is (height, width) in pixels,
     `prune` holds (method, fraction), `option` maps target -> name -> value, `timeout` is in seconds
-    and `max_memory` in GB, both per step. `to` left empty means all targets.
+    and `max_memory` in GB, both per step, `reconstruct` in seconds per plan. `to` left empty means all targets.
 
     Returns:
         The report that is also written into the bundle. A failed check is a verdict in it, no exception.

@@ -71,6 +71,14 @@ AutoFloat = Annotated[
         help="Leave the worst sites in float, fewest first, until the limits hold on images kept apart.",
     ),
 ]
+Reconstruct = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Tune the layers of each block together, for at most so long for each plan; pays with 4 bits and "
+        "palettes. [default: 0, not at all]",
+    ),
+]
 Plan = Annotated[
     Path | None,
     typer.Option(

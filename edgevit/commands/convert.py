@@ -35,6 +35,7 @@ def command(
     min_agreement: o.MinAgreement = None,
     min_sqnr: o.MinSqnr = None,
     auto_float: o.AutoFloat = False,
+    reconstruct: o.Reconstruct = None,
     plan: o.Plan = None,
     without: o.Without = None,
     option: o.TargetOption = None,
@@ -61,6 +62,7 @@ def command(
           --precision w8a8 --calibrate photos/train --evaluate photos/val --max-drop 0.5
       edgevit convert hf:./my-model --to onnx,tflite --precision w8 --json
       edgevit convert demo --precision w8a8 --auto-float --min-sqnr 30
+      edgevit convert demo --precision lut4 --reconstruct 600
       edgevit convert demo --precision w8a8 --plan dist/demo/plan.json -o dist/again
     """
     wanted = make_recipe(locals(), recipe, save_recipe)

@@ -30,6 +30,7 @@ def command(
     min_agreement: o.MinAgreement = None,
     min_sqnr: o.MinSqnr = None,
     auto_float: o.AutoFloat = False,
+    reconstruct: o.Reconstruct = None,
     plan: o.Plan = None,
     without: o.Without = None,
     option: o.TargetOption = None,

@@ -34,6 +34,7 @@ class Recipe:
         max_drop: percentage points; `min_agreement`: percent; `min_sqnr`: dB.
         jobs: targets converted side by side, 0 for as many as there are cores.
         threads: of one runtime, 0 for all cores.
+        reconstruct: seconds for tuning the blocks of one plan, 0 for none.
         timeout: seconds per step; `max_memory`: GB per step.
     """
 
@@ -57,6 +58,7 @@ class Recipe:
     min_agreement: float | None = None
     min_sqnr: float | None = None
     auto_float: bool = False
+    reconstruct: float = 0.0
     plan: Path | None = None
     without: tuple[str, ...] = ()
     option: tuple[tuple[str, str, str], ...] = ()
@@ -239,6 +241,7 @@ _RANGES: Final[Mapping[str, tuple[float, float, str]]] = {
     "random_weights": (0, 2**63 - 1, "a seed"),
     "calibration_count": (1, 1e6, "a number of images"),
     "evaluate_count": (1, 1e9, "a number of images"),
+    "reconstruct": (0, 1e6, "seconds"),
     "max_drop": (0, 100, "percentage points"),
     "min_agreement": (0, 100, "percent"),
     "min_sqnr": (-200, 400, "dB"),

@@ -143,6 +143,24 @@ class AutoFloat:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """What `--reconstruct` did to a plan, measured in simulation.
+
+    Attributes:
+        blocks, tried, kept: all blocks, those that the time was enough for, and those that got better.
+        images: calibration images that trained nothing.
+        sqnr_before_db, sqnr_after_db: of the plan on these images; the better plan was taken.
+    """
+
+    blocks: int
+    tried: int
+    kept: int
+    images: int
+    sqnr_before_db: float
+    sqnr_after_db: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeptFloat32:
     """An operation that float16 would spoil, and why: the measured reason in one clause."""
 
@@ -220,6 +238,7 @@ class ArtifactReport:
         sites: error of each site in the order of execution, for the plot.
         sensitivity: the planned sites that cost most alone, worst first.
         auto_float: what was left in float to keep a limit; None where that was not asked for.
+        reconstruction: what tuning the plan's blocks did; None where that was not asked for.
     """
 
     target: str
@@ -249,6 +268,7 @@ class ArtifactReport:
     sites: tuple[SiteError, ...] = ()
     sensitivity: tuple[SiteLoss, ...] = ()
     auto_float: AutoFloat | None = None
+    reconstruction: Reconstruction | None = None
 
 
 @dataclass(frozen=True, slots=True)

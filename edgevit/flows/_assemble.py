@@ -151,6 +151,7 @@ def artifact_report(
         fp32_size_bytes=fp32_size,
         sensitivity=() if simulated is None else simulated.sensitivity[:WORST],
         auto_float=None if simulated is None else simulated.auto_float,
+        reconstruction=None if simulated is None else simulated.reconstruction,
     )
     if executed is not None and not error:
         found = _with_execution(found, work, prepared, executed, simulated)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgevit.core._memory import give_back
+from edgevit.core.errors import UsageError
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Fold, Range, Rounding
+from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _threads, _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
@@ -90,38 +92,62 @@ def plan_all(
     stats: Stats,
     graphs: Graphs,
     calibration: torch.Tensor | None,
+    reconstruct: float,
+    seed: int,
     emit: Emit,
-) -> tuple[QuantPlan, ...]:
-    """A plan for each placement; those that differ in the target's name alone are decided once."""
+) -> tuple[tuple[QuantPlan, ...], tuple[Reconstruction | None, ...]]:
+    """A plan for each placement; those that differ in the target's name alone are decided once.
+
+    Args:
+        reconstruct: seconds for tuning the blocks of a plan, 0 for none.
+
+    Returns:
+        The plans, and what tuning did to each.
+
+    Raises:
+        UsageError: too few images to tune with.
+    """
     from edgevit.graph.sites import list_sites
     from edgevit.quant._site import Choices
     from edgevit.quant.plan import make_plan
+    from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart, output_db
 
     own = [p for i, p in enumerate(placements) if not any(_same_but_name(q, p) for q in placements[:i])]
     graph_of = {p: graphs[_values.quantize_activations(p.kinds)][1] for p in own}
     operations = sum(len(list_sites(graph)) for graph in graph_of.values())
-    emit({"stage": "deciding scales and rounding", "total": operations})
+    emit({"stage": "deciding scales and rounding", "total": operations * (2 if reconstruct else 1)})
+    if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
+        raise UsageError(
+            f"--reconstruct needs {2 * FEWEST} calibration images, half of which train nothing",
+            "give more: --calibrate SAMPLES, --calibration-count N",
+        )
 
-    def decide(placement: Placement) -> QuantPlan:
+    def decide(placement: Placement) -> tuple[QuantPlan, Reconstruction | None]:
         choices = Choices(
             _algorithm(RANGE, Range), _algorithm(ROUNDING, Rounding), _algorithm(CLUSTERING, Clustering)
         )
         advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
-        plan = make_plan(graph_of[placement], stats, calibration, placement, choices, advance)
+        graph = graph_of[placement]
+        plan = make_plan(graph, stats, calibration, placement, choices, advance)
+        told = None
+        if reconstruct and calibration is not None:
+            tuner = Tuner(graph, placement, len(calibration), reconstruct, seed)
+            tuned = make_plan(graph, stats, calibration, placement, choices, advance, tuner)
+            apart = calibration[kept_apart(len(calibration))]
+            before, after = (output_db(graph, p, apart) for p in (plan, tuned))
+            kept = tuner.kept if after > before else 0
+            plan = tuned if after > before else plan
+            told = Reconstruction(tuner.blocks, tuner.tried, kept, len(apart), before, max(before, after))
         give_back()
-        return plan
+        return plan, told
 
     made = dict(zip(own, _threads.each(decide, own), strict=True))
-    plans = [
-        replace(
-            next(plan for placement, plan in made.items() if _same_but_name(placement, asked)),
-            target=asked.target,
-            precision=asked.precision,
-            placement=asked,
-        )
-        for asked in placements
-    ]
-    return tuple(plans)
+    twins = [next(made[p] for p in own if _same_but_name(p, asked)) for asked in placements]
+    plans = tuple(
+        replace(plan, target=asked.target, precision=asked.precision, placement=asked)
+        for asked, (plan, _) in zip(placements, twins, strict=True)
+    )
+    return plans, tuple(told for _, told in twins)
 
 
 def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:

@@ -120,10 +120,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     stats = measure(planned, deciding, placements, asked.seed, emit) if asked.plan is None else None
     clock.lap("calibrate")
     if stats is not None:
-        plans = plan_all(placements, stats, planned, deciding, emit)
+        plans, tuned = plan_all(placements, stats, planned, deciding, asked.reconstruct, asked.seed, emit)
     else:
         assert asked.plan is not None
         plans = _plans.given_plans(asked.plan, placements, planned, emit)
+        tuned = (None,) * len(plans)
     keeps = {False: _sites(kept), True: _sites(kept)}
     if kept and folds:
         keeps[True] = _sites(scan(planned[True][1], images))
@@ -145,7 +146,10 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         fidelity_images=count,
         base=base,
         pruned=pruned,
-        simulated=tuple(replace(s, **account) for s, account in zip(simulated, accounts, strict=True)),
+        simulated=tuple(
+            replace(s, reconstruction=told, **account)
+            for s, told, account in zip(simulated, tuned, accounts, strict=True)
+        ),
         prune=prune_lines,
         left_out=left_out,
         folds=folds,

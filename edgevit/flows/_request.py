@@ -45,6 +45,7 @@ def prepare_request(
         float_limits=dict(float_limits or {}),
         targets_named=bool(recipe.to),
         plan=None if recipe.plan is None else str(recipe.plan.absolute()),
+        reconstruct=recipe.reconstruct,
         auto_float=(
             Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr) if recipe.auto_float else None
         ),

@@ -8,7 +8,16 @@ from typing import Final
 
 from edgevit.core.plans import KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Timing
-from edgevit.core.report import AutoFloat, Compression, KeptFloat32, Limits, SampleSet, SiteError, SiteLoss
+from edgevit.core.report import (
+    AutoFloat,
+    Compression,
+    KeptFloat32,
+    Limits,
+    Reconstruction,
+    SampleSet,
+    SiteError,
+    SiteLoss,
+)
 from edgevit.core.runner import IntegerMacs, SiteTensors
 from edgevit.core.types import ModelSpec, Preprocess
 
@@ -46,6 +55,7 @@ class PrepareRequest:
         float_limits: each target that is asked for -> its `float_limit_bytes`.
         targets_named: `--to` was given, so that none of them may be left out.
         plan: file or folder whose plans are used instead of new ones.
+        reconstruct: seconds for tuning the blocks of each plan, 0 for none.
         auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
@@ -71,6 +81,7 @@ class PrepareRequest:
     float_limits: Mapping[str, int | None] = field(default_factory=dict)
     targets_named: bool = False
     plan: str | None = None
+    reconstruct: float = 0.0
     auto_float: Limits | None = None
 
 
@@ -85,6 +96,7 @@ class SimulatedPlan:
         integer_macs: of the sites whose activations and weights the plan makes integer.
         sensitivity: every planned site with what it costs alone, worst first.
         auto_float: what was left in float to keep a limit.
+        reconstruction: what tuning its blocks did; None where that was not asked for.
     """
 
     target: str
@@ -96,6 +108,7 @@ class SimulatedPlan:
     integer_macs: int
     sensitivity: tuple[SiteLoss, ...] = ()
     auto_float: AutoFloat | None = None
+    reconstruction: Reconstruction | None = None
 
 
 @dataclass(frozen=True, slots=True)

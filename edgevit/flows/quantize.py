@@ -71,5 +71,6 @@ def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:
         "sites": [to_plain(site) for site in plan.sites],
         "skipped": [{"site": site, "reason": reason} for site, reason in plan.skipped],
         "sensitivity": [to_plain(loss) for loss in simulated.sensitivity],
+        "reconstruction": (None if simulated.reconstruction is None else to_plain(simulated.reconstruction)),
         "auto_float": None if simulated.auto_float is None else to_plain(simulated.auto_float),
     }

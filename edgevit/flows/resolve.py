@@ -90,6 +90,18 @@ def _check_plan(recipe: Recipe) -> None:
             f"there is no {recipe.plan}",
             "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle",
         )
+    quantized = set(recipe.precision) - {"fp32", "fp16"}
+    if recipe.reconstruct:
+        if recipe.plan is not None:
+            raise UsageError(
+                "--reconstruct and --plan were both given",
+                "a plan that is given stays as it is: leave one out",
+            )
+        if recipe.calibrate is None or not quantized:
+            raise UsageError(
+                "--reconstruct tunes quantized layers on calibration images",
+                "add --calibrate SAMPLES and a quantized --precision, such as w4, or leave it out",
+            )
     if not recipe.auto_float:
         return
     if recipe.plan is not None:
@@ -103,7 +115,7 @@ def _check_plan(recipe: Recipe) -> None:
         )
     if recipe.calibrate is None:
         raise UsageError("--auto-float needs images, some of which it keeps apart", "add --calibrate SAMPLES")
-    if not set(recipe.precision) - {"fp32", "fp16"}:
+    if not quantized:
         raise UsageError(
             f"--auto-float has nothing to do for --precision {','.join(recipe.precision)}",
             "choose a quantized precision, such as w8a8",

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
     # node, values of its arguments in both runs; returns the second run's result, None for the operation's own
     Decide = Callable[[torch.fx.Node, tuple[Any, ...], tuple[Any, ...]], torch.Tensor | None]
+    # node, its result in both runs; returns another one for the second run, None to leave it
+    Settle = Callable[[torch.fx.Node, Any, Any], torch.Tensor | None]
 
 CHUNK = 32
 
 
 def lockstep(
-    graph: Graph, images: torch.Tensor, decide: Decide, advance: Callable[[int], None] | None = None
+    graph: Graph,
+    images: torch.Tensor,
+    decide: Decide,
+    advance: Callable[[int], None] | None = None,
+    settle: Settle | None = None,
 ) -> None:
     """Walk through the operations in order; `decide` may replace the second run's result.
 
@@ -31,6 +37,7 @@ def lockstep(
         decide: gets values with the images in front of the program's own batch axis of 1: (N, 1, ...);
             weights come as they are.
         advance: told 1 after each operation.
+        settle: sees what `decide` has led to, the model's input first.
     """
     import torch
 
@@ -50,6 +57,8 @@ def lockstep(
                     fixed[node] = _constants.value(program, node)
                 else:
                     float_values[node] = other_values[node] = images.unsqueeze(1)
+                    if settle is not None:
+                        settle(node, float_values[node], other_values[node])
                 continue
             if all(source in fixed for source in node.all_input_nodes):
                 fixed[node] = apply(node, fixed, {})
@@ -67,6 +76,9 @@ def lockstep(
                 other_values[node] = decided
             else:
                 other_values[node] = float_values[node] if same else apply(node, fixed, other_values)
+            if settle is not None:
+                settled = settle(node, float_values[node], other_values[node])
+                other_values[node] = other_values[node] if settled is None else settled
             for dead in last.get(node, ()):
                 float_values.pop(dead, None)
                 other_values.pop(dead, None)

@@ -95,7 +95,7 @@ def decide(
             float_mean = _mean_output(weight.double(), moments.mean_float)
             wanted_bias = wanted_bias + float_mean - _mean_output(stored.real, moments.mean)
         if input_scale is not None and stored.grid is not None:
-            steps, real_bias = _integer_bias(wanted_bias, input_scale, stored.grid)
+            steps, real_bias = integer_bias(wanted_bias, input_scale, stored.grid)
             tensors[f"{site.name}.bias"] = steps.numpy()
         else:
             real_bias = wanted_bias.float()
@@ -170,9 +170,7 @@ def channel_limits(stats: Stats, tensor: str, shape: tuple[int, ...]) -> list[fl
     return [float(limit) for limit in limits]
 
 
-def _integer_bias(
-    wanted: torch.Tensor, input_scale: float, weight: Grid
-) -> tuple[torch.Tensor, torch.Tensor]:
+def integer_bias(wanted: torch.Tensor, input_scale: float, weight: Grid) -> tuple[torch.Tensor, torch.Tensor]:
     """int32 steps of input scale * weight scale, and what they stand for."""
     import torch
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    # operation, its result in the float model and in the planned one, and the plan up to it;
+    # returns tensors that change and the planned result with them, None to leave both
+    Tune = Callable[
+        [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
+    ]
+
 _THIN: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"
@@ -48,6 +54,7 @@ def make_plan(
     placement: Placement,
     choices: Choices,
     advance: Callable[[int], None] | None = None,
+    tune: Tune | None = None,
 ) -> QuantPlan:
     """Choose grids and rounded weights for every site that the placement makes integer.
 
@@ -56,6 +63,7 @@ def make_plan(
             quantized activations.
         images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
         advance: told the number of operations that are done.
+        tune: may change what was decided, after each operation; see `reconstruct`.
     """
     integer, skipped = choose_sites(graph, placement)
     ends = {integer[0].name, integer[-1].name} if integer else set()
@@ -64,6 +72,20 @@ def make_plan(
     weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
+
+    digest = weights_digest(graph)
+
+    def so_far() -> QuantPlan:
+        return QuantPlan(
+            target=placement.target,
+            precision=placement.precision,
+            compute=placement.compute,
+            graph_sha256=digest,
+            sites=tuple(sites),
+            skipped=skipped,
+            tensors=tensors,
+            placement=placement,
+        )
 
     def settle(site: Site, kind: KindPlacement, seen: _site.Seen | None) -> _site.Decided:
         weight = weights[site.weight or ""]
@@ -89,17 +111,15 @@ def make_plan(
             seen = _site.Seen(node, real[0], planned[0])
             return _site.execute(node, settle(site, kinds[site.kind], seen), planned)
 
-        lockstep(graph, images, decide, advance)
-    return QuantPlan(
-        target=placement.target,
-        precision=placement.precision,
-        compute=placement.compute,
-        graph_sha256=weights_digest(graph),
-        sites=tuple(sites),
-        skipped=skipped,
-        tensors=tensors,
-        placement=placement,
-    )
+        def tuned(node: torch.fx.Node, real: Any, planned: Any) -> torch.Tensor | None:
+            found = None if tune is None else tune(node, real, planned, so_far())
+            if found is None:
+                return None
+            tensors.update(found[0])
+            return found[1]
+
+        lockstep(graph, images, decide, advance, None if tune is None else tuned)
+    return so_far()
 
 
 def measure_effects(

@@ -1,0 +1,270 @@
+"""Block reconstruction: weights and biases of a block are tuned together for what leaves the block.
+
+Layers that were rounded one by one leave errors that a neighbour can still take up. Each block's integer weights (or
+palettes) and biases are trained by gradient descent through the rounding (the straight-through estimator, Bengio et
+al. 2013, https://arxiv.org/abs/1308.3432) to give, on what enters behind the planned blocks before, what the float
+block gives on its own: BRECQ's objective (Li et al. 2021, https://arxiv.org/abs/2102.05426, equation 9), with the
+weights themselves as parameters, as in EfficientQAT's first phase (Chen et al. 2024,
+https://arxiv.org/abs/2407.11062). Scales and grids of activations stay as they are. Images that train nothing keep the
+better of before and after, for each block and for the model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from edgevit.core.plans import Grid, Placement, QuantPlan, SitePlan
+from edgevit.core.types import Graph
+from edgevit.graph.blocks import Block, blocks_of, run_block
+from edgevit.graph.run import run
+from edgevit.graph.sites import list_sites, site_of
+from edgevit.quant import _affine, _gate, _site
+from edgevit.quant.plan import choose_sites, constants
+from edgevit.quant.simulate import real_bias, real_weight, simulate
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+STEPS: Final = 200
+BATCH: Final = 16
+# One image in eight, and at least eight, train nothing.
+SHARE: Final = 8
+FEWEST: Final = 8
+# Adam's rates: of weights in steps of their grid, of palettes and biases relative to the spread of their values.
+WEIGHT_RATE: Final = 0.03
+OTHER_RATE: Final = 0.003
+
+
+class _Layer:
+    """A planned layer whose weight and bias are parameters."""
+
+    def __init__(self, planned: SitePlan, plan: QuantPlan, bias: torch.Tensor | None) -> None:
+        import torch
+
+        self.planned = planned
+        stored = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
+        if planned.palette is not None:
+            lists = torch.from_numpy(plan.tensors[f"{planned.site}.lut"])
+            self.spread = float(lists.std())
+            self.weight = (lists / self.spread).requires_grad_(True)
+            self.rows = torch.arange(len(stored)) // planned.palette.group
+            self.indices = stored.reshape(len(stored), -1).long()
+            self.shape = tuple(stored.shape)
+        else:
+            assert planned.weight is not None
+            self.weight = stored.float().requires_grad_(True)
+            self.scales = _affine.weight_scales(planned.weight, tuple(stored.shape))
+            self.limit = _affine.WEIGHT_LIMITS[planned.weight.dtype]
+        own = real_bias(planned, plan)
+        self.start = bias if own is None else own
+        self.bias_spread = 0.0 if self.start is None else float(self.start.std(correction=0).clamp(min=1e-4))
+        self.shift = None if self.start is None else torch.zeros_like(self.start, requires_grad=True)
+
+    def real_weight(self) -> torch.Tensor:
+        """Of the layer's shape, with a gradient."""
+        if self.planned.palette is not None:
+            lists = self.weight * self.spread
+            return lists[self.rows].gather(1, self.indices).reshape(self.shape)
+        steps = self.weight
+        return (steps + (steps.round().clamp(-self.limit, self.limit) - steps).detach()) * self.scales
+
+    def real_bias(self) -> torch.Tensor | None:
+        """(out channels,), with a gradient; None where the layer has none."""
+        if self.start is None or self.shift is None:
+            return None
+        return self.start + self.shift * self.bias_spread
+
+    def tensors(self, scale_dtype: str) -> dict[str, NDArray[np.generic]]:
+        """What the plan holds of it now."""
+        import torch
+
+        name = self.planned.site
+        weight = self.weight.detach()
+        found: dict[str, NDArray[np.generic]] = {}
+        if self.planned.palette is not None:
+            lists = weight * self.spread
+            found[f"{name}.lut"] = (lists.half().float() if scale_dtype == "float16" else lists).numpy()
+        else:
+            found[f"{name}.weight"] = weight.round().clamp(-self.limit, self.limit).to(torch.int8).numpy()
+        bias = self.real_bias()
+        if bias is None:
+            return found
+        values = bias.detach()
+        if self.planned.bias == "int32":
+            assert self.planned.input is not None and self.planned.weight is not None
+            steps, _ = _site.integer_bias(values.double(), self.planned.input.scale[0], self.planned.weight)
+            values = steps
+        return {**found, f"{name}.bias": values.numpy()}
+
+
+class Tuner:
+    """Tunes each block of a plan that is being made, as soon as its layers are decided.
+
+    The layers behind are then decided on what the tuned block gives. The steps of a block are fixed in number,
+    so that the same inputs give the same bytes as long as `seconds` is enough; blocks that the time does not
+    reach stay as they are.
+    """
+
+    def __init__(self, graph: Graph, placement: Placement, images: int, seconds: float, seed: int) -> None:
+        """
+        Args:
+            images: how many there are for calibration, at least 16.
+        """
+        limited = {kind.kind for kind in placement.kinds if kind.pair_limit is not None}
+        sites = choose_sites(graph, placement)[0]
+        # Training would break a limit on pairs of weights.
+        self._sites = frozenset(site.name for site in sites if site.kind not in limited)
+        blocks = blocks_of(graph, self._sites)
+        self._first = {block.entry: block for block in blocks}
+        self._last = {block.nodes[-1]: block for block in blocks}
+        self._entering: dict[Block, torch.Tensor] = {}
+        self._graph, self._seed, self._end = graph, seed, time.monotonic() + seconds
+        self._apart = kept_apart(images)
+        self.blocks, self.tried, self.kept = len(blocks), 0, 0
+
+    def __call__(
+        self, node: torch.fx.Node, real: Any, planned: Any, plan: QuantPlan
+    ) -> tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None:
+        """After each operation: what `make_plan` asks of `tune`."""
+        found = None
+        if (block := self._last.get(node)) is not None:
+            found = self._tune(block, self._entering.pop(block), real, plan)
+        if (block := self._first.get(node)) is not None:
+            self._entering[block] = planned if found is None else found[1]
+        return found
+
+    def _tune(
+        self, block: Block, entering: torch.Tensor, target: torch.Tensor, plan: QuantPlan
+    ) -> tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None:
+        import torch
+
+        given = entering[~self._apart], target[~self._apart]
+        changed = _train(self._graph, plan, block, self._sites, given, self._seed, self._end)
+        if changed is None:
+            return None
+        self.tried += 1
+        better = replace(plan, tensors={**plan.tensors, **changed})
+        with torch.no_grad():
+            before, after = (
+                run_block(self._graph, block, entering, _around(self._graph, p, block, {}))
+                for p in (plan, better)
+            )
+        wanted = target[self._apart]
+        if (after[self._apart] - wanted).square().sum() >= (before[self._apart] - wanted).square().sum():
+            return None
+        self.kept += 1
+        return changed, after
+
+
+def kept_apart(images: int) -> torch.Tensor:
+    """Which calibration images train nothing, bool (images,): one in eight, at least eight, at most half."""
+    import torch
+
+    return torch.arange(images) % max(2, min(SHARE, images // FEWEST)) == 0
+
+
+def _train(
+    graph: Graph,
+    plan: QuantPlan,
+    block: Block,
+    sites: Collection[str],
+    given: tuple[torch.Tensor, torch.Tensor],
+    seed: int,
+    end: float,
+) -> dict[str, NDArray[np.generic]] | None:
+    """The tensors of the block's layers, trained; None where the time did not last."""
+    import torch
+
+    layers = {
+        planned.site: _Layer(planned, plan, _own_bias(graph, planned.site))
+        for planned in plan.sites
+        if planned.site in sites and planned.site in block.sites
+    }
+    around = _around(graph, plan, block, layers)
+    integers = [layer.weight for layer in layers.values() if layer.planned.palette is None]
+    others = [layer.weight for layer in layers.values() if layer.planned.palette is not None]
+    others += [layer.shift for layer in layers.values() if layer.shift is not None]
+    groups = [{"params": p, "lr": rate} for p, rate in ((integers, WEIGHT_RATE), (others, OTHER_RATE)) if p]
+    optimizer = torch.optim.Adam(groups)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    generator = torch.Generator().manual_seed(seed)
+    entering, target = given
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(STEPS):
+        if time.monotonic() >= end:
+            return None
+        if len(order) < BATCH:
+            order = torch.cat([order, torch.randperm(len(entering), generator=generator)])
+        batch, order = order[:BATCH], order[BATCH:]
+        with torch.enable_grad():
+            left = run_block(graph, block, entering[batch], around)
+            loss = (left - target[batch]).square().mean() / target.square().mean().clamp(min=1e-30)
+            optimizer.zero_grad()
+            loss.backward()
+        optimizer.step()
+        schedule.step()
+    scale_dtype = "float32" if plan.placement is None else plan.placement.scale_dtype
+    return {key: array for layer in layers.values() for key, array in layer.tensors(scale_dtype).items()}
+
+
+def _around(
+    graph: Graph, plan: QuantPlan, block: Block, layers: dict[str, _Layer]
+) -> Callable[[torch.fx.Node, tuple[Any, ...]], torch.Tensor | None]:
+    """The planned operations of a block, those in `layers` with their parameters."""
+
+    planned = {site.site: site for site in plan.sites if site.site in block.sites}
+    gates = {site.site: site.gate for site in plan.sites if site.gate is not None}
+    held: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
+    for name, site in planned.items():
+        if name not in layers and site.second is None:
+            own = real_bias(site, plan)
+            held[name] = real_weight(site, plan), _own_bias(graph, name) if own is None else own
+
+    def around(node: torch.fx.Node, args: tuple[Any, ...]) -> torch.Tensor | None:
+        name = site_of(node)
+        site = planned.get(name)
+        if site is None:
+            gate = gates.get(_gate.source_of(node) or "")
+            return None if gate is None else args[0] * _through(args[0].sigmoid(), gate)
+        assert callable(node.target)
+        entered = args[0] if site.input is None else _through(args[0], site.input)
+        if site.second is not None:
+            result: torch.Tensor = node.target(entered, _through(args[1], site.second), *args[2:])
+        else:
+            if site.dynamic is not None:
+                seen = args[0].detach()
+                entered = args[0] + (_affine.at_run_time(seen, site.dynamic) - seen)
+            layer = layers.get(name)
+            weight, bias = held[name] if layer is None else (layer.real_weight(), layer.real_bias())
+            result = node.target(entered, weight, bias, *args[3:])
+        return result if site.output is None else _through(result, site.output)
+
+    return around
+
+
+def _through(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Rounded to the grid, with the gradient of clipping to what the grid covers."""
+    scale, zero = _affine.broadcast(grid, value.ndim)
+    low, high = _affine.LIMITS[grid.dtype]
+    clipped = value.clamp((low - zero) * scale, (high - zero) * scale)
+    return clipped + (_affine.rounded(value.detach(), grid) - clipped.detach())
+
+
+def _own_bias(graph: Graph, name: str) -> torch.Tensor | None:
+    (site,) = (site for site in list_sites(graph) if site.name == name)
+    return None if site.bias is None else constants(graph)[site.bias]
+
+
+def output_db(graph: Graph, plan: QuantPlan, images: torch.Tensor) -> float:
+    """SQNR of all outputs together."""
+    wanted, _ = run(graph, images)
+    got = simulate(graph, plan, images)
+    signal = sum(float(w.double().square().sum()) for w in wanted)
+    noise = sum(float((w - g).double().square().sum()) for w, g in zip(wanted, got, strict=True))
+    return 10 * math.log10(max(signal, 1e-300) / max(noise, 1e-300))
