@@ -1,4 +1,4 @@
-"""What each step of the plan contributes: w8a8 of each target in simulation, one step after the other."""
+"""What each step of the plan contributes: w8a8 of each target in simulation, all steps but one."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ class Step:
     """
 
     name: str
-    fold: bool
-    ranges: str
-    images: bool
-    rounding: str
-    channels: bool = False
+    fold: bool = True
+    ranges: str = "output_aware"
+    images: bool = True
+    rounding: str = "gptq"
+    channels: bool = True
 
 
 STEPS: Final = (
-    Step("round to nearest, min-max", False, "minmax", False, "nearest"),
-    Step("+ LayerNorm scales folded", True, "minmax", False, "nearest"),
-    Step("+ ranges by their effect on the output", True, "output_aware", False, "nearest"),
-    Step("+ least squares and bias correction", True, "output_aware", True, "nearest"),
-    Step("+ GPTQ", True, "output_aware", True, "gptq"),
-    Step("+ scales for output channels", True, "output_aware", True, "gptq", channels=True),
+    Step("all"),
+    Step("all but the LayerNorm fold", fold=False),
+    Step("all but output-aware ranges: min-max", ranges="minmax"),
+    Step("all but GPTQ: round to nearest", rounding="nearest"),
+    Step("all but GPTQ, least squares and bias correction", images=False, rounding="nearest"),
+    Step("all but scales for output channels", channels=False),
+    Step("none", fold=False, ranges="minmax", images=False, rounding="nearest", channels=False),
 )
 
 
@@ -70,7 +71,10 @@ def ablation(name: str, cache: Path, calibration: int, images: int, target: str 
             kept.write_text(json.dumps(rows))
             print(f"{t}, {step.name}: {row}", flush=True)
     lines = [f"# {name}, {PRECISION}, simulated on {images} images, {calibration} for calibration\n"]
-    lines += ["| target | steps | total dB | agreement % | seconds |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "| target | steps of the plan | total dB | agreement % | seconds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for t, step in wanted:
         row = rows[f"{t}, {step.name}"]
         lines.append(
@@ -84,7 +88,8 @@ def _steps(target: str) -> tuple[Step, ...]:
     placement = TARGETS.get(target).placement(PRECISION)
     assert placement is not None
     able = any(kind.output_channels for kind in placement.kinds)
-    return tuple(step for step in STEPS if able or not step.channels)
+    only_channels = replace(STEPS[0], channels=False)
+    return tuple(step for step in STEPS if able or replace(step, name=STEPS[0].name) != only_channels)
 
 
 def _measure_missing(
@@ -138,11 +143,13 @@ def _measured(
     placements = tuple(p for t in targets if (p := TARGETS.get(t).placement(PRECISION)) is not None)
     ranges = ALGORITHMS.get(_decide.RANGE)
     assert isinstance(ranges, Range)
-    stats = _decide._measure(folded, images, _decide.OBSERVED, _silent)
-    effects = measure_effects(folded, images[: _decide.EFFECT_IMAGES], stats, placements, ranges, 0)
-    return _Measured(plain, _decide._measure(plain, images, _decide.OBSERVED, _silent)), _Measured(
-        folded, effects
-    )
+
+    def measured(graph: Graph) -> _Measured:
+        stats = _decide._measure(graph, images, _decide.OBSERVED, _silent)
+        count = _decide.EFFECT_IMAGES
+        return _Measured(graph, measure_effects(graph, images[:count], stats, placements, ranges, 0))
+
+    return measured(plain), measured(folded)
 
 
 def _simulated(
@@ -150,7 +157,8 @@ def _simulated(
 ) -> Floats:
     from edgevit.core.plugins import Clustering, Range, Rounding
     from edgevit.flows import _decide
-    from edgevit.quant.plan import Choices, make_plan
+    from edgevit.quant._site import Choices
+    from edgevit.quant.plan import make_plan
     from edgevit.quant.simulate import simulate
 
     placement = TARGETS.get(target).placement(PRECISION)
