@@ -121,6 +121,9 @@ def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
     out = {"make": row.made, "execute": row.judged(asked.images), "time": row.timed}[stage]
     if out.exists() or (stage != "make" and not row.file.exists()):
         return
+    floats = (_peers.FLOAT, _peers.HALF)
+    if stage == "execute" and row.precision in floats and asked.precision not in ("", "float"):
+        return  # they are there as the base of others
     if stage == "time" and (not row.base.exists() or row.file == row.base or row.target == "coreml"):
         return
     begin = time.perf_counter()
