@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites
+from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites, _float_share
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
@@ -45,10 +45,15 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     lut4, lut6: palettes of 16 output channels. Scales must be float16 numbers, since quantize and the
     weights' decompression take them in the type of the float tensor:
     https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
+
+    Raises:
+        UsageError: `float_share` in `options` is no share.
     """
+    share = 0.0
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
+        share = _float_share.float_share("coreml", options)
         kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in _KINDS)
     elif precision == "w4":
         kinds = (
@@ -61,7 +66,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = tuple(KindPlacement(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
-    return Placement("coreml", precision, "float16", kinds, "float16")
+    return Placement("coreml", precision, "float16", kinds, "float16", share)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepared:
@@ -143,7 +148,8 @@ TARGET: Final = Target(
     runtimes=("coreml", "coreml_reference"),
     options={
         "deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 "
-        "(default iOS17; w4, lut4 and lut6 need iOS18)"
+        "(default iOS17; w4, lut4 and lut6 need iOS18)",
+        "float_share": _float_share.HELP,
     },
     placement=placement,
     prepare=prepare,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from converters import (
+    _float_share,
     _onnx_attention,
     _onnx_dynamic,
     _onnx_export,
@@ -36,7 +37,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
 
     w8a8: convolutions need an integer output to run in integers at all; linear layers may keep a float
     one, which is more accurate and as fast; SiLU between integers stays in integers. The thin convolutions
-    that a model starts with are faster in float; `start=integer` has them in integers for NPUs.
+    that a hybrid starts with are faster in float; `start=integer` has them in integers for NPUs.
     w8da8: the inputs of linear layers are quantized at run time, convolutions compute in float, since their
     dynamic kernel is slower than float. w8 and w4 store integers and compute in float: nothing is lost but
     what rounding the weights loses.
@@ -45,25 +46,33 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     cannot.
 
     Args:
-        options: may hold `host_safe` and `start`.
+        options: may hold `host_safe`, `start` and `float_share`.
 
     Raises:
-        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer.
+        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer,
+            `float_share` no share.
     """
     pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
+    share = 0.0
     start = (options or {}).get("start", "float")
     if start not in ("float", "integer"):
         raise UsageError(f"onnx.start must be float or integer, not {start!r}", "leave it out for float")
-    enough = _START_INTENSITY if start == "float" else 0.0
     stored = KindPlacement("conv", None, None, "float32")
     kinds: tuple[KindPlacement, ...]
     if precision == "w8":
         kinds = (KindPlacement("linear", None, None, "float32"), stored)
     elif precision == "w8a8":
+        share = _float_share.float_share("onnx", options)
         kinds = (
             KindPlacement("linear", "uint8", None, "int32", pair_limit=pairs),
             KindPlacement(
-                "conv", "uint8", "uint8", "int32", pair_limit=pairs, gate="uint8", start_intensity=enough
+                "conv",
+                "uint8",
+                "uint8",
+                "int32",
+                pair_limit=pairs,
+                gate="uint8",
+                start_intensity=_START_INTENSITY if start == "float" else 0.0,
             ),
         )
     elif precision == "w8da8":
@@ -79,7 +88,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         )
     else:
         return None
-    return Placement("onnx", precision, "float32", kinds)
+    return Placement("onnx", precision, "float32", kinds, float_share=share)
 
 
 def _is_safe(options: Mapping[str, str]) -> bool:
@@ -158,7 +167,8 @@ TARGET: Final = Target(
     options={
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
-        "start": "integer: the thin convolutions that a model starts with in integers too, for NPUs; slower on CPUs",
+        "start": "integer: the thin convolutions that a hybrid starts with in integers too, for NPUs",
+        "float_share": _float_share.HELP,
         "host_safe": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
     placement=placement,

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from converters import _tflite_lower, _tflite_metadata, _tflite_quantize, _tflite_sites, _tflite_tidy
+from converters import (
+    _float_share,
+    _tflite_lower,
+    _tflite_metadata,
+    _tflite_quantize,
+    _tflite_sites,
+    _tflite_tidy,
+)
 from converters import _tflite_model as tfl
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.files import write_atomic
@@ -39,13 +46,18 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     is none for attention's products, LayerNorm, softmax and GELU in this form. w8da8 and w4: linear layers
     quantize each token at run time, since int4 weights have no fast kernel with float inputs; convolutions
     compute in float with int8 weights.
+
+    Raises:
+        UsageError: `float_share` in `options` is no share.
     """
+    share = 0.0
     stored = KindPlacement("conv", None, None, "float32")
     dynamic = _tflite_quantize.PER_TOKEN
     kinds: tuple[KindPlacement, ...]
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _tflite_lower.WEIGHTED)
     elif precision == "w8a8":
+        share = _float_share.float_share("tflite", options)
         kinds = tuple(
             KindPlacement(kind, "int8", "int8", "int32", output_channels=True)
             for kind in _tflite_lower.WEIGHTED
@@ -59,7 +71,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = (four, stored)
     else:
         return None
-    return Placement("tflite", precision, "float32", kinds)
+    return Placement("tflite", precision, "float32", kinds, float_share=share)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
@@ -166,7 +178,7 @@ TARGET: Final = Target(
     extra="tflite",
     precisions=_PRECISIONS,
     runtimes=("litert",),
-    options={"input": "type of the input; float32 is the only one so far"},
+    options={"input": "type of the input; float32 is the only one so far", "float_share": _float_share.HELP},
     placement=placement,
     prepare=prepare,
     write=write,

@@ -137,7 +137,8 @@ class KindPlacement:
         gate: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
             computed in float.
         start_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
-            multiply-accumulates for each value that they read or write, is below this.
+            multiply-accumulates for each value that they read or write, is below this, and 30 % of all
+            multiply-accumulates are not exceeded.
     """
 
     kind: str
@@ -163,6 +164,7 @@ class Placement:
         compute: float type of the remainder.
         kinds: one entry for each kind of site that becomes integer; all other kinds stay float.
         scale_dtype: activation and weight scales must be exact in this type.
+        float_share: of the multiply-accumulates, that may stay in float where rounding activations costs most.
     """
 
     target: str
@@ -170,3 +172,4 @@ class Placement:
     compute: Literal["float32", "float16"]
     kinds: tuple[KindPlacement, ...]
     scale_dtype: Literal["float32", "float16"] = "float32"
+    float_share: float = 0.0

@@ -73,7 +73,7 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = constants(graph)
     possible, never = choose_sites(graph, placement)
-    gated = gated_sites(graph, placement)
+    gated = gated_sites(graph, placement, possible)
     for planned in plan.sites:
         label = f"{where}, site {planned.site}"
         site = described.get(planned.site)

@@ -16,8 +16,8 @@ from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
-from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
-from edgevit.quant import _affine, _gate, _site
+from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of, total_macs
+from edgevit.quant import _affine, _gate, _site, _spare
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
     ]
 
+# Of a model's multiply-accumulates: with more of them in float at its start it would hardly be quantized.
+MOST_OF_START: Final = 0.3
 _THIN: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"
@@ -65,10 +67,13 @@ def make_plan(
         advance: told the number of operations that are done.
         tune: may change what was decided, after each operation; see `reconstruct`.
     """
-    integer, skipped = choose_sites(graph, placement)
-    ends = {integer[0].name, integer[-1].name} if integer else set()
+    possible, skipped = choose_sites(graph, placement)
+    ends = {possible[0].name, possible[-1].name} if possible else set()
     kinds = {kind.kind: kind for kind in placement.kinds}
-    gated = gated_sites(graph, placement)
+    spared = _spare.spared(possible, kinds, stats, total_macs(graph), placement.float_share)
+    integer = tuple(site for site in possible if site.name not in spared)
+    skipped = (*skipped, *((site.name, spared[site.name]) for site in possible if site.name in spared))
+    gated = gated_sites(graph, placement, integer)
     weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -187,26 +192,35 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
     constants = _constants.targets(graph.program)
     chosen: list[Site] = []
     skipped: list[tuple[str, str]] = []
-    for site in list_sites(graph):
-        if not site.macs:
-            continue
+    multiplying = [site for site in list_sites(graph) if site.macs]
+    started = 0
+    total = sum(site.macs for site in multiplying)
+    for site in multiplying:
         if site.kind not in kinds:
             skipped.append((site.name, f"{site.kind} is computed in {placement.compute}"))
         elif site.weight is None:
             skipped.append((site.name, "its weight is computed, not a constant"))
         elif kinds[site.kind].input is not None and site.source in constants:
             skipped.append((site.name, "its input is a constant, so nothing is measured there"))
-        elif not chosen and site.macs < (enough := kinds[site.kind].start_intensity) * site.values:
+        elif (
+            not chosen
+            and site.macs < (enough := kinds[site.kind].start_intensity) * site.values
+            and started + site.macs <= MOST_OF_START * total
+        ):
+            started += site.macs
             skipped.append((site.name, _THIN.format(site.macs / site.values, enough)))
         else:
             chosen.append(site)
     return tuple(chosen), tuple(skipped)
 
 
-def gated_sites(graph: Graph, placement: Placement) -> frozenset[str]:
-    """The sites behind which SiLU is computed in integers."""
+def gated_sites(graph: Graph, placement: Placement, chosen: tuple[Site, ...]) -> frozenset[str]:
+    """The sites behind which SiLU is computed in integers.
+
+    Args:
+        chosen: that become integer.
+    """
     kinds = {kind.kind: kind for kind in placement.kinds}
-    chosen = choose_sites(graph, placement)[0]
     leaving = {s.name for s in chosen if kinds[s.kind].gate is not None and kinds[s.kind].output is not None}
     entering = {s.name for s in chosen if kinds[s.kind].input is not None}
     return _gate.between_integers(graph, leaving, entering) if leaving else frozenset()

@@ -22,8 +22,7 @@ def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
     """Divide gamma and beta by s and multiply the next weights' input channels by it: exact.
 
     s_j = max|x_j|^alpha / max|w_j|^(1 - alpha), SmoothQuant (Xiao et al. 2023, equation 4), with
-    w_j over all linear layers that read the norm or some of its tokens. A norm that anything else reads
-    too stays.
+    w_j over all linear layers that read the norm. A norm that anything else reads too stays.
     """
     import torch
 
@@ -31,19 +30,17 @@ def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
     aten = torch.ops.aten
     changed = []
     for norm in program.graph_module.graph.nodes:
-        readers = _linear_readers(program, norm) if norm.target is aten.layer_norm.default else ()
-        if not readers:
+        if norm.target is not aten.layer_norm.default or not _only_linear_readers(program, norm):
             continue
         gamma, beta = (_affine_constant(program, norm, index) for index in (2, 3))
         if gamma is None or beta is None:
             continue
-        weight_nodes = {reader.args[1] for reader in readers}
+        weight_nodes = {reader.args[1] for reader in norm.users}
         weights = {node: _constants.value(program, node) for node in weight_nodes}
         largest = (
             torch.stack([w.abs().amax(0) for w in weights.values() if w is not None]).amax(0).clamp(min=FLOOR)
         )
-        reached = [torch.from_numpy(stats.values[site_of(r.args[0]), "channel_absmax"]) for r in readers]
-        seen = torch.stack(reached).amax(0).clamp(min=FLOOR)
+        seen = torch.from_numpy(stats.values[site_of(norm), "channel_absmax"]).clamp(min=FLOOR)
         factor = seen**ALPHA / largest ** (1 - ALPHA)
         factor = factor / factor.log().mean().exp()
         _constants.set_value(program, norm.args[2], gamma / factor)
@@ -60,24 +57,17 @@ def _affine_constant(program: ExportedProgram, norm: torch.fx.Node, index: int) 
     return _constants.value(program, node) if node is not None and len(node.users) == 1 else None
 
 
-def _linear_readers(program: ExportedProgram, norm: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
-    """The linear layers that read all that the norm gives, or tokens of it; () if anything else does."""
+def _only_linear_readers(program: ExportedProgram, norm: torch.fx.Node) -> bool:
     import torch
 
-    aten = torch.ops.aten
-    last = norm.meta["val"].ndim - 1
-    readers: list[torch.fx.Node] = []
-    waiting = list(norm.users)
-    while waiting:
-        node = waiting.pop()
-        if node.target in (aten.select.int, aten.slice.Tensor) and node.args[1] not in (last, -1):
-            waiting.extend(node.users)
-        elif node.target is aten.linear.default and _constants.value(program, node.args[1]) is not None:
-            readers.append(node)
-        else:
-            return ()
-    shared = any(user not in readers for reader in readers for user in reader.args[1].users)
-    return () if shared else tuple(readers)
+    linear = torch.ops.aten.linear.default
+    return bool(norm.users) and all(
+        reader.target is linear
+        and reader.args[0] is norm
+        and _constants.value(program, reader.args[1]) is not None
+        and all(user in norm.users for user in reader.args[1].users)
+        for reader in norm.users
+    )
 
 
 ALGORITHM = Fold(

@@ -204,36 +204,6 @@ def test_layernorm_folds_change_constants_and_not_the_output() -> None:
     assert torch.equal(new["head.weight"], old["head.weight"])
 
 
-@pytest.mark.parametrize("which", ["token", "tokens", "channels", "both"])
-def test_a_layernorm_folds_into_a_head_that_reads_some_of_its_tokens(which: str) -> None:
-    class Tail(nn.Module):
-        """Patches, a norm, and a head on the first of them, on two, or on half of the channels."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.patch, self.norm = nn.Conv2d(3, 8, 8, 8), nn.LayerNorm(8)
-            self.head = nn.Linear(4 if which == "channels" else 8, 4)
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            value = self.norm(self.patch(image).flatten(2).transpose(1, 2))
-            if which == "channels":
-                out: torch.Tensor = self.head(value[:, :, :4]).mean(1)
-            elif which == "tokens":
-                out = self.head(value[:, 1:3]).mean(1)
-            else:
-                out = self.head(value[:, 0]) + (value.mean() if which == "both" else 0)
-            return out
-
-    graph = small.graph_of(small.randomised(Tail()))
-    before = run(graph, small.images())[0][0]
-    old = graph.program.state_dict["head.weight"].clone()
-    changed = layernorm_fold.apply(graph, measured(graph, small.images()))
-    folds = which in ("token", "tokens")
-    assert changed == (("norm:layer_norm",) if folds else ())
-    assert small.db(before, run(graph, small.images())[0][0]) > 100
-    assert torch.equal(graph.program.state_dict["head.weight"], old) != folds
-
-
 def test_rounding_goes_to_the_nearest_step_and_never_to_minus_128() -> None:
     weight, scale = torch.tensor([[[0.5, 1.5, -2.6, -200.0]]]), torch.tensor([[[1.0]]])
     got = nearest.round_weight(weight, scale, None, 127, None)

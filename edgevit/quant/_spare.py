@@ -1,0 +1,66 @@
+"""Sites that stay in float because they alone lose much and compute little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from edgevit.core.plans import KindPlacement
+from edgevit.core.types import Stats
+from edgevit.graph.sites import Site
+
+# What a site (or all that read one tensor) costs of everything that rounding activations costs.
+WORTH: Final = 0.03
+REASON: Final = (
+    "rounding its activations is {cost:.0f} % of what rounding all activations costs the output, "
+    "for {macs:.2g} % of the multiply-accumulates"
+)
+
+
+def spared(
+    sites: Sequence[Site],
+    kinds: Mapping[str, KindPlacement],
+    stats: Stats,
+    total_macs: int,
+    share: float,
+) -> dict[str, str]:
+    """Site -> the reason why it stays in float: the most costly ones for their size, within `share`.
+
+    The costs are the first-order estimates of `measure_effects`; sites that read one tensor stay together, since
+    it is rounded as long as one of them is left. A tensor that an integer site makes and another reads is rounded
+    for either of them and counts for none.
+
+    Args:
+        sites: that would become integer.
+        stats: with ("range_effect") for the tensors that they round; without one nothing is spared.
+        total_macs: of the model.
+        share: of them that may stay in float.
+    """
+    groups: dict[str, list[Site]] = {}
+    for site in sites:
+        groups.setdefault(site.source, []).append(site)
+    makers = {site.name for site in sites if kinds[site.kind].output is not None}
+
+    def cost_of(tensor: str) -> float:
+        effects = stats.values.get((tensor, "range_effect"))
+        if effects is None or (tensor in makers and tensor in groups):
+            return 0.0
+        channels = stats.values.get((tensor, "channel_effect"))
+        return float(min(effects.min(), effects.min() if channels is None else channels.min()))
+
+    costs = {
+        source: (cost_of(source) if kinds[members[0].kind].input is not None else 0.0)
+        + sum(cost_of(member.name) for member in members if member.name in makers)
+        for source, members in groups.items()
+    }
+    macs = {source: sum(member.macs for member in members) for source, members in groups.items()}
+    everything = sum(costs.values())
+    left = share * total_macs
+    found: dict[str, str] = {}
+    for source in sorted(groups, key=lambda s: (-costs[s] / max(macs[s], 1), s)):
+        if costs[source] <= WORTH * everything or macs[source] > left:
+            continue
+        left -= macs[source]
+        reason = REASON.format(cost=100 * costs[source] / everything, macs=100 * macs[source] / total_macs)
+        found |= {member.name: reason for member in groups[source]}
+    return found

@@ -1,0 +1,100 @@
+"""Which sites stay in float: the most costly for their size, as far as the share goes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgevit.core.errors import UsageError
+from edgevit.core.plans import KindPlacement, Placement
+from edgevit.core.types import Stats
+from edgevit.graph.sites import Site
+from edgevit.quant._spare import spared
+from edgevit.quant.plan import make_plan, measure_effects
+from edgevit.quant.simulate import simulate
+from edgevit.registries import ALGORITHMS, TARGETS
+from tests.edgevit.graph import _small as small
+from tests.edgevit.quant.test_plan import CHOICES, measured
+
+KINDS = {
+    "linear": KindPlacement("linear", "uint8", None, "int32"),
+    "conv": KindPlacement("conv", "uint8", "uint8", "int32"),
+}
+
+
+def site(name: str, source: str, macs: int) -> Site:
+    return Site(name, name.rpartition(":")[2], name, source, macs, "weight", None, (1, 4), 8)
+
+
+def stats(**effects: float) -> Stats:
+    values = {(name, "range_effect"): np.array([2 * cost, cost]) for name, cost in effects.items()}
+    return Stats(values, 16)
+
+
+SITES = (
+    site("stem:conv", "image", 10),
+    site("q:linear", "norm", 20),
+    site("k:linear", "norm", 20),
+    site("proj:linear", "mixed", 25),
+    site("next:conv", "stem:conv", 15),
+)
+COSTS = {"image": 9.0, "norm": 40.0, "mixed": 25.0, "stem:conv": 100.0, "next:conv": 25.0}
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [
+        (0.0, ()),
+        (0.099, ()),
+        (0.15, ("next:conv",)),  # 25 for 15 %: 1.67 for each per cent; the tensor it reads is rounded anyway
+        (0.25, ("next:conv", "stem:conv")),  # then proj, 25 for 25, the next for its size, does not fit
+        (0.40, ("next:conv", "proj:linear")),
+        (0.55, ("next:conv", "q:linear", "k:linear")),  # 41 for 40: before proj
+        (1.0, ("next:conv", "proj:linear", "q:linear", "k:linear", "stem:conv")),
+    ],
+)
+def test_the_most_costly_for_their_size_stay_in_float(share: float, wanted: tuple[str, ...]) -> None:
+    costs = {**COSTS, "norm": 39.0 if share == 0.4 else 41.0}
+    found = spared(SITES, KINDS, stats(**costs), 100, share)
+    assert set(found) == set(wanted)
+
+
+def test_the_reason_has_both_figures_and_little_ones_are_no_reason() -> None:
+    found = spared(SITES, KINDS, stats(**COSTS), 100, 0.15)
+    assert found["next:conv"].startswith("rounding its activations is 25 % of what")
+    assert found["next:conv"].endswith("for 15 % of the multiply-accumulates")
+    few = {**COSTS, "next:conv": 2.0}  # 2 of 76
+    assert "next:conv" not in spared(SITES, KINDS, stats(**few), 100, 0.15)
+    assert spared(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
+
+
+def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
+    graph, images = small.vit_graph(), small.images(64)
+    kinds = (KINDS["linear"], KINDS["conv"])
+    plain = Placement("test", "w8a8", "float32", kinds)
+    algorithm = ALGORITHMS.get("output_aware")
+    seen = measure_effects(graph, images[:24], measured(graph, images), (plain,), algorithm, 0)
+    wanted = simulate(graph, replace(make_plan(graph, seen, images, plain, CHOICES), sites=()), images)[0]
+    db = {}
+    for share in (0.0, 0.3):
+        plan = make_plan(graph, seen, images, replace(plain, float_share=share), CHOICES)
+        left = [name for name, reason in plan.skipped if reason.startswith("rounding its activations")]
+        assert bool(left) == (share > 0) and not {s.site for s in plan.sites} & set(left)
+        assert not any(name.rpartition(".")[0] in left for name in plan.tensors)
+        db[share] = small.db(wanted, simulate(graph, plan, images)[0])
+    assert db[0.3] > db[0.0] + 0.3
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
+def test_the_share_is_an_option_of_every_target(target: str) -> None:
+    placement = TARGETS.get(target).placement
+    default, none = placement("w8a8"), placement("w8a8", {"float_share": "0"})
+    assert default is not None and none is not None
+    assert (default.float_share, none.float_share) == (0.05, 0.0)
+    w8 = placement("w8")
+    assert w8 is not None and w8.float_share == 0
+    for wrong in ("much", "-0.1", "0.6", "nan"):
+        with pytest.raises(UsageError, match=f"{target}.float_share must be a number"):
+            placement("w8a8", {"float_share": wrong})
