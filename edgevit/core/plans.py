@@ -137,7 +137,7 @@ class KindPlacement:
         gate: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
             computed in float.
         start_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
-            multiply-accumulates for each value that they read or write, is below this, and 30 % of all
+            multiply-accumulates for each value that they read or write, is below this, and 9 % of all
             multiply-accumulates are not exceeded.
     """
 
@@ -164,7 +164,8 @@ class Placement:
         compute: float type of the remainder.
         kinds: one entry for each kind of site that becomes integer; all other kinds stay float.
         scale_dtype: activation and weight scales must be exact in this type.
-        float_share: of the multiply-accumulates, that may stay in float where rounding activations costs most.
+        float_share: of the multiply-accumulates, that may stay in float where rounding activations costs most;
+            with those of `start_intensity` 9 % at most.
     """
 
     target: str

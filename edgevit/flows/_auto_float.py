@@ -83,6 +83,7 @@ def leave_float(
     """
     import numpy as np
 
+    from edgevit.quant.plan import in_execution_order
     from edgevit.quant.simulate import simulate
 
     flags = named(limits)
@@ -92,8 +93,8 @@ def leave_float(
     def without(number: int) -> QuantPlan:
         left = {loss.site for loss in losses[:number]}
         kept = tuple(site for site in plan.sites if site.site not in left)
-        skipped = tuple((site.site, reason) for site in plan.sites if site.site in left)  # in execution order
-        return replace(plan, sites=kept, skipped=(*plan.skipped, *skipped))
+        skipped = tuple((site.site, reason) for site in plan.sites if site.site in left)
+        return replace(plan, sites=kept, skipped=in_execution_order(graph, (*plan.skipped, *skipped)))
 
     def holds(number: int) -> bool:
         stage = f"trying {number} sites in float for {plan.target} {plan.precision}"

@@ -12,7 +12,7 @@ from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _check_site
-from edgevit.quant.plan import choose_sites, constants, gated_sites, weights_digest
+from edgevit.quant.plan import choose_sites, constants, gated_sites, in_execution_order, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
         _check_site.check(label, planned, plan, site, kinds[site.kind], placement, _shapes(site, weights))
         _check_site.check_gate(label, planned, planned.site in gated)
-    return _tidied(plan, tuple(described), possible, never, placement)
+    return _tidied(plan, graph, tuple(described), possible, never, placement)
 
 
 def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | None:
@@ -100,6 +100,7 @@ def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | N
 
 def _tidied(
     plan: QuantPlan,
+    graph: Graph,
     order: tuple[str, ...],
     possible: tuple[Site, ...],
     never: tuple[tuple[str, str], ...],
@@ -113,7 +114,7 @@ def _tidied(
     return replace(
         plan,
         sites=tuple(planned[name] for name in order if name in planned),
-        skipped=(*never, *left),
+        skipped=in_execution_order(graph, (*never, *left)),
         tensors={name: array for name, array in plan.tensors.items() if name in kept},
         placement=placement,
     )

@@ -7,7 +7,7 @@ so that a layer can make up for what the layers before it have lost.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
-from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of, total_macs
+from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _gate, _site, _spare
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
     ]
 
-# Of a model's multiply-accumulates: with more of them in float at its start it would hardly be quantized.
-MOST_OF_START: Final = 0.3
+# Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
+MOST_IN_FLOAT: Final = 0.09
 _THIN: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"
@@ -70,9 +70,13 @@ def make_plan(
     possible, skipped = choose_sites(graph, placement)
     ends = {possible[0].name, possible[-1].name} if possible else set()
     kinds = {kind.kind: kind for kind in placement.kinds}
-    spared = _spare.spared(possible, kinds, stats, total_macs(graph), placement.float_share)
+    multiplying = [site for site in list_sites(graph) if site.macs]
+    total = sum(site.macs for site in multiplying)
+    started = sum(site.macs for site in _thin_start(multiplying, kinds))
+    share = min(placement.float_share, MOST_IN_FLOAT - started / max(total, 1))
+    spared = _spare.spared(possible, kinds, stats, total, share)
     integer = tuple(site for site in possible if site.name not in spared)
-    skipped = (*skipped, *((site.name, spared[site.name]) for site in possible if site.name in spared))
+    skipped = in_execution_order(graph, (*skipped, *spared.items()))
     gated = gated_sites(graph, placement, integer)
     weights = constants(graph)
     sites: list[SitePlan] = []
@@ -193,8 +197,7 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
     chosen: list[Site] = []
     skipped: list[tuple[str, str]] = []
     multiplying = [site for site in list_sites(graph) if site.macs]
-    started = 0
-    total = sum(site.macs for site in multiplying)
+    thin = _thin_start(multiplying, kinds)
     for site in multiplying:
         if site.kind not in kinds:
             skipped.append((site.name, f"{site.kind} is computed in {placement.compute}"))
@@ -202,16 +205,36 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
             skipped.append((site.name, "its weight is computed, not a constant"))
         elif kinds[site.kind].input is not None and site.source in constants:
             skipped.append((site.name, "its input is a constant, so nothing is measured there"))
-        elif (
-            not chosen
-            and site.macs < (enough := kinds[site.kind].start_intensity) * site.values
-            and started + site.macs <= MOST_OF_START * total
-        ):
-            started += site.macs
+        elif site in thin:
+            enough = kinds[site.kind].start_intensity
             skipped.append((site.name, _THIN.format(site.macs / site.values, enough)))
         else:
             chosen.append(site)
     return tuple(chosen), tuple(skipped)
+
+
+def _thin_start(sites: list[Site], kinds: Mapping[str, KindPlacement]) -> tuple[Site, ...]:
+    """The sites from the first on whose arithmetic intensity is below what their kind asks for.
+
+    Args:
+        sites: all that multiply, in execution order.
+    """
+    left = MOST_IN_FLOAT * sum(site.macs for site in sites)
+    found: list[Site] = []
+    for site in sites:
+        if site.kind in kinds and site.macs >= kinds[site.kind].start_intensity * site.values:
+            break
+        left -= site.macs
+        if left < 0:
+            break
+        found.append(site)
+    return tuple(found)
+
+
+def in_execution_order(graph: Graph, skipped: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """What stays in float, however it was found."""
+    order = {site.name: index for index, site in enumerate(list_sites(graph))}
+    return tuple(sorted(skipped, key=lambda entry: order[entry[0]]))
 
 
 def gated_sites(graph: Graph, placement: Placement, chosen: tuple[Site, ...]) -> frozenset[str]:

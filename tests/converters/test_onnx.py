@@ -266,7 +266,7 @@ def test_a_hybrid_starts_in_float_unless_it_is_asked_to_start_in_integers() -> N
         placement = TARGET.placement("w8a8", {"start": start})
         assert placement is not None
         found[start] = [site.name for site in choose_sites(graph, placement)[0]]
-    assert found["integer"][0] == "stem.conv:conv" and found["float"][0] == "stages.2.0.conv3_1x1.conv:conv"
+    assert found["integer"][0] == "stem.conv:conv" and found["float"][0] == "stages.1.0.conv1_1x1.conv:conv"
     assert found["integer"][-len(found["float"]) :] == found["float"]
     with pytest.raises(UsageError, match=r"onnx\.start"):
         TARGET.placement("w8a8", {"start": "int8"})

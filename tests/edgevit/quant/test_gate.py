@@ -119,7 +119,7 @@ def test_thin_convolutions_that_a_model_starts_with_stay_in_float(monkeypatch: p
     Together with the head's 32 they are 18464, of which the stem is three quarters.
     """
     graph = small.conv_graph()
-    monkeypatch.setattr("edgevit.quant.plan.MOST_OF_START", 1.0)
+    monkeypatch.setattr("edgevit.quant.plan.MOST_IN_FLOAT", 1.0)
 
     def chosen(intensity: float) -> tuple[list[str], dict[str, str]]:
         kinds = (replace(CONV, start_intensity=intensity), replace(CONV, kind="linear", gate=None))
@@ -131,7 +131,7 @@ def test_thin_convolutions_that_a_model_starts_with_stay_in_float(monkeypatch: p
     sites, skipped = chosen(10.9)
     assert sites == ["head:linear"]
     assert "10.8 multiply-accumulates" in skipped["stem.0:conv"] and "4.5" in skipped["depth.0:conv"]
-    monkeypatch.setattr("edgevit.quant.plan.MOST_OF_START", 13824 / 18464)
+    monkeypatch.setattr("edgevit.quant.plan.MOST_IN_FLOAT", 13824.1 / 18464)
     assert chosen(10.9)[0] == everything[1:]
-    monkeypatch.setattr("edgevit.quant.plan.MOST_OF_START", 13823 / 18464)
+    monkeypatch.setattr("edgevit.quant.plan.MOST_IN_FLOAT", 13823 / 18464)
     assert chosen(10.9)[0] == everything
