@@ -28,7 +28,8 @@ def spared(
 
     The costs are the first-order estimates of `measure_effects`; sites that read one tensor stay together, since
     it is rounded as long as one of them is left. A tensor that an integer site makes and another reads is rounded
-    for either of them and counts for none.
+    for either of them and counts for none. Sites below their kind's `start_intensity` are left integer: alone
+    between integers they are slower in float.
 
     Args:
         sites: that would become integer.
@@ -59,6 +60,8 @@ def spared(
     found: dict[str, str] = {}
     for source in sorted(groups, key=lambda s: (-costs[s] / max(macs[s], 1), s)):
         if costs[source] <= WORTH * everything or macs[source] > left:
+            continue
+        if any(member.macs < kinds[member.kind].start_intensity * member.values for member in groups[source]):
             continue
         left -= macs[source]
         reason = REASON.format(cost=100 * costs[source] / everything, macs=100 * macs[source] / total_macs)

@@ -70,6 +70,13 @@ def test_the_reason_has_both_figures_and_little_ones_are_no_reason() -> None:
     assert spared(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
 
 
+def test_thin_convolutions_between_integers_stay_integer_where_float_is_slower_there() -> None:
+    """`next:conv` does 15 products for its 8 values."""
+    for intensity, wanted in ((15 / 8, True), (16 / 8, False)):
+        kinds = {**KINDS, "conv": replace(KINDS["conv"], start_intensity=intensity)}
+        assert ("next:conv" in spared(SITES, kinds, stats(**COSTS), 100, 0.15)) == wanted
+
+
 def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
     graph, images = small.vit_graph(), small.images(64)
     kinds = (KINDS["linear"], KINDS["conv"])
