@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import _judge
+from edgevit.core.artifact import artifact_size
 
 _HEAD: Final = (
     "target",
@@ -53,13 +54,15 @@ class Row:
 
 
 def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
-    """All rows by target and precision; what failed, and remarks, stand below."""
+    """All files that were executed, by target and precision; what failed, and remarks, stand below."""
     lines, remarks = ["| " + " | ".join(_HEAD) + " |", "|" + " --- |" * len(_HEAD)], []
     targets = list(dict.fromkeys(row.target for row in rows))
     for row in sorted(rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")):
         made, judged, timed = _read(row.made), _read(row.judged(images)), _read(row.timed)
+        if not judged and "error" not in made:
+            continue  # not executed yet, or a float file that is there as the base of others
         lines.append(
-            "| " + " | ".join(_cells(row, made, judged, timed, _float_bytes(rows, row.target, images))) + " |"
+            "| " + " | ".join(_cells(row, made, judged, timed, _float_bytes(rows, row.target))) + " |"
         )
         for found in (made, judged, timed):
             if text := found.get("error") or found.get("note"):
@@ -98,11 +101,11 @@ def _cells(
     )
 
 
-def _float_bytes(rows: tuple[Row, ...], target: str, images: int) -> int | None:
+def _float_bytes(rows: tuple[Row, ...], target: str) -> int | None:
     """Of edgevit's fp32 file, one measure for all tools: some float files of others hold much besides weights."""
     floats = [r for r in rows if r.target == target and r.precision == "fp32"]
-    sizes = [_read(r.judged(images)).get("bytes") for r in sorted(floats, key=lambda r: r.name != "ours")]
-    return next((size for size in sizes if size), None)
+    found = sorted((r for r in floats if r.file.exists()), key=lambda r: r.name != "ours")
+    return artifact_size(found[0].file) if found else None
 
 
 def _place(precision: str) -> int:
