@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from edgevit.core.errors import UsageError
+from edgevit.core.plans import MOST_IN_FLOAT
 
 # Of ViT-S' layers, the three or four that lose half of everything have this much of the multiply-accumulates.
 DEFAULT: Final = 0.05
@@ -15,7 +16,7 @@ HELP: Final = (
 
 
 def float_share(target: str, options: Mapping[str, str] | None) -> float:
-    """The number that was given, 0 to 0.5.
+    """The number that was given, 0 to 0.09, which is all that may stay in float by choice.
 
     Raises:
         UsageError: no number, or one that is out of range.
@@ -25,9 +26,9 @@ def float_share(target: str, options: Mapping[str, str] | None) -> float:
         share = float(text)
     except ValueError:
         share = -1.0
-    if not 0 <= share <= 0.5:
+    if not 0 <= share <= MOST_IN_FLOAT:
         raise UsageError(
-            f"{target}.float_share must be a number from 0 to 0.5, not {text!r}",
+            f"{target}.float_share must be a number from 0 to {MOST_IN_FLOAT:g}, not {text!r}",
             f"leave it out for {DEFAULT:g}",
         )
     return share

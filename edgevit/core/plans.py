@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+# Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
+MOST_IN_FLOAT: Final = 0.09
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Fold, Range, Rounding
 from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _threads, _values
+from edgevit.flows import _outputs, _threads, _values
 from edgevit.registries import ALGORITHMS, OBSERVERS
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def plan_all(
     from edgevit.graph.sites import list_sites
     from edgevit.quant._site import Choices
     from edgevit.quant.plan import make_plan
-    from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart, output_db
+    from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart
 
     own = [p for i, p in enumerate(placements) if not any(_same_but_name(q, p) for q in placements[:i])]
     graph_of = {p: graphs[_values.quantize_activations(p.kinds)][1] for p in own}
@@ -131,10 +131,10 @@ def plan_all(
         plan = make_plan(graph, stats, calibration, placement, choices, advance)
         told = None
         if reconstruct and calibration is not None:
-            tuner = Tuner(graph, placement, len(calibration), reconstruct, seed)
+            tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
             tuned = make_plan(graph, stats, calibration, placement, choices, advance, tuner)
             apart = calibration[kept_apart(len(calibration))]
-            before, after = (output_db(graph, p, apart) for p in (plan, tuned))
+            before, after = _output_db(graph, (plan, tuned), apart)
             kept = tuner.kept if after > before else 0
             plan = tuned if after > before else plan
             told = Reconstruction(tuner.blocks, tuner.tried, kept, len(apart), before, max(before, after))
@@ -148,6 +148,18 @@ def plan_all(
         for asked, (plan, _) in zip(placements, twins, strict=True)
     )
     return plans, tuple(told for _, told in twins)
+
+
+def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor) -> list[float]:
+    """SQNR of the output that fares worst, for each plan."""
+    from edgevit.graph.run import run
+    from edgevit.quant.simulate import simulate
+
+    def named(outputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+        return {str(index): output.numpy() for index, output in enumerate(outputs)}
+
+    reference = named(run(graph, images)[0])
+    return [_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
 
 
 def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:

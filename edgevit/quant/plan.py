@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import MOST_IN_FLOAT, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
 from edgevit.graph import _constants
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
         [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
     ]
 
-# Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
-MOST_IN_FLOAT: Final = 0.09
 _THIN: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"

@@ -11,20 +11,18 @@ better of before and after, for each block and for the model.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import Grid, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.graph.blocks import Block, blocks_of, run_block
-from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.quant import _affine, _gate, _site
-from edgevit.quant.plan import choose_sites, constants
-from edgevit.quant.simulate import real_bias, real_weight, simulate
+from edgevit.quant.plan import constants
+from edgevit.quant.simulate import real_bias, real_weight
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,15 +109,17 @@ class Tuner:
     reach stay as they are.
     """
 
-    def __init__(self, graph: Graph, placement: Placement, images: int, seconds: float, seed: int) -> None:
+    def __init__(self, graph: Graph, plan: QuantPlan, images: int, seconds: float, seed: int) -> None:
         """
         Args:
+            plan: as it is without tuning; its sites are those that will be decided.
             images: how many there are for calibration, at least 16.
         """
-        limited = {kind.kind for kind in placement.kinds if kind.pair_limit is not None}
-        sites = choose_sites(graph, placement)[0]
+        kinds = () if plan.placement is None else plan.placement.kinds
+        limited = {kind.kind for kind in kinds if kind.pair_limit is not None}
         # Training would break a limit on pairs of weights.
-        self._sites = frozenset(site.name for site in sites if site.kind not in limited)
+        self._sites = frozenset(site.site for site in plan.sites if site.kind not in limited)
+        self._biases = own_biases(graph)
         blocks = blocks_of(graph, self._sites)
         self._first = {block.entry: block for block in blocks}
         self._last = {block.nodes[-1]: block for block in blocks}
@@ -145,14 +145,14 @@ class Tuner:
         import torch
 
         given = entering[~self._apart], target[~self._apart]
-        changed = _train(self._graph, plan, block, self._sites, given, self._seed, self._end)
+        changed = self._train(plan, block, given)
         if changed is None:
             return None
         self.tried += 1
         better = replace(plan, tensors={**plan.tensors, **changed})
         with torch.no_grad():
             before, after = (
-                run_block(self._graph, block, entering, _around(self._graph, p, block, {}))
+                run_block(self._graph, block, entering, planned_operations(p, block, {}, self._biases))
                 for p in (plan, better)
             )
         wanted = target[self._apart]
@@ -160,6 +160,45 @@ class Tuner:
             return None
         self.kept += 1
         return changed, after
+
+    def _train(
+        self, plan: QuantPlan, block: Block, given: tuple[torch.Tensor, torch.Tensor]
+    ) -> dict[str, NDArray[np.generic]] | None:
+        """The tensors of the block's layers, trained; None where the time did not last."""
+        import torch
+
+        layers = {
+            planned.site: _Layer(planned, plan, self._biases.get(planned.site))
+            for planned in plan.sites
+            if planned.site in self._sites and planned.site in block.sites
+        }
+        around = planned_operations(plan, block, layers, self._biases)
+        integers = [layer.weight for layer in layers.values() if layer.planned.palette is None]
+        others = [layer.weight for layer in layers.values() if layer.planned.palette is not None]
+        others += [layer.shift for layer in layers.values() if layer.shift is not None]
+        groups = [
+            {"params": p, "lr": rate} for p, rate in ((integers, WEIGHT_RATE), (others, OTHER_RATE)) if p
+        ]
+        optimizer = torch.optim.Adam(groups)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        generator = torch.Generator().manual_seed(self._seed)
+        entering, target = given
+        order = torch.empty(0, dtype=torch.long)
+        for _ in range(STEPS):
+            if time.monotonic() >= self._end:
+                return None
+            if len(order) < BATCH:
+                order = torch.cat([order, torch.randperm(len(entering), generator=generator)])
+            batch, order = order[:BATCH], order[BATCH:]
+            with torch.enable_grad():
+                left = run_block(self._graph, block, entering[batch], around)
+                loss = (left - target[batch]).square().mean() / target.square().mean().clamp(min=1e-30)
+                optimizer.zero_grad()
+                loss.backward()
+            optimizer.step()
+            schedule.step()
+        scale_dtype = "float32" if plan.placement is None else plan.placement.scale_dtype
+        return {key: array for layer in layers.values() for key, array in layer.tensors(scale_dtype).items()}
 
 
 def kept_apart(images: int) -> torch.Tensor:
@@ -169,62 +208,21 @@ def kept_apart(images: int) -> torch.Tensor:
     return torch.arange(images) % max(2, min(SHARE, images // FEWEST)) == 0
 
 
-def _train(
-    graph: Graph,
-    plan: QuantPlan,
-    block: Block,
-    sites: Collection[str],
-    given: tuple[torch.Tensor, torch.Tensor],
-    seed: int,
-    end: float,
-) -> dict[str, NDArray[np.generic]] | None:
-    """The tensors of the block's layers, trained; None where the time did not last."""
-    import torch
-
-    layers = {
-        planned.site: _Layer(planned, plan, _own_bias(graph, planned.site))
-        for planned in plan.sites
-        if planned.site in sites and planned.site in block.sites
-    }
-    around = _around(graph, plan, block, layers)
-    integers = [layer.weight for layer in layers.values() if layer.planned.palette is None]
-    others = [layer.weight for layer in layers.values() if layer.planned.palette is not None]
-    others += [layer.shift for layer in layers.values() if layer.shift is not None]
-    groups = [{"params": p, "lr": rate} for p, rate in ((integers, WEIGHT_RATE), (others, OTHER_RATE)) if p]
-    optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    generator = torch.Generator().manual_seed(seed)
-    entering, target = given
-    order = torch.empty(0, dtype=torch.long)
-    for _ in range(STEPS):
-        if time.monotonic() >= end:
-            return None
-        if len(order) < BATCH:
-            order = torch.cat([order, torch.randperm(len(entering), generator=generator)])
-        batch, order = order[:BATCH], order[BATCH:]
-        with torch.enable_grad():
-            left = run_block(graph, block, entering[batch], around)
-            loss = (left - target[batch]).square().mean() / target.square().mean().clamp(min=1e-30)
-            optimizer.zero_grad()
-            loss.backward()
-        optimizer.step()
-        schedule.step()
-    scale_dtype = "float32" if plan.placement is None else plan.placement.scale_dtype
-    return {key: array for layer in layers.values() for key, array in layer.tensors(scale_dtype).items()}
-
-
-def _around(
-    graph: Graph, plan: QuantPlan, block: Block, layers: dict[str, _Layer]
+def planned_operations(
+    plan: QuantPlan, block: Block, layers: Mapping[str, _Layer], biases: Mapping[str, torch.Tensor]
 ) -> Callable[[torch.fx.Node, tuple[Any, ...]], torch.Tensor | None]:
-    """The planned operations of a block, those in `layers` with their parameters."""
+    """The planned operations of a block, those in `layers` with their parameters; for `run_block`.
 
+    Args:
+        biases: of the float model's layers, by site.
+    """
     planned = {site.site: site for site in plan.sites if site.site in block.sites}
     gates = {site.site: site.gate for site in plan.sites if site.gate is not None}
     held: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
     for name, site in planned.items():
         if name not in layers and site.second is None:
             own = real_bias(site, plan)
-            held[name] = real_weight(site, plan), _own_bias(graph, name) if own is None else own
+            held[name] = real_weight(site, plan), biases.get(name) if own is None else own
 
     def around(node: torch.fx.Node, args: tuple[Any, ...]) -> torch.Tensor | None:
         name = site_of(node)
@@ -256,15 +254,7 @@ def _through(value: torch.Tensor, grid: Grid) -> torch.Tensor:
     return clipped + (_affine.rounded(value.detach(), grid) - clipped.detach())
 
 
-def _own_bias(graph: Graph, name: str) -> torch.Tensor | None:
-    (site,) = (site for site in list_sites(graph) if site.name == name)
-    return None if site.bias is None else constants(graph)[site.bias]
-
-
-def output_db(graph: Graph, plan: QuantPlan, images: torch.Tensor) -> float:
-    """SQNR of all outputs together."""
-    wanted, _ = run(graph, images)
-    got = simulate(graph, plan, images)
-    signal = sum(float(w.double().square().sum()) for w in wanted)
-    noise = sum(float((w - g).double().square().sum()) for w, g in zip(wanted, got, strict=True))
-    return 10 * math.log10(max(signal, 1e-300) / max(noise, 1e-300))
+def own_biases(graph: Graph) -> dict[str, torch.Tensor]:
+    """Site -> the float model's bias, of all that have one."""
+    values = constants(graph)
+    return {site.name: values[site.bias] for site in list_sites(graph) if site.bias is not None}

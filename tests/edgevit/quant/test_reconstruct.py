@@ -16,9 +16,10 @@ from edgevit.quant import reconstruct
 from edgevit.quant._site import Choices
 from edgevit.quant.algorithms import gptq, kmeans, minmax
 from edgevit.quant.check import checked
-from edgevit.quant.plan import make_plan
-from edgevit.quant.reconstruct import Tuner, kept_apart, output_db
+from edgevit.quant.plan import make_plan, measure_effects
+from edgevit.quant.reconstruct import Tuner, kept_apart, own_biases, planned_operations
 from edgevit.quant.simulate import simulate
+from edgevit.registries import ALGORITHMS
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import measured
 
@@ -51,9 +52,14 @@ def made(placement: Placement, seconds: float = 600.0) -> tuple[QuantPlan, Quant
     graph = small.vit_graph()
     static = any(kind.input for kind in placement.kinds)
     stats = measured(graph, images()) if static else Stats({}, 0)
-    tuner = Tuner(graph, placement, IMAGES, seconds, 0)
     plain = make_plan(graph, stats, images(), placement, CHOICES)
+    tuner = Tuner(graph, plain, IMAGES, seconds, 0)
     return plain, make_plan(graph, stats, images(), placement, CHOICES, None, tuner), tuner
+
+
+def output_db(plan: QuantPlan, seen: torch.Tensor) -> float:
+    graph = small.vit_graph()
+    return small.db(run(graph, seen)[0][0], simulate(graph, plan, seen)[0])
 
 
 @pytest.mark.parametrize("placement", [FOUR, LUT], ids=lambda p: p.precision)
@@ -61,7 +67,7 @@ def test_four_bits_get_better_on_images_that_nobody_saw(placement: Placement) ->
     graph = small.vit_graph()
     plain, tuned, told = made(placement)
     assert (told.blocks, told.tried) == (5, 5) and 0 < told.kept <= 5
-    assert output_db(graph, tuned, images(8)) > output_db(graph, plain, images(8)) + 0.5
+    assert output_db(tuned, images(8)) > output_db(plain, images(8)) + 0.5
     assert [s.site for s in tuned.sites] == [s.site for s in plain.sites]
     assert checked(tuned, graph, placement) == tuned
     lists = [array for name, array in tuned.tensors.items() if name.endswith(".lut")]
@@ -73,7 +79,9 @@ def test_four_bits_get_better_on_images_that_nobody_saw(placement: Placement) ->
 def test_the_same_inputs_give_the_same_bytes() -> None:
     graph = small.vit_graph()
     _, tuned, _ = made(FOUR)
-    again = make_plan(graph, Stats({}, 0), images(), FOUR, CHOICES, None, Tuner(graph, FOUR, IMAGES, 900, 0))
+    again = make_plan(
+        graph, Stats({}, 0), images(), FOUR, CHOICES, None, Tuner(graph, made(FOUR)[0], IMAGES, 900, 0)
+    )
     assert all(np.array_equal(again.tensors[k], tuned.tensors[k]) for k in tuned.tensors)
 
 
@@ -87,7 +95,7 @@ def test_a_block_that_got_worse_on_images_kept_apart_stays_as_it_was(monkeypatch
     monkeypatch.setattr(reconstruct, "WEIGHT_RATE", 30.0)
     monkeypatch.setattr(reconstruct, "STEPS", 3)
     graph = small.vit_graph()
-    tuner = Tuner(graph, FOUR, IMAGES, 600, 0)
+    tuner = Tuner(graph, made(FOUR)[0], IMAGES, 600, 0)
     tuned = make_plan(graph, Stats({}, 0), images(), FOUR, CHOICES, None, tuner)
     assert (tuner.tried, tuner.kept) == (5, 0)
     plain = made(FOUR)[0]
@@ -103,7 +111,7 @@ def test_what_a_block_is_tuned_for_is_what_the_simulation_computes(monkeypatch: 
         for block in reconstruct.blocks_of(graph, {site.site for site in plan.sites}):
             with torch.no_grad():
                 value = reconstruct.run_block(
-                    graph, block, value, reconstruct._around(graph, plan, block, {})
+                    graph, block, value, planned_operations(plan, block, {}, own_biases(graph))
                 )
         wanted = simulate(graph, plan, images())[0]
         exact, _ = run(graph, images())
@@ -120,9 +128,22 @@ def test_the_gradient_of_rounding_is_that_of_clipping() -> None:
 
 
 def test_sites_with_a_limit_on_pairs_are_left_alone() -> None:
-    kinds = (replace(STATIC.kinds[0], pair_limit=128), replace(STATIC.kinds[1], pair_limit=128))
-    tuner = Tuner(small.vit_graph(), replace(STATIC, kinds=kinds), IMAGES, 600, 0)
-    assert tuner.blocks == 0
+    kinds = tuple(replace(kind, pair_limit=128) for kind in FOUR.kinds)
+    plan = replace(made(FOUR)[0], placement=replace(FOUR, kinds=kinds))
+    assert Tuner(small.vit_graph(), plan, IMAGES, 600, 0).blocks == 0
+
+
+def test_a_block_whose_only_layer_stays_in_float_has_nothing_to_tune() -> None:
+    """The head is a block of its own; `float_share` may take it, or the patches, out of a plan."""
+    graph = small.vit_graph()
+    algorithm = ALGORITHMS.get("output_aware")
+    placement = replace(STATIC, float_share=0.09)
+    stats = measure_effects(graph, images()[:24], measured(graph, images()), (placement,), algorithm, 0)
+    plain = make_plan(graph, stats, images(), placement, CHOICES)
+    assert "head:linear" in dict(plain.skipped)
+    tuner = Tuner(graph, plain, IMAGES, 600, 0)
+    tuned = make_plan(graph, stats, images(), placement, CHOICES, None, tuner)
+    assert tuner.tried == tuner.blocks == 5 and [s.site for s in tuned.sites] == [s.site for s in plain.sites]
 
 
 @pytest.mark.parametrize(("images", "apart"), [(16, 8), (24, 8), (64, 8), (128, 16), (1000, 125)])

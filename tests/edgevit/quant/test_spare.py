@@ -102,6 +102,6 @@ def test_the_share_is_an_option_of_every_target(target: str) -> None:
     assert (default.float_share, none.float_share) == (0.05, 0.0)
     w8 = placement("w8")
     assert w8 is not None and w8.float_share == 0
-    for wrong in ("much", "-0.1", "0.6", "nan"):
+    for wrong in ("much", "-0.1", "0.1", "nan"):
         with pytest.raises(UsageError, match=f"{target}.float_share must be a number"):
             placement("w8a8", {"float_share": wrong})
