@@ -30,6 +30,7 @@ class Step:
     Attributes:
         images: least squares and bias correction, which want what enters a layer.
         channels: scales for each output channel of a linear layer where they pay.
+        spare: sites in float where rounding activations costs most.
     """
 
     name: str
@@ -38,16 +39,19 @@ class Step:
     images: bool = True
     rounding: str = "gptq"
     channels: bool = True
+    spare: bool = True
 
 
+_ALL_BUT_CHANNELS: Final = Step("all but scales for output channels", channels=False)
 STEPS: Final = (
     Step("all"),
     Step("all but the LayerNorm fold", fold=False),
     Step("all but output-aware ranges: min-max", ranges="minmax"),
     Step("all but GPTQ: round to nearest", rounding="nearest"),
     Step("all but GPTQ, least squares and bias correction", images=False, rounding="nearest"),
-    Step("all but scales for output channels", channels=False),
-    Step("none", fold=False, ranges="minmax", images=False, rounding="nearest", channels=False),
+    _ALL_BUT_CHANNELS,
+    Step("all but the costly few in float", spare=False),
+    Step("none", fold=False, ranges="minmax", images=False, rounding="nearest", channels=False, spare=False),
 )
 
 
@@ -88,8 +92,7 @@ def _steps(target: str) -> tuple[Step, ...]:
     placement = TARGETS.get(target).placement(PRECISION)
     assert placement is not None
     able = any(kind.output_channels for kind in placement.kinds)
-    only_channels = replace(STEPS[0], channels=False)
-    return tuple(step for step in STEPS if able or replace(step, name=STEPS[0].name) != only_channels)
+    return tuple(step for step in STEPS if able or step is not _ALL_BUT_CHANNELS)
 
 
 def _measure_missing(
@@ -166,6 +169,8 @@ def _simulated(
     clustering = ALGORITHMS.get(_decide.CLUSTERING)
     assert placement is not None and isinstance(ranges, Range)
     assert isinstance(rounding, Rounding) and isinstance(clustering, Clustering)
+    if not step.spare:
+        placement = replace(placement, float_share=0.0)
     stats = measured.stats
     if not step.channels:
         values = {key: value for key, value in stats.values.items() if key[1] != "channel_effect"}

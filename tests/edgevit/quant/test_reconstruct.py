@@ -102,7 +102,7 @@ def test_a_block_that_got_worse_on_images_kept_apart_stays_as_it_was(monkeypatch
     assert all(np.array_equal(plain.tensors[k], tuned.tensors[k]) for k in plain.tensors)
 
 
-def test_what_a_block_is_tuned_for_is_what_the_simulation_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_block_is_tuned_for_is_what_the_simulation_computes() -> None:
     """All blocks in turn, with grids, a rounded sigmoid and int32 biases, against `simulate`."""
     gated = replace(STATIC, kinds=(replace(STATIC.kinds[0], gate="uint8"), STATIC.kinds[1]))
     for graph, placement in ((small.vit_graph(), STATIC), (small.conv_graph(), gated)):
