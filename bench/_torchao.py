@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def quantize(model: Given) -> torch.nn.Module:
     """Annotated by torchao's quantizer for x86, the only one it has for CPUs besides Arm's, with its defaults."""
     import torch
+    from torchao.quantization.pt2e import allow_exported_model_train_eval
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
@@ -22,4 +23,4 @@ def quantize(model: Given) -> torch.nn.Module:
         for image in torch.from_numpy(model.calibration).split(1):
             prepared(image)
     converted: torch.nn.Module = convert_pt2e(prepared)
-    return converted
+    return allow_exported_model_train_eval(converted)  # the converters call eval()
