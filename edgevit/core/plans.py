@@ -131,7 +131,8 @@ class KindPlacement:
         block: of int4 weights, None for one scale per output channel; a weight whose input channels
             are no multiple of it takes int8.
         group: output channels that share a palette.
-        dynamic: how the runtime quantizes the input at run time, None where it does not.
+        dynamic: how the runtime quantizes the input at run time, None where it does not. A site may leave
+            out that tokens are `normalized`.
         pair_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
             sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
         scale_dtype: the scales of a weight in blocks must be exact in this type, None for the placement's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.errors import InputError
@@ -89,7 +90,7 @@ def _activations(
         if grid.block is not None:
             raise InputError(f"{label}: its {name} cannot have blocks", _AGAIN)
         _grid(f"{label}: its {name}", grid, count, placement.scale_dtype)
-    if planned.dynamic != kind.dynamic:
+    if planned.dynamic not in (kind.dynamic, kind.dynamic and replace(kind.dynamic, normalized=False)):
         raise InputError(
             f"{label}: what it does with its input at run time is not what {placement.target} "
             f"{placement.precision} does",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Grid, KindPlacement, Placement, SitePlan
+from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Stats
 from edgevit.graph.sites import Site
@@ -109,7 +109,7 @@ def decide(
         output=_output_grid(site, kind, placement, stats, choices.ranges),
         bias="none" if bias is None else "int32" if input_scale is not None else "float32",
         palette=stored.palette,
-        dynamic=kind.dynamic,
+        dynamic=_at_run_time(kind, weight),
     )
     return Decided(planned, tensors, stored.real.float(), real_bias)
 
@@ -129,6 +129,21 @@ def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> tor
         return result if plan.output is None else _affine.rounded(result, plan.output)
 
     return torch.cat([torch.func.vmap(one)(chunk) for chunk in args[0].split(_moments.CHUNK)])
+
+
+def _at_run_time(kind: KindPlacement, weight: torch.Tensor) -> Dynamic | None:
+    """Tokens are scaled to 1 where the layer has no more outputs than inputs.
+
+    Scaling back takes a pass over the outputs, which a wide layer has many of; what is wide stands behind a
+    LayerNorm, whose tokens differ little. On a DINOv2 ViT-S all wide layers together lose 0.4 dB by it
+    (docs/adr/0014-run-time-grids-and-4-bits.md).
+
+    Args:
+        weight: (out channels, in channels) of a linear layer.
+    """
+    if kind.dynamic is None or weight.shape[0] <= weight.shape[1]:
+        return kind.dynamic
+    return replace(kind.dynamic, normalized=False)
 
 
 def _input_grid(
