@@ -140,12 +140,16 @@ def _tidy(begin: float, out: Path, note: str) -> tuple[float, str]:
 
 def _tflite(model: Given, base: Path, out: Path) -> tuple[float, str]:
     """litert-torch with an input in the layout of the format's images."""
+    _litert(model, out, None)
+    return 0.0, ""
+
+
+def _litert(model: Given, out: Path, quantized: Any) -> None:
     import litert_torch
 
     module = litert_torch.to_channel_last_io(model.module, args=[0])
     image = model.image.permute(0, 2, 3, 1).contiguous()
-    litert_torch.convert(module.eval(), (image,)).export(str(out))
-    return 0.0, ""
+    litert_torch.convert(module.eval(), (image,), quant_config=quantized).export(str(out))
 
 
 def _ai_edge(recipe_name: str) -> Make:
@@ -240,6 +244,15 @@ def _pt2e(write: Make) -> Make:
     return make
 
 
+def _pt2e_litert(model: Given, base: Path, out: Path) -> tuple[float, str]:
+    """PT2E quantization by litert-torch's quantizer, written by its converter."""
+    begin = time.perf_counter()
+    quantized, told = _torchao.quantize_for_litert(model)
+    seconds = time.perf_counter() - begin
+    _litert(model.of(quantized), out, told)
+    return seconds, ""
+
+
 FLOAT: Final = "fp32"
 HALF: Final = "fp16"
 SUFFIXES: Final = {"onnx": "onnx", "tflite": "tflite", "coreml": "mlpackage"}
@@ -277,7 +290,7 @@ PEERS: Final = {
     "aeq-weights": Peer(
         "tflite", "ai-edge-quantizer weight_only_wi8_afp32", "w8", _ai_edge("weight_only_wi8_afp32")
     ),
-    "torchao-tflite": Peer("tflite", "torchao PT2E, litert-torch", "w8a8", _pt2e(_tflite)),
+    "torchao-tflite": Peer("tflite", "torchao PT2E, litert-torch", "w8a8", _pt2e_litert),
     "coreml-float": Peer("coreml", "coremltools", FLOAT, _coreml(half=False)),
     "coreml-half": Peer("coreml", "coremltools", HALF, _coreml(half=True)),
     "ct-int8": Peer("coreml", "coremltools linear, per channel", "w8", _coreml_weights(*_LINEAR, **_INT8)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench._peer_input import Given
 
@@ -12,15 +12,36 @@ if TYPE_CHECKING:
 
 def quantize(model: Given) -> torch.nn.Module:
     """Annotated by torchao's quantizer for x86, the only one it has for CPUs besides Arm's, with its defaults."""
-    import torch
-    from torchao.quantization.pt2e import allow_exported_model_train_eval
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    return _calibrated(model, quantizer, fold=True)
+
+
+def quantize_for_litert(model: Given) -> tuple[torch.nn.Module, Any]:
+    """The same with litert-torch's own quantizer, per channel, whose integers alone it can write; what to tell it.
+
+    uint8 activations and folded int8 weights of the other end in an error of its converter.
+    """
+    from litert_torch.quantize import pt2e_quantizer as litert
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    quantizer = litert.PT2EQuantizer().set_global(
+        litert.get_symmetric_quantization_config(is_per_channel=True)
+    )
+    return _calibrated(model, quantizer, fold=False), QuantConfig(pt2e_quantizer=quantizer)
+
+
+def _calibrated(model: Given, quantizer: Any, fold: bool) -> torch.nn.Module:
+    """`fold`: the weights are stored as integers, not rounded by operations on float ones."""
+    import torch
+    from torchao.quantization.pt2e import allow_exported_model_train_eval
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
     prepared = prepare_pt2e(torch.export.export(model.module, (model.image,)).module(), quantizer)
     with torch.no_grad():
         for image in torch.from_numpy(model.calibration).split(1):
             prepared(image)
-    converted: torch.nn.Module = convert_pt2e(prepared)
-    return allow_exported_model_train_eval(converted)  # the converters call eval()
+    # The converters call eval() on what they are given.
+    converted: torch.nn.Module = allow_exported_model_train_eval(convert_pt2e(prepared, fold_quantize=fold))
+    return converted
