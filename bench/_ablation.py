@@ -148,7 +148,7 @@ def _measured(
     assert isinstance(ranges, Range)
 
     def measured(graph: Graph) -> _Measured:
-        stats = _decide._measure(graph, images, _decide.OBSERVED, _silent)
+        stats = _decide._measure(graph, images, _decide.OBSERVED, _silent, placements)
         count = _decide.EFFECT_IMAGES
         return _Measured(graph, measure_effects(graph, images[:count], stats, placements, ranges, 0))
 

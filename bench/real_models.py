@@ -192,7 +192,7 @@ def build_r4(cache: Path) -> str:
 def build_r3_deit(cache: Path) -> str:
     """A plain transformer, trained from nothing."""
     size = ("--model-arg", "img_size=64")
-    return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x1@1e-3")
+    return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x3@1e-3")
 
 
 def build_r3_mobilevitv2(cache: Path) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w4", "lut4", "lut6")
 _KINDS: Final = ("linear", "conv")
+_PRODUCTS: Final = ("qk", "av")
 # quantize and dequantize of activations came with iOS 17, scales in blocks and grouped palettes with iOS 18
 _SINCE: Final = {"iOS16": PRECISIONS[:3], "iOS17": PRECISIONS[:4], "iOS18": PRECISIONS}
 
@@ -41,20 +42,27 @@ class _Prepared:
 def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
     """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
-    w8a8: int8 in, float16 out. w4: int4 in blocks of 32 inputs in linear layers, int8 in convolutions.
+    w8a8: int8 in, float16 out; the two products of attention stay in float16, since softmax' small numbers
+    lose most in int8, and take int8 with `attention=integer`. w4: int4 in blocks of 32 inputs in linear layers, int8 in convolutions.
     lut4, lut6: palettes of 16 output channels. Scales must be float16 numbers, since quantize and the
     weights' decompression take them in the type of the float tensor:
     https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
 
     Raises:
-        UsageError: `float_share` in `options` is no share.
+        UsageError: `float_share` in `options` is no share, `attention` neither float nor integer.
     """
     share = 0.0
+    attention = (options or {}).get("attention", "float")
+    if attention not in ("float", "integer"):
+        raise UsageError(
+            f"coreml.attention must be float or integer, not {attention!r}", "leave it out for float"
+        )
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
         share = _float_share.float_share("coreml", options)
-        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in _KINDS)
+        rounded = (*_KINDS, *(_PRODUCTS if attention == "integer" else ()))
+        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in rounded)
     elif precision == "w4":
         kinds = (
             KindPlacement("linear", None, None, "float32", "int4", 32),
@@ -150,6 +158,7 @@ TARGET: Final = Target(
         "deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 "
         "(default iOS17; w4, lut4 and lut6 need iOS18)",
         "float_share": _float_share.HELP,
+        "attention": "the two products of attention in w8a8: float (default) or integer",
     },
     placement=placement,
     prepare=prepare,

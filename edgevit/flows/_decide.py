@@ -69,7 +69,7 @@ def measure(
     if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
         return Stats({}, 0)
     graph = graphs[True][1]
-    stats = _measure(graph, calibration, OBSERVED, emit)
+    stats = _measure(graph, calibration, OBSERVED, emit, placements)
     if not static:
         return stats
     count = min(EFFECT_IMAGES, len(calibration))
@@ -162,7 +162,13 @@ def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor)
     return [_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
 
 
-def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emit: Emit) -> Stats:
+def _measure(
+    graph: Graph,
+    images: torch.Tensor,
+    observers: tuple[str, ...],
+    emit: Emit,
+    placements: tuple[Placement, ...] = (),
+) -> Stats:
     from calibration.collect import collect
     from edgevit.graph.run import run
     from edgevit.graph.sites import site_of
@@ -177,7 +183,7 @@ def _measure(graph: Graph, images: torch.Tensor, observers: tuple[str, ...], emi
         return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
 
     used = {name: OBSERVERS.get(name) for name in observers}
-    stats = collect(observed, wanted_tensors(graph, observers), used, len(images))
+    stats = collect(observed, wanted_tensors(graph, observers, placements), used, len(images))
     give_back()
     return stats
 

@@ -30,8 +30,9 @@ _ROLES = {
     "native_layer_norm": "layer_norm",
 }
 WEIGHTED = ("linear", "conv")
+PRODUCTS = ("qk", "av")
 _CONVOLVING = ("conv", "conv1d", "conv3d")
-MULTIPLYING = (*WEIGHTED, *_CONVOLVING[1:], "conv_transpose", "qk", "av", "matmul", "einsum")
+MULTIPLYING = (*WEIGHTED, *_CONVOLVING[1:], "conv_transpose", *PRODUCTS, "matmul", "einsum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Site:
         weight, bias: names of the constants, None where there are none.
         shape: of the output, with the batch axis of 1.
         values: how many values it reads from its first input and writes, for one image.
+        second: of a product of two activations, what makes its second operand, named as `source`; None elsewhere.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Site:
     bias: str | None
     shape: tuple[int, ...]
     values: int
+    second: str | None = None
 
 
 def name_sites(program: ExportedProgram) -> None:
@@ -103,6 +106,18 @@ def list_sites(graph: Graph) -> tuple[Site, ...]:
     return tuple(_site(n, names) for n in program.graph_module.graph.nodes if _is_operation(n))
 
 
+def same_for_all_images(graph: Graph) -> frozenset[str]:
+    """What does not depend on the model's input: names as in `source`, those of constants and of what they make."""
+    names = _constants.targets(graph.program)
+    found: dict[torch.fx.Node, str] = {}
+    for node in graph.program.graph_module.graph.nodes:
+        if node.op == "placeholder" and node.name in names:
+            found[node] = node.name
+        elif node.op == "call_function" and all(source in found for source in node.all_input_nodes):
+            found[node] = site_of(node)
+    return frozenset(found.values())
+
+
 def total_macs(graph: Graph) -> int:
     """Multiply-accumulates of all convolutions, linear layers and matrix products, for one image."""
     return sum(site.macs for site in list_sites(graph))
@@ -122,6 +137,7 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
         return names.get(str(getattr(found, "name", "")))
 
     weighted = kind in WEIGHTED
+    operands = [a for a in node.args[:2] if hasattr(a, "op")] if kind in PRODUCTS else []
     return Site(
         name=name,
         kind=kind,
@@ -132,6 +148,7 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
         bias=constant(2) if weighted else None,
         shape=_shape(node),
         values=math.prod(_shape(node)) + (math.prod(_shape(first)) if first is not None else 0),
+        second=site_of(operands[1]) if len(operands) == 2 else None,
     )
 
 

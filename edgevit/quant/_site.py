@@ -29,6 +29,8 @@ REACH = 4.0
 ROWS_THAT_SHOW_IT = 16_000
 # A scale for each output channel costs a multiplication: it has to halve what the output's grid costs.
 CHANNEL_GAIN = 0.5
+# One bit more makes the squared error of rounding a quarter.
+BIT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Decided:
 
     plan: SitePlan
     tensors: dict[str, NDArray[np.generic]]
-    weight: torch.Tensor
+    weight: torch.Tensor | None
     bias: torch.Tensor | None
 
 
@@ -63,7 +65,7 @@ def decide(
     site: Site,
     kind: KindPlacement,
     placement: Placement,
-    weight: torch.Tensor,
+    weight: torch.Tensor | None,
     bias: torch.Tensor | None,
     stats: Stats,
     choices: Choices,
@@ -73,12 +75,20 @@ def decide(
     """Choose everything for one site.
 
     Args:
-        weight, bias: of the float layer, (out channels, ...) and (out channels,).
+        weight, bias: of the float layer, (out channels, ...) and (out channels,); a product of two activations
+            has none.
         seen: None where there are no calibration images.
         careful: the first or the last layer, which takes 8 bits whatever the precision.
     """
-    entry = _input_grid(site, kind, placement, stats, choices.ranges)
-    moments = None if seen is None else _measure(seen, weight, entry, kind)
+    entry = _input_grid(site.source, kind, placement, stats, choices.ranges)
+    if weight is None:
+        assert site.second is not None, site.name
+        second = _input_grid(site.second, kind, placement, stats, choices.ranges)
+        return Decided(
+            SitePlan(site.name, site.kind, entry, None, None, "none", second=second), {}, None, None
+        )
+    dynamic = _at_run_time(kind, seen)
+    moments = None if seen is None else _measure(seen, weight, entry, dynamic)
     wanted = weight.double() if moments is None else _towards_float(weight.double(), moments)
     input_scale = entry.scale[0] if kind.bias == "int32" and entry is not None else None
     smallest = None
@@ -109,49 +119,62 @@ def decide(
         output=_output_grid(site, kind, placement, stats, choices.ranges),
         bias="none" if bias is None else "int32" if input_scale is not None else "float32",
         palette=stored.palette,
-        dynamic=_at_run_time(kind, weight),
+        dynamic=dynamic,
     )
     return Decided(planned, tensors, stored.real.float(), real_bias)
 
 
 def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> torch.Tensor:
-    """The planned layer on its inputs, (N, 1, ...) -> (N, 1, ...)."""
+    """The planned layer or product on its inputs, (N, 1, ...) -> (N, 1, ...)."""
     import torch
 
     plan = decided.plan
     operation: Any = node.target
 
-    def one(value: torch.Tensor) -> torch.Tensor:
+    def one(value: torch.Tensor, *second: torch.Tensor) -> torch.Tensor:
         entered = value if plan.input is None else _affine.rounded(value, plan.input)
         if plan.dynamic is not None:
             entered = _affine.at_run_time(value, plan.dynamic)
-        result: torch.Tensor = operation(entered, decided.weight, decided.bias, *args[3:])
+        if plan.second is not None:
+            result: torch.Tensor = operation(entered, _affine.rounded(second[0], plan.second), *args[2:])
+        else:
+            result = operation(entered, decided.weight, decided.bias, *args[3:])
         return result if plan.output is None else _affine.rounded(result, plan.output)
 
-    return torch.cat([torch.func.vmap(one)(chunk) for chunk in args[0].split(_moments.CHUNK)])
+    operands = args[:1] if plan.second is None else args[:2]
+    chunks = zip(*(operand.split(_moments.CHUNK) for operand in operands), strict=True)
+    return torch.cat([torch.func.vmap(one)(*chunk) for chunk in chunks])
 
 
-def _at_run_time(kind: KindPlacement, weight: torch.Tensor) -> Dynamic | None:
-    """Tokens are scaled to 1 where the layer has no more outputs than inputs.
+def _at_run_time(kind: KindPlacement, seen: Seen | None) -> Dynamic | None:
+    """Tokens are scaled to 1 where that saves a bit.
 
-    Scaling back takes a pass over the outputs, which a wide layer has many of; what is wide stands behind a
-    LayerNorm, whose tokens differ little. On a DINOv2 ViT-S all wide layers together lose 0.4 dB by it
-    (docs/adr/0014-run-time-grids-and-4-bits.md).
-
-    Args:
-        weight: (out channels, in channels) of a linear layer.
+    It costs passes over the inputs and over the outputs, and gains much where a few tokens are far larger than
+    the others (docs/adr/0014-run-time-grids-and-4-bits.md).
     """
-    if kind.dynamic is None or weight.shape[0] <= weight.shape[1]:
-        return kind.dynamic
-    return replace(kind.dynamic, normalized=False)
+    how = kind.dynamic
+    if how is None or not how.normalized or seen is None:
+        return how
+    plain = replace(how, normalized=False)
+    some = seen.planned[: _moments.CHUNK]
+    lost, left = (float((_each_at_run_time(some, h) - some).square().sum()) for h in (plain, how))
+    return how if lost > BIT * left else plain
+
+
+def _each_at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
+    """What a dynamic kernel sees of each image, (N, 1, ...) -> the same shape."""
+    import torch
+
+    found: torch.Tensor = torch.func.vmap(partial(_affine.at_run_time, how=how))(value)
+    return found
 
 
 def _input_grid(
-    site: Site, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
+    tensor: str, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
 ) -> Grid | None:
     if kind.input is None:
         return None
-    return _affine.activation_grid(*ranges.choose(stats, site.source), kind.input, placement.scale_dtype)
+    return _affine.activation_grid(*ranges.choose(stats, tensor), kind.input, placement.scale_dtype)
 
 
 def _output_grid(
@@ -196,14 +219,14 @@ def integer_bias(wanted: torch.Tensor, input_scale: float, weight: Grid) -> tupl
 
 
 def _measure(
-    seen: Seen, weight: torch.Tensor, entry: Grid | None, kind: KindPlacement
+    seen: Seen, weight: torch.Tensor, entry: Grid | None, dynamic: Dynamic | None
 ) -> _moments.Moments | None:
     """Moments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None
     if entry is not None:
         rounded = partial(_affine.rounded, grid=entry)
-    elif kind.dynamic is not None and kind.dynamic.per != "tensor":
-        rounded = partial(_affine.at_run_time, how=kind.dynamic)
+    elif dynamic is not None:
+        rounded = partial(_each_at_run_time, how=dynamic)
     groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
     found = _moments.measure(seen.node, seen.real, seen.planned, groups, math.prod(weight.shape[1:]), rounded)
     return found if found.rows >= FEWEST_ROWS else None

@@ -52,6 +52,7 @@ def spared(
     costs = {
         source: (cost_of(source) if kinds[members[0].kind].input is not None else 0.0)
         + sum(cost_of(member.name) for member in members if member.name in makers)
+        + sum(cost_of(member.second) for member in members if member.second is not None)
         for source, members in groups.items()
     }
     macs = {source: sum(member.macs for member in members) for source, members in groups.items()}

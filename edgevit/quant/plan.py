@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from edgevit.core.plans import MOST_IN_FLOAT, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
-from edgevit.graph import _constants
 from edgevit.graph.lockstep import lockstep
-from edgevit.graph.sites import WEIGHTED, Site, list_sites, site_of
+from edgevit.graph.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
 from edgevit.quant import _affine, _gate, _site, _spare
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
@@ -32,18 +31,28 @@ if TYPE_CHECKING:
         [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
     ]
 
+_RANGE_ALONE: Final = ("minmax",)
 _THIN: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"
 )
 
 
-def wanted_tensors(graph: Graph, observers: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The tensors that enter or leave a weighted site, each with the same observers."""
+def wanted_tensors(
+    graph: Graph, observers: tuple[str, ...], placements: tuple[Placement, ...] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The tensors that enter or leave a weighted site, each with the same observers.
+
+    What enters products of two activations that some placement makes integer has to have its range alone.
+    """
     names: dict[str, tuple[str, ...]] = {}
+    rounded = {kind.kind for placement in placements for kind in placement.kinds}
     for site in list_sites(graph):
         if site.kind in WEIGHTED:
             names[site.source] = names[site.name] = observers
+        elif site.second is not None and site.kind in rounded:
+            names.setdefault(site.source, _RANGE_ALONE)
+            names.setdefault(site.second, _RANGE_ALONE)
     return names
 
 
@@ -66,7 +75,8 @@ def make_plan(
         tune: may change what was decided, after each operation; see `reconstruct`.
     """
     possible, skipped = choose_sites(graph, placement)
-    ends = {possible[0].name, possible[-1].name} if possible else set()
+    weighted = [site.name for site in possible if site.weight is not None]
+    ends = {*weighted[:1], *weighted[-1:]}
     kinds = {kind.kind: kind for kind in placement.kinds}
     multiplying = [site for site in list_sites(graph) if site.macs]
     total = sum(site.macs for site in multiplying)
@@ -95,7 +105,7 @@ def make_plan(
         )
 
     def settle(site: Site, kind: KindPlacement, seen: _site.Seen | None) -> _site.Decided:
-        weight = weights[site.weight or ""]
+        weight = None if site.weight is None else weights[site.weight]
         bias = None if site.bias is None else weights[site.bias]
         careful = site.name in ends
         decided = _site.decide(site, kind, placement, weight, bias, stats, choices, seen, careful)
@@ -182,7 +192,7 @@ def _quantized_tensors(
         kinds = {kind.kind: kind for kind in placement.kinds}
         for site in choose_sites(graph, placement)[0]:
             if kinds[site.kind].input is not None:
-                inputs[site.source] = None
+                inputs |= {name: None for name in (site.source, site.second) if name is not None}
             if kinds[site.kind].output is not None:
                 outputs[site.name] = site.kind == "linear" and kinds[site.kind].output_channels
     return tuple(inputs), outputs
@@ -191,7 +201,7 @@ def _quantized_tensors(
 def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], tuple[tuple[str, str], ...]]:
     """The sites that become integer, and the others with MACs, each with the reason."""
     kinds = {kind.kind: kind for kind in placement.kinds}
-    constants = _constants.targets(graph.program)
+    fixed = same_for_all_images(graph)
     chosen: list[Site] = []
     skipped: list[tuple[str, str]] = []
     multiplying = [site for site in list_sites(graph) if site.macs]
@@ -199,9 +209,9 @@ def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], 
     for site in multiplying:
         if site.kind not in kinds:
             skipped.append((site.name, f"{site.kind} is computed in {placement.compute}"))
-        elif site.weight is None:
+        elif site.weight is None and site.kind in WEIGHTED:
             skipped.append((site.name, "its weight is computed, not a constant"))
-        elif kinds[site.kind].input is not None and site.source in constants:
+        elif kinds[site.kind].input is not None and not fixed.isdisjoint((site.source, site.second)):
             skipped.append((site.name, "its input is a constant, so nothing is measured there"))
         elif site in thin:
             enough = kinds[site.kind].start_intensity

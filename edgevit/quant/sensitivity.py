@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
-from edgevit.quant import _affine, _site
+from edgevit.quant import _site
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight
@@ -72,18 +72,9 @@ def decibels(cost: float) -> float:
 def _planned(
     planned: SitePlan, plan: QuantPlan, site: Site, weights: dict[str, torch.Tensor], made: Made
 ) -> torch.Tensor:
-    """The planned layer's output, (N, 1, ...), on the float model's own input."""
-    import torch
-
+    """The planned layer's or product's output, (N, 1, ...), on the float model's own input."""
     if planned.second is not None:
-        operation = made.node.target
-        assert callable(operation) and planned.input is not None
-        first, second = (
-            _affine.rounded(value, grid)
-            for value, grid in zip(made.args[:2], (planned.input, planned.second), strict=True)
-        )
-        product = torch.func.vmap(lambda a, b: operation(a, b, *made.args[2:]))(first, second)
-        return product if planned.output is None else _affine.rounded(product, planned.output)
+        return _site.execute(made.node, _site.Decided(planned, {}, None, None), made.args)
     bias = real_bias(planned, plan)
     if bias is None and site.bias is not None:
         bias = weights[site.bias]

@@ -11,14 +11,16 @@ import pytest
 import torch
 
 from converters.coreml import TARGET
-from edgevit.core.errors import UnsupportedError
+from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions, SiteTensors
-from edgevit.graph.sites import list_sites
+from edgevit.graph.sites import list_sites, total_macs
+from edgevit.quant.plan import make_plan
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
 from tests.converters._coreml_models import Vit, exported, image_batch, normalised, operations, plan_for
+from tests.edgevit.quant.test_plan import CHOICES, measured
 
 Q, K = Grid("int8", (0.03125,), (5,)), Grid("int8", (0.0625,), (-7,))
 WEIGHTS, V = Grid("uint8", (0.00390625,), (0,)), Grid("int8", (0.046875,), (2,))
@@ -98,6 +100,32 @@ def test_the_file_computes_what_the_plan_says_and_counts_its_products(
     kinds = ("linear", "conv", "qk", "av")
     assert macs.static == sum(s.macs for s in list_sites(graph) if s.kind in kinds)
     assert dict(macs.operators)["matmul"] == 4
+
+
+def test_attention_in_integers_is_asked_for_by_an_option() -> None:
+    kinds = {}
+    for option in (None, "float", "integer"):
+        placement = TARGET.placement("w8a8", {} if option is None else {"attention": option})
+        assert placement is not None
+        kinds[option] = {kind.kind for kind in placement.kinds}
+    assert kinds[None] == kinds["float"] == {"linear", "conv"}
+    assert kinds["integer"] == {"linear", "conv", "qk", "av"}
+    with pytest.raises(UsageError, match=r"coreml.attention must be float or integer, not 'int8'"):
+        TARGET.placement("w8a8", {"attention": "int8"})
+
+
+def test_a_plan_with_attention_in_integers_is_made_and_executed(tmp_path: Path) -> None:
+    _, graph, spec = exported(Vit)
+    placement = TARGET.placement("w8a8", {"attention": "integer", "float_share": "0"})
+    assert placement is not None
+    images = normalised(image_batch(), spec)
+    plan = make_plan(graph, measured(graph, images, placement), images, placement, CHOICES)
+    assert [s.kind for s in plan.sites].count("qk") == [s.kind for s in plan.sites].count("av") == 2
+    path = tmp_path / "m.mlpackage"
+    TARGET.write(TARGET.prepare(graph, spec, {}), "w8a8", plan, path)
+    with REFERENCE.open(path, RunOptions(threads=1)) as runner:
+        assert sqnr(simulate(graph, plan, images)[0], runner.run(image_batch())["logits"]) >= 30
+    assert REFERENCE.integer_macs(path).static == total_macs(graph)
 
 
 @pytest.mark.parametrize("change", [{"second": None}, {"input": None}])

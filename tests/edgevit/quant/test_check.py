@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan
 from edgevit.core.types import Stats
 from edgevit.quant.check import checked, find_given
 from edgevit.quant.plan import make_plan
@@ -77,6 +77,17 @@ def test_a_site_taken_out_is_float_with_a_reason_and_its_tensors_go() -> None:
     assert dict(again.skipped)[FC] == "the plan that was given leaves it out"
     assert set(plan.skipped) < set(again.skipped)
     assert not any(name.startswith(FC) for name in again.tensors)
+
+
+def test_tokens_may_be_left_as_they_are_and_nothing_else_may_change_at_run_time() -> None:
+    scaled = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
+    kind = KindPlacement("linear", None, None, "float32", dynamic=scaled)
+    placement = Placement("test", "w8da8", "float32", (kind,))
+    plain = with_site(plan_of(placement), dynamic=replace(scaled, normalized=False))
+    assert checked(plain, small.vit_graph(), placement) == plain
+    for other in (None, replace(scaled, dtype="int8"), replace(scaled, normalized=False, symmetric=True)):
+        with pytest.raises(InputError, match="at run time"):
+            checked(with_site(plain, dynamic=other), small.vit_graph(), placement)
 
 
 def test_scales_may_be_changed() -> None:
@@ -221,14 +232,24 @@ def test_a_pair_that_the_plan_does_not_have_and_one_that_it_has_twice() -> None:
 
 
 def test_products_of_two_activations_are_checked_too() -> None:
-    """No target asks for them yet in its placement, but a plan may hold them."""
-    grid = Grid("int8", (0.1,), (0,))
-    site = SitePlan("attn.0:qk", "qk", grid, None, None, "none", second=grid)
-    placement = Placement("test", "w8a8", "float32", (KindPlacement("qk", "int8", None, "float32"),))
-    plan = make_plan(small.vit_graph(), Stats({}, 0), None, placement, CHOICES)
-    assert plan.sites == () and dict(plan.skipped)["attn.0:qk"].startswith("its weight is computed")
-    with pytest.raises(InputError, match="cannot make it integer"):
-        checked(replace(plan, sites=(site,)), small.vit_graph(), placement)
+    kinds = (KindPlacement("qk", "int8", None, "float32"), KindPlacement("av", "int8", None, "float32"))
+    placement = Placement("test", "w8a8", "float16", kinds, "float16")
+    graph, images = small.vit_graph(), small.images(20)
+    stats = measured(graph, images, placement)
+    plan = make_plan(graph, stats, images, placement, CHOICES)
+    assert {s.kind for s in plan.sites} == {"qk", "av"}
+    assert checked(plan, graph, placement) == plan
+    name = plan.sites[0].site
+    for changes, message in (
+        ({"second": None}, "its second is float"),
+        ({"second": Grid("int8", (0.1,) * 8, (0,) * 8, axis=2)}, "takes one for the tensor"),
+        ({"weight": Grid("int8", (0.1,), (0,))}, "has no weight"),
+        ({"bias": "float32"}, "no bias"),
+    ):
+        with pytest.raises(InputError, match=message):
+            checked(with_site(plan, name, **changes), graph, placement)
+    with pytest.raises(InputError, match="qk is computed in float16"):
+        checked(plan, graph, replace(placement, kinds=kinds[1:]))
 
 
 def test_edited_scales_change_the_simulation() -> None:

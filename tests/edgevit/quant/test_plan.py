@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -14,11 +15,11 @@ from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
 from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
-from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.types import Graph, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
-from edgevit.quant._site import Choices, channel_limits
+from edgevit.quant._site import Choices, Seen, _at_run_time, channel_limits
 from edgevit.quant.algorithms import gptq, kmeans, layernorm_fold, minmax, nearest, output_aware
 from edgevit.quant.plan import make_plan, measure_effects, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, simulate
@@ -39,8 +40,8 @@ CHOICES = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
 W8 = Placement("test", "w8", "float32", (KindPlacement("linear", None, None, "float32"),))
 
 
-def measured(graph: Graph, images: torch.Tensor) -> Stats:
-    wanted = wanted_tensors(graph, tuple(OBSERVERS))
+def measured(graph: Graph, images: torch.Tensor, *placements: Placement) -> Stats:
+    wanted = wanted_tensors(graph, tuple(OBSERVERS), placements)
     return collect(
         lambda look: run(graph, images, observe=lambda node, value: look(site_of(node), value))[1],
         wanted,
@@ -236,6 +237,83 @@ def test_ends_keep_eight_bits_whatever_the_precision() -> None:
     )
     forms = ["palette" if s.palette else s.weight and s.weight.dtype for s in plan.sites]
     assert forms == ["int8", *["palette"] * (len(forms) - 2), "int8"]
+
+
+def test_tokens_are_scaled_to_one_where_one_is_far_larger_than_the_others() -> None:
+    """One of 16 tokens 20 times larger: the others' steps become 20 times finer, all together 12 dB."""
+    scaled = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
+    kind = KindPlacement("linear", None, None, "float32", dynamic=scaled)
+    node = next(iter(small.vit_graph().program.graph_module.graph.nodes))
+    even = torch.randn(4, 1, 1, 16, 8, generator=torch.Generator().manual_seed(0))
+    uneven = even * torch.tensor([20.0] + [1.0] * 15)[:, None]
+    for value, wanted in ((even, False), (uneven, True)):
+        assert _at_run_time(kind, Seen(node, value, value)) == replace(scaled, normalized=wanted)
+    assert _at_run_time(kind, None) == scaled
+
+
+@cache
+def products() -> tuple[Graph, torch.Tensor, QuantPlan]:
+    kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
+    placement = Placement("test", "w8a8", "float16", kinds, "float16")
+    graph, images = small.vit_graph(), small.images(20)
+    stats = measure_effects(
+        graph, images, measured(graph, images, placement), (placement,), output_aware.ALGORITHM, 0
+    )
+    return graph, images, make_plan(graph, stats, images, placement, sharper())
+
+
+def test_products_of_two_activations_take_a_grid_for_each_operand() -> None:
+    """What softmax makes lies between 0 and 1, and a grid of it wastes nothing below."""
+    graph, _, plan = products()
+    sites = {s.name: s for s in list_sites(graph)}
+    kinds = [s.kind for s in plan.sites]
+    assert kinds.count("qk") == kinds.count("av") == len([s for s in sites.values() if s.kind == "av"]) > 0
+    for planned in plan.sites:
+        assert (planned.second is not None) == (planned.kind in ("qk", "av")) == (planned.weight is None)
+        if planned.kind == "av":
+            assert planned.input is not None and planned.input.zero_point == (-128,)
+            assert 0 < planned.input.scale[0] <= 1.001 / 255
+
+
+def test_a_layer_behind_integer_products_sees_what_they_lose() -> None:
+    """The rounded products, in the simulation and computed here, up to float16."""
+    graph, images, plan = products()
+    simulator = SiteSimulator(graph, plan)
+    for kind in ("qk", "av"):
+        part = next(s for s in plan.sites if s.kind == kind)
+        assert part.input is not None and part.second is not None
+        first = torch.rand(simulator.shapes(part.site)[0], generator=torch.Generator().manual_seed(0))
+        second = torch.randn(simulator.second_shape(part.site), generator=torch.Generator().manual_seed(1))
+        wanted = fake(first, part.input) @ fake(second, part.second)
+        assert torch.allclose(simulator.run(part.site, first, second), wanted, rtol=2e-3, atol=1e-3)
+    alone = simulate(graph, plan, images)[0]
+    linear = replace(plan, sites=tuple(s for s in plan.sites if s.weight is not None))
+    without = simulate(graph, linear, images)[0]
+    real = run(graph, images)[0][0]
+    assert 15 < small.db(real, alone) < small.db(real, without) + 3
+
+
+def test_a_product_with_what_is_the_same_for_all_images_stays_float() -> None:
+    """Learned queries, through a linear layer, are made by no image."""
+
+    class Pool(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.latent = nn.Parameter(torch.randn(1, 2, 8))
+            self.q, self.kv = nn.Linear(8, 8), nn.Linear(small.SIZE**2, 16)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            key, value = self.kv(image.flatten(2)).chunk(2, -1)
+            query = self.q(self.latent)
+            return nn.functional.scaled_dot_product_attention(query, key, value)
+
+    torch.manual_seed(0)
+    graph, images = small.graph_of(Pool().eval()), small.images(6)
+    kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
+    placement = Placement("test", "w8a8", "float16", kinds)
+    plan = make_plan(graph, measured(graph, images, placement), images, placement, CHOICES)
+    assert [s.kind for s in plan.sites] == ["linear", "av"]
+    assert all("constant" in reason for _, reason in plan.skipped) and len(plan.skipped) == 2
 
 
 def test_an_output_takes_a_scale_for_each_channel_where_it_costs_half() -> None:

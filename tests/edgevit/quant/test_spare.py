@@ -70,6 +70,15 @@ def test_the_reason_has_both_figures_and_little_ones_are_no_reason() -> None:
     assert spared(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
 
 
+def test_a_product_of_two_activations_costs_what_both_its_operands_cost() -> None:
+    kinds = {**KINDS, "av": KindPlacement("av", "int8", None, "float32")}
+    product = replace(site("a:av", "softmax", 10), weight=None, second="value")
+    costs = {**COSTS, "softmax": 4.0, "value": 30.0}
+    found = spared((*SITES, product), kinds, stats(**costs), 110, 10 / 110)
+    assert set(found) == {"a:av"}  # 34 for 10: before next:conv, 25 for 15
+    assert found["a:av"].startswith("rounding its activations is 26 % of what")  # 34 of 133
+
+
 def test_thin_convolutions_between_integers_stay_integer_where_float_is_slower_there() -> None:
     """`next:conv` does 15 products for its 8 values."""
     for intensity, wanted in ((15 / 8, True), (16 / 8, False)):
