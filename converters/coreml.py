@@ -43,9 +43,9 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
     w8a8: int8 in, float16 out; the two products of attention stay in float16, since softmax' small numbers
-    lose most in int8, and take int8 with `attention=integer`. w4: int4 in blocks of 32 inputs in linear layers, int8 in convolutions.
-    lut4, lut6: palettes of 16 output channels. Scales must be float16 numbers, since quantize and the
-    weights' decompression take them in the type of the float tensor:
+    lose most in int8, and take int8 with `attention=integer`. w4: int4 in blocks of 32 inputs in linear
+    layers, int8 in convolutions. lut4, lut6: palettes of 16 output channels. Scales must be float16 numbers,
+    since quantize and the weights' decompression take them in the type of the float tensor:
     https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
 
     Raises:
