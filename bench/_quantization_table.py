@@ -20,6 +20,7 @@ _HEAD: Final = (
     "total dB",
     "size to fp32",
     "latency to fp32 [95 %]",
+    "edgevit's latency to it [95 %]",
     "seconds to quantize",
     "int MACs",
 )
@@ -28,7 +29,11 @@ _ORDER: Final = ("fp32", "fp16", "w8", "w8da8", "w8a8", "w4", "lut6", "lut4")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One file: who makes it, where its results are, and the float file of the same tool."""
+    """One file: who makes it, where its results are, and the float file of the same tool.
+
+    Attributes:
+        ours: edgevit's file of the same target and precision, None for edgevit's own files and for floats.
+    """
 
     target: str
     tool: str
@@ -37,6 +42,7 @@ class Row:
     folder: Path
     file: Path
     base: Path
+    ours: Path | None = None
 
     @property
     def made(self) -> Path:
@@ -52,19 +58,25 @@ class Row:
         """Result of timing it."""
         return self.folder / "timed.json"
 
+    @property
+    def compared(self) -> Path:
+        """Result of timing edgevit's file beside it."""
+        return self.folder / "compared.json"
+
 
 def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
     """All files that were executed, by target and precision; what failed, and remarks, stand below."""
     lines, remarks = ["| " + " | ".join(_HEAD) + " |", "|" + " --- |" * len(_HEAD)], []
     targets = list(dict.fromkeys(row.target for row in rows))
     for row in sorted(rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")):
-        made, judged, timed = _read(row.made), _read(row.judged(images)), _read(row.timed)
+        made, judged = _read(row.made), _read(row.judged(images))
+        times = _read(row.timed), _read(row.compared)
         if not judged and "error" not in made:
             continue  # not executed yet, or a float file that is there as the base of others
         lines.append(
-            "| " + " | ".join(_cells(row, made, judged, timed, _float_bytes(rows, row.target))) + " |"
+            "| " + " | ".join(_cells(row, made, judged, times, _float_bytes(rows, row.target))) + " |"
         )
-        for found in (made, judged, timed):
+        for found in (made, judged, *times):
             if text := found.get("error") or found.get("note"):
                 remarks.append(f"- {row.target}, {row.tool}, {row.precision}: {text}")
     head = f"# {model}\n"
@@ -75,7 +87,11 @@ def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
 
 
 def _cells(
-    row: Row, made: dict[str, Any], judged: dict[str, Any], timed: dict[str, Any], float_bytes: int | None
+    row: Row,
+    made: dict[str, Any],
+    judged: dict[str, Any],
+    times: tuple[dict[str, Any], dict[str, Any]],
+    float_bytes: int | None,
 ) -> tuple[str, ...]:
     first = (row.target, row.tool, row.precision)
     if "error" in made or "error" in judged:
@@ -85,9 +101,6 @@ def _cells(
     if not judged:
         return (*first, *["-"] * (len(_HEAD) - 5), seconds, "-")
     size = f"{judged['bytes'] / float_bytes:.3f}" if float_bytes else "-"
-    latency = "-"
-    if "ratio" in timed:
-        latency = "{:.2f} [{:.2f}, {:.2f}]".format(timed["ratio"], *timed["ci95"])
     return (
         *first,
         f"{judged['top1']:.2f}",
@@ -95,10 +108,14 @@ def _cells(
         f"{judged['agreement']:.2f}",
         f"{judged['sqnr_db']:.1f}",
         size,
-        latency,
+        *(_ratio(found) for found in times),
         seconds,
         f"{judged['static'] + judged['dynamic']:.3f}",
     )
+
+
+def _ratio(found: dict[str, Any]) -> str:
+    return "{:.2f} [{:.2f}, {:.2f}]".format(found["ratio"], *found["ci95"]) if "ratio" in found else "-"
 
 
 def _float_bytes(rows: tuple[Row, ...], target: str) -> int | None:

@@ -3,14 +3,14 @@
     python -m bench.quantization --cache DIR --model r1                      everything that is not there yet
     python -m bench.quantization --cache DIR --model r1 --only ours          edgevit's files alone
     python -m bench.quantization --cache DIR --model r1 --only ort-static    one peer, by its name
-    python -m bench.quantization --cache DIR --model r1 --stage time         latency, on a machine that is free
+    python -m bench.quantization --cache DIR --model r1 --stage time --stage compare   latency, on a free machine
     python -m bench.quantization --cache DIR --model r1 --table              what is there, as a table
     python -m bench.quantization --cache DIR --model r1 --ablation           what each step of the plan is worth
 
 DIR holds the models of bench.real_models. The stages are make (128 calibration images from the demo's training
-split), execute (the demo's test split) and time (interleaved with the float file of the same tool, all cores).
-Every file's results are kept in DIR/MODEL, so that a run goes on where it stopped; remove a file's folder to make
-it again. The table is written to DIR/table-MODEL.md.
+split), execute (the demo's test split), time (in turn with the float file of the same tool, all cores) and compare
+(edgevit's file in turn with a peer's of the same precision). Every file's results are kept in DIR/MODEL, so that a
+run goes on where it stopped; remove a file's folder to make it again. The table is written to DIR/table-MODEL.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench._ablation import ablation
 from bench._quantization_table import Row
 from bench.real_models import MODELS, weights_path
 
-STAGES = ("make", "execute", "time")
+STAGES = ("make", "execute", "time", "compare")
 
 
 def main() -> None:
@@ -101,7 +101,9 @@ def _rows(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:
             if _wanted(asked, peer.precision):
                 out = folder / target / _peers.folder_of(name)
                 base = folder / target / _peers.FLOAT / f"model.{suffix}"
-                yield Row(target, peer.tool, peer.precision, name, out, out / f"model.{suffix}", base)
+                own = _ours.file_of(folder, target, peer.precision)
+                ours = None if peer.precision in (_peers.FLOAT, _peers.HALF) else own
+                yield Row(target, peer.tool, peer.precision, name, out, out / f"model.{suffix}", base, ours)
 
 
 def _half(name: str, asked: argparse.Namespace) -> bool:
@@ -118,7 +120,13 @@ def _wanted(asked: argparse.Namespace, precision: str) -> bool:
 
 def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
     """One stage of one file, unless its result is there."""
-    out = {"make": row.made, "execute": row.judged(asked.images), "time": row.timed}[stage]
+    results = {
+        "make": row.made,
+        "execute": row.judged(asked.images),
+        "time": row.timed,
+        "compare": row.compared,
+    }
+    out = results[stage]
     if out.exists() or (stage != "make" and not row.file.exists()):
         return
     floats = (_peers.FLOAT, _peers.HALF)
@@ -126,16 +134,20 @@ def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
         return  # they are there as the base of others
     if stage == "time" and (not row.base.exists() or row.file == row.base or row.target == "coreml"):
         return
+    if stage == "compare" and (row.ours is None or not row.ours.exists() or row.target == "coreml"):
+        return
     begin = time.perf_counter()
     if stage == "make":
         maker: Any = _ours if row.name == "ours" else _peers
         word = row.precision if row.name == "ours" else row.name
         maker.make(asked.model, word, row.folder, asked.cache, asked.calibration)
     else:
-        where = ("--cache", asked.cache, "--images", asked.images, "--base", row.base)
-        _child(stage, asked.model, row.file, out, *where, log=row.folder / f"{stage}.txt")
+        file, base = (row.ours, row.file) if stage == "compare" else (row.file, row.base)
+        where = ("--cache", asked.cache, "--images", asked.images, "--base", base)
+        step = "time" if stage == "compare" else stage
+        _child(step, asked.model, file, out, *where, log=row.folder / f"{stage}.txt")
         if not out.exists():
-            out.write_text(json.dumps({"error": f"it could not be {stage}d: the process died"}))
+            out.write_text(json.dumps({"error": f"{stage}: the process died"}))
     told = json.loads(out.read_text())
     shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in told.items() if k != "plain"}
     print(

@@ -29,8 +29,6 @@ REACH = 4.0
 ROWS_THAT_SHOW_IT = 16_000
 # A scale for each output channel costs a multiplication: it has to halve what the output's grid costs.
 CHANNEL_GAIN = 0.5
-# One bit more makes the squared error of rounding a quarter.
-BIT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def decide(
         return Decided(
             SitePlan(site.name, site.kind, entry, None, None, "none", second=second), {}, None, None
         )
-    dynamic = _at_run_time(kind, seen)
+    dynamic = _at_run_time(kind, weight)
     moments = None if seen is None else _measure(seen, weight, entry, dynamic)
     wanted = weight.double() if moments is None else _towards_float(weight.double(), moments)
     input_scale = entry.scale[0] if kind.bias == "int32" and entry is not None else None
@@ -146,27 +144,18 @@ def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> tor
     return torch.cat([torch.func.vmap(one)(*chunk) for chunk in chunks])
 
 
-def _at_run_time(kind: KindPlacement, seen: Seen | None) -> Dynamic | None:
-    """Tokens are scaled to 1 where that saves a bit.
+def _at_run_time(kind: KindPlacement, weight: torch.Tensor) -> Dynamic | None:
+    """Tokens are scaled to 1 where the layer has no more outputs than inputs.
 
-    It costs passes over the inputs and over the outputs, and gains much where a few tokens are far larger than
-    the others (docs/adr/0014-run-time-grids-and-4-bits.md).
+    Scaling back takes passes over the outputs, which a wide layer has many of
+    (docs/adr/0014-run-time-grids-and-4-bits.md has what it costs and gains).
+
+    Args:
+        weight: (out channels, in channels) of a linear layer.
     """
-    how = kind.dynamic
-    if how is None or not how.normalized or seen is None:
-        return how
-    plain = replace(how, normalized=False)
-    some = seen.planned[: _moments.CHUNK]
-    lost, left = (float((_each_at_run_time(some, h) - some).square().sum()) for h in (plain, how))
-    return how if lost > BIT * left else plain
-
-
-def _each_at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
-    """What a dynamic kernel sees of each image, (N, 1, ...) -> the same shape."""
-    import torch
-
-    found: torch.Tensor = torch.func.vmap(partial(_affine.at_run_time, how=how))(value)
-    return found
+    if kind.dynamic is None or weight.shape[0] <= weight.shape[1]:
+        return kind.dynamic
+    return replace(kind.dynamic, normalized=False)
 
 
 def _input_grid(
@@ -225,8 +214,8 @@ def _measure(
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None
     if entry is not None:
         rounded = partial(_affine.rounded, grid=entry)
-    elif dynamic is not None:
-        rounded = partial(_each_at_run_time, how=dynamic)
+    elif dynamic is not None and dynamic.per != "tensor":
+        rounded = partial(_affine.at_run_time, how=dynamic)
     groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
     found = _moments.measure(seen.node, seen.real, seen.planned, groups, math.prod(weight.shape[1:]), rounded)
     return found if found.rows >= FEWEST_ROWS else None
