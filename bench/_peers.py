@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench import _torchao
+from bench._float_ends import give_float_ends
 from bench._peer_input import Given, given
 from bench.real_models import MODELS
 
@@ -250,7 +251,8 @@ def _pt2e_litert(model: Given, base: Path, out: Path) -> tuple[float, str]:
     quantized, told = _torchao.quantize_for_litert(model)
     seconds = time.perf_counter() - begin
     _litert(model.of(quantized), out, told)
-    return seconds, ""
+    give_float_ends(out)
+    return seconds, "float input and output"
 
 
 FLOAT: Final = "fp32"
