@@ -43,7 +43,8 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
 
     w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
-    is none for attention's products, LayerNorm, softmax and GELU in this form. w8da8 and w4: linear layers
+    is none for attention's products, LayerNorm, softmax and GELU in this form. Linear layers that `float_share` spares
+    quantize each token at run time, as in w8da8. w8da8 and w4: linear layers
     quantize each token at run time, since int4 weights have no fast kernel with float inputs; convolutions
     compute in float with int8 weights.
 
@@ -59,7 +60,14 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     elif precision == "w8a8":
         share = _float_share.float_share("tflite", options)
         kinds = tuple(
-            KindPlacement(kind, "int8", "int8", "int32", output_channels=True)
+            KindPlacement(
+                kind,
+                "int8",
+                "int8",
+                "int32",
+                output_channels=True,
+                spared=dynamic if kind == "linear" else None,
+            )
             for kind in _tflite_lower.WEIGHTED
         )
     elif precision == "w8da8":

@@ -144,6 +144,8 @@ class KindPlacement:
         start_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
             multiply-accumulates for each value that they read or write, is below this, and 9 % of all
             multiply-accumulates are not exceeded.
+        spared: how the input of a site is quantized at run time that `float_share` takes out of the static
+            integers, its output being float; None where it computes in float.
     """
 
     kind: str
@@ -159,6 +161,7 @@ class KindPlacement:
     output_channels: bool = False
     gate: Literal["uint8"] | None = None
     start_intensity: float = 0.0
+    spared: Dynamic | None = None
 
 
 @dataclass(frozen=True, slots=True)

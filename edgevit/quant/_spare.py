@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from edgevit.core.plans import KindPlacement
@@ -15,6 +16,13 @@ REASON: Final = (
     "rounding its activations is {cost:.0f} % of what rounding all activations costs the output, "
     "for {macs:.2g} % of the multiply-accumulates"
 )
+
+
+def at_run_time(kind: KindPlacement) -> KindPlacement:
+    """What a kind of site does that is spared where its runtime can quantize the input at run time."""
+    return replace(
+        kind, input=None, output=None, bias="float32", dynamic=kind.spared, output_channels=False, spared=None
+    )
 
 
 def spared(

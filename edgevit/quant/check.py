@@ -11,7 +11,7 @@ from edgevit.core.errors import InputError, nearest
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
-from edgevit.quant import _check_site
+from edgevit.quant import _check_site, _spare
 from edgevit.quant.plan import choose_sites, constants, gated_sites, in_execution_order, weights_digest
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             )
         if planned.site not in {s.name for s in possible}:
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
-        _check_site.check(label, planned, plan, site, kinds[site.kind], placement, _shapes(site, weights))
+        kind = kinds[site.kind]
+        if kind.spared is not None and planned.dynamic == kind.spared:
+            kind = _spare.at_run_time(kind)
+        _check_site.check(label, planned, plan, site, kind, placement, _shapes(site, weights))
         _check_site.check_gate(label, planned, planned.site in gated)
     return _tidied(plan, graph, tuple(described), possible, never, placement)
 

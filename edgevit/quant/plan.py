@@ -83,9 +83,15 @@ def make_plan(
     started = sum(site.macs for site in _thin_start(multiplying, kinds))
     share = min(placement.float_share, MOST_IN_FLOAT - started / max(total, 1))
     spared = _spare.spared(possible, kinds, stats, total, share)
-    integer = tuple(site for site in possible if site.name not in spared)
-    skipped = in_execution_order(graph, (*skipped, *spared.items()))
-    gated = gated_sites(graph, placement, integer)
+    static = tuple(site for site in possible if site.name not in spared)
+    kind_of = {site.name: kinds[site.kind] for site in static}
+    for site in possible:
+        if site.name in spared and kinds[site.kind].spared is not None:
+            kind_of[site.name] = _spare.at_run_time(kinds[site.kind])
+    left = {name: reason for name, reason in spared.items() if name not in kind_of}
+    skipped = in_execution_order(graph, (*skipped, *left.items()))
+    integer = tuple(site for site in possible if site.name in kind_of)
+    gated = gated_sites(graph, placement, static)
     weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -104,18 +110,18 @@ def make_plan(
             placement=placement,
         )
 
-    def settle(site: Site, kind: KindPlacement, seen: _site.Seen | None) -> _site.Decided:
+    def settle(site: Site, seen: _site.Seen | None) -> _site.Decided:
         weight = None if site.weight is None else weights[site.weight]
         bias = None if site.bias is None else weights[site.bias]
         careful = site.name in ends
-        decided = _site.decide(site, kind, placement, weight, bias, stats, choices, seen, careful)
+        decided = _site.decide(site, kind_of[site.name], placement, weight, bias, stats, choices, seen, careful)
         sites.append(replace(decided.plan, gate=_gate.GRID) if site.name in gated else decided.plan)
         tensors.update(decided.tensors)
         return decided
 
     if images is None:
         for site in integer:
-            settle(site, kinds[site.kind], None)
+            settle(site, None)
     else:
         by_name = {site.name: site for site in integer}
 
@@ -126,7 +132,7 @@ def make_plan(
             if site is None:
                 return _gate.silu(planned[0], _gate.GRID) if _gate.source_of(node) in gated else None
             seen = _site.Seen(node, real[0], planned[0])
-            return _site.execute(node, settle(site, kinds[site.kind], seen), planned)
+            return _site.execute(node, settle(site, seen), planned)
 
         def tuned(node: torch.fx.Node, real: Any, planned: Any) -> torch.Tensor | None:
             found = None if tune is None else tune(node, real, planned, so_far())
