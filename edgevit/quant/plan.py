@@ -114,7 +114,9 @@ def make_plan(
         weight = None if site.weight is None else weights[site.weight]
         bias = None if site.bias is None else weights[site.bias]
         careful = site.name in ends
-        decided = _site.decide(site, kind_of[site.name], placement, weight, bias, stats, choices, seen, careful)
+        decided = _site.decide(
+            site, kind_of[site.name], placement, weight, bias, stats, choices, seen, careful
+        )
         sites.append(replace(decided.plan, gate=_gate.GRID) if site.name in gated else decided.plan)
         tensors.update(decided.tensors)
         return decided

@@ -17,6 +17,7 @@ from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
 from edgevit.graph.run import run
 from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
+from edgevit.quant.check import checked
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
@@ -145,6 +146,28 @@ def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
     weighted = sum(s.macs for s in list_sites(graph) if s.kind in WEIGHTED)
     assert macs.static == weighted and macs.partitions == 1
     assert macs.static < total_macs(graph)  # attention's products stay float
+
+
+def test_a_spared_linear_layer_runs_beside_static_ones(
+    graph: Graph, prepared: Prepared, tmp_path: Path
+) -> None:
+    """Every other linear layer of the w8a8 plan as w8da8 has it: one partition, counted apart."""
+    static, dynamic = (
+        models.plan_of(graph, TARGET.placement(p), models.normalised(IMAGES)) for p in ("w8a8", "w8da8")
+    )
+    linear = [s.site for s in static.sites if s.kind == "linear"]
+    chosen = set(linear[::2])
+    instead = {s.site: s for s in dynamic.sites if s.site in chosen}
+    tensors = {k: v for k, v in static.tensors.items() if k.rpartition(".")[0] not in chosen}
+    tensors |= {k: v for k, v in dynamic.tensors.items() if k.rpartition(".")[0] in chosen}
+    plan = replace(static, sites=tuple(instead.get(s.site, s) for s in static.sites), tensors=tensors)
+    TARGET.write(prepared, "w8a8", checked(plan, graph, TARGET.placement("w8a8")), tmp_path / "m.tflite")
+    wanted = simulate(graph, plan, models.normalised(IMAGES))[0]
+    assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 30
+    macs, sites = RUNTIME.integer_macs(tmp_path / "m.tflite"), list_sites(graph)
+    assert macs.dynamic == sum(s.macs for s in sites if s.name in chosen) > 0
+    assert macs.static == sum(s.macs for s in sites if s.kind in WEIGHTED) - macs.dynamic > 0
+    assert macs.partitions == 1
 
 
 def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:

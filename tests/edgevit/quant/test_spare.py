@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgevit.core.errors import UsageError
-from edgevit.core.plans import KindPlacement, Placement
+from edgevit.core.errors import InputError, UsageError
+from edgevit.core.plans import Dynamic, KindPlacement, Placement
 from edgevit.core.types import Stats
+from edgevit.graph.run import run
 from edgevit.graph.sites import Site
 from edgevit.quant._spare import spared
+from edgevit.quant.check import checked
 from edgevit.quant.plan import make_plan, measure_effects
 from edgevit.quant.simulate import simulate
 from edgevit.registries import ALGORITHMS, TARGETS
@@ -101,6 +103,34 @@ def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
         assert not any(name.rpartition(".")[0] in left for name in plan.tensors)
         db[share] = small.db(wanted, simulate(graph, plan, images)[0])
     assert db[0.3] > db[0.0] + 0.3
+
+
+def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
+    """As good as in float within a decibel, planned, checked when it is given back, and not among the skipped."""
+    graph, images = small.vit_graph(), small.images(64)
+    per_token = Dynamic("int8", "token", symmetric=False)
+    linear = KindPlacement("linear", "int8", "int8", "int32", output_channels=True)
+    plain = Placement("test", "w8a8", "float32", (linear, KINDS["conv"]), float_share=0.3)
+    seen = measure_effects(
+        graph, images[:24], measured(graph, images), (plain,), ALGORITHMS.get("output_aware"), 0
+    )
+    wanted = run(graph, images)[0][0]
+    db, dynamic = {}, set()
+    for spared_as in (None, per_token):
+        placement = replace(plain, kinds=(replace(linear, spared=spared_as), KINDS["conv"]))
+        plan = make_plan(graph, seen, images, placement, CHOICES)
+        assert checked(plan, graph, placement) == plan
+        left = {name for name, reason in plan.skipped if reason.startswith("rounding its activations")}
+        dynamic = {s.site for s in plan.sites if s.dynamic is not None}
+        if spared_as is None:
+            in_float, costly = left, {name for name in left if name.endswith(":linear")}
+        else:
+            assert dynamic == costly != set() and left == in_float - costly
+        db[spared_as] = small.db(wanted, simulate(graph, plan, images)[0])
+    assert all(s.input is None and s.output is None and s.bias == "float32" for s in plan.sites if s.dynamic)
+    assert db[per_token] > db[None] - 1
+    with pytest.raises(InputError, match="its input is float"):
+        checked(plan, graph, plain)
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
