@@ -103,4 +103,7 @@ def _kind(kind: KindPlacement) -> tuple[str, ...]:
         leaving += ", SiLU between integers too"
     if kind.output_channels:
         leaving += ", per channel where it pays"
-    return (kind.kind, entering or _FLOAT, weight_text, leaving, kind.bias)
+    entering = entering or _FLOAT
+    if kind.spared is not None:
+        entering += f", {_at_run_time(kind.spared)} where it costs most"
+    return (kind.kind, entering, weight_text, leaving, kind.bias)
