@@ -43,10 +43,9 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
 
     w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
-    is none for attention's products, LayerNorm, softmax and GELU in this form. Linear layers that `float_share` spares
-    quantize each token at run time, as in w8da8. w8da8 and w4: linear layers
-    quantize each token at run time, since int4 weights have no fast kernel with float inputs; convolutions
-    compute in float with int8 weights.
+    is none for attention's products, LayerNorm, softmax and GELU in this form. Linear layers that
+    `float_share` spares quantize each token at run time. So do those of w8da8 and w4, since int4 weights have no
+    fast kernel with float inputs; convolutions compute in float there, with int8 weights.
 
     Raises:
         UsageError: `float_share` in `options` is no share.
