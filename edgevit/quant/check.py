@@ -85,7 +85,8 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             raise InputError(f"{label}: its kind is {site.kind}, not {planned.kind}", f'write "{site.kind}"')
         if reason := dict(never).get(planned.site):
             raise InputError(
-                f"{label}: {placement.target} cannot make it integer: {reason}", "take it out of `sites`"
+                f"{label}: {placement.target} cannot make it integer: {reason}",
+                "give each --option that the plan was made with, or take the site out of `sites`",
             )
         if planned.site not in {s.name for s in possible}:
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
