@@ -32,7 +32,7 @@ app.command("run", short_help="The most likely classes of images.")(run.command)
 app.command("diff", short_help="The first layer of a file that differs from the model.")(diff.command)
 app.command("inspect", short_help="What is in a model or a converted file.")(inspect.command)
 app.command("verify", short_help="Check the hashes of a bundle.")(verify.command)
-app.command("list", short_help="Names of targets, precisions, sources, ....")(list_.command)
+app.command("list", short_help="Names of targets, precisions, sources and more.")(list_.command)
 app.command("doctor", short_help="What this machine can do, and how to get the rest.")(doctor.command)
 
 
