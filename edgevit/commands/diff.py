@@ -40,7 +40,7 @@ def command(
         float | None,
         typer.Option(
             metavar="DB",
-            help="Own error from which on a layer is right. [default: fp32 60, fp16 40, quantized 20]",
+            help="Own error from which on a layer is right. [default: fp32 60, fp16 40, quantized 12]",
         ),
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all layers.")] = False,
