@@ -164,14 +164,16 @@ class Tuner:
     def _train(
         self, plan: QuantPlan, block: Block, given: tuple[torch.Tensor, torch.Tensor]
     ) -> dict[str, NDArray[np.generic]] | None:
-        """The tensors of the block's layers, trained; None where the time did not last."""
+        """The tensors of the block's layers, trained; None where it has none or the time did not last."""
         import torch
 
         layers = {
             planned.site: _Layer(planned, plan, self._biases.get(planned.site))
             for planned in plan.sites
-            if planned.site in self._sites and planned.site in block.sites
+            if planned.site in self._sites and planned.site in block.sites and planned.second is None
         }
+        if not layers:
+            return None  # products of two activations alone: they have no weights
         around = planned_operations(plan, block, layers, self._biases)
         integers = [layer.weight for layer in layers.values() if layer.planned.palette is None]
         others = [layer.weight for layer in layers.values() if layer.planned.palette is not None]

@@ -149,3 +149,18 @@ def test_a_block_whose_only_layer_stays_in_float_has_nothing_to_tune() -> None:
 @pytest.mark.parametrize(("images", "apart"), [(16, 8), (24, 8), (64, 8), (128, 16), (1000, 125)])
 def test_one_image_in_eight_trains_nothing_and_at_least_eight(images: int, apart: int) -> None:
     assert int(kept_apart(images).sum()) == apart
+
+
+def test_products_in_integers_are_rounded_in_a_block_and_have_nothing_to_tune() -> None:
+    """With all layers, and with the two products as all that is integer."""
+    graph = small.vit_graph()
+    for words in (("linear", "qk", "av"), ("qk", "av")):
+        kinds = tuple(KindPlacement(word, "int8", None, "float32") for word in words)
+        placement = Placement("test", "w8a8", "float16", kinds, "float16")
+        stats = measured(graph, images(), placement)
+        plain = make_plan(graph, stats, images(), placement, CHOICES)
+        tuner = Tuner(graph, plain, IMAGES, 600, 0)
+        tuned = make_plan(graph, stats, images(), placement, CHOICES, None, tuner)
+        assert [s.site for s in tuned.sites] == [s.site for s in plain.sites]
+        assert checked(tuned, graph, placement) == tuned
+        assert (tuner.tried > 0) == ("linear" in words)
