@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 _WEIGHTED = ("linear", "conv")
-_PRODUCTS = ("qk", "av")
+PRODUCTS = ("qk", "av")
 
 
 def site_of(node: torch.fx.Node) -> str:
@@ -40,7 +40,7 @@ def product_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
     nodes = [
         n for n in program.graph_module.graph.nodes if n.target in (aten.matmul.default, aten.bmm.default)
     ]
-    return {site_of(n): n for n in nodes if role_of(n) in _PRODUCTS}
+    return {site_of(n): n for n in nodes if role_of(n) in PRODUCTS}
 
 
 def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:

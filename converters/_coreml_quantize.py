@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters import _coreml_weights
-from converters._coreml_edits import add_constant, call, role_of, site_of
+from converters._coreml_edits import PRODUCTS, add_constant, call, role_of, site_of
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _check_site(site: SitePlan, sites: dict[str, torch.fx.Node]) -> None:
             f"the plan names the site {site.site}, which is no linear, conv or product of this graph",
             "make the plan again for this model",
         )
-    product = role_of(sites[site.site]) in ("qk", "av")
+    product = role_of(sites[site.site]) in PRODUCTS
     if product != (site.second is not None) or (product and (site.weight or site.palette or not site.input)):
         raise UnsupportedError(
             f"{site.site}: a product of two activations takes a grid for each, any other site one and a weight",

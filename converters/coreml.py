@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w4", "lut4", "lut6")
 _KINDS: Final = ("linear", "conv")
-_PRODUCTS: Final = ("qk", "av")
 # quantize and dequantize of activations came with iOS 17, scales in blocks and grouped palettes with iOS 18
 _SINCE: Final = {"iOS16": PRECISIONS[:3], "iOS17": PRECISIONS[:4], "iOS18": PRECISIONS}
 
@@ -49,8 +48,10 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
 
     Raises:
-        UsageError: `float_share` in `options` is no share, `attention` neither float nor integer.
+        UsageError: `float_share` in `options` is no share, `attention` neither float nor integer, `deployment` no
+            system.
     """
+    _deployment(options or {})
     share = 0.0
     attention = (options or {}).get("attention", "float")
     if attention not in ("float", "integer"):
@@ -61,7 +62,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
         share = _float_share.float_share("coreml", options)
-        rounded = (*_KINDS, *(_PRODUCTS if attention == "integer" else ()))
+        rounded = (*_KINDS, *(_coreml_edits.PRODUCTS if attention == "integer" else ()))
         kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in rounded)
     elif precision == "w4":
         kinds = (
@@ -84,12 +85,17 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
         UsageError: an unknown `deployment`.
         MissingDependencyError: coremltools is not installed.
     """
-    deployment = options.get("deployment")
-    if deployment is not None and deployment not in _SINCE:
-        raise UsageError(f"coreml.deployment is {deployment!r}", nearest(deployment, _SINCE))
+    deployment = _deployment(options)
     with _coreml_package.quiet():
         require("coremltools", "coreml")
     return _Prepared(graph, spec, deployment)
+
+
+def _deployment(options: Mapping[str, str]) -> str | None:
+    deployment = options.get("deployment")
+    if deployment is not None and deployment not in _SINCE:
+        raise UsageError(f"coreml.deployment is {deployment!r}", nearest(deployment, _SINCE))
+    return deployment
 
 
 def write(
@@ -129,7 +135,7 @@ def write(
         nodes |= {s.site: products[s.site] for s in plan.sites if s.site in products}
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
     roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
-    fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("qk", "softmax", "av"))
+    fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("softmax", *_coreml_edits.PRODUCTS))
     edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))

@@ -46,12 +46,13 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     cannot.
 
     Args:
-        options: may hold `host_safe`, `start` and `float_share`.
+        options: may hold what `prepare` takes, `start` and `float_share`.
 
     Raises:
-        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer,
-            `float_share` no share.
+        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer, `float_share` no share;
+            an operator set or a form of attention that is not offered.
     """
+    _forms(options or {})
     pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
     start = (options or {}).get("start", "float")
@@ -105,6 +106,15 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
         UsageError: an operator set, a form of attention or a `host_safe` that is not offered.
         UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
     """
+    opset, attention = _forms(options)
+    prepared = _onnx_export.export(graph, spec, opset)
+    if attention == "fused":
+        _onnx_attention.fuse(prepared.model)
+    return replace(prepared, safe=_is_safe(options))
+
+
+def _forms(options: Mapping[str, str]) -> tuple[int, str]:
+    """Operator set, and the form of attention."""
     text = options.get("opset", str(_DEFAULT_OPSET))
     if not text.isdecimal() or int(text) not in _OPSETS:
         raise UsageError(
@@ -119,10 +129,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
             f"ONNX has attention as one operator from operator set {_onnx_attention.FIRST_OPSET} on, not in {text}",
             f"add --option onnx.opset={_onnx_attention.FIRST_OPSET}, or leave onnx.attention out",
         )
-    prepared = _onnx_export.export(graph, spec, int(text))
-    if attention == "fused":
-        _onnx_attention.fuse(prepared.model)
-    return replace(prepared, safe=_is_safe(options))
+    return int(text), attention
 
 
 def write(

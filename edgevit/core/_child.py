@@ -69,7 +69,7 @@ def _call(function: str, request: dict[str, Any], emit: Callable[[dict[str, Any]
             )
             return _described(_with_trace(full, error))
         return _foreign(error)
-    except Exception as error:
+    except Exception as error:  # nothing may leave a step but as data: the parent names it
         return _foreign(error)
     except SystemExit as error:  # a library or a user's file that calls sys.exit
         return _foreign(error)

@@ -78,7 +78,7 @@ def _operator(module: torch.nn.Module, image: torch.Tensor) -> str:
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             try:
                 return func(*args, **(kwargs or {}))
-            except Exception:
+            except Exception:  # raised again: only its place is noted
                 self.failed = self.failed or resolve_name(func) or str(func)
                 raise
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.errors import InputError
 from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
-from edgevit.graph.sites import Site
+from edgevit.graph.sites import PRODUCTS, Site
 from edgevit.quant import _affine, _gate
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check_gate(label: str, planned: SitePlan, between: bool) -> None:
 def _activations(
     label: str, planned: SitePlan, site: Site, kind: KindPlacement, placement: Placement
 ) -> None:
-    second = kind.input if site.kind in ("qk", "av") else None
+    second = kind.input if site.kind in PRODUCTS else None
     for name, grid, dtype in (
         ("input", planned.input, kind.input),
         ("second", planned.second, second),

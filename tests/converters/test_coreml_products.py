@@ -112,6 +112,8 @@ def test_attention_in_integers_is_asked_for_by_an_option() -> None:
     assert kinds["integer"] == {"linear", "conv", "qk", "av"}
     with pytest.raises(UsageError, match=r"coreml.attention must be float or integer, not 'int8'"):
         TARGET.placement("w8a8", {"attention": "int8"})
+    with pytest.raises(UsageError, match="coreml.deployment is 'iOS7'"):
+        TARGET.placement("w8a8", {"deployment": "iOS7"})
 
 
 def test_a_plan_with_attention_in_integers_is_made_and_executed(tmp_path: Path) -> None:

@@ -358,3 +358,16 @@ def test_from_jpeg_to_class_with_nothing_but_the_file(tmp_path: Path, photograph
     photos.assert_only_the_right_file_agrees(
         module, right, RUNTIME, photos.swap_colors_in_json, photos.change_mean_in_json, photographs
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attention": "integer"}, "fused or split, not 'integer'"),
+        ({"opset": "abc"}, "a whole number from 18 to 23"),
+        ({"opset": "20", "attention": "fused"}, "from operator set 23 on, not in 20"),
+    ],
+)
+def test_options_are_looked_at_before_anything_is_planned(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        TARGET.placement("w8a8", options)
