@@ -56,6 +56,13 @@ def _native_group_norm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.T
     return _grouped(x, groups, weight, bias, eps)
 
 
+def _instance_norm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    x, weight, bias, own, eps = _take(
+        args, kwargs, ("input", "weight", "bias", "use_input_stats", "eps"), (0, 1, 2, 5, 7)
+    )
+    return _grouped(x, x.shape[1], weight, bias, eps) if own else None
+
+
 def _grouped(x: torch.Tensor, groups: int, weight: Any, bias: Any, eps: float) -> torch.Tensor:
     parts = x.reshape(x.shape[0], groups, -1)
     centred = parts - parts.mean(-1, keepdim=True)
@@ -101,5 +108,6 @@ _FORMS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], torch.Tensor | Non
     "_fused_rms_norm": _rms_norm,
     "group_norm": _group_norm,
     "native_group_norm": _native_group_norm,
+    "instance_norm": _instance_norm,
     "linalg_vector_norm": _vector_norm,
 }

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgevit.graph.rewrites import group_norm_as_layer_norm, remove_aliases, writes_as_joins
+from edgevit.graph.rewrites import (
+    group_norm_as_instance_norm,
+    group_norm_as_layer_norm,
+    remove_aliases,
+    writes_as_joins,
+)
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph.rewrites import _rewritten as r
 
@@ -52,12 +57,20 @@ def test_every_second_element_is_still_scattered() -> None:
 
 @pytest.mark.parametrize("groups", [1, 3, 12])
 @pytest.mark.parametrize("affine", [True, False])
-def test_group_norm_is_layer_norm_over_each_group(groups: int, affine: bool) -> None:
-    norm = nn.GroupNorm(groups, 12, eps=1e-3, affine=affine)
+@pytest.mark.parametrize("norm", ["layer_norm", "instance_norm"])
+def test_group_norm_is_another_norm_over_each_group(norm: str, groups: int, affine: bool) -> None:
     module = small.randomised(
-        r.Lines(lambda self, x: self.norm(self.conv(x)), conv=nn.Conv2d(3, 12, 3), norm=norm)
+        r.Lines(
+            lambda self, x: self.norm(self.conv(x)),
+            conv=nn.Conv2d(3, 12, 3),
+            norm=nn.GroupNorm(groups, 12, eps=1e-3, affine=affine),
+        )
     )
-    graph = r.rewritten(module, remove_aliases.REWRITE, group_norm_as_layer_norm.REWRITE)
+    rewrite = {
+        "layer_norm": group_norm_as_layer_norm.REWRITE,
+        "instance_norm": group_norm_as_instance_norm.REWRITE,
+    }[norm]
+    graph = r.rewritten(module, remove_aliases.REWRITE, rewrite)
     kinds = r.kinds(graph)
-    assert kinds["layer_norm"] == 1 and not kinds["group_norm"] and r.rank(graph) == 4
+    assert kinds[norm] == 1 and not kinds["group_norm"] and r.rank(graph) == 4
     assert r.difference(graph, module) > 120

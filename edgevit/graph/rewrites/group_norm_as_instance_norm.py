@@ -1,0 +1,39 @@
+"""Write group norm as instance norm over each group: ONNX Runtime's CPU provider has a kernel for that one.
+
+For GroupNormalization it has none and executes the operator's definition instead, 28 small operators, most of
+which compute shapes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Rewrite
+from edgevit.graph import _edit, _groups
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def apply(program: ExportedProgram) -> int:
+    """Instance norm of (N, groups, C / groups * ...), then gamma and beta.
+
+    Layer norm would do too, but ONNX's has a gamma for each value of the last axis, which is a whole image here.
+    """
+    return _groups.replace_group_norms(program, _instance_norm)
+
+
+def _instance_norm(node: torch.fx.Node, value: torch.fx.Node, eps: float) -> torch.fx.Node:
+    import torch
+
+    given = (value, None, None, None, None, True, 0.1, eps, False)
+    return _edit.emit(node, torch.ops.aten.instance_norm.default, given)
+
+
+REWRITE = Rewrite(
+    summary="Group norm as instance norm over each group (ONNX Runtime has a kernel for it).",
+    order=205,
+    apply=apply,
+    targets=("onnx",),
+)
