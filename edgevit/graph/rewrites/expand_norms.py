@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit
+from edgevit.graph import _edit, streams
 
 if TYPE_CHECKING:
     import torch
@@ -16,16 +16,18 @@ def apply(program: ExportedProgram) -> int:
     """c = x - mean(x); y = c * rsqrt(mean(c * c) + eps) * gamma + beta (Ba et al. 2016; Wu and He 2018).
 
     The variance is taken of the centred value: mean(x * x) - mean(x) ** 2 would lose it in float32
-    where the mean is large. The converter's own form has five operators more.
+    where the mean is large. The converter's own form has five operators more. Where the stream that a layer
+    norm reads has no mean there is nothing to subtract.
     """
     import torch
 
     aten = torch.ops.aten
     graph = program.graph_module.graph
     changed = 0
+    centred = streams.mean_free_norms(program)
     for node in list(graph.nodes):
         if node.target is aten.layer_norm.default:
-            made = _layer_norm(node)
+            made = _layer_norm(node, node in centred)
         elif node.target is aten.group_norm.default and _is_image(node):
             made = _group_norm(node)
         else:
@@ -35,11 +37,12 @@ def apply(program: ExportedProgram) -> int:
     return changed
 
 
-def _layer_norm(node: torch.fx.Node) -> torch.fx.Node:
+def _layer_norm(node: torch.fx.Node, centred: bool) -> torch.fx.Node:
     given = _edit.bound(node, ("x", "shape", "weight", "bias", "eps"))
     rank = len(_edit.shape(given["x"]))
     axes = list(range(rank - len(given["shape"]), rank))
-    return _affine(node, _normalised(node, given["x"], axes, given), given)
+    value = given["x"] if centred else _centred(node, given["x"], axes)
+    return _affine(node, _scaled(node, value, axes, given), given)
 
 
 def _is_image(node: torch.fx.Node) -> bool:
@@ -62,20 +65,27 @@ def _group_norm(node: torch.fx.Node) -> torch.fx.Node:
             node, aten.reshape.default, (last, [batch, height * width, groups, channels // groups])
         )
         axes = [1, 3]
-    value = _normalised(node, last, axes, given)
+    value = _scaled(node, _centred(node, last, axes), axes, given)
     if groups > 1:
         value = _edit.emit(node, aten.reshape.default, (value, shape))
     return _edit.emit(node, aten.permute.default, (_affine(node, value, given), [0, 3, 1, 2]))
 
 
-def _normalised(
-    node: torch.fx.Node, value: torch.fx.Node, axes: list[int], given: dict[str, Any]
-) -> torch.fx.Node:
+def _centred(node: torch.fx.Node, value: torch.fx.Node, axes: list[int]) -> torch.fx.Node:
     import torch
 
     aten = torch.ops.aten
     mean = _edit.emit(node, aten.mean.dim, (value, axes, True))
-    centred = _edit.emit(node, aten.sub.Tensor, (value, mean))
+    return _edit.emit(node, aten.sub.Tensor, (value, mean))
+
+
+def _scaled(
+    node: torch.fx.Node, centred: torch.fx.Node, axes: list[int], given: dict[str, Any]
+) -> torch.fx.Node:
+    """To a variance of 1."""
+    import torch
+
+    aten = torch.ops.aten
     square = _edit.emit(node, aten.mul.Tensor, (centred, centred))
     variance = _edit.emit(node, aten.mean.dim, (square, axes, True))
     safe = _edit.emit(node, aten.add.Tensor, (variance, float(given.get("eps", 1e-5))))
