@@ -8,7 +8,6 @@ section 3.1). The mean of a layer's outputs is subtracted from its weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,13 +27,12 @@ class Stream:
     """What is added up, and who reads it.
 
     Attributes:
-        layers: linear layers and convolutions whose outputs go into it, with weights and biases of their own.
-        constants: placeholder -> channel axis, from the end.
+        parts: every constant whose mean over the channels goes into it, with the axis of the channels: weights and
+            biases that one layer alone reads, and constants that are added or joined.
         norms: the layer norms that read it, which are all that does.
     """
 
-    layers: tuple[_layers.Layer, ...]
-    constants: tuple[tuple[torch.fx.Node, int], ...]
+    parts: tuple[tuple[torch.fx.Node, int], ...]
     norms: tuple[torch.fx.Node, ...]
 
 
@@ -61,7 +59,7 @@ def centre(program: ExportedProgram) -> tuple[str, ...]:
     for stream in streams(program):
         if is_centred(program, stream):
             continue
-        for node, axis in _parts(stream):
+        for node, axis in stream.parts:
             value = _constants.value(program, node)
             assert value is not None
             exact = value.double()
@@ -72,7 +70,7 @@ def centre(program: ExportedProgram) -> tuple[str, ...]:
 
 def is_centred(program: ExportedProgram, stream: Stream) -> bool:
     """Whether no part of the stream has a mean over the channels."""
-    values = [(_constants.value(program, node), axis) for node, axis in _parts(stream)]
+    values = [(_constants.value(program, node), axis) for node, axis in stream.parts]
     return all(
         value is not None
         and float(value.double().mean(axis).abs().max()) <= _ROUNDING * float(value.abs().max())
@@ -87,19 +85,9 @@ def mean_free_norms(program: ExportedProgram) -> frozenset[torch.fx.Node]:
     )
 
 
-def _parts(stream: Stream) -> Iterator[tuple[torch.fx.Node, int]]:
-    """Every constant whose mean goes into the stream, and the axis of its channels."""
-    yield from stream.constants
-    for layer in stream.layers:
-        yield layer.node.args[1], 0
-        if len(layer.node.args) > 2 and layer.node.args[2] is not None:
-            yield layer.node.args[2], 0
-
-
 def _stream_of(program: ExportedProgram, norm: torch.fx.Node) -> Stream | None:
     """The stream that the norm reads; None if anything but layer norms reads it, or something else writes it."""
-    layers: list[_layers.Layer] = []
-    constants: list[tuple[torch.fx.Node, int]] = []
+    parts: list[tuple[torch.fx.Node, int]] = []
     norms: list[torch.fx.Node] = []
     axis_of: dict[torch.fx.Node, int] = {}
     waiting = [(norm.args[0], -1)]
@@ -112,11 +100,12 @@ def _stream_of(program: ExportedProgram, norm: torch.fx.Node) -> Stream | None:
         axis_of[value] = axis
         layer = _layers.layer_of(value)
         if _constants.value(program, value) is not None:
-            constants.append((value, axis))
+            parts.append((value, axis))
         elif layer is not None:
-            if not _can_centre(program, layer, axis):
+            own = _own(program, layer, axis)
+            if own is None:
                 return None
-            layers.append(layer)
+            parts += [(constant, 0) for constant in own]
         else:
             inputs = _inputs(value, axis)
             if inputs is None:
@@ -130,14 +119,16 @@ def _stream_of(program: ExportedProgram, norm: torch.fx.Node) -> Stream | None:
             if through is None:
                 return None
             waiting.append((user, through))
-    return Stream(tuple(layers), tuple(constants), tuple(norms))
+    return Stream(tuple(parts), tuple(norms))
 
 
-def _can_centre(program: ExportedProgram, layer: _layers.Layer, axis: int) -> bool:
+def _own(program: ExportedProgram, layer: _layers.Layer, axis: int) -> list[torch.fx.Node] | None:
+    """Weight and bias, outputs first, of a layer whose outputs lie on `axis`; None if others read them too."""
     held = [a for a in layer.node.args[1:3] if a is not None]
-    own = all(_constants.value(program, a) is not None and len(a.users) == 1 for a in held)
+    alone = all(_constants.value(program, a) is not None and len(a.users) == 1 for a in held)
     rank = len(_edit.shape(layer.node))
-    return own and layer.groups == 1 and not layer.transposed and layer.axis == rank + axis
+    fits = layer.groups == 1 and not layer.transposed and layer.axis == rank + axis
+    return held if alone and fits else None
 
 
 def _reads_channels(user: torch.fx.Node, value: torch.fx.Node, axis: int) -> bool:

@@ -1,7 +1,7 @@
 """Write group norm as instance norm over each group: ONNX Runtime's CPU provider has a kernel for that one.
 
-For GroupNormalization it has none and executes the operator's definition instead, 28 small operators, most of
-which compute shapes.
+For GroupNormalization it has none and executes the operator's definition instead, 29 small operators by its profiler
+(ONNX Runtime 1.32), most of which compute shapes.
 """
 
 from __future__ import annotations
