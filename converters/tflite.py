@@ -78,7 +78,8 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = (four, stored)
     else:
         return None
-    return Placement("tflite", precision, "float32", kinds, float_share=share)
+    # The layer norm that is written for it is ours, and makes use of a stream without a mean.
+    return Placement("tflite", precision, "float32", kinds, float_share=share, mean_free=True)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:

@@ -1,96 +1,30 @@
-"""Decide once: fold, measure ranges, choose scales and round weights, for every placement."""
+"""Decide once: choose scales and round weights, for every placement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core._memory import give_back
 from edgevit.core.errors import UsageError
 from edgevit.core.plans import Placement, QuantPlan
-from edgevit.core.plugins import Clustering, Fold, Range, Rounding
+from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _outputs, _threads, _values
-from edgevit.registries import ALGORITHMS, OBSERVERS
+from edgevit.flows import _outputs, _threads
+from edgevit.flows._algorithms import CLUSTERING, RANGE, ROUNDING, find
+from edgevit.flows._forms import Forms
 
 if TYPE_CHECKING:
     import torch
 
-FOLDS = ("layernorm_fold",)
-RANGE = "output_aware"
-ROUNDING = "gptq"
-CLUSTERING = "kmeans"
-OBSERVED = ("minmax", "channel_absmax", "channel_moments")
-# Derivatives are measured on this many images: the first ones say nearly all, and each costs a few passes.
-EFFECT_IMAGES = 24
-
 Emit = Callable[[dict[str, Any]], None]
-# Graph file and graph, by whether a plan quantizes activations.
-Graphs = dict[bool, tuple[str, Graph]]
-T = TypeVar("T")
-
-
-def fold(
-    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
-) -> tuple[tuple[str, ...], Graphs]:
-    """Folds that fired, and the graph file for plans without and with quantized activations."""
-    from edgevit.graph import storage
-
-    plain = (_values.GRAPH, graph)
-    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
-        return (), {False: plain, True: plain}
-    folded = storage.load(work / _values.GRAPH)
-    algorithms = [_algorithm(name, Fold) for name in FOLDS]
-    observers = tuple(dict.fromkeys(o for algorithm in algorithms for o in algorithm.observers))
-    # Measured once: each fold is exact, and what it scales no other fold looks at.
-    stats = _measure(folded, calibration, observers, emit)
-    names = [site for algorithm in algorithms for site in algorithm.apply(folded, stats)]
-    if not names:
-        return (), {False: plain, True: plain}
-    storage.save(folded, work / _values.FOLDED)
-    return tuple(names), {False: plain, True: (_values.FOLDED, folded)}
-
-
-def measure(
-    graphs: Graphs,
-    calibration: torch.Tensor | None,
-    placements: tuple[Placement, ...],
-    seed: int,
-    emit: Emit,
-) -> Stats:
-    """What the plans that quantize activations have to know about them."""
-    from edgevit.quant.plan import measure_effects
-
-    static = any(kind.input is not None for p in placements for kind in p.kinds)
-    assert calibration is not None or not static, "the command line asks for --calibrate"
-    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
-        return Stats({}, 0)
-    graph = graphs[True][1]
-    stats = _measure(graph, calibration, OBSERVED, emit, placements)
-    if not static:
-        return stats
-    count = min(EFFECT_IMAGES, len(calibration))
-    emit({"stage": "measuring what ranges cost the output", "total": count})
-    measured = measure_effects(
-        graph,
-        calibration[:count],
-        stats,
-        placements,
-        _algorithm(RANGE, Range),
-        seed,
-        lambda n: emit({"advance": n}),
-    )
-    give_back()
-    return measured
 
 
 def plan_all(
-    placements: tuple[Placement, ...],
-    stats: Stats,
-    graphs: Graphs,
+    forms: Forms,
+    stats: Mapping[str, Stats],
     calibration: torch.Tensor | None,
     reconstruct: float,
     seed: int,
@@ -99,6 +33,7 @@ def plan_all(
     """A plan for each placement; those that differ in the target's name alone are decided once.
 
     Args:
+        stats: file of a graph -> what is known of its activations.
         reconstruct: seconds for tuning the blocks of a plan, 0 for none.
 
     Returns:
@@ -112,9 +47,9 @@ def plan_all(
     from edgevit.quant.plan import make_plan
     from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart
 
+    placements = forms.placements
     own = [p for i, p in enumerate(placements) if not any(_same_but_name(q, p) for q in placements[:i])]
-    graph_of = {p: graphs[_values.quantize_activations(p.kinds)][1] for p in own}
-    operations = sum(len(list_sites(graph)) for graph in graph_of.values())
+    operations = sum(len(list_sites(forms.graph_of(p))) for p in own)
     emit({"stage": "deciding scales and rounding", "total": operations * (2 if reconstruct else 1)})
     if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
         raise UsageError(
@@ -123,16 +58,14 @@ def plan_all(
         )
 
     def decide(placement: Placement) -> tuple[QuantPlan, Reconstruction | None]:
-        choices = Choices(
-            _algorithm(RANGE, Range), _algorithm(ROUNDING, Rounding), _algorithm(CLUSTERING, Clustering)
-        )
+        choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))
         advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
-        graph = graph_of[placement]
-        plan = make_plan(graph, stats, calibration, placement, choices, advance)
+        graph, known = forms.graph_of(placement), stats[forms.file_of(placement)]
+        plan = make_plan(graph, known, calibration, placement, choices, advance)
         told = None
         if reconstruct and calibration is not None:
             tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
-            tuned = make_plan(graph, stats, calibration, placement, choices, advance, tuner)
+            tuned = make_plan(graph, known, calibration, placement, choices, advance, tuner)
             apart = calibration[kept_apart(len(calibration))]
             before, after = _output_db(graph, (plan, tuned), apart)
             kept = tuner.kept if after > before else 0
@@ -162,38 +95,5 @@ def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor)
     return [_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
 
 
-def _measure(
-    graph: Graph,
-    images: torch.Tensor,
-    observers: tuple[str, ...],
-    emit: Emit,
-    placements: tuple[Placement, ...] = (),
-) -> Stats:
-    from calibration.collect import collect
-    from edgevit.graph.run import run
-    from edgevit.graph.sites import site_of
-    from edgevit.quant.plan import wanted_tensors
-
-    emit({"stage": "calibrating", "total": len(images)})
-
-    def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
-        def at(node: torch.fx.Node, value: Any) -> Any:
-            return look(site_of(node), value) if hasattr(value, "amax") else {}
-
-        return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
-
-    used = {name: OBSERVERS.get(name) for name in observers}
-    stats = collect(observed, wanted_tensors(graph, observers, placements), used, len(images))
-    give_back()
-    return stats
-
-
 def _same_but_name(first: Placement, second: Placement) -> bool:
     return replace(first, target=second.target, precision=second.precision) == second
-
-
-def _algorithm(name: str, kind: type[T]) -> T:
-    found = ALGORITHMS.get(name)
-    if not isinstance(found, kind):
-        raise TypeError(f"the algorithm {name} is no {kind.__name__}")
-    return found

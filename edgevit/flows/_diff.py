@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
-from edgevit.core.plugins import Runtime
+from edgevit.core.plugins import Fold, Runtime
 from edgevit.core.runner import FileValue
-from edgevit.core.types import Graph, TorchModel
+from edgevit.core.types import Graph, Stats, TorchModel
+from edgevit.flows._algorithms import CENTRE, find
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
 from edgevit.flows._diff_run import Found, Rules, run_beside
 from edgevit.flows._diff_values import Values, choose_taps, read_values
 from edgevit.flows._values import PrepareRequest
-from edgevit.registries import REWRITES, RUNTIMES
+from edgevit.registries import REWRITES, RUNTIMES, TARGETS
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,9 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
     if by_name:
         rewrites = {name: REWRITES.get(name) for name in names}
+        placed = TARGETS.get(asked.target).placement(precision)
+        if placed is not None and placed.mean_free:
+            find(CENTRE, Fold).apply(graph, Stats({}, 0))
         graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
     rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})

@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import QuantPlan
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
-from edgevit.core.types import Graph
-from edgevit.flows import _values
 from edgevit.flows._auto_float import KeptApart, leave_float
-from edgevit.flows._decide import Graphs
+from edgevit.flows._forms import Forms
 from edgevit.flows._simulated import same_arithmetic
 
 if TYPE_CHECKING:
@@ -26,10 +24,8 @@ FEWEST = 4
 PASS_MACS = 50e9
 
 
-def given_plans(
-    path: str, placements: tuple[Placement, ...], graphs: Graphs, emit: Emit
-) -> tuple[QuantPlan, ...]:
-    """The plans of a file for all placements, each held against the model.
+def given_plans(path: str, forms: Forms, emit: Emit) -> tuple[QuantPlan, ...]:
+    """The plans of a file for all placements of `forms`, each held against the model.
 
     Raises:
         InputError: unreadable, without one of them, for another model, or not to be executed.
@@ -39,16 +35,11 @@ def given_plans(
 
     emit({"stage": "checking the plan that was given"})
     stored = storage.load(Path(path))
-    return tuple(checked(find_given(stored, p), graph_of(graphs, p)[1], p) for p in placements)
-
-
-def graph_of(graphs: Graphs, placement: Placement) -> tuple[str, Graph]:
-    """File and graph that a plan for `placement` belongs to."""
-    return graphs[_values.quantize_activations(placement.kinds)]
+    return tuple(checked(find_given(stored, p), forms.graph_of(p), p) for p in forms.placements)
 
 
 def losses_of(
-    plans: tuple[QuantPlan, ...], graphs: Graphs, images: torch.Tensor, seed: int, emit: Emit
+    plans: tuple[QuantPlan, ...], forms: Forms, images: torch.Tensor, seed: int, emit: Emit
 ) -> tuple[Losses, ...]:
     """For each plan its sites with what each costs alone, worst first; one run for all plans of a graph."""
     from edgevit.graph.sites import list_sites, total_macs
@@ -58,9 +49,9 @@ def losses_of(
     by_file: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
         assert plan.placement is not None
-        by_file.setdefault(graph_of(graphs, plan.placement)[0], []).append(index)
+        by_file.setdefault(forms.file_of(plan.placement), []).append(index)
     for file, members in by_file.items():
-        graph = next(graph for name, graph in graphs.values() if name == file)
+        graph = forms.graphs[file]
         count = min(IMAGES, len(images), max(FEWEST, int(PASS_MACS / max(total_macs(graph), 1))))
         emit({"stage": "estimating what each site costs", "total": count})
         estimated = sensitivities(
@@ -75,10 +66,10 @@ def losses_of(
 
 def account_for(
     plans: tuple[QuantPlan, ...],
-    graphs: Graphs,
+    forms: Forms,
     images: torch.Tensor,
     judge: tuple[KeptApart, Limits] | None,
-    keep_float32: Mapping[bool, frozenset[str]],
+    keep_float32: Mapping[str, frozenset[str]],
     seed: int,
     emit: Emit,
 ) -> tuple[tuple[QuantPlan, ...], tuple[dict[str, Any], ...]]:
@@ -88,10 +79,10 @@ def account_for(
         images: what sites cost is estimated on them.
         judge: images kept apart and what has to hold on them; None to leave the plans as they are.
     """
-    losses = losses_of(plans, graphs, images, seed, emit)
+    losses = losses_of(plans, forms, images, seed, emit)
     told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
     if judge is not None:
-        plans, told = _keep_limits(plans, losses, graphs, *judge, keep_float32, emit)
+        plans, told = _keep_limits(plans, losses, forms, *judge, keep_float32, emit)
     return plans, tuple(
         {"sensitivity": _remaining(plan, ranked), "auto_float": auto}
         for plan, ranked, auto in zip(plans, losses, told, strict=True)
@@ -101,10 +92,10 @@ def account_for(
 def _keep_limits(
     plans: tuple[QuantPlan, ...],
     losses: tuple[Losses, ...],
-    graphs: Graphs,
+    forms: Forms,
     images: KeptApart,
     limits: Limits,
-    keep_float32: Mapping[bool, frozenset[str]],
+    keep_float32: Mapping[str, frozenset[str]],
     emit: Emit,
 ) -> tuple[tuple[QuantPlan, ...], tuple[AutoFloat, ...]]:
     """Each plan with as many of its worst sites in float as the limits ask for; twins are tried once."""
@@ -119,11 +110,11 @@ def _keep_limits(
             done.append((replace(changed, target=names[0], precision=names[1], placement=names[2]), told))
             continue
         assert plan.placement is not None
-        integer = _values.quantize_activations(plan.placement.kinds)
-        graph = graphs[integer][1]
+        file = forms.file_of(plan.placement)
+        graph = forms.graphs[file]
         done.append(
             leave_float(
-                plan, losses[index], graph, images, limits, keep_float32[integer], total_macs(graph), emit
+                plan, losses[index], graph, images, limits, keep_float32[file], total_macs(graph), emit
             )
         )
     return tuple(plan for plan, _ in done), tuple(told for _, told in done)

@@ -16,12 +16,15 @@ from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
+from edgevit.core.plans import Placement
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
-from edgevit.core.types import TorchModel
+from edgevit.core.types import Stats, TorchModel
 from edgevit.flows import _auto_float, _limits, _outputs, _plans, _values
 from edgevit.flows._auto_float import KeptApart
-from edgevit.flows._decide import fold, measure, plan_all
+from edgevit.flows._decide import plan_all
+from edgevit.flows._forms import Forms, fold
+from edgevit.flows._observe import measure
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
@@ -115,25 +118,24 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
-    folds, planned = fold(graph, calibration, placements, work, emit)
+    forms = fold(graph, calibration, placements, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
-    stats = measure(planned, deciding, placements, asked.seed, emit) if asked.plan is None else None
+    stats = {} if asked.plan is not None else _measure_each(forms, deciding, asked.seed, emit)
     clock.lap("calibrate")
-    if stats is not None:
-        plans, tuned = plan_all(placements, stats, planned, deciding, asked.reconstruct, asked.seed, emit)
+    if asked.plan is None:
+        plans, tuned = plan_all(forms, stats, deciding, asked.reconstruct, asked.seed, emit)
     else:
-        assert asked.plan is not None
-        plans = _plans.given_plans(asked.plan, placements, planned, emit)
+        plans = _plans.given_plans(asked.plan, forms, emit)
         tuned = (None,) * len(plans)
-    keeps = {False: _sites(kept), True: _sites(kept)}
-    if kept and folds:
-        keeps[True] = _sites(scan(planned[True][1], images))
+    keeps = dict.fromkeys(forms.graphs, _sites(kept))
+    if kept:
+        keeps |= {file: _sites(scan(g, images)) for file, g in forms.graphs.items() if file != _values.GRAPH}
     judge = None if apart is None or asked.auto_float is None else (apart, asked.auto_float)
     looked_at = inputs if deciding is None else deciding
-    plans, accounts = _plans.account_for(plans, planned, looked_at, judge, keeps, asked.seed, emit)
+    plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
     plan_storage.save(plans, _new(work / _values.PLANS))
     head = _outputs.head(reference, count)
-    simulated = simulate_all(work, plans, planned, inputs, head, asked.seed, emit, keeps)
+    simulated = simulate_all(work, plans, forms, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
         spec=spec,
@@ -152,12 +154,12 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         ),
         prune=prune_lines,
         left_out=left_out,
-        folds=folds,
+        folds=forms.folded,
         keep_float32=kept,
         warnings=(
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
-            *(() if stats is None else constant_activations(stats)),
+            *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),
         ),
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
@@ -175,6 +177,17 @@ def _keep_apart(
     reference = _forward(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     return calibration[rest], KeptApart(calibration[held], reference, labels)
+
+
+def _measure_each(forms: Forms, calibration: torch.Tensor | None, seed: int, emit: Emit) -> dict[str, Stats]:
+    """File of each graph that plans belong to -> what those plans have to know about its activations."""
+    asked: dict[str, list[Placement]] = {}
+    for placement in forms.placements:
+        asked.setdefault(forms.file_of(placement), []).append(placement)
+    return {
+        file: measure(forms.graphs[file], calibration, tuple(placements), seed, emit)
+        for file, placements in asked.items()
+    }
 
 
 def _new(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from edgevit.core.plans import QuantPlan
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph
 from edgevit.flows import _outputs, _threads, _values
-from edgevit.flows._decide import Graphs
+from edgevit.flows._forms import Forms
 from edgevit.flows._values import SimulatedPlan
 
 if TYPE_CHECKING:
@@ -29,18 +29,17 @@ NOISY_IMAGES = 64
 def simulate_all(
     work: Path,
     plans: tuple[QuantPlan, ...],
-    graphs: Graphs,
+    forms: Forms,
     inputs: torch.Tensor,
     reference: Outputs,
     seed: int,
     emit: Emit,
-    keep_float32: Mapping[bool, frozenset[str]],
+    keep_float32: Mapping[str, frozenset[str]],
 ) -> tuple[SimulatedPlan, ...]:
     """Simulate each plan once; plans that differ only in the name of their target share the run.
 
     Args:
-        keep_float32: by whether a plan quantizes activations, the sites that files which compute in
-            float16 compute in float32.
+        keep_float32: file of a graph -> the sites that files which compute in float16 compute in float32.
     """
     import numpy as np
 
@@ -53,11 +52,12 @@ def simulate_all(
     emit({"stage": "simulating the plans", "total": passes})
 
     def one(plan: QuantPlan) -> SimulatedPlan:
-        integer = _is_integer(plan)
-        file, graph = graphs[integer]
+        assert plan.placement is not None
+        integer, file = _is_integer(plan), forms.file_of(plan.placement)
+        graph = forms.graphs[file]
 
         def once(images: torch.Tensor, noise: int | None) -> Outputs:
-            keep = keep_float32[integer]
+            keep = keep_float32[file]
             found = simulate(graph, plan, images, noise, lambda n: emit({"advance": n}), keep)
             values = (np.asarray(value.numpy(), np.float32) for value in found)
             return dict(zip(reference, values, strict=True))

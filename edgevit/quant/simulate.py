@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
+from edgevit.graph import streams
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.quant import _affine, _gate
@@ -35,7 +36,7 @@ def simulate(
     by the floor below which no comparison of an artifact with the simulation can get, because
     rounding decisions flip and avalanche. Sites in `keep_float32` are not rounded to float16.
     """
-    around = _around(plan, noise_seed, keep_float32)
+    around = _around(graph, plan, noise_seed, keep_float32)
     start = _round_half(images) if plan.compute == "float16" else images
     outputs, _ = run(
         graph, start, around=around, constants=_constants_of(graph, plan, keep_float32), advance=advance
@@ -56,7 +57,7 @@ class SiteSimulator:
         self._planned = _by_name(plan)
         self._sites = {site.name: site for site in list_sites(graph)}
         self._nodes = {node.name: node for node in program.graph_module.graph.nodes}
-        self._around = _around(plan, None, keep_float32)
+        self._around = _around(graph, plan, None, keep_float32)
 
     def shapes(self, site: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the site's input and output in PyTorch, with the batch axis of 1."""
@@ -180,10 +181,12 @@ def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:
     return {names[name] for name in read if name in names}
 
 
-def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> Around:
+def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> Around:
     import torch
 
     sites = _by_name(plan)
+    mean_free = plan.placement is not None and plan.placement.mean_free
+    no_mean = streams.mean_free_norms(graph.program) if mean_free else frozenset()
     gates = {name: site.gate for name, site in sites.items() if site.gate is not None}
     half = plan.compute == "float16"
     generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
@@ -211,6 +214,8 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
             result = _in_integers(planned, plan, operation, args, kwargs)
         elif gates and (gate := gates.get(_gate.source_of(node) or "")) is not None:
             result = _gate.silu(args[0], gate)
+        elif node in no_mean:
+            result = _scaled(*args[:5])
         else:
             result = operation(*args, **kwargs)
         if not isinstance(result, torch.Tensor) or not result.is_floating_point():
@@ -224,6 +229,19 @@ def _around(plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> A
         return result
 
     return around
+
+
+def _scaled(
+    value: torch.Tensor,
+    shape: list[int],
+    gamma: torch.Tensor | None = None,
+    beta: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """Layer norm over the last axis of a value whose mean is taken for zero: rounding leaves it a small one."""
+    result = value * (value.square().mean(-1, keepdim=True) + eps).rsqrt()
+    result = result if gamma is None else result * gamma
+    return result if beta is None else result + beta
 
 
 def _in_integers(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgevit.core.types import Graph
+from edgevit.core.types import Graph, Stats
 from edgevit.graph import streams
 from edgevit.graph.adapt import adapt
 from edgevit.graph.rewrites import centre_streams, expand_norms, fold_layer_scale, remove_aliases
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
+from edgevit.quant.algorithms import centre_streams as fold
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Extra, Residual
 
@@ -84,3 +85,13 @@ def test_tflites_norms_of_a_centred_stream_subtract_no_mean() -> None:
             > 100
         )
     assert means == {False: 3, True: 6}
+
+
+def test_the_fold_takes_gains_in_front_of_a_stream_into_the_layers() -> None:
+    module = small.randomised(Residual())
+    graph = small.graph_of(module, remove_aliases=remove_aliases.REWRITE)
+    before = run(graph, small.images())[0][0]
+    assert streams.centre(graph.program) == ()  # the gain of the first branch is in between
+    assert fold.apply(graph, Stats({}, 0)) == (":mul", *(f"norms.{i}:layer_norm" for i in range(3)))
+    assert small.db(before, run(graph, small.images())[0][0]) > 110
+    assert fold.apply(graph, Stats({}, 0))[0] == "norms.0:layer_norm"  # it has no mean, whoever took it out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -19,10 +20,19 @@ from edgevit.core.types import Graph, Stats
 from edgevit.graph.run import run
 from edgevit.graph.sites import list_sites, site_of
 from edgevit.quant._site import Choices, channel_limits
-from edgevit.quant.algorithms import gptq, kmeans, layernorm_fold, minmax, nearest, output_aware
+from edgevit.quant.algorithms import (
+    centre_streams,
+    gptq,
+    kmeans,
+    layernorm_fold,
+    minmax,
+    nearest,
+    output_aware,
+)
 from edgevit.quant.plan import make_plan, measure_effects, wanted_tensors, weights_digest
-from edgevit.quant.simulate import SiteSimulator, simulate
+from edgevit.quant.simulate import SiteSimulator, _scaled, simulate
 from tests.edgevit.graph import _small as small
+from tests.edgevit.graph._residual import Residual
 
 OBSERVERS = {
     "minmax": minmax_observer.OBSERVER,
@@ -273,3 +283,21 @@ def test_a_channel_seen_few_times_reaches_as_far_as_its_variance_says() -> None:
     assert (limits >= np.abs(seen).max(0)).all()
     assert np.median(limits) == pytest.approx(3.0 + 4 * 2.0, rel=0.1)
     assert channel_limits(stats, "a", (1, 1000, 500)) == np.abs(seen).max(0).tolist()
+
+
+def test_a_norm_without_a_mean_is_root_mean_square_norm() -> None:
+    value, gamma, beta = torch.randn(2, 5, 12), torch.randn(12), torch.randn(12)
+    wanted = torch.nn.functional.rms_norm(value, [12], gamma, 1e-3) + beta
+    torch.testing.assert_close(_scaled(value, [12], gamma, beta, 1e-3), wanted)
+    torch.testing.assert_close(_scaled(value, [12]), torch.nn.functional.rms_norm(value, [12], eps=1e-5))
+
+
+def test_only_plans_that_say_so_simulate_norms_without_a_mean() -> None:
+    """The stream was centred; rounding its parts has given it a small mean again."""
+    graph = small.graph_of(small.randomised(Residual("mean")))
+    centre_streams.ALGORITHM.apply(graph, Stats({}, 0))
+    plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
+    assert plan.placement is not None
+    free = replace(plan, placement=replace(plan.placement, mean_free=True))
+    plain, without = (simulate(graph, p, small.images())[0] for p in (plan, free))
+    assert 20 < small.db(plain, without) < 100

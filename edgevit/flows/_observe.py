@@ -1,0 +1,81 @@
+"""Run the calibration images through a graph: what plans have to know about its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core._memory import give_back
+from edgevit.core.plans import Placement
+from edgevit.core.plugins import Range
+from edgevit.core.types import Graph, Stats
+from edgevit.flows import _values
+from edgevit.flows._algorithms import RANGE, find
+from edgevit.registries import OBSERVERS
+
+if TYPE_CHECKING:
+    import torch
+
+OBSERVED = ("minmax", "channel_absmax", "channel_moments")
+# Derivatives are measured on this many images: the first ones say nearly all, and each costs a few passes.
+EFFECT_IMAGES = 24
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def measure(
+    graph: Graph,
+    calibration: torch.Tensor | None,
+    placements: tuple[Placement, ...],
+    seed: int,
+    emit: Emit,
+) -> Stats:
+    """What plans of this graph that quantize activations have to know about them."""
+    from edgevit.quant.plan import measure_effects
+
+    static = any(kind.input is not None for p in placements for kind in p.kinds)
+    assert calibration is not None or not static, "the command line asks for --calibrate"
+    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
+        return Stats({}, 0)
+    stats = observe(graph, calibration, OBSERVED, emit, placements)
+    if not static:
+        return stats
+    count = min(EFFECT_IMAGES, len(calibration))
+    emit({"stage": "measuring what ranges cost the output", "total": count})
+    measured = measure_effects(
+        graph,
+        calibration[:count],
+        stats,
+        placements,
+        find(RANGE, Range),
+        seed,
+        lambda n: emit({"advance": n}),
+    )
+    give_back()
+    return measured
+
+
+def observe(
+    graph: Graph,
+    images: torch.Tensor,
+    observers: tuple[str, ...],
+    emit: Emit,
+    placements: tuple[Placement, ...] = (),
+) -> Stats:
+    from calibration.collect import collect
+    from edgevit.graph.run import run
+    from edgevit.graph.sites import site_of
+    from edgevit.quant.plan import wanted_tensors
+
+    emit({"stage": "calibrating", "total": len(images)})
+
+    def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
+        def at(node: torch.fx.Node, value: Any) -> Any:
+            return look(site_of(node), value) if hasattr(value, "amax") else {}
+
+        return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
+
+    used = {name: OBSERVERS.get(name) for name in observers}
+    stats = collect(observed, wanted_tensors(graph, observers, placements), used, len(images))
+    give_back()
+    return stats

@@ -1,0 +1,39 @@
+"""Leave the mean over the channels out of residual streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Fold
+from edgevit.core.types import Graph, Stats
+from edgevit.graph import streams
+from edgevit.graph.rewrites import fold_layer_scale
+from edgevit.graph.sites import site_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
+    """Exact up to rounding, see `edgevit.graph.streams`.
+
+    A gain per channel between a layer and its stream goes into the layer first: an equal mean in front of it would
+    be none behind it. Returns the gains that are gone, then the layer norms that need not subtract a mean.
+    """
+    before = _computed(graph)
+    fold_layer_scale.apply(graph.program)
+    streams.centre(graph.program)
+    after, free = _computed(graph), streams.mean_free_norms(graph.program)
+    gains = [site_of(node) for node in before if node not in after]
+    return (*gains, *(site_of(node) for node in after if node in free))
+
+
+def _computed(graph: Graph) -> dict[torch.fx.Node, None]:
+    return {node: None for node in graph.program.graph_module.graph.nodes if node.op == "call_function"}
+
+
+ALGORITHM = Fold(
+    summary="Fold: the mean that layer norms subtract out of what residual streams add up (TFLite).",
+    observers=(),
+    apply=apply,
+)
