@@ -75,7 +75,8 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = tuple(KindPlacement(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
-    return Placement("coreml", precision, "float16", kinds, "float16", share)
+    folds = ("layernorm_fold",) if precision == "w8a8" else ()
+    return Placement("coreml", precision, "float16", kinds, "float16", share, folds)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepared:

@@ -45,7 +45,8 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
     is none for attention's products, LayerNorm, softmax and GELU in this form. Linear layers that
     `float_share` spares quantize each token at run time. So do those of w8da8 and w4, since int4 weights have no
-    fast kernel with float inputs; convolutions compute in float there, with int8 weights.
+    fast kernel with float inputs; convolutions compute in float there, with int8 weights. Layer norm is written in
+    operators of our own, which need not subtract the mean of a centred stream.
 
     Raises:
         UsageError: `float_share` in `options` is no share.
@@ -78,8 +79,10 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = (four, stored)
     else:
         return None
-    # The layer norm that is written for it is ours, and makes use of a stream without a mean.
-    return Placement("tflite", precision, "float32", kinds, float_share=share, mean_free=True)
+    folds: tuple[str, ...] = ("centre_streams", "patches_as_linear")
+    if precision != "w8":
+        folds += ("layernorm_fold",)
+    return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:

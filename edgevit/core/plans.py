@@ -174,8 +174,8 @@ class Placement:
         scale_dtype: activation and weight scales must be exact in this type.
         float_share: of the multiply-accumulates, that may stay in float where rounding activations costs most;
             with those of `start_intensity` 9 % at most.
-        mean_free: layer norms need not subtract a mean where their stream can be centred
-            (`edgevit.graph.streams`); in a plan, that it was, and that they do not.
+        folds: exact changes of the graph that are made before anything is decided, in this order: algorithms of
+            `edgevit/quant/algorithms`. In a plan, those that changed something.
     """
 
     target: str
@@ -184,4 +184,4 @@ class Placement:
     kinds: tuple[KindPlacement, ...]
     scale_dtype: Literal["float32", "float16"] = "float32"
     float_share: float = 0.0
-    mean_free: bool = False
+    folds: tuple[str, ...] = ()

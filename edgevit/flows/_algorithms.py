@@ -7,9 +7,6 @@ from typing import TypeVar
 from edgevit.core.plugins import Algorithm
 from edgevit.registries import ALGORITHMS
 
-# Folds: the first for plans whose runtime need not subtract a mean, the second for plans that quantize activations.
-CENTRE = "centre_streams"
-SCALE = "layernorm_fold"
 RANGE = "output_aware"
 ROUNDING = "gptq"
 CLUSTERING = "kmeans"

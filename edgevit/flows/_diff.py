@@ -15,7 +15,7 @@ from edgevit.core.layers import Difference
 from edgevit.core.plugins import Fold, Runtime
 from edgevit.core.runner import FileValue
 from edgevit.core.types import Graph, Stats, TorchModel
-from edgevit.flows._algorithms import CENTRE, find
+from edgevit.flows._algorithms import find
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
 from edgevit.flows._diff_run import Found, Rules, run_beside
@@ -107,8 +107,9 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     if by_name:
         rewrites = {name: REWRITES.get(name) for name in names}
         placed = TARGETS.get(asked.target).placement(precision)
-        if placed is not None and placed.mean_free:
-            find(CENTRE, Fold).apply(graph, Stats({}, 0))
+        for name in () if placed is None else placed.folds:
+            if not find(name, Fold).observers:  # what the others scale is found by value
+                find(name, Fold).apply(graph, Stats({}, 0))
         graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
     rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})

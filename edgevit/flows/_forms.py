@@ -11,7 +11,7 @@ from edgevit.core.plans import Placement
 from edgevit.core.plugins import Fold
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _values
-from edgevit.flows._algorithms import CENTRE, SCALE, find
+from edgevit.flows._algorithms import find
 from edgevit.flows._observe import Emit, observe
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ class Forms:
 
     Attributes:
         graphs: file in the work folder -> the graph in it.
-        files: (whether it quantizes activations, whether norms subtract no mean) -> file.
-        placements: those that were asked for, `mean_free` only where centring changed the graph.
+        files: folds that changed something -> file.
+        placements: those that were asked for, with the folds that changed something.
         folded: the sites that a fold changed in any of the graphs.
     """
 
     graphs: Mapping[str, Graph]
-    files: Mapping[tuple[bool, bool], str]
+    files: Mapping[tuple[str, ...], str]
     placements: tuple[Placement, ...]
     folded: tuple[str, ...]
 
     def file_of(self, placement: Placement) -> str:
         """File of the graph that a plan for `placement` belongs to."""
-        return self.files[_key(placement)]
+        return self.files[placement.folds]
 
     def graph_of(self, placement: Placement) -> Graph:
         """The graph that a plan for `placement` belongs to."""
@@ -46,39 +46,35 @@ class Forms:
 def fold(
     graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
 ) -> Forms:
-    """Make each form that the placements ask for and save it in `work`; a fold that changes nothing makes none."""
+    """Make each form that the placements ask for and save it in `work`.
+
+    Folds that want to know the activations are left out without calibration images. What they want to know is
+    measured once, on the graph without folds: none of the others changes what a layer norm gives out.
+    """
     from edgevit.graph import storage
 
-    centre, scale = find(CENTRE, Fold), find(SCALE, Fold)
+    folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in placements for n in p.folds)}
+    observers = tuple(dict.fromkeys(o for fold in folds.values() for o in fold.observers))
+    stats = Stats({}, 0)
+    if observers and calibration is not None:
+        stats = observe(graph, calibration, observers, emit, stage="measuring for the folds")
+    graphs = {_values.GRAPH: graph}
+    files: dict[tuple[str, ...], str] = {(): _values.GRAPH}
+    done: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
     folded: list[str] = []
-    if any(p.mean_free for p in placements):
-        centred = storage.load(work / _values.GRAPH)
-        folded += centre.apply(centred, Stats({}, 0))
-        if folded:
-            storage.save(centred, work / _values.CENTRED)
-    placements = tuple(replace(p, mean_free=p.mean_free and bool(folded)) for p in placements)
-    keys = sorted({_key(p) for p in placements})
-    # Measured once: centring changes nothing that a norm gives out.
-    stats = None
-    if calibration is not None and any(integer for integer, _ in keys):
-        stats = observe(graph, calibration, scale.observers, emit)
-    graphs: dict[str, Graph] = {}
-    files: dict[tuple[bool, bool], str] = {}
-    for integer, mean_free in keys:
-        file = _values.CENTRED if mean_free else _values.GRAPH
-        if integer and stats is not None:
-            copy = storage.load(work / file)
-            scaled = scale.apply(copy, stats)
-            if scaled:
-                folded += scaled
-                file = f"scaled-{file}"
-                storage.save(copy, work / file)
-                graphs[file] = copy
-        if file not in graphs:
-            graphs[file] = graph if file == _values.GRAPH else storage.load(work / file)
-        files[integer, mean_free] = file
+    for asked in dict.fromkeys(p.folds for p in placements if p.folds):
+        changed = storage.load(work / _values.GRAPH)
+        fired = []
+        for name in asked:
+            if folds[name].observers and calibration is None:
+                continue
+            sites = folds[name].apply(changed, stats)
+            folded += sites
+            fired += [name] if sites else []
+        done[asked] = tuple(fired)
+        if done[asked] not in files:
+            file = f"{'-'.join(fired)}.pt2"
+            storage.save(changed, work / file)
+            graphs[file], files[done[asked]] = changed, file
+    placements = tuple(replace(p, folds=done[p.folds]) for p in placements)
     return Forms(graphs, files, placements, tuple(dict.fromkeys(folded)))
-
-
-def _key(placement: Placement) -> tuple[bool, bool]:
-    return _values.quantize_activations(placement.kinds), placement.mean_free

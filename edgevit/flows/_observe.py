@@ -61,13 +61,15 @@ def observe(
     observers: tuple[str, ...],
     emit: Emit,
     placements: tuple[Placement, ...] = (),
+    stage: str = "calibrating",
 ) -> Stats:
+    """What `observers` say of the tensors around weighted sites, and around the products of `placements`."""
     from calibration.collect import collect
     from edgevit.graph.run import run
     from edgevit.graph.sites import site_of
     from edgevit.quant.plan import wanted_tensors
 
-    emit({"stage": "calibrating", "total": len(images)})
+    emit({"stage": stage, "total": len(images)})
 
     def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
         def at(node: torch.fx.Node, value: Any) -> Any:

@@ -23,7 +23,6 @@ from edgevit.core.types import ModelSpec, Preprocess
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"
-CENTRED: Final = "centred.pt2"
 PIXELS: Final = "pixels.npy"
 LABELS: Final = "labels.npy"
 REFERENCE: Final = "reference.npz"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 NOISE = 1e-7
+# The fold behind which a target's layer norms subtract no mean.
+CENTRE = "centre_streams"
 
 
 def simulate(
@@ -185,7 +187,7 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
     import torch
 
     sites = _by_name(plan)
-    mean_free = plan.placement is not None and plan.placement.mean_free
+    mean_free = plan.placement is not None and CENTRE in plan.placement.folds
     no_mean = streams.mean_free_norms(graph.program) if mean_free else frozenset()
     gates = {name: site.gate for name, site in sites.items() if site.gate is not None}
     half = plan.compute == "float16"

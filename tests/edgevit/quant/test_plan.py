@@ -298,6 +298,6 @@ def test_only_plans_that_say_so_simulate_norms_without_a_mean() -> None:
     centre_streams.ALGORITHM.apply(graph, Stats({}, 0))
     plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
     assert plan.placement is not None
-    free = replace(plan, placement=replace(plan.placement, mean_free=True))
+    free = replace(plan, placement=replace(plan.placement, folds=("centre_streams",)))
     plain, without = (simulate(graph, p, small.images())[0] for p in (plan, free))
     assert 20 < small.db(plain, without) < 100
