@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import real_models
 from bench._peer_input import given, pixels_of
-from edgevit.core.plugins import Fold
+from edgevit.core.plans import Placement
+from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Graph, Stats
-from edgevit.registries import ALGORITHMS, METRICS, REWRITES, TARGETS
+from edgevit.flows import _values
+from edgevit.flows._algorithms import CLUSTERING, find
+from edgevit.flows._forms import fold
+from edgevit.flows._observe import measure
+from edgevit.registries import METRICS, REWRITES, TARGETS
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats
 
 PRECISION: Final = "w8a8"
+SCALES: Final = "layernorm_fold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,6 @@ STEPS: Final = (
     Step("all but the costly few in float", spare=False),
     Step("none", fold=False, ranges="minmax", images=False, rounding="nearest", channels=False, spare=False),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """Graph and statistics, without and with folds."""
-
-    graph: Graph
-    stats: Stats
 
 
 def ablation(name: str, cache: Path, calibration: int, images: int, target: str | None) -> str:
@@ -112,72 +110,65 @@ def _measure_missing(
     entered = torch.from_numpy(model.calibration)
     pixels, _ = pixels_of(model.spec, "demo:evaluation", images)
     judged = torch.from_numpy(normalise(pixels, model.spec.preprocess))
-    targets = tuple(dict.fromkeys(t for t, _ in wanted))
-    plain, folded = _measured(name, cache, entered, targets)
-    reference = run(plain.graph, judged)[0][0].numpy()
-    for t, step in wanted:
-        if f"{t}, {step.name}" in rows:
-            continue
+    missing = [(t, step) for t, step in wanted if f"{t}, {step.name}" not in rows]
+    graph = _graph(name, cache)
+    forms = fold(graph, entered, tuple(_placement(*each) for each in missing), cache / name, _silent)
+    reference = run(graph, judged)[0][0].numpy()
+    stats = {
+        file: measure(
+            forms.graphs[file],
+            entered,
+            tuple(p for p in forms.placements if forms.file_of(p) == file),
+            0,
+            _silent,
+        )
+        for file in dict.fromkeys(forms.file_of(p) for p in forms.placements)
+    }
+    for (t, step), placement in zip(missing, forms.placements, strict=True):
         begin = time.perf_counter()
-        outputs = _simulated(t, step, folded if step.fold else plain, entered, judged)
+        known = stats[forms.file_of(placement)]
+        outputs = _simulated(forms.graph_of(placement), known, step, placement, entered, judged)
         told = {"sqnr_db": METRICS.get("sqnr").compute(reference, outputs, None)}
         told["agreement"] = METRICS.get("agreement").compute(reference, outputs, None)
         yield (t, step), {**told, "seconds": time.perf_counter() - begin}
 
 
-def _measured(
-    name: str, cache: Path, images: torch.Tensor, targets: tuple[str, ...]
-) -> tuple[_Measured, _Measured]:
-    from edgevit.core.plugins import Range
-    from edgevit.flows import _decide
+def _graph(name: str, cache: Path) -> Graph:
     from edgevit.graph import storage
     from edgevit.graph.export import export_model
-    from edgevit.quant.plan import measure_effects
 
-    path = cache / name / "graph.pt2"
+    path = cache / name / _values.GRAPH
     if not path.exists():
         rewrites = {rewrite: REWRITES.get(rewrite) for rewrite in REWRITES.names()}
         storage.save(export_model(real_models.load(name, cache), rewrites), path)
-    plain, folded = storage.load(path), storage.load(path)
-    for word in _decide.FOLDS:
-        algorithm = ALGORITHMS.get(word)
-        assert isinstance(algorithm, Fold)
-        algorithm.apply(folded, _decide._measure(folded, images, algorithm.observers, _silent))
-    placements = tuple(p for t in targets if (p := TARGETS.get(t).placement(PRECISION)) is not None)
-    ranges = ALGORITHMS.get(_decide.RANGE)
-    assert isinstance(ranges, Range)
+    return storage.load(path)
 
-    def measured(graph: Graph) -> _Measured:
-        stats = _decide._measure(graph, images, _decide.OBSERVED, _silent, placements)
-        count = _decide.EFFECT_IMAGES
-        return _Measured(graph, measure_effects(graph, images[:count], stats, placements, ranges, 0))
 
-    return measured(plain), measured(folded)
+def _placement(target: str, step: Step) -> Placement:
+    placement = TARGETS.get(target).placement(PRECISION)
+    assert placement is not None
+    folds = tuple(n for n in placement.folds if step.fold or n != SCALES)
+    return replace(placement, folds=folds, float_share=placement.float_share if step.spare else 0.0)
 
 
 def _simulated(
-    target: str, step: Step, measured: _Measured, images: torch.Tensor, judged: torch.Tensor
+    graph: Graph,
+    stats: Stats,
+    step: Step,
+    placement: Placement,
+    images: torch.Tensor,
+    judged: torch.Tensor,
 ) -> Floats:
-    from edgevit.core.plugins import Clustering, Range, Rounding
-    from edgevit.flows import _decide
     from edgevit.quant._site import Choices
     from edgevit.quant.plan import make_plan
     from edgevit.quant.simulate import simulate
 
-    placement = TARGETS.get(target).placement(PRECISION)
-    ranges, rounding = ALGORITHMS.get(step.ranges), ALGORITHMS.get(step.rounding)
-    clustering = ALGORITHMS.get(_decide.CLUSTERING)
-    assert placement is not None and isinstance(ranges, Range)
-    assert isinstance(rounding, Rounding) and isinstance(clustering, Clustering)
-    if not step.spare:
-        placement = replace(placement, float_share=0.0)
-    stats = measured.stats
     if not step.channels:
         values = {key: value for key, value in stats.values.items() if key[1] != "channel_effect"}
         stats = replace(stats, values=values)
-    choices = Choices(ranges, rounding, clustering)
-    plan = make_plan(measured.graph, stats, images if step.images else None, placement, choices)
-    found: Floats = simulate(measured.graph, plan, judged)[0].numpy()
+    choices = Choices(find(step.ranges, Range), find(step.rounding, Rounding), find(CLUSTERING, Clustering))
+    plan = make_plan(graph, stats, images if step.images else None, placement, choices)
+    found: Floats = simulate(graph, plan, judged)[0].numpy()
     return found
 
 

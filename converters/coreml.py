@@ -50,8 +50,11 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     Raises:
         UsageError: `float_share` in `options` is no share, `attention` neither float nor integer, `deployment` no
             system.
+        UnsupportedError: files of the precision do not run on `deployment`.
     """
-    _deployment(options or {})
+    deployment = _deployment(options or {})
+    if deployment is not None:
+        _refuse_too_old(precision, deployment)
     share = 0.0
     attention = (options or {}).get("attention", "float")
     if attention not in ("float", "integer"):
@@ -119,14 +122,7 @@ def write(
     """
     assert isinstance(prepared, _Prepared)
     deployment = prepared.deployment or _usual(precision)
-    if precision not in _SINCE[deployment]:
-        allowed = ", ".join(_SINCE[deployment])
-        raise UnsupportedError(
-            f"Core ML for {deployment} can do {allowed}, not {precision}",
-            f"--option coreml.deployment={_usual(precision)}"
-            if precision in PRECISIONS
-            else "choose one of these",
-        )
+    _refuse_too_old(precision, deployment)
     if (plan is None) == (placement(precision) is not None):
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
@@ -148,6 +144,17 @@ def write(
     )
     gc.collect()  # coremltools' programs are full of reference cycles, and as large as the model
     return found
+
+
+def _refuse_too_old(precision: str, deployment: str) -> None:
+    if precision not in _SINCE[deployment]:
+        allowed = ", ".join(_SINCE[deployment])
+        raise UnsupportedError(
+            f"Core ML for {deployment} can do {allowed}, not {precision}",
+            f"--option coreml.deployment={_usual(precision)}"
+            if precision in PRECISIONS
+            else "choose one of these",
+        )
 
 
 def _usual(precision: str) -> str:

@@ -86,7 +86,7 @@ Plan = Annotated[
     ),
 ]
 Without = Annotated[
-    list[str] | None, typer.Option(metavar="REWRITE", help="Switch a rewrite off. Repeatable.")
+    list[str] | None, typer.Option(metavar="REWRITE", help="Switch a rewrite or a fold off. Repeatable.")
 ]
 TargetOption = Annotated[
     list[str] | None,

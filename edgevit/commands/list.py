@@ -16,10 +16,10 @@ def command(
         typer.Argument(
             metavar="KIND",
             help="targets, precisions, sources, samples, rewrites, algorithms, methods, metrics, runtimes, "
-            "devices or mil-ops.",
+            "devices or mil-ops; without it, some of each.",
             show_default=False,
         ),
-    ],
+    ] = "kinds",
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -28,6 +28,7 @@ def command(
 
     \b
     Examples:
+      edgevit list
       edgevit list targets
       edgevit list mil-ops --json
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from edgevit.core.plugins import Algorithm
+from edgevit.core.plugins import Algorithm, Fold
 from edgevit.registries import ALGORITHMS
 
 RANGE = "output_aware"
@@ -12,6 +12,11 @@ ROUNDING = "gptq"
 CLUSTERING = "kmeans"
 
 T = TypeVar("T", bound=Algorithm)
+
+
+def folds() -> tuple[str, ...]:
+    """The names of all folds."""
+    return tuple(name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.get(name), Fold))
 
 
 def find(name: str, kind: type[T]) -> T:

@@ -184,10 +184,21 @@ def _measure_each(forms: Forms, calibration: torch.Tensor | None, seed: int, emi
     asked: dict[str, list[Placement]] = {}
     for placement in forms.placements:
         asked.setdefault(forms.file_of(placement), []).append(placement)
-    return {
-        file: measure(forms.graphs[file], calibration, tuple(placements), seed, emit)
-        for file, placements in asked.items()
-    }
+    found = {}
+    for file, placements in asked.items():
+        names = ", ".join(dict.fromkeys(p.target for p in placements))
+        told = _for(names, emit) if len(asked) > 1 else emit
+        found[file] = measure(forms.graphs[file], calibration, tuple(placements), seed, told)
+    return found
+
+
+def _for(names: str, emit: Emit) -> Emit:
+    """Tells for which targets a stage is done."""
+
+    def told(event: dict[str, Any]) -> None:
+        emit({**event, "stage": f"{event['stage']} for {names}"} if "stage" in event else event)
+
+    return told
 
 
 def _new(folder: Path) -> Path:

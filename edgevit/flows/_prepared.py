@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
@@ -36,10 +37,11 @@ def _is_half(target: str, precision: str) -> bool:
 
 
 def placements(work: Work) -> tuple[Placement, ...]:
-    """What the runtimes can do, for every pair that is quantized."""
+    """What the runtimes can do, for every pair that is quantized; without the folds that `--without` names."""
     found = (
         TARGETS.get(t).placement(p, work.options[t])
         for t, precisions in work.pairs.items()
         for p in precisions
     )
-    return tuple(placement for placement in found if placement is not None)
+    off = work.recipe.without
+    return tuple(replace(p, folds=tuple(n for n in p.folds if n not in off)) for p in found if p is not None)

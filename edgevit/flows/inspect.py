@@ -51,7 +51,7 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
             rows.append(("delegate partitions", str(integer["partitions"])))
     rows += [(f"preprocess {key}", str(value)) for key, value in (data["preprocess"] or {}).items()]
     labels = data["labels"]
-    rows.append(("labels", f"{len(labels)}: {', '.join(labels[:4])}{', ...' if len(labels) > 4 else ''}"))
+    rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{' | ...' if len(labels) > 4 else ''}"))
     return Table(title, ("what", "value"), tuple(rows))
 
 

@@ -47,6 +47,11 @@ def _mil_operations() -> Rows:
     return tuple((name, f"of {', '.join(inputs)}") for name, inputs in operations().items())
 
 
+def _kinds() -> Rows:
+    names = {kind: tuple(name for name, _ in rows()) for kind, rows in KINDS.items() if kind != "kinds"}
+    return tuple((k, ", ".join((*n[:4], *(("...",) if len(n) > 4 else ())))) for k, n in names.items())
+
+
 KINDS: Final[Mapping[str, Callable[[], Rows]]] = {
     "targets": _plugins(registries.TARGETS),
     "precisions": _precisions,
@@ -58,5 +63,6 @@ KINDS: Final[Mapping[str, Callable[[], Rows]]] = {
     "metrics": _plugins(registries.METRICS),
     "runtimes": _plugins(registries.RUNTIMES),
     "devices": _plugins(registries.TRANSPORTS),
+    "kinds": _kinds,
     "mil-ops": _mil_operations,
 }

@@ -15,6 +15,7 @@ from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.report import NotDone
+from edgevit.flows._algorithms import folds
 
 _DEMO: Final = "demo"
 
@@ -64,7 +65,7 @@ def resolve(recipe: Recipe) -> Work:
     _check_plan(recipe)
     _check_prune(recipe, source)
     for name in recipe.without:
-        _known("rewrite", name, registries.REWRITES.names())
+        _known("rewrite", name, sorted({*registries.REWRITES.names(), *folds()}))
     return Work(
         recipe=recipe,
         source=source,
