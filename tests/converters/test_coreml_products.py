@@ -114,6 +114,8 @@ def test_attention_in_integers_is_asked_for_by_an_option() -> None:
         TARGET.placement("w8a8", {"attention": "int8"})
     with pytest.raises(UsageError, match="coreml.deployment is 'iOS7'"):
         TARGET.placement("w8a8", {"deployment": "iOS7"})
+    with pytest.raises(UnsupportedError, match="iOS16 can do fp32, fp16, w8, not w8a8"):
+        TARGET.placement("w8a8", {"deployment": "iOS16"})
 
 
 def test_a_plan_with_attention_in_integers_is_made_and_executed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from edgevit import registries
 from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
+from edgevit.flows._prepared import placements
 from edgevit.flows.resolve import resolve, short_name
 
 
@@ -48,3 +49,18 @@ def test_options_are_sorted_by_target() -> None:
 def test_option_of_an_unknown_target_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="unknown target 'onx'"):
         resolve(recipes.make({"model": "demo", "option": ["onx.opset=20"]}))
+
+
+def test_folds_are_switched_off_like_rewrites() -> None:
+    asked = {
+        "model": "timm:vit_tiny_patch16_224",
+        "to": "onnx,tflite",
+        "precision": "w8a8",
+        "calibrate": "demo",
+    }
+    onnx, tflite = placements(resolve(recipes.make(asked)))
+    assert onnx.folds == ("layernorm_fold",)
+    assert tflite.folds == ("centre_streams", "patches_as_linear", "layernorm_fold")
+    off = ["layernorm_fold", "patches_as_linear"]
+    onnx, tflite = placements(resolve(recipes.make({**asked, "without": off})))
+    assert (onnx.folds, tflite.folds) == ((), ("centre_streams",))

@@ -73,6 +73,23 @@ def test_the_python_snippet_feeds_what_the_model_was_trained_on(
     assert label == f"class {int(expected.argmax())}"
 
 
+def test_the_page_of_a_model_without_labels_speaks_of_none(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("onnx/fp16").mkdir(parents=True)
+    identity(Path("onnx/fp16/model.onnx"))
+    Image.new("RGB", (10, 10)).save("image.png")
+    made = for_files(report, ["onnx/fp16/model.onnx"])
+    text = usage.render(replace(made, model=replace(made.model, labels=0)))
+    assert "edgevit.labels" not in text
+    names: dict[str, Any] = {}
+    for code in blocks(text, "python"):
+        exec(compile(code, "USAGE.md", "exec"), names)  # the page's own code
+    best, logits = names["classify"]("image.png")
+    assert best == logits.argmax()
+
+
 def test_every_python_snippet_compiles_and_every_path_is_named(report: Report) -> None:
     paths = ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite", "coreml/fp16/model.mlpackage"]
     text = usage.render(for_files(report, paths))
