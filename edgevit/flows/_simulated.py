@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Emit = Callable[[dict[str, Any]], None]
 # One rounding decision that flips costs tens of dB. On few images a run may see none of them by luck, so it
-# is repeated with other noise, and the worst run is the floor. More images than that say nothing new.
+# is repeated with other noise until twice as many have gone through, and the worst run is the floor. More images
+# than that say nothing new.
 NOISY_IMAGES = 64
 
 
@@ -46,7 +47,7 @@ def simulate_all(
     from edgevit.quant.simulate import simulate
 
     own = [p for i, p in enumerate(plans) if not any(same_arithmetic(q, p) for q in plans[:i])]
-    noisy = max(1, math.ceil(NOISY_IMAGES / len(inputs)))
+    noisy = 1 if len(inputs) >= NOISY_IMAGES else math.ceil(2 * NOISY_IMAGES / len(inputs))
     some = inputs[:NOISY_IMAGES]
     passes = sum(len(inputs) + noisy * len(some) * _is_integer(plan) for plan in own)
     emit({"stage": "simulating the plans", "total": passes})
