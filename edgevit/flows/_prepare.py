@@ -184,10 +184,11 @@ def _measure_each(forms: Forms, calibration: torch.Tensor | None, seed: int, emi
     asked: dict[str, list[Placement]] = {}
     for placement in forms.placements:
         asked.setdefault(forms.file_of(placement), []).append(placement)
+    several = sum(any(_values.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
     found = {}
     for file, placements in asked.items():
         names = ", ".join(dict.fromkeys(p.target for p in placements))
-        told = _for(names, emit) if len(asked) > 1 else emit
+        told = _for(names, emit) if several else emit
         found[file] = measure(forms.graphs[file], calibration, tuple(placements), seed, told)
     return found
 
