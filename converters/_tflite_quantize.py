@@ -13,6 +13,7 @@ CONV_2D has a dynamic kernel too, with one grid for the whole tensor (a grid per
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -117,6 +118,7 @@ class _Edit:
     before: dict[int, list[Any]] = field(default_factory=dict)
     after: dict[int, list[Any]] = field(default_factory=dict)
     twins: dict[tuple[int, float, int], int] = field(default_factory=dict)
+    made: Counter[int] = field(default_factory=Counter)
 
     def finish(self) -> None:
         """Put the new operators in their places."""
@@ -142,7 +144,8 @@ class _Edit:
 
     def integer_twin(self, tensor: int, grid: Grid) -> int:
         old = tfl.graph(self.model).tensors[tensor]
-        count = sum(key[0] == tensor for key in self.twins)
+        count = self.made[tensor]
+        self.made[tensor] += 1
         name = f"{self.name(tensor)}/int8" + (f".{count}" if count else "")
         twin = tfl.add_tensor(self.model, name, old.shape, "INT8")
         tfl.set_grid(tfl.graph(self.model).tensors[twin], grid.scale, grid.zero_point)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from converters.tflite import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
@@ -126,3 +127,39 @@ def test_a_scale_per_channel_has_no_zero_point(
     wrong = replace(per_channel, sites=tuple(map(shifted, per_channel.sites)))
     with pytest.raises(UnsupportedError, match="proj:linear.*zero point of 0"):
         TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
+
+
+class _Layers(torch.nn.Module):
+    """One linear layer right behind the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(32 * 3, 24), torch.nn.Linear(24, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.second(self.first(image.mean(3).flatten(1)))
+        return found
+
+
+def test_what_another_site_reads_is_quantized_once_more_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """The output with a scale per channel and the next layer's input are both integers of one float tensor."""
+    graph = models.graph_of(_Layers().eval())
+    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+
+    def changed(site: SitePlan) -> SitePlan:
+        if site.site != "first:linear" or site.output is None:
+            return site
+        return replace(site, output=Grid("int8", (site.output.scale[0],) * 24, (0,) * 24, -1))
+
+    plan = replace(plan, sites=tuple(map(changed, plan.sites)))
+    first, second = TARGET.write(
+        TARGET.prepare(graph, models.spec_of(10), {}), "w8a8", plan, tmp_path / "m.tflite"
+    )
+    assert first.output != second.input
+    with RUNTIME.open(
+        tmp_path / "m.tflite", RunOptions(threads=1, taps=(first.output, second.input))
+    ) as runner:
+        found = runner.run(IMAGES)
+    assert found[first.output].dtype == found[second.input].dtype == np.int8
+    wanted = simulate(graph, plan, models.normalised(IMAGES))[0].numpy()
+    assert sqnr(wanted, found["logits"]) > 35
