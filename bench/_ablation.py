@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats
 
 PRECISION: Final = "w8a8"
-SCALES: Final = "channel_scales"
+SCALES: Final = "layernorm_fold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = tuple(KindPlacement(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
-    folds = ("channel_scales",) if precision == "w8a8" else ()
+    folds = ("layernorm_fold",) if precision == "w8a8" else ()
     return Placement("coreml", precision, "float16", kinds, "float16", share, folds)
 
 

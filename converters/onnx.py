@@ -89,7 +89,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         )
     else:
         return None
-    folds = ("channel_scales",) if precision in ("w8a8", "w8da8") else ()
+    folds = ("layernorm_fold",) if precision in ("w8a8", "w8da8") else ()
     return Placement("onnx", precision, "float32", kinds, float_share=share, folds=folds)
 
 

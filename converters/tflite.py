@@ -81,7 +81,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         return None
     folds: tuple[str, ...] = ("centre_streams", "patches_as_linear")
     if precision != "w8":
-        folds += ("channel_scales",)
+        folds += ("layernorm_fold",)
     return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds)
 
 

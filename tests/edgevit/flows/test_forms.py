@@ -43,11 +43,11 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
     asked = ("onnx w8a8", "coreml w8a8", "tflite w8a8", "tflite w8", "onnx w8", "tflite w4")
     forms, told = forms_of(Residual(), tmp_path, *asked)
     folds = [p.folds for p in forms.placements]
-    assert folds == [("channel_scales",)] * 2 + [
-        (*FREE, "channel_scales"),
+    assert folds == [("layernorm_fold",)] * 2 + [
+        (*FREE, "layernorm_fold"),
         FREE,
         (),
-        (*FREE, "channel_scales"),
+        (*FREE, "layernorm_fold"),
     ]
     files = [forms.file_of(p) for p in forms.placements]
     assert files[0] == files[1] and files[2] == files[5] and files[4] == _values.GRAPH

@@ -59,8 +59,8 @@ def test_folds_are_switched_off_like_rewrites() -> None:
         "calibrate": "demo",
     }
     onnx, tflite = placements(resolve(recipes.make(asked)))
-    assert onnx.folds == ("channel_scales",)
-    assert tflite.folds == ("centre_streams", "patches_as_linear", "channel_scales")
-    off = ["channel_scales", "patches_as_linear"]
+    assert onnx.folds == ("layernorm_fold",)
+    assert tflite.folds == ("centre_streams", "patches_as_linear", "layernorm_fold")
+    off = ["layernorm_fold", "patches_as_linear"]
     onnx, tflite = placements(resolve(recipes.make({**asked, "without": off})))
     assert (onnx.folds, tflite.folds) == ((), ("centre_streams",))

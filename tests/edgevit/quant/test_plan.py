@@ -24,6 +24,7 @@ from edgevit.quant.algorithms import (
     centre_streams,
     gptq,
     kmeans,
+    layernorm_fold,
     minmax,
     nearest,
     output_aware,
@@ -194,6 +195,23 @@ def test_a_site_fed_by_a_constant_stays_float_with_a_reason() -> None:
     plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
     assert [s.site for s in plan.sites] == ["head:linear"]
     assert dict(plan.skipped)["layer:linear"].startswith("its input is a constant")
+
+
+def test_layernorm_folds_change_constants_and_not_the_output() -> None:
+    graph = small.graph_of(small.vit())  # its own copy: the fold works in place
+    before = run(graph, small.images())[0][0]
+    old = {k: v.clone() for k, v in graph.program.state_dict.items()}
+    stats = measured(graph, small.images())
+    changed = layernorm_fold.apply(graph, stats)
+    assert changed == ("norm1.0:layer_norm", "norm2.0:layer_norm", "norm1.1:layer_norm", "norm2.1:layer_norm")
+    assert small.db(before, run(graph, small.images())[0][0]) > 100
+    new = graph.program.state_dict
+    factor = old["norm1.0.weight"] / new["norm1.0.weight"]
+    torch.testing.assert_close(new["attn.0.qkv.weight"], old["attn.0.qkv.weight"] * factor)
+    seen = torch.from_numpy(stats.values["norm1.0:layer_norm", "channel_absmax"])
+    by_hand = seen**0.7 / old["attn.0.qkv.weight"].abs().amax(0) ** 0.3
+    torch.testing.assert_close(factor, by_hand / by_hand.log().mean().exp())
+    assert torch.equal(new["head.weight"], old["head.weight"])
 
 
 def test_rounding_goes_to_the_nearest_step_and_never_to_minus_128() -> None:

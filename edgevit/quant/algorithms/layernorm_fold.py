@@ -1,0 +1,75 @@
+"""Move per-channel magnitude from a LayerNorm's output into the linear layers that read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevit.core.plugins import Fold
+from edgevit.core.types import Graph, Stats
+from edgevit.graph import _constants
+from edgevit.graph.sites import site_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+ALPHA = 0.7
+# Keeps a dead channel from asking for an infinite factor.
+FLOOR = 1e-5
+
+
+def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
+    """Divide gamma and beta by s and multiply the next weights' input channels by it: exact.
+
+    s_j = max|x_j|^alpha / max|w_j|^(1 - alpha), SmoothQuant (Xiao et al. 2023, equation 4), with
+    w_j over all linear layers that read the norm. A norm that anything else reads too stays.
+    """
+    import torch
+
+    program = graph.program
+    aten = torch.ops.aten
+    changed = []
+    for norm in program.graph_module.graph.nodes:
+        if norm.target is not aten.layer_norm.default or not _only_linear_readers(program, norm):
+            continue
+        gamma, beta = (_affine_constant(program, norm, index) for index in (2, 3))
+        if gamma is None or beta is None:
+            continue
+        weight_nodes = {reader.args[1] for reader in norm.users}
+        weights = {node: _constants.value(program, node) for node in weight_nodes}
+        largest = (
+            torch.stack([w.abs().amax(0) for w in weights.values() if w is not None]).amax(0).clamp(min=FLOOR)
+        )
+        seen = torch.from_numpy(stats.values[site_of(norm), "channel_absmax"]).clamp(min=FLOOR)
+        factor = seen**ALPHA / largest ** (1 - ALPHA)
+        factor = factor / factor.log().mean().exp()
+        _constants.set_value(program, norm.args[2], gamma / factor)
+        _constants.set_value(program, norm.args[3], beta / factor)
+        for node, weight in weights.items():
+            assert weight is not None
+            _constants.set_value(program, node, weight * factor)
+        changed.append(site_of(norm))
+    return tuple(changed)
+
+
+def _affine_constant(program: ExportedProgram, norm: torch.fx.Node, index: int) -> torch.Tensor | None:
+    node = norm.args[index] if len(norm.args) > index else None
+    return _constants.value(program, node) if node is not None and len(node.users) == 1 else None
+
+
+def _only_linear_readers(program: ExportedProgram, norm: torch.fx.Node) -> bool:
+    import torch
+
+    linear = torch.ops.aten.linear.default
+    return bool(norm.users) and all(
+        reader.target is linear
+        and reader.args[0] is norm
+        and _constants.value(program, reader.args[1]) is not None
+        and all(user in norm.users for user in reader.args[1].users)
+        for reader in norm.users
+    )
+
+
+ALGORITHM = Fold(
+    summary="Fold: LayerNorm scales into the next linear layers.", observers=("channel_absmax",), apply=apply
+)
