@@ -34,6 +34,8 @@ class Step:
     """Everything that is on.
 
     Attributes:
+        fold: scales of layer norms go into the next layers.
+        own: folds that only some targets ask for.
         images: least squares and bias correction, which want what enters a layer.
         channels: scales for each output channel of a linear layer where they pay.
         spare: sites in float where rounding activations costs most.
@@ -41,6 +43,7 @@ class Step:
 
     name: str
     fold: bool = True
+    own: bool = True
     ranges: str = "output_aware"
     images: bool = True
     rounding: str = "gptq"
@@ -49,6 +52,7 @@ class Step:
 
 
 _ALL_BUT_CHANNELS: Final = Step("all but scales for output channels", channels=False)
+_ALL_BUT_OWN: Final = Step("all but streams without a mean and patches as linear layers", own=False)
 STEPS: Final = (
     Step("all"),
     Step("all but the LayerNorm fold", fold=False),
@@ -56,6 +60,7 @@ STEPS: Final = (
     Step("all but GPTQ: round to nearest", rounding="nearest"),
     Step("all but GPTQ, least squares and bias correction", images=False, rounding="nearest"),
     _ALL_BUT_CHANNELS,
+    _ALL_BUT_OWN,
     Step("all but the costly few in float", spare=False),
     Step("none", fold=False, ranges="minmax", images=False, rounding="nearest", channels=False, spare=False),
 )
@@ -89,8 +94,11 @@ def _steps(target: str) -> tuple[Step, ...]:
     """Those that this target can take."""
     placement = TARGETS.get(target).placement(PRECISION)
     assert placement is not None
-    able = any(kind.output_channels for kind in placement.kinds)
-    return tuple(step for step in STEPS if able or step is not _ALL_BUT_CHANNELS)
+    unable = {
+        _ALL_BUT_CHANNELS: not any(kind.output_channels for kind in placement.kinds),
+        _ALL_BUT_OWN: placement.folds == (SCALES,),
+    }
+    return tuple(step for step in STEPS if not unable.get(step, False))
 
 
 def _measure_missing(
@@ -147,7 +155,7 @@ def _graph(name: str, cache: Path) -> Graph:
 def _placement(target: str, step: Step) -> Placement:
     placement = TARGETS.get(target).placement(PRECISION)
     assert placement is not None
-    folds = tuple(n for n in placement.folds if step.fold or n != SCALES)
+    folds = tuple(n for n in placement.folds if (step.fold if n == SCALES else step.own))
     return replace(placement, folds=folds, float_share=placement.float_share if step.spare else 0.0)
 
 
