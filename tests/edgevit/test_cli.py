@@ -128,6 +128,13 @@ def test_saved_recipe_can_be_used_again(
     assert first[0] == 0 and call_json(capsys, "convert", "--recipe", path, "--dry-run") == first
 
 
+def test_list_without_a_kind_gives_the_kinds_with_some_of_each(capsys: Capture) -> None:
+    code, told = call_json(capsys, "list")
+    items = {item["name"]: item["summary"] for item in told["items"]}
+    assert code == 0 and set(items) == set(list_flow.KINDS) - {"kinds"}
+    assert items["targets"] == "coreml, onnx, tflite" and items["rewrites"].endswith(", ...")
+
+
 @pytest.mark.parametrize("kind", list_flow.KINDS)
 def test_list_gives_every_name_with_a_line(kind: str, capsys: Capture) -> None:
     code, told = call_json(capsys, "list", kind)
