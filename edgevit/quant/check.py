@@ -66,6 +66,12 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             f"{where}: compute is {plan.compute}, this target computes in {placement.compute}",
             f'write "compute": "{placement.compute}"',
         )
+    if plan.placement is not None and plan.placement.folds != placement.folds:
+        asked, made = (", ".join(p.folds) or "none" for p in (plan.placement, placement))
+        raise InputError(
+            f"{where}: placement names the folds {asked}, its graph has {made}",
+            "folds cannot be edited: switch them off with --without when a plan is made",
+        )
     described = {site.name: site for site in list_sites(graph)}
     twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]
     if twice:

@@ -69,6 +69,15 @@ def test_a_plan_that_nobody_edited_comes_back_as_it_was(placement: Placement) ->
     assert again == plan and again.tensors.keys() == plan.tensors.keys()
 
 
+@pytest.mark.parametrize("folds", [("nonsense",), ("layernorm_fold",)])
+def test_folds_that_the_graph_has_not_are_refused(folds: tuple[str, ...]) -> None:
+    """They were made before the plan: another list would change what the file computes and not its weights."""
+    edited = replace(plan_of(STATIC), placement=replace(STATIC, folds=folds))
+    with pytest.raises(InputError, match=f"names the folds {folds[0]}, its graph has none") as caught:
+        checked(edited, small.vit_graph(), STATIC)
+    assert "--without" in caught.value.hint
+
+
 def test_a_site_taken_out_is_float_with_a_reason_and_its_tensors_go() -> None:
     plan = plan_of(STATIC)
     edited = replace(plan, sites=tuple(s for s in reversed(plan.sites) if s.site != FC))
