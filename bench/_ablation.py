@@ -16,8 +16,8 @@ from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _values
 from edgevit.flows._algorithms import CLUSTERING, find
+from edgevit.flows._decide import measure_all
 from edgevit.flows._forms import fold
-from edgevit.flows._observe import measure
 from edgevit.registries import METRICS, REWRITES, TARGETS
 
 if TYPE_CHECKING:
@@ -122,16 +122,7 @@ def _measure_missing(
     graph = _graph(name, cache)
     forms = fold(graph, entered, tuple(_placement(*each) for each in missing), cache / name, _silent)
     reference = run(graph, judged)[0][0].numpy()
-    stats = {
-        file: measure(
-            forms.graphs[file],
-            entered,
-            tuple(p for p in forms.placements if forms.file_of(p) == file),
-            0,
-            _silent,
-        )
-        for file in dict.fromkeys(forms.file_of(p) for p in forms.placements)
-    }
+    stats = measure_all(forms, entered, 0, _silent)
     for (t, step), placement in zip(missing, forms.placements, strict=True):
         begin = time.perf_counter()
         known = stats[forms.file_of(placement)]

@@ -13,7 +13,6 @@ CONV_2D has a dynamic kernel too, with one grid for the whole tensor (a grid per
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -118,16 +117,16 @@ class _Edit:
     before: dict[int, list[Any]] = field(default_factory=dict)
     after: dict[int, list[Any]] = field(default_factory=dict)
     twins: dict[tuple[int, float, int], int] = field(default_factory=dict)
-    made: Counter[int] = field(default_factory=Counter)
 
     def finish(self) -> None:
-        """Put the new operators in their places."""
+        """Put the new operators in their places; a tensor with integers on two grids has two names for them."""
         part = tfl.graph(self.model)
         part.operators = [
             operator
             for index, old in enumerate(part.operators)
             for operator in (*self.before.get(index, ()), old, *self.after.get(index, ()))
         ]
+        tfl.make_names_unique(self.model)
 
     def name(self, index: int) -> str:
         return tfl.text(tfl.graph(self.model).tensors[index].name)
@@ -144,10 +143,7 @@ class _Edit:
 
     def integer_twin(self, tensor: int, grid: Grid) -> int:
         old = tfl.graph(self.model).tensors[tensor]
-        count = self.made[tensor]
-        self.made[tensor] += 1
-        name = f"{self.name(tensor)}/int8" + (f".{count}" if count else "")
-        twin = tfl.add_tensor(self.model, name, old.shape, "INT8")
+        twin = tfl.add_tensor(self.model, f"{self.name(tensor)}/int8", old.shape, "INT8")
         tfl.set_grid(tfl.graph(self.model).tensors[twin], grid.scale, grid.zero_point)
         return twin
 

@@ -1,4 +1,4 @@
-"""Decide once: choose scales and round weights, for every placement."""
+"""Decide once: measure ranges, choose scales and round weights, for every placement."""
 
 from __future__ import annotations
 
@@ -12,14 +12,38 @@ from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _outputs, _threads
+from edgevit.flows import _outputs, _threads, _values
 from edgevit.flows._algorithms import CLUSTERING, RANGE, ROUNDING, find
 from edgevit.flows._forms import Forms
+from edgevit.flows._observe import measure
 
 if TYPE_CHECKING:
     import torch
 
 Emit = Callable[[dict[str, Any]], None]
+
+
+def measure_all(forms: Forms, calibration: torch.Tensor | None, seed: int, emit: Emit) -> dict[str, Stats]:
+    """File of each graph -> what the plans that belong to it have to know about its activations."""
+    asked: dict[str, list[Placement]] = {}
+    for placement in forms.placements:
+        asked.setdefault(forms.file_of(placement), []).append(placement)
+    several = sum(any(_values.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
+    found = {}
+    for file, placements in asked.items():
+        names = ", ".join(dict.fromkeys(p.target for p in placements))
+        told = _for(names, emit) if several else emit
+        found[file] = measure(forms.graphs[file], calibration, tuple(placements), seed, told)
+    return found
+
+
+def _for(names: str, emit: Emit) -> Emit:
+    """Tells for which targets a stage is done."""
+
+    def told(event: dict[str, Any]) -> None:
+        emit({**event, "stage": f"{event['stage']} for {names}"} if "stage" in event else event)
+
+    return told
 
 
 def plan_all(

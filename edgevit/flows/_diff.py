@@ -108,9 +108,10 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         rewrites = {name: REWRITES.get(name) for name in names}
         placed = TARGETS.get(asked.target).placement(precision)
         for name in () if placed is None else placed.folds:
+            fold = find(name, Fold)
             # what the others scale is found by value
-            if name not in asked.model.without and not find(name, Fold).observers:
-                find(name, Fold).apply(graph, Stats({}, 0))
+            if name not in asked.model.without and not fold.observers:
+                fold.apply(graph, Stats({}, 0))
         graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
     rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})

@@ -16,15 +16,13 @@ from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
-from edgevit.core.plans import Placement
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
-from edgevit.core.types import Stats, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.flows import _auto_float, _limits, _outputs, _plans, _values
 from edgevit.flows._auto_float import KeptApart
-from edgevit.flows._decide import plan_all
-from edgevit.flows._forms import Forms, fold
-from edgevit.flows._observe import measure
+from edgevit.flows._decide import measure_all, plan_all
+from edgevit.flows._forms import fold
 from edgevit.flows._samples import SYNTHETIC, read_samples
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
@@ -120,7 +118,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
 
     forms = fold(graph, calibration, placements, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
-    stats = {} if asked.plan is not None else _measure_each(forms, deciding, asked.seed, emit)
+    stats = {} if asked.plan is not None else measure_all(forms, deciding, asked.seed, emit)
     clock.lap("calibrate")
     if asked.plan is None:
         plans, tuned = plan_all(forms, stats, deciding, asked.reconstruct, asked.seed, emit)
@@ -129,7 +127,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         tuned = (None,) * len(plans)
     keeps = dict.fromkeys(forms.graphs, _sites(kept))
     if kept:
-        keeps |= {file: _sites(scan(g, images)) for file, g in forms.graphs.items() if file != _values.GRAPH}
+        half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {_values.GRAPH}
+        keeps |= {file: _sites(scan(forms.graphs[file], images)) for file in sorted(half)}
     judge = None if apart is None or asked.auto_float is None else (apart, asked.auto_float)
     looked_at = inputs if deciding is None else deciding
     plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
@@ -177,29 +176,6 @@ def _keep_apart(
     reference = _forward(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     return calibration[rest], KeptApart(calibration[held], reference, labels)
-
-
-def _measure_each(forms: Forms, calibration: torch.Tensor | None, seed: int, emit: Emit) -> dict[str, Stats]:
-    """File of each graph that plans belong to -> what those plans have to know about its activations."""
-    asked: dict[str, list[Placement]] = {}
-    for placement in forms.placements:
-        asked.setdefault(forms.file_of(placement), []).append(placement)
-    several = sum(any(_values.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
-    found = {}
-    for file, placements in asked.items():
-        names = ", ".join(dict.fromkeys(p.target for p in placements))
-        told = _for(names, emit) if several else emit
-        found[file] = measure(forms.graphs[file], calibration, tuple(placements), seed, told)
-    return found
-
-
-def _for(names: str, emit: Emit) -> Emit:
-    """Tells for which targets a stage is done."""
-
-    def told(event: dict[str, Any]) -> None:
-        emit({**event, "stage": f"{event['stage']} for {names}"} if "stage" in event else event)
-
-    return told
 
 
 def _new(folder: Path) -> Path:

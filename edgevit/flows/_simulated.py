@@ -115,8 +115,14 @@ def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
 
     return (
         first.compute == second.compute
+        and _folds(first) == _folds(second)
         and first.sites == second.sites
         and first.graph_sha256 == second.graph_sha256
         and first.tensors.keys() == second.tensors.keys()
         and all(np.array_equal(v, second.tensors[k]) for k, v in first.tensors.items())
     )
+
+
+def _folds(plan: QuantPlan) -> tuple[str, ...]:
+    """Norms behind a fold may be computed in another way on the same weights."""
+    return () if plan.placement is None else plan.placement.folds
