@@ -23,7 +23,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """What was converted; `macs` per image, `labels` the number of class names (0 if unknown)."""
+    """What was converted; `macs` per image, `labels` the number of class names (0 if unknown).
+
+    `preprocess_origin` says where `preprocess` was taken from.
+    """
 
     name: str
     source: str
@@ -32,6 +35,7 @@ class ModelSummary:
     weights_sha256: str
     preprocess: Preprocess
     labels: int
+    preprocess_origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class ModelSpec:
         weights_sha256: digest of all parameters and buffers, by name.
         parameters: number of scalar parameters.
         author, license: of the weights; empty if unknown.
+        preprocess_origin: where `preprocess` was taken from, such as "preprocessor_config.json".
+        warnings: what the source did to make the weights fit, one sentence each.
     """
 
     name: str
@@ -77,6 +79,8 @@ class ModelSpec:
     parameters: int
     author: str = ""
     license: str = ""
+    preprocess_origin: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

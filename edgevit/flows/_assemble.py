@@ -74,6 +74,7 @@ def assemble(
             weights_sha256=spec.weights_sha256,
             preprocess=spec.preprocess,
             labels=len(spec.labels),
+            preprocess_origin=spec.preprocess_origin,
         ),
         samples=SampleSets(prepared.calibrate, prepared.evaluate),
         reference=_reference(prepared, work),

@@ -68,5 +68,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "weights_sha256": spec.weights_sha256,
         "rewrites": list(graph.rewrites),
         "preprocess": to_plain(spec.preprocess),
+        "preprocess_origin": spec.preprocess_origin,
         "labels": list(spec.labels),
+        "warnings": list(spec.warnings),
     }

@@ -156,6 +156,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         folds=forms.folded,
         keep_float32=kept,
         warnings=(
+            *spec.warnings,
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
             *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),

@@ -50,8 +50,11 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
         if integer["partitions"] is not None:
             rows.append(("delegate partitions", str(integer["partitions"])))
     rows += [(f"preprocess {key}", str(value)) for key, value in (data["preprocess"] or {}).items()]
+    if data.get("preprocess_origin"):
+        rows.append(("preprocess from", data["preprocess_origin"]))
     labels = data["labels"]
     rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{' | ...' if len(labels) > 4 else ''}"))
+    rows += [("warning", text) for text in data.get("warnings", ())]
     return Table(title, ("what", "value"), tuple(rows))
 
 

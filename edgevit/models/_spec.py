@@ -21,6 +21,8 @@ def build(
     name: str,
     source: str,
     preprocess: Preprocess,
+    preprocess_origin: str = "",
+    warnings: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
     author: str = "",
     license: str = "",
@@ -65,6 +67,8 @@ def build(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         author=author,
         license=license,
+        preprocess_origin=preprocess_origin,
+        warnings=warnings,
     )
     return TorchModel(spec, module)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgevit.core.report import ArtifactReport, Report, Verdict
+from edgevit.core.report import ArtifactReport, ModelSummary, Report, Verdict
 
 NOTHING: Final = "\u2013"  # en dash
 TIMES: Final = "\u00d7"
@@ -138,3 +138,24 @@ def _latency(a: ArtifactReport) -> str:
     ratio = a.latency.ratio_to_fp32
     own = f"{a.latency.p50_ms:.3g} ms"
     return own if ratio is None or a.precision == "fp32" else f"{own} ({ratio.value:.2f}{TIMES})"
+
+
+def preprocessing(model: ModelSummary) -> str:
+    """How an image becomes the input, and where that was taken from, in one line."""
+    p = model.preprocess
+    height, width = p.resize
+    if not p.shorter_side:
+        resized = f"resized to {height}x{width}"
+    elif height == width:
+        resized = f"shorter side resized to {height}"
+    else:
+        resized = f"resized to cover {height}x{width}"
+    text = (
+        f"{resized} ({p.interpolation}), cropped to {p.height}x{p.width}, {p.color}, "
+        f"mean {_three(p.mean)}, std {_three(p.std)}"
+    )
+    return f"{text}; from {model.preprocess_origin}" if model.preprocess_origin else text
+
+
+def _three(values: tuple[float, float, float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in (values[:1] if len(set(values)) == 1 else values))

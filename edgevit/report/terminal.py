@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.report import ArtifactReport, Report, Verdict
-from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, rows, summary
+from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, preprocessing, rows, summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +34,7 @@ def show(report: Report, console: Console) -> None:
     if narrow:
         table = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
     console.print(Text(f"{report.model.name}: {heading(report)}"))
+    console.print(Text(f"preprocessing: {preprocessing(report.model)}"), soft_wrap=True)
     console.print(table)
     if narrow:
         console.print(

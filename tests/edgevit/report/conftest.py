@@ -90,6 +90,7 @@ def report() -> r.Report:
             "cd" * 32,
             Preprocess(128, 128, (146, 146)),
             10,
+            "preprocessor_config.json of <b>",
         ),
         samples=r.SampleSets(
             r.SampleSet("demo", 128, "ef"), r.SampleSet("images/<x>", 2000, "ef", True, ("a<b>.jpg",))

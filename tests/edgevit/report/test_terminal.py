@@ -19,6 +19,10 @@ def shown(report: Report, width: int = 140) -> str:
 def test_the_table_has_a_row_for_each_file_and_words_below(report: Report) -> None:
     text = shown(report)
     assert "float model top-1 91.90 % on 2000 images" in text
+    assert (
+        "preprocessing: shorter side resized to 146 (bicubic), cropped to 128x128, rgb, mean 0.485, 0.456, "
+        "0.406, std 0.229, 0.224, 0.225; from preprocessor_config.json of <b>" in text
+    )
     row = next(line for line in text.splitlines() if line.split()[:2] == ["onnx", "w8a8"])
     for cell in (
         "1.3 MB (0.32\u00d7)",
