@@ -77,7 +77,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     import torch
 
     from edgevit.core.pixels import normalise
-    from edgevit.flows._prepare import load_model
+    from edgevit.flows._open import load_model
     from edgevit.flows._samples import read_samples
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model

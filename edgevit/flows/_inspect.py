@@ -40,7 +40,7 @@ def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Worker function: PrepareRequest -> what the exported model consists of."""
-    from edgevit.flows._prepare import load_model
+    from edgevit.flows._open import load_model
     from edgevit.graph.export import export_model
     from edgevit.graph.sites import list_sites, total_macs
 

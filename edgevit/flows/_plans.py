@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plans import QuantPlan
@@ -24,18 +23,21 @@ FEWEST = 4
 PASS_MACS = 50e9
 
 
-def given_plans(path: str, forms: Forms, emit: Emit) -> tuple[QuantPlan, ...]:
-    """The plans of a file for all placements of `forms`, each held against the model.
+def given_plans(stored: tuple[QuantPlan, ...], forms: Forms, emit: Emit) -> tuple[QuantPlan, ...]:
+    """The plans of a file for all placements of `forms`, each held against the graph that it belongs to.
+
+    Args:
+        stored: as `given_plan.read` gave them, one for each placement.
 
     Raises:
-        InputError: unreadable, without one of them, for another model, or not to be executed.
+        InputError: for another model, or not to be executed.
     """
-    from edgevit.quant import storage
-    from edgevit.quant.check import checked, find_given
+    from edgevit.quant.check import checked
 
     emit({"stage": "checking the plan that was given"})
-    stored = storage.load(Path(path))
-    return tuple(checked(find_given(stored, p), forms.graph_of(p), p) for p in forms.placements)
+    return tuple(
+        checked(plan, forms.graph_of(p), p) for plan, p in zip(stored, forms.placements, strict=True)
+    )
 
 
 def losses_of(

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.errors import InputError, UsageError
-from edgevit.core.modeltext import parse_source
-from edgevit.core.plugins import LoadRequest
+from edgevit.core.errors import InputError
+from edgevit.core.plugins import Samples
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
-from edgevit.flows import _auto_float, _limits, _outputs, _plans, _values
+from edgevit.flows import _auto_float, _limits, _open, _outputs, _plans, _values
 from edgevit.flows._auto_float import KeptApart
 from edgevit.flows._decide import measure_all, plan_all
 from edgevit.flows._forms import fold
-from edgevit.flows._samples import SYNTHETIC, read_samples
+from edgevit.flows._open import Opened
+from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
-from edgevit.registries import METHODS, REWRITES, SOURCES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,44 +59,42 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     import torch
 
     from calibration.suspicious import constant_activations
-    from edgevit.graph import storage
-    from edgevit.graph.export import export_model
     from edgevit.graph.half_range import IMAGES, scan
     from edgevit.graph.sites import total_macs
     from edgevit.quant import storage as plan_storage
 
     work = Path(asked.work)
     clock = _Clock()
-    emit({"stage": "loading the model"})
-    model = load_model(asked)
-    left_out: dict[str, str] = {}
-    if not asked.prune:  # else the size is known only after it
-        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
-    calibrate, evaluate = _read_images(asked, model, emit)
+    opened = _open.open_all(asked, emit)
+    model, given, left_out = opened.model, opened.given, opened.left_out
+    clock.lap("load")
+    graph = None if asked.prune else _open.export(model, asked, given, left_out, emit)
+    clock.lap("export")
+    calibrate, evaluate = _read_images(asked, opened, emit)
     clock.lap("load")
 
     judged = evaluate if evaluate.described is not None or calibrate is None else calibrate
-    reference = _forward(model, judged.pixels, emit)
+    calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
+    unpruned = model
+    model, prune_lines = _open.prune(model, asked.prune, calibration, emit)
+    if asked.prune:
+        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    clock.lap("prune")
+    if graph is None:
+        graph = _open.export(model, asked, given, left_out, emit)
+    clock.lap("export")
+
+    reference = _forward(unpruned, judged.pixels, emit)
     count = min(len(judged.pixels), _values.FIDELITY_IMAGES)
     inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
     np.save(work / _values.PIXELS, judged.pixels)
     _outputs.save(work / _values.REFERENCE, reference)
     if judged.labels is not None:
         np.save(work / _values.LABELS, judged.labels)
-
-    calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
     deciding, apart = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
-        deciding, apart = _keep_apart(calibrate, calibration, model, asked.auto_float, emit)
-    model, prune_lines = _prune(model, asked.prune, calibration, emit)
-    if asked.prune:
-        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
-    placements = tuple(p for p in asked.placements if p.target not in left_out)
-    clock.lap("prune")
-    emit({"stage": "exporting the graph"})
-    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    graph = export_model(model, rewrites, asked.without)
-    storage.save(graph, work / _values.GRAPH)
+        deciding, apart = _keep_apart(calibrate, calibration, unpruned, asked.auto_float, emit)
+    clock.lap("load")
     kept = None
     if asked.scan_float16:
         emit({"stage": "looking for values that float16 cannot hold"})
@@ -112,10 +109,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
     spec = model.spec
-    del model
+    del model, unpruned, opened
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
+    given, placements = _open.possible(asked, given, left_out)
     forms = fold(graph, calibration, placements, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
     stats = {} if asked.plan is not None else measure_all(forms, deciding, asked.seed, emit)
@@ -123,7 +121,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     if asked.plan is None:
         plans, tuned = plan_all(forms, stats, deciding, asked.reconstruct, asked.seed, emit)
     else:
-        plans = _plans.given_plans(asked.plan, forms, emit)
+        plans = _plans.given_plans(given, forms, emit)
         tuned = (None,) * len(plans)
     keeps = dict.fromkeys(forms.graphs, _sites(kept))
     if kept:
@@ -197,56 +195,34 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.seconds[name] = now - self._last
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now
 
 
-def load_model(asked: PrepareRequest) -> TorchModel:
-    """The model that a request names, from its source."""
-    source, argument = parse_source(asked.model)
-    labels: tuple[str, ...] = ()
-    if asked.labels is not None:
-        from edgevit.core.labels import read_labels
-
-        labels = read_labels(Path(asked.labels))
-    request = LoadRequest(
-        source=asked.model,
-        argument=argument,
-        weights=None if asked.weights is None else Path(asked.weights),
-        random_weights=asked.random_weights,
-        num_classes=asked.num_classes,
-        image_size=asked.image_size,
-        model_args=asked.model_args,
-        preprocess=asked.preprocess,
-        labels=labels,
-    )
-    return SOURCES.get(source).load(request)
-
-
-def _read_images(asked: PrepareRequest, model: TorchModel, emit: Emit) -> tuple[_Images | None, _Images]:
+def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Images | None, _Images]:
     """Calibration images (None if not asked for) and those that the files are judged on."""
     from calibration.suspicious import doubts
 
-    spec = model.spec
+    spec = opened.model.spec
     static = any(kind.input is not None for p in asked.placements for kind in p.kinds)
 
-    def read(text: str, count: int | None, role: str) -> _Images:
+    def read(samples: Samples, count: int | None, role: str) -> _Images:
         emit({"stage": f"reading {role} images"})
-        pixels, labels, described, warnings = read_samples(
-            text, spec.labels, spec.preprocess, count, asked.skip_bad_images, lambda n: emit({"advance": n})
+        pixels, labels, described, warnings = read_opened(
+            samples, spec.preprocess, count, asked.skip_bad_images, lambda n: emit({"advance": n})
         )
         ranges = role == CALIBRATION and static and asked.plan is None
-        doubted = doubts(pixels, labels, spec.labels, role, ranges) if text != SYNTHETIC else ()
+        doubted = doubts(pixels, labels, spec.labels, role, ranges) if samples.path != SYNTHETIC else ()
         return _Images(pixels, labels, described, (*warnings, *doubted))
 
     calibrate = None
-    if asked.calibrate is not None:
-        calibrate = read(asked.calibrate, asked.calibration_count, CALIBRATION)
-    if asked.evaluate is not None:
-        return calibrate, read(asked.evaluate, asked.evaluate_count, "evaluation")
+    if opened.calibrate is not None:
+        calibrate = read(opened.calibrate, asked.calibration_count, CALIBRATION)
+    if opened.evaluate is not None:
+        return calibrate, read(opened.evaluate, asked.evaluate_count, "evaluation")
     if calibrate is not None:
         return calibrate, _Images(calibrate.pixels, None, None)
-    synthetic = read(SYNTHETIC, None, "synthetic")
+    synthetic = read(open_samples(SYNTHETIC, ()), None, "synthetic")
     return None, replace(synthetic, labels=None, described=None)
 
 
@@ -281,16 +257,3 @@ def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]
             "check its weights and preprocessing",
         )
     return joined
-
-
-def _prune(
-    model: TorchModel, amounts: tuple[tuple[str, float], ...], calibration: torch.Tensor | None, emit: Emit
-) -> tuple[TorchModel, tuple[str, ...]]:
-    lines: list[str] = []
-    for name, amount in amounts:
-        if calibration is None:
-            raise UsageError(f"--prune {name}={amount:g} needs images", "add --calibrate SAMPLES")
-        emit({"stage": f"pruning ({name}={amount:g})"})
-        model, told = METHODS.get(name).prune(model, amount, calibration)
-        lines += told
-    return model, tuple(lines)

@@ -44,12 +44,22 @@ def read_samples(
     skip_bad: bool,
     advance: Callable[[int], None],
 ) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
+    """`open_samples` and `read_opened` in one."""
+    return read_opened(open_samples(text, labels), preprocess, count, skip_bad, advance)
+
+
+def read_opened(
+    samples: Samples,
+    preprocess: Preprocess,
+    count: int | None,
+    skip_bad: bool,
+    advance: Callable[[int], None],
+) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
     """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings."""
     import numpy as np
 
     from calibration.load import load_pixels
 
-    samples = open_samples(text, labels)
     loaded = load_pixels(samples, preprocess, count=count, skip_bad=skip_bad, advance=advance)
     classes = None if loaded.labels is None else np.asarray(loaded.labels, np.int64)
     described = SampleSet(

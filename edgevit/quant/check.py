@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _check_site, _spare
+from edgevit.quant.check_alone import check_head
 from edgevit.quant.plan import choose_sites, constants, gated_sites, in_execution_order, weights_digest
 
 if TYPE_CHECKING:
@@ -61,21 +61,26 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             "give the model, --weights, --prune and --without that it was made with, and the same --calibrate, "
             "--calibration-count and --seed: weights folded by what those images show belong to a plan",
         )
-    if plan.compute != placement.compute:
-        raise InputError(
-            f"{where}: compute is {plan.compute}, this target computes in {placement.compute}",
-            f'write "compute": "{placement.compute}"',
-        )
     if plan.placement is not None and plan.placement.folds != placement.folds:
         asked, made = (", ".join(p.folds) or "none" for p in (plan.placement, placement))
         raise InputError(
             f"{where}: placement names the folds {asked}, its graph has {made}",
             "folds cannot be edited: switch them off with --without when a plan is made",
         )
+    check_sites(plan, graph, placement)
+    return _tidied(plan, graph, placement)
+
+
+def check_sites(plan: QuantPlan, graph: Graph, placement: Placement) -> None:
+    """Raise InputError for the first site that the graph has not, or has in another form.
+
+    Args:
+        graph: after the folds that need no images; the others change the values of weights, which nothing here
+            looks at.
+    """
+    where = f"--plan, {plan.target} {plan.precision}"
+    check_head(plan, placement)
     described = {site.name: site for site in list_sites(graph)}
-    twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]
-    if twice:
-        raise InputError(f"{where}: site {twice[0]} stands in it twice", "take one of the two out")
     kinds = {kind.kind: kind for kind in placement.kinds}
     weights = constants(graph)
     possible, never = choose_sites(graph, placement)
@@ -101,29 +106,22 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             kind = _spare.at_run_time(kind)
         _check_site.check(label, planned, plan, site, kind, placement, _shapes(site, weights))
         _check_site.check_gate(label, planned, planned.site in gated)
-    return _tidied(plan, graph, tuple(described), possible, never, placement)
 
 
 def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | None:
     return None if site.weight is None else tuple(weights[site.weight].shape)
 
 
-def _tidied(
-    plan: QuantPlan,
-    graph: Graph,
-    order: tuple[str, ...],
-    possible: tuple[Site, ...],
-    never: tuple[tuple[str, str], ...],
-    placement: Placement,
-) -> QuantPlan:
+def _tidied(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
     """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
+    possible, never = choose_sites(graph, placement)
     planned = {site.site: site for site in plan.sites}
     told = dict(plan.skipped)
     left = tuple((s.name, told.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
     kept = {f"{name}.{part}" for name in planned for part in _check_site.PARTS}
     return replace(
         plan,
-        sites=tuple(planned[name] for name in order if name in planned),
+        sites=tuple(planned[s.name] for s in list_sites(graph) if s.name in planned),
         skipped=in_execution_order(graph, (*never, *left)),
         tensors={name: array for name, array in plan.tensors.items() if name in kept},
         placement=placement,

@@ -1,0 +1,140 @@
+"""What a run begins with and a dry run ends with: everything that can fail is tried before the long stages.
+
+The model from its source, the lists of images, the plan that was given, the graph. All of it runs in a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core.errors import UsageError
+from edgevit.core.modeltext import parse_source
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plugins import LoadRequest, Samples
+from edgevit.core.types import Graph, TorchModel
+from edgevit.flows import _auto_float, _limits, _values
+from edgevit.flows._samples import open_samples
+from edgevit.flows._values import PrepareRequest
+from edgevit.registries import METHODS, REWRITES, SOURCES
+from edgevit.steps import given_plan
+
+if TYPE_CHECKING:
+    import torch
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is known before any image is decoded.
+
+    Attributes:
+        calibrate, evaluate: the lists of images; None where none were asked for.
+        given: the plans of `--plan`, one for each placement that was asked for; empty without it.
+        left_out: target -> why it cannot hold the model, as far as its size is known before pruning.
+    """
+
+    model: TorchModel
+    calibrate: Samples | None
+    evaluate: Samples | None
+    given: tuple[QuantPlan, ...]
+    left_out: Mapping[str, str]
+
+
+def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
+    """Check the plan, load the model, list the images, and hold labels, folders and limits against each other.
+
+    Raises:
+        EdgevitError: whatever of that a run would fail with later.
+    """
+    given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.placements)
+    emit({"stage": "loading the model"})
+    model = load_model(asked)
+    left_out: dict[str, str] = {}
+    if not asked.prune:  # else the size is known only after it
+        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    labels = model.spec.labels
+    calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, labels)
+    evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, labels)
+    if asked.auto_float is not None and calibrate is not None:
+        found = min(len(calibrate.names), asked.calibration_count)
+        _auto_float.keep_apart(found, calibrate.labels is not None, asked.auto_float)
+    return Opened(model, calibrate, evaluate, given, left_out)
+
+
+def load_model(asked: PrepareRequest) -> TorchModel:
+    """The model that a request names, from its source."""
+    source, argument = parse_source(asked.model)
+    labels: tuple[str, ...] = ()
+    if asked.labels is not None:
+        from edgevit.core.labels import read_labels
+
+        labels = read_labels(Path(asked.labels))
+    request = LoadRequest(
+        source=asked.model,
+        argument=argument,
+        weights=None if asked.weights is None else Path(asked.weights),
+        random_weights=asked.random_weights,
+        num_classes=asked.num_classes,
+        image_size=asked.image_size,
+        model_args=asked.model_args,
+        preprocess=asked.preprocess,
+        labels=labels,
+    )
+    return SOURCES.get(source).load(request)
+
+
+def prune(
+    model: TorchModel, amounts: tuple[tuple[str, float], ...], calibration: torch.Tensor | None, emit: Emit
+) -> tuple[TorchModel, tuple[str, ...]]:
+    """A smaller model, and a line for each layer that became smaller; the given one is untouched.
+
+    Raises:
+        UsageError: no images to measure on.
+        UnsupportedError: a method finds nothing to remove.
+    """
+    lines: list[str] = []
+    for name, amount in amounts:
+        if calibration is None:
+            raise UsageError(f"--prune {name}={amount:g} needs images", "add --calibrate SAMPLES")
+        emit({"stage": f"pruning ({name}={amount:g})"})
+        model, told = METHODS.get(name).prune(model, amount, calibration)
+        lines += told
+    return model, tuple(lines)
+
+
+def export(
+    model: TorchModel,
+    asked: PrepareRequest,
+    given: tuple[QuantPlan, ...],
+    left_out: Mapping[str, str],
+    emit: Emit,
+) -> Graph:
+    """The graph, which is also written into the work folder; the plans that were given fit its sites.
+
+    Raises:
+        UnsupportedError: torch.export cannot trace the model.
+        InputError: a plan is for another model.
+    """
+    from edgevit.graph import storage
+    from edgevit.graph.export import export_model
+
+    emit({"stage": "exporting the graph"})
+    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
+    graph = export_model(model, rewrites, asked.without)
+    path = Path(asked.work) / _values.GRAPH
+    storage.save(graph, path)
+    if given:
+        given_plan.fit(*possible(asked, given, left_out), graph, path)
+    return graph
+
+
+def possible(
+    asked: PrepareRequest, given: tuple[QuantPlan, ...], left_out: Mapping[str, str]
+) -> tuple[tuple[QuantPlan, ...], tuple[Placement, ...]]:
+    """The plans that were given and the placements, without those of targets that cannot hold the model."""
+    plans = tuple(plan for plan in given if plan.target not in left_out)
+    return plans, tuple(p for p in asked.placements if p.target not in left_out)

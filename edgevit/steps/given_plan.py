@@ -1,0 +1,58 @@
+"""A plan that a user gives back, held against all that is known, as early as it is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.types import Graph
+
+
+def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]:
+    """The plan for each placement, checked as far as it can be without the model. PyTorch is not imported.
+
+    Raises:
+        InputError: unreadable, without one of them, or wrong in itself; it names target, precision, site and field.
+    """
+    from edgevit.quant import storage
+    from edgevit.quant.check import find_given
+    from edgevit.quant.check_alone import check_alone
+
+    stored = storage.load(path)
+    found = tuple(find_given(stored, placement) for placement in placements)
+    for plan, placement in zip(found, placements, strict=True):
+        check_alone(plan, placement)
+    return found
+
+
+def fit(
+    plans: tuple[QuantPlan, ...], placements: tuple[Placement, ...], graph: Graph, graph_file: Path
+) -> None:
+    """Hold plans against the sites of a model that was just exported, before any image goes through it.
+
+    Folds that need images change nothing but the values of weights, so the others are enough to know every
+    site; what is left for later is whether the values are those that the plan was made for.
+
+    Args:
+        graph: without folds; untouched.
+        graph_file: the same, read again for each list of folds.
+
+    Raises:
+        InputError: a site that the model has not, or has in another form.
+    """
+    from edgevit.core.plugins import Fold
+    from edgevit.core.types import Stats
+    from edgevit.graph import storage
+    from edgevit.quant.check import check_sites
+    from edgevit.registries import ALGORITHMS
+
+    folded: dict[tuple[str, ...], Graph] = {(): graph}
+    for plan, placement in zip(plans, placements, strict=True):
+        folds = [ALGORITHMS.get(name) for name in placement.folds]
+        free = [f for f in folds if isinstance(f, Fold) and not f.observers]
+        names = tuple(n for n in placement.folds if ALGORITHMS.get(n) in free)
+        if names not in folded:
+            folded[names] = storage.load(graph_file)
+            for fold in free:
+                fold.apply(folded[names], Stats({}, 0))
+        check_sites(plan, folded[names], placement)
