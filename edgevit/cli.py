@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import traceback
@@ -17,6 +16,7 @@ from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, 
 from edgevit.commands import list as list_
 from edgevit.commands._show import write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
+from edgevit.core.foreign import json_text, printable
 
 app = typer.Typer(
     add_completion=False,
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
             _tell("interrupted", "interrupted: nothing was changed", "", as_json)
     except EdgevitError as error:
         if verbose:
-            traceback.print_exception(error)
+            _print_trace(error)
         code = error.exit_code
         _tell(error.code, error.message, error.hint, as_json)
     except typer.TyperException as error:
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
     except Exception as error:
         # A bug of ours: it keeps its trace, but must not look like a failed check, which is code 1.
-        traceback.print_exception(error)
+        _print_trace(error)
         code = EdgevitError.exit_code
         _tell(
             "internal",
@@ -97,11 +97,15 @@ def main(arguments: list[str] | None = None) -> None:
 def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
     if as_json:
         told = {"schema_version": 1, "error": {"code": code, "message": message, "hint": hint}}
-        write(json.dumps(told, ensure_ascii=False) + "\n")
+        write(json_text(told) + "\n")
         return
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {printable(hint)}", file=sys.stderr)
+
+
+def _print_trace(error: Exception) -> None:
+    print(printable("".join(traceback.format_exception(error)), lines=True), end="", file=sys.stderr)
 
 
 def _usage_hint(given: list[str]) -> str:

@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.foreign import json_text, printable
+
 # Dataclasses take a while to be made: for --help, none is.
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,19 +22,32 @@ if TYPE_CHECKING:
 
 
 def write(text: str) -> None:
-    """Write to stdout; when its reader has gone, what is left goes nowhere, quietly."""
+    """Write to stdout; when its reader has gone, what is left goes nowhere, quietly.
+
+    What stdout cannot encode is written as JSON escapes it, so that JSON stays JSON.
+    """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(_encodable(text))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _encodable(text: str) -> str:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        known = set(text.encode(encoding, "ignore").decode(encoding))
+        return "".join(c if c in known else json.dumps(c)[1:-1] for c in text)
+    return text
 
 
 def show_answer(answer: Answer, as_json: bool) -> int:
     """Print what a flow found; returns its exit code."""
     if as_json:
         data = {"schema_version": 1, **answer.data}
-        write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write(json_text(data, 2) + "\n")
         return answer.exit_code
     from rich.table import Table
     from rich.text import Text
@@ -40,11 +55,12 @@ def show_answer(answer: Answer, as_json: bool) -> int:
     console = _console()
     with console.capture() as printed:
         for table in answer.tables:
-            drawn = Table(title=Text(table.title, style="bold"), title_justify="left", pad_edge=False)
+            title = Text(printable(table.title), style="bold")
+            drawn = Table(title=title, title_justify="left", pad_edge=False)
             for column in table.columns:
                 drawn.add_column(column, overflow="fold")
             for row in table.rows:
-                drawn.add_row(*map(Text, row))
+                drawn.add_row(*(Text(printable(cell)) for cell in row))
             console.print(drawn)
     write(printed.get())
     return answer.exit_code

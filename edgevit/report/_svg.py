@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from edgevit.core.foreign import printable
 from edgevit.report._figures import MINUS
 
 WIDTH = 480
@@ -55,7 +56,7 @@ def tick_text(value: float) -> str:
 
 def text(x: float, y: float, content: str, kind: str = "tick", anchor: str = "start") -> str:
     """A piece of text; `kind` is its CSS class."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_escaped(content)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str, colour: int | None = None) -> str:
@@ -67,7 +68,7 @@ def dot(x: float, y: float, colour: int, tooltip: str, radius: float = 5.0) -> s
     """A point with its tooltip."""
     return (
         f'<circle class="{_classes("dot", colour)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
-        f"<title>{escape(tooltip)}</title></circle>"
+        f"<title>{_escaped(tooltip)}</title></circle>"
     )
 
 
@@ -75,7 +76,7 @@ def bar(x: float, y: float, width: float, height: float, colour: int, tooltip: s
     """A bar with its tooltip."""
     return (
         f'<rect class="{_classes("bar", colour)}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 1):.1f}" '
-        f'height="{height:.1f}" rx="2"><title>{escape(tooltip)}</title></rect>'
+        f'height="{height:.1f}" rx="2"><title>{_escaped(tooltip)}</title></rect>'
     )
 
 
@@ -88,10 +89,14 @@ def path(points: Sequence[tuple[float, float]], colour: int) -> str:
 def figure(height: float, label: str, parts: Sequence[str], width: float = WIDTH) -> str:
     """The whole plot; `label` is read to those who cannot see it."""
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label, quote=True)}">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{_escaped(label)}">'
         + "".join(parts)
         + "</svg>"
     )
+
+
+def _escaped(content: str) -> str:
+    return escape(printable(content), quote=True)
 
 
 def _classes(kind: str, colour: int | None) -> str:

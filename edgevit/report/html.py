@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgevit.core.foreign import printable
 from edgevit.core.report import Report
 from edgevit.report._figures import COLUMNS, megabytes, rows, summary
 from edgevit.report._plots import plots
@@ -23,6 +24,7 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=PackageLoader("edgevit.report"),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -37,6 +39,11 @@ def render(report: Report) -> str:
         plots=plots(report),
         timings=_timings(report),
     )
+
+
+def _printable(value: object) -> object:
+    """Text without what controls or hides, before it is escaped; markup of ours, such as a plot, as it is."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _timings(report: Report) -> tuple[tuple[str, float], ...]:

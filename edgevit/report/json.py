@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core.errors import InputError
+from edgevit.core.foreign import json_text
 from edgevit.core.report import Report, from_json, to_json
 
 FILE_NAME: Final = "report.json"
@@ -14,7 +15,7 @@ FILE_NAME: Final = "report.json"
 
 def render(report: Report) -> str:
     """The report as indented JSON with a newline at the end."""
-    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(to_json(report), 2) + "\n"
 
 
 def read(path: Path) -> Report:

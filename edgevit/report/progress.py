@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edgevit.core.foreign import printable
 from edgevit.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class _Plain:
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
         """The line of the stage that ends."""
@@ -84,14 +85,14 @@ class _Live:
     def stage(self, name: str, total: int | None = None) -> None:
         self.finish()
         self._name, self._since = name, time.monotonic()
-        self._task = self._bars.add_task(name, total=total)
+        self._task = self._bars.add_task(printable(name), total=total)
 
     def advance(self, steps: int = 1) -> None:
         if self._task is not None:
             self._bars.advance(self._task, steps)
 
     def note(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def finish(self) -> None:
         """Turn the running bar into a line that stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.foreign import printable
 from edgevit.core.report import ArtifactReport, Report, Verdict
 from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, preprocessing, rows, summary
 
@@ -33,8 +34,8 @@ def show(report: Report, console: Console) -> None:
     narrow = Measurement.get(console, unbounded, table).maximum > console.width
     if narrow:
         table = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
-    console.print(Text(f"{report.model.name}: {heading(report)}"))
-    console.print(Text(f"preprocessing: {preprocessing(report.model)}"), soft_wrap=True)
+    console.print(Text(printable(f"{report.model.name}: {heading(report)}")))
+    console.print(Text(printable(f"preprocessing: {preprocessing(report.model)}")), soft_wrap=True)
     console.print(table)
     if narrow:
         console.print(
@@ -42,7 +43,7 @@ def show(report: Report, console: Console) -> None:
             soft_wrap=True,
         )
     for line in lines(report):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str, ...]]]) -> Table:
@@ -54,7 +55,9 @@ def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str
     for name in columns:
         table.add_column(name, justify="left" if name in ("target", "precision", "verdict") else "right")
     for artifact, (*cells, verdict) in found:
-        table.add_row(*(Text(cell) for cell in cells), Text(verdict, style=_STYLES[artifact.verdict]))
+        table.add_row(
+            *(Text(printable(cell)) for cell in cells), Text(verdict, style=_STYLES[artifact.verdict])
+        )
     return table
 
 

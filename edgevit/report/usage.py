@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
+from edgevit.core.foreign import printable
 from edgevit.core.report import ArtifactReport, Report
 from edgevit.core.types import Preprocess
 
@@ -23,13 +25,15 @@ def render(report: Report) -> str:
 
     environment = Environment(
         loader=PackageLoader("edgevit.report"),
-        autoescape=False,  # Markdown and code; what a user named goes through `plain`
+        autoescape=False,  # Markdown and code; what a user named goes through `plain` or `code`
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["plain"] = _plain
+    environment.filters["code"] = _code
     environment.filters["source"] = _source
     preprocess = report.model.preprocess
     return environment.get_template("usage.md.j2").render(
@@ -63,13 +67,17 @@ def _reversed(values: tuple[float, float, float]) -> tuple[float, float, float]:
 
 def _plain(text: str) -> str:
     """Text of a user as one line of Markdown in which nothing is markup."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|&" else c for c in line)
 
 
+def _code(text: str) -> str:
+    """Text of a user as code within a line or a cell of Markdown: no backtick ends it."""
+    line = printable(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    return f"{'`' * (longest + 1)} {line} {'`' * (longest + 1)}" if longest else f"`{line}`"
+
+
 def _source(text: str) -> str:
-    """A string literal that Python, Kotlin and Swift read alike."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    if any(ord(c) < 32 for c in escaped) or "$" in escaped:
-        raise ValueError(f"no literal that three languages share: {text!r}")
-    return f'"{escaped}"'
+    """A string literal of Python: what `printable` writes are escapes of Python too."""
+    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from edgevit.core.report import ArtifactReport, Report
+from edgevit.core.report import ArtifactReport, Report, SiteError
 from edgevit.report import html
 from edgevit.report._plots import plots
 
@@ -63,6 +63,20 @@ def test_user_text_is_escaped(report: Report) -> None:
     reader = read(page)
     assert "script" not in reader.tags
     assert hostile in "".join(reader.text)
+
+
+def test_no_text_turns_the_page_around_or_hides_in_it(report: Report) -> None:
+    hostile = "cat\u202e\x1b[2J\u200b\ud800"
+    sites = (SiteError(hostile, 10.0, 1, 0.1),)
+    artifact = replace(
+        report.artifacts[3], precision=hostile, reasons=(hostile,), notes=(hostile,), sites=sites
+    )
+    model = replace(report.model, name=hostile, source=hostile)
+    page = html.render(replace(report, artifacts=(artifact,), model=model, warnings=(hostile,)))
+    page.encode()
+    assert not set("\u202e\x1b\u200b") & set(page)
+    shown = "".join(read(page).text)
+    assert shown.count(r"cat\u202e\x1b[2J\u200b\ud800") >= 6
 
 
 def test_table_reasons_notes_and_omissions_are_there(report: Report) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import replace
@@ -150,3 +151,18 @@ def test_a_model_name_cannot_inject_markup(report: Report) -> None:
     named = for_files(report, ["onnx/fp16/model.onnx"])
     text = usage.render(replace(named, model=replace(named.model, name="a\n# b <script> `c`")))
     assert text.splitlines()[0] == r"# Using a \# b \<script\> \`c\`"
+
+
+def test_a_path_cannot_leave_its_code(report: Report) -> None:
+    from markdown_it import MarkdownIt
+
+    path = "on`nx/``w8 | <b>\u202e\n# x/model.onnx"
+    text = usage.render(for_files(report, [path, "coreml/fp16/model.mlpackage"]))
+    page = MarkdownIt().enable("table").parse(text)
+    inline = [child for token in page for child in token.children or ()]
+    shown = [child.content for child in inline if child.type == "code_inline"]
+    assert r"on`nx/``w8 | <b>\u202e\n# x/model.onnx" in shown
+    assert not [token for token in (*page, *inline) if token.type.startswith("html")]
+    python = blocks(text, "python")[1]
+    literals = [n.value for n in ast.walk(ast.parse(python)) if isinstance(n, ast.Constant)]
+    assert path in literals and "\u202e" not in text
