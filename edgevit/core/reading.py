@@ -59,7 +59,7 @@ def reads(
 
     def mark(function: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
         @functools.wraps(function)
-        def marked(path: Path, *args: P.args, **kwargs: P.kwargs) -> R:
+        def marked(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
             with reading(path, what, hint):
                 return function(path, *args, **kwargs)
 

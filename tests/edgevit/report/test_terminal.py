@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -43,6 +44,26 @@ def test_the_table_has_a_row_for_each_file_and_words_below(report: Report) -> No
 def test_user_text_is_not_read_as_markup(report: Report) -> None:
     hostile = replace(report, warnings=("[red]x[/red] [/] <y>",))
     assert "[red]x[/red] [/] <y>" in shown(hostile)
+
+
+def hostile(value: Any) -> Any:
+    """The same with what a terminal obeys at the end of every text that is no word of a fixed set."""
+    if isinstance(value, str):
+        return value + "\x1b[31m\x9b\u202e" if value not in ("pass", "fail", "error") else value
+    if isinstance(value, tuple):
+        return tuple(map(hostile, value))
+    if isinstance(value, dict):
+        return {hostile(key): hostile(inner) for key, inner in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: hostile(getattr(value, f.name)) for f in fields(value)})
+    return value
+
+
+@pytest.mark.parametrize("width", [60, 300])
+def test_no_text_of_a_report_reaches_the_terminal_raw(report: Report, width: int) -> None:
+    text = shown(hostile(report), width)
+    assert not set(text) & set("\x1b\x9b\u202e")
+    assert r"\x1b[31m\x9b\u202e" in text
 
 
 def test_a_narrow_terminal_cuts_no_cell_off_and_says_where_the_rest_is(report: Report) -> None:
