@@ -165,6 +165,47 @@ class Reconstruction:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorRange:
+    """A tensor on a static grid, on calibration and on evaluation images.
+
+    Attributes:
+        site: the first operation that has the tensor on that grid.
+        clipped_calibrate, clipped_evaluate: share of its values outside the grid's range, 0 to 1.
+        noise_calibrate, noise_evaluate: energy that clipping takes away over the energy of the tensor.
+        unused_calibrate, unused_evaluate: share of the range that no value reaches, 0 to 1.
+    """
+
+    site: str
+    clipped_calibrate: float
+    clipped_evaluate: float
+    noise_calibrate: float
+    noise_evaluate: float
+    unused_calibrate: float
+    unused_evaluate: float
+
+
+@dataclass(frozen=True, slots=True)
+class RangeFit:
+    """How the static ranges of a plan fit the images that files are judged on.
+
+    Attributes:
+        tensors: number of tensors on static grids.
+        clipped_calibrate, clipped_evaluate: share of values outside the ranges, mean over the tensors, 0 to 1.
+        unused_calibrate, unused_evaluate: share of a range that no value reaches, mean over the tensors.
+        most_clipped: the tensor that clipping costs most on the evaluation images beside the calibration images.
+        least_used: the tensor whose range the evaluation images leave empty most, beside the calibration images.
+    """
+
+    tensors: int
+    clipped_calibrate: float
+    clipped_evaluate: float
+    unused_calibrate: float
+    unused_evaluate: float
+    most_clipped: TensorRange
+    least_used: TensorRange
+
+
+@dataclass(frozen=True, slots=True)
 class KeptFloat32:
     """An operation that float16 would spoil, and why: the measured reason in one clause."""
 
@@ -243,6 +284,7 @@ class ArtifactReport:
         sensitivity: the planned sites that cost most alone, worst first.
         auto_float: what was left in float to keep a limit; None where that was not asked for.
         reconstruction: what tuning the plan's blocks did; None where that was not asked for.
+        ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
     """
 
     target: str
@@ -273,6 +315,7 @@ class ArtifactReport:
     sensitivity: tuple[SiteLoss, ...] = ()
     auto_float: AutoFloat | None = None
     reconstruction: Reconstruction | None = None
+    ranges: RangeFit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,7 @@ def artifact_report(
         sensitivity=() if simulated is None else simulated.sensitivity[:WORST],
         auto_float=None if simulated is None else simulated.auto_float,
         reconstruction=None if simulated is None else simulated.reconstruction,
+        ranges=None if simulated is None else simulated.ranges,
     )
     if executed is not None and not error:
         found = _with_execution(found, work, prepared, executed, simulated)

@@ -26,6 +26,7 @@ from edgevit.flows._open import Opened
 from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
+from edgevit.steps import compare_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,6 +132,14 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     looked_at = inputs if deciding is None else deciding
     plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
     plan_storage.save(plans, _new(work / _values.PLANS))
+    fits, unlike = compare_images.compare(
+        plans,
+        tuple(map(forms.graph_of, forms.placements)),
+        None if calibrate is None else calibrate.pixels,
+        None if evaluate.described is None else evaluate.pixels,
+        spec.preprocess,
+        emit,
+    )
     head = _outputs.head(reference, count)
     simulated = simulate_all(work, plans, forms, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
@@ -146,8 +155,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         base=base,
         pruned=pruned,
         simulated=tuple(
-            replace(s, reconstruction=told, **account)
-            for s, told, account in zip(simulated, tuned, accounts, strict=True)
+            replace(s, reconstruction=told, ranges=fit, **account)
+            for s, told, account, fit in zip(simulated, tuned, accounts, fits, strict=True)
         ),
         prune=prune_lines,
         left_out=left_out,
@@ -157,6 +166,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
             *spec.warnings,
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
+            *unlike,
             *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),
         ),
         timings_s=clock.seconds,

@@ -13,6 +13,7 @@ from edgevit.core.report import (
     Compression,
     KeptFloat32,
     Limits,
+    RangeFit,
     Reconstruction,
     SampleSet,
     SiteError,
@@ -96,6 +97,7 @@ class SimulatedPlan:
         sensitivity: every planned site with what it costs alone, worst first.
         auto_float: what was left in float to keep a limit.
         reconstruction: what tuning its blocks did; None where that was not asked for.
+        ranges: how its static ranges fit the evaluation images; None without ranges or such images.
     """
 
     target: str
@@ -108,6 +110,7 @@ class SimulatedPlan:
     sensitivity: tuple[SiteLoss, ...] = ()
     auto_float: AutoFloat | None = None
     reconstruction: Reconstruction | None = None
+    ranges: RangeFit | None = None
 
 
 @dataclass(frozen=True, slots=True)
