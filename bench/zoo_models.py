@@ -105,7 +105,7 @@ ENTRIES: Final = (
     Entry("T2T-ViT", f"{_FACTORIES}t2t_vit_14"),
     Entry("CCT", f"{_FACTORIES}cct_14_7x2"),
     Entry("CvT", f"{_FACTORIES}cvt_13"),
-    Entry("DAT", f"{_FACTORIES}dat_tiny", flags=()),
+    Entry("DAT", f"{_FACTORIES}dat_tiny", flags=("--preprocess", "normalize=imagenet")),
     Entry("ViT", "keras:vit_tiny", flags=()),
     Entry("MobileViT xxs", "keras:mobilevit_xxs", flags=()),
 )

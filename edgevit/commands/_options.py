@@ -31,7 +31,8 @@ PreprocessFlag = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="Override the model's own resize, crop_pct, interpolation, mean, std or color. Repeatable.",
+        help="Override the model's own resize, crop_pct, interpolation, color, mean and std, the last two "
+        "also by name: normalize=imagenet, clip, -1..1, 0..1 or 0..255. Repeatable.",
     ),
 ]
 Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="One class name a line, in index order.")]

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What a source is asked for; see `edgevit convert --help`."""
+    """What a source is asked for; see `edgevit convert --help`.
+
+    Without `needs_preprocess` a model that states no preprocessing is no error: only its graph is looked at.
+    """
 
     source: str
     argument: str
@@ -32,6 +35,7 @@ class LoadRequest:
     model_args: Mapping[str, str] = field(default_factory=dict)
     preprocess: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    needs_preprocess: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
 
-PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color")
+PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Floats = NDArray[np.float32]
+
+
+# `ModelSpec.preprocess_origin` where nothing is known, and nothing but an inspection was asked for.
+NOT_STATED: Final = "unknown: the model states none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
 from edgevit.core.plugins import Fold, Runtime
-from edgevit.core.runner import FileValue
-from edgevit.core.types import Graph, Stats, TorchModel
+from edgevit.core.runner import Contents, FileValue
+from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
 from edgevit.flows._algorithms import find
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
@@ -84,18 +84,16 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
     emit({"stage": "loading the model"})
-    model = load_model(asked.model)
+    model = load_model(asked.model, needs_preprocess=False)
+    contents = runtime.contents(path)
+    model, notes = _same_input(model, contents)
     spec = model.spec
     pixels = read_samples(
         asked.images, spec.labels, spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
     )[0]
-    contents = runtime.contents(path)
     precision = contents.metadata.get("edgevit.precision") or guess_precision(
         contents, runtime.integer_macs(path)
     )
-    notes = []
-    if contents.preprocess is not None and contents.preprocess != spec.preprocess:
-        notes.append("the file's own preprocessing is not the model's: its first layer sees other values")
     emit({"stage": "exporting the graph"})
     assert runtime.values is not None
     listed = runtime.values(path)
@@ -141,6 +139,20 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         not_found=judged.not_found,
         notes=tuple(notes),
     )
+
+
+def _same_input(model: TorchModel, contents: Contents) -> tuple[TorchModel, list[str]]:
+    """Let a model that states no preprocessing take the file's; note where the two differ or know none."""
+    spec, own = model.spec, contents.preprocess
+    size = (spec.preprocess.height, spec.preprocess.width)
+    if spec.preprocess_origin == NOT_STATED:
+        if own is None or (own.height, own.width) != size:
+            return model, ["neither model nor file states its preprocessing: both get ImageNet's"]
+        spec = replace(spec, preprocess=own)
+        return replace(model, spec=spec), ["the model states no preprocessing: both get the file's own"]
+    if own is not None and own != spec.preprocess:
+        return model, ["the file's own preprocessing is not the model's: its first layer sees other values"]
+    return model, []
 
 
 def _read(

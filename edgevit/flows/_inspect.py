@@ -10,6 +10,7 @@ from typing import Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
+from edgevit.core.types import NOT_STATED
 from edgevit.flows._artifacts import contents_of, guess_precision
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES
@@ -45,7 +46,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     from edgevit.graph.sites import list_sites, total_macs
 
     asked = from_plain(PrepareRequest, request, "request")
-    loaded = load_model(asked)
+    loaded = load_model(asked, needs_preprocess=False)
     graph = export_model(loaded, {name: REWRITES.get(name) for name in REWRITES.names()}, asked.without)
     sites = list_sites(graph)
     weights: Counter[str] = Counter()
@@ -67,7 +68,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "weight_bytes": dict(weights),
         "weights_sha256": spec.weights_sha256,
         "rewrites": list(graph.rewrites),
-        "preprocess": to_plain(spec.preprocess),
+        "preprocess": None if spec.preprocess_origin == NOT_STATED else to_plain(spec.preprocess),
         "preprocess_origin": spec.preprocess_origin,
         "labels": list(spec.labels),
         "warnings": list(spec.warnings),

@@ -65,8 +65,8 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     return Opened(model, calibrate, evaluate, given, left_out)
 
 
-def load_model(asked: PrepareRequest) -> TorchModel:
-    """The model that a request names, from its source."""
+def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchModel:
+    """The model that a request names, from its source; for its graph alone preprocessing may be unknown."""
     source, argument = parse_source(asked.model)
     labels: tuple[str, ...] = ()
     if asked.labels is not None:
@@ -83,6 +83,7 @@ def load_model(asked: PrepareRequest) -> TorchModel:
         model_args=asked.model_args,
         preprocess=asked.preprocess,
         labels=labels,
+        needs_preprocess=needs_preprocess,
     )
     return SOURCES.get(source).load(request)
 

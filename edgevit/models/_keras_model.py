@@ -48,24 +48,24 @@ def image_input(
     return (int(height), int(width)), last
 
 
-def pixel_range(model: Any) -> float:
-    """The value of a white pixel at the model's input: 255 if its own first layers bring it down, else 1.
+def pixel_range(model: Any) -> tuple[str, float] | None:
+    """The first layer that tells the range of pixels, and the value of a white one at its input: 255 or 1.
 
     A Rescaling whose scale is below 0.1 (1/255, 1/127.5), or a Normalization whose mean or deviation is
-    above 2, is made for values up to 255.
+    above 2, is made for values up to 255. None where neither stands before the first other layer with weights.
     """
     import numpy as np
 
     for layer in layers(model):
         kind = type(layer).__name__
         if kind == "Rescaling":
-            return 255.0 if float(np.abs(np.asarray(layer.scale)).max()) < 0.1 else 1.0
+            return kind, 255.0 if float(np.abs(np.asarray(layer.scale)).max()) < 0.1 else 1.0
         if kind == "Normalization":
             mean, variance = (np.asarray(_array(value)) for value in (layer.mean, layer.variance))
-            return 255.0 if max(float(np.abs(mean).max()), float(variance.max()) ** 0.5) > 2 else 1.0
+            return kind, 255.0 if max(float(np.abs(mean).max()), float(variance.max()) ** 0.5) > 2 else 1.0
         if layer.weights:
             break
-    return 1.0
+    return None
 
 
 def without_softmax(model: Any) -> None:

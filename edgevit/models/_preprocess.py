@@ -8,14 +8,23 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.recipe import PREPROCESS_KEYS
 from edgevit.core.types import Preprocess
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Color = Literal["rgb", "bgr"]
 
-KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color")
+KEYS: Final = PREPROCESS_KEYS
 INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS: Final = ("rgb", "bgr")
+# Usual normalisations by name: mean and std in units of the range 0 to 1. Ranges are those of the input tensor.
+NORMALIZATIONS: Final[Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "-1..1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "0..1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "0..255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+}
 
 
 def imagenet(size: tuple[int, int]) -> Preprocess:
@@ -63,16 +72,22 @@ def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
     """Apply `--preprocess KEY=VALUE`.
 
     `resize=256` resizes the shorter side, `resize=256x320` both sides (height x width);
-    `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or three.
+    `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or three;
+    `normalize` sets both by name (see NORMALIZATIONS).
 
     Raises:
-        UsageError: an unknown key, a malformed value, or both `resize` and `crop_pct`.
+        UsageError: an unknown key, a malformed value, `resize` with `crop_pct`, or `normalize` with
+            `mean` or `std`.
     """
     for key in values:
         if key not in KEYS:
             raise UsageError(f"unknown key {key!r} in --preprocess", nearest(key, KEYS))
     if "resize" in values and "crop_pct" in values:
         raise UsageError("--preprocess takes resize or crop_pct, not both", "crop_pct sets the resize")
+    if "normalize" in values and {"mean", "std"} & set(values):
+        raise UsageError(
+            "--preprocess takes normalize, or mean and std, not both", "normalize sets mean and std"
+        )
     for key, text in values.items():
         preprocess = _apply(preprocess, key, text)
     return preprocess
@@ -95,6 +110,11 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
         if text not in INTERPOLATIONS:
             raise _wrong(key, text, "one of " + ", ".join(INTERPOLATIONS))
         return replace(preprocess, interpolation=cast("Interpolation", text))
+    if key == "normalize":
+        if text not in NORMALIZATIONS:
+            raise _wrong(key, text, "one of " + ", ".join(NORMALIZATIONS))
+        mean, std = NORMALIZATIONS[text]
+        return replace(preprocess, mean=mean, std=std)
     if key == "color":
         if text not in COLORS:
             raise _wrong(key, text, "rgb or bgr")

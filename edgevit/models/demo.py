@@ -10,7 +10,8 @@ from edgevit.core.labels import read_labels
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
-from edgevit.models._preprocess import from_timm, override
+from edgevit.models._origin import stated
+from edgevit.models._preprocess import from_timm
 from edgevit.models._request import given_weights, refuse
 from edgevit.models._spec import build
 from edgevit.models._weights import load_weights
@@ -27,9 +28,8 @@ def load(request: LoadRequest) -> TorchModel:
     config = json.loads(demo_asset("config.json").read_text(encoding="utf-8"))
     module = timm.create_model(config["architecture"], num_classes=config["num_classes"])
     side = config["input_size"]
-    preprocess = override(
-        from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None), request.preprocess
-    )
+    own = from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None)
+    preprocess, origin = stated(own, "the demo's own configuration", request)
     if not given_weights(module, request, (side, side)):
         load_weights(module, demo_asset("model.safetensors"))
     return build(
@@ -37,6 +37,7 @@ def load(request: LoadRequest) -> TorchModel:
         name="demo",
         source=request.source,
         preprocess=preprocess,
+        preprocess_origin=origin,
         labels=request.labels or read_labels(demo_asset("labels.txt")),
         author="the edgevit authors",
         license="Apache-2.0",

@@ -9,7 +9,7 @@ from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
 from edgevit.models._archive_pickles import check_pt2
-from edgevit.models._preprocess import imagenet, override
+from edgevit.models._origin import not_stated
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def load(request: LoadRequest) -> TorchModel:
     """Open the program as modules with its original paths.
 
-    The file knows nothing of images: preprocessing is ImageNet's unless `--preprocess` says otherwise,
-    at the size of the program's own input.
+    The file knows nothing of images but their size: `--preprocess` must give mean and std.
 
     Raises:
+        UsageError: no mean and std, or another size than the program's.
         InputError: unreadable, wanting to run code, or holding NaN.
         UnsupportedError: a program that is not one float32 image in.
     """
@@ -48,12 +48,14 @@ def load(request: LoadRequest) -> TorchModel:
         raise InputError(f"{path} is not a readable .pt2 file: {str(error)[:300]}") from error
     if request.image_size not in (None, size):
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
+    preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
     check_finite(module, str(path))
     return build(
         _one_by_one(module) if batch == 1 else module,
         name=path.stem,
         source=request.source,
-        preprocess=override(imagenet(size), request.preprocess),
+        preprocess=preprocess,
+        preprocess_origin=origin,
         labels=request.labels,
     )
 

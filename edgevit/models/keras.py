@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from edgevit.core.errors import InputError, StepError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import Preprocess, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.models._keras_file import check_keras
 from edgevit.models._keras_model import image_input, module_of, pixel_range, without_softmax
-from edgevit.models._preprocess import imagenet, override
+from edgevit.models._origin import Stated, not_stated, stated
+from edgevit.models._preprocess import imagenet
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite
@@ -26,15 +27,16 @@ def load(request: LoadRequest) -> TorchModel:
     """Open the file with Keras in safe mode, on PyTorch, in float32.
 
     The model keeps its Rescaling and Normalization layers. Preprocessing is what they ask for, pixels of
-    0 to 255 or of 0 to 1 (see `pixel_range`; without such layers 0 to 1), after Keras' usual resize to the
-    model's size without keeping the aspect, bilinear. A softmax at the end is taken off.
+    0 to 255 or of 0 to 1 (see `pixel_range`; without such layers `--preprocess` must say it), after Keras'
+    usual resize to the model's size without keeping the aspect, bilinear. A softmax at the end is taken off.
 
     Raises:
         InputError: no `.keras` file, or damaged.
         MissingDependencyError: Keras is not installed.
         StepError: Keras was imported with another backend before.
         UnsupportedError: a Lambda layer, code that is not Keras', or an input that is no image.
-        UsageError: flags that change the model, or another size than the file's.
+        UsageError: flags that change the model, another size than the file's, or a model that states no
+            preprocessing.
     """
     refuse(
         request,
@@ -51,6 +53,7 @@ def load(request: LoadRequest) -> TorchModel:
     size, channels_last = image_input(model, path, request.image_size)
     if size is None:
         raise UsageError(f"{path} takes images of any size", "say which with --image-size N or HxW")
+    preprocess, origin = _preprocess(model, size, request)
     without_softmax(model)
     module = module_of(model, channels_last)
     check_finite(module, str(path))
@@ -58,7 +61,8 @@ def load(request: LoadRequest) -> TorchModel:
         module,
         name=path.stem,
         source=request.source,
-        preprocess=override(_preprocess(size, pixel_range(model)), request.preprocess),
+        preprocess=preprocess,
+        preprocess_origin=origin,
         labels=request.labels,
     )
 
@@ -93,14 +97,16 @@ def _open(keras: ModuleType, path: Path) -> Any:
     return model
 
 
-def _preprocess(size: tuple[int, int], white: float) -> Preprocess:
-    return replace(
-        imagenet(size),
-        shorter_side=False,
-        interpolation="bilinear",
-        mean=(0.0, 0.0, 0.0),
-        std=(1 / white, 1 / white, 1 / white),
-    )
+def _preprocess(model: Any, size: tuple[int, int], request: LoadRequest) -> Stated:
+    resized = replace(imagenet(size), shorter_side=False, interpolation="bilinear")
+    found = pixel_range(model)
+    if found is None:
+        why = "the model begins with neither a Rescaling nor a Normalization layer"
+        return not_stated(request, size, why, resized)
+    layer, white = found
+    std = (1 / white, 1 / white, 1 / white)
+    origin = f"the model's own {layer} layer, which takes pixels of 0 to {white:g}"
+    return stated(replace(resized, mean=(0.0, 0.0, 0.0), std=std), origin, request)
 
 
 SOURCE: Final = Source(

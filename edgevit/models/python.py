@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, StepError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import TorchModel
-from edgevit.models._preprocess import from_timm, imagenet, override
+from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
+from edgevit.models._origin import not_stated, stated
+from edgevit.models._preprocess import from_timm
 from edgevit.models._request import given_weights, literals
 from edgevit.models._spec import build
+
+if TYPE_CHECKING:
+    import torch
 
 _DEFAULT_SIZE = (224, 224)
 
@@ -25,11 +29,11 @@ _DEFAULT_SIZE = (224, 224)
 def load(request: LoadRequest) -> TorchModel:
     """Call FACTORY, with `--model-arg` and `num_classes` as keyword arguments, for a module with weights.
 
-    Preprocessing is that of timm's `pretrained_cfg` if the module carries one, else ImageNet's; the
-    input size is 224x224 without `--image-size`.
+    Preprocessing is that of timm's `pretrained_cfg` if the module carries one; else `--preprocess` must
+    give mean and std. The input size is 224x224 without `--image-size`.
 
     Raises:
-        UsageError: no such module, file or factory.
+        UsageError: no such module, file or factory, or a module that does not state its preprocessing.
         InputError: the factory gives no module.
         StepError: the code raised an exception.
     """
@@ -50,15 +54,31 @@ def load(request: LoadRequest) -> TorchModel:
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
     module = module.float()
-    config = getattr(module, "pretrained_cfg", None)
-    size = request.image_size or _DEFAULT_SIZE
-    preprocess = imagenet(size)
-    if config:
-        resolve = require("timm.data").resolve_model_data_config
-        preprocess = from_timm(resolve(module), request.image_size)
-    preprocess = override(preprocess, request.preprocess)
+    preprocess, origin = _preprocess(module, request)
     given_weights(module, request, (preprocess.height, preprocess.width))
-    return build(module, name=factory, source=request.source, preprocess=preprocess, labels=request.labels)
+    return build(
+        module,
+        name=factory,
+        source=request.source,
+        preprocess=preprocess,
+        preprocess_origin=origin,
+        labels=request.labels,
+    )
+
+
+def _preprocess(module: torch.nn.Module, request: LoadRequest) -> tuple[Preprocess, str]:
+    if getattr(module, "pretrained_cfg", None):
+        resolve = require("timm.data").resolve_model_data_config
+        found = from_timm(resolve(module), request.image_size)
+        return stated(found, "the module's own pretrained_cfg (timm)", request)
+    found, origin = not_stated(
+        request,
+        request.image_size or _DEFAULT_SIZE,
+        "the module has no pretrained_cfg, and its weights hold neither mean nor std",
+    )
+    if request.image_size is None and origin != NOT_STATED:
+        origin += f"; {_DEFAULT_SIZE[0]}x{_DEFAULT_SIZE[1]} pixels, since --image-size is not given"
+    return found, origin
 
 
 @contextmanager

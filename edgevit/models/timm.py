@@ -11,7 +11,8 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._hub import hub_file
-from edgevit.models._preprocess import from_timm, override
+from edgevit.models._origin import stated
+from edgevit.models._preprocess import from_timm
 from edgevit.models._probe import size_refused
 from edgevit.models._request import given_weights, literals
 from edgevit.models._spec import build
@@ -43,9 +44,8 @@ def load(request: LoadRequest) -> TorchModel:
     if request.image_size is not None and config is not None and config.fixed_input_size:
         arguments["img_size"] = request.image_size
     module = _create(name, arguments)
-    preprocess = override(
-        from_timm(timm.data.resolve_model_data_config(module), request.image_size), request.preprocess
-    )
+    own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
+    preprocess, origin = stated(own, _origin(name, config, request), request)
     size = (preprocess.height, preprocess.width)
     published = not given_weights(module, request, size, _adapt(module))
     if published:
@@ -55,6 +55,7 @@ def load(request: LoadRequest) -> TorchModel:
         name=name.split(".")[0],
         source=request.source,
         preprocess=preprocess,
+        preprocess_origin=origin,
         labels=request.labels or _labels(module, config),
         license=str(config.license or "") if published else "",
     )
@@ -72,6 +73,13 @@ def _check_name(name: str) -> None:
             if hint.startswith("did")
             else f"timm.list_models() names all {len(known)}",
         )
+
+
+def _origin(name: str, config: Any, request: LoadRequest) -> str:
+    tag = getattr(config, "tag", "")
+    full = f"{name.split('.')[0]}.{tag}" if tag else name
+    text = f"timm's configuration of {full}"
+    return text if request.weights is None else f"{text}, since {request.weights.name} holds none"
 
 
 def _create(name: str, arguments: dict[str, Any]) -> torch.nn.Module:

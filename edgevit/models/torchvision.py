@@ -9,6 +9,7 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._hub import url_file
+from edgevit.models._origin import stated
 from edgevit.models._preprocess import imagenet, override, triple
 from edgevit.models._probe import size_refused
 from edgevit.models._request import given_weights, literals
@@ -44,7 +45,11 @@ def load(request: LoadRequest) -> TorchModel:
             raise UsageError(f"torchvision:{name} takes square images only", "give --image-size N")
         arguments["image_size"] = request.image_size[0]
     module = _create(name, arguments)
-    preprocess = override(_preprocess(record.transforms(), request.image_size), request.preprocess)
+    origin = f"torchvision's record of the weights {record}"
+    if request.weights is not None:
+        origin += f", since {request.weights.name} holds none"
+    own = _preprocess(record.transforms(), request.image_size)
+    preprocess, origin = stated(own, origin, request)
     if not given_weights(module, request, (preprocess.height, preprocess.width)):
         if request.num_classes not in (None, classes):
             raise UsageError(
@@ -54,7 +59,12 @@ def load(request: LoadRequest) -> TorchModel:
         load_weights(module, url_file(record.url))
     labels = tuple(record.meta["categories"]) if request.num_classes in (None, classes) else ()
     return build(
-        module, name=name, source=request.source, preprocess=preprocess, labels=request.labels or labels
+        module,
+        name=name,
+        source=request.source,
+        preprocess=preprocess,
+        preprocess_origin=origin,
+        labels=request.labels or labels,
     )
 
 

@@ -87,7 +87,8 @@ def line_of(mark: str) -> int:
 
 def convert(nets: Path, factory: str, target: str) -> tuple[int, str, str]:
     flags = ("--image-size", "32", "--to", target, "--precision", "fp32", "-o", nets.parent / "out", "--json")
-    done = edgevit("convert", f"python:{nets}:{factory}", *flags, "--overwrite")
+    stated = ("--preprocess", "normalize=imagenet")
+    done = edgevit("convert", f"python:{nets}:{factory}", *flags, *stated, "--overwrite")
     return done.returncode, done.stdout, done.stderr
 
 

@@ -43,6 +43,8 @@ def command(folder: Path, factory: str, *flags: str) -> list[str]:
         source,
         "--to",
         "onnx",
+        "--preprocess",
+        "normalize=imagenet",
         "-o",
         str(folder / "out"),
         *flags,

@@ -79,6 +79,7 @@ def load(
         num_classes=classes,
         image_size=size,
         model_args={key: str(value) for key, value in args.items()},
+        preprocess={"normalize": "imagenet"} if seed is None and name == "python" else {},
     )
     return SOURCES.get(name).load(request)
 

@@ -22,6 +22,7 @@ from tests.families import _convert
 pytestmark = pytest.mark.family
 
 FLAT_TARGETS = ("tflite", "coreml")
+UNIT = {"normalize": "0..1"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,9 @@ def test_named_outputs_and_an_input_of_any_size(saved: Path) -> None:
     theirs = np.load(saved / "features.npz")
     with pytest.raises(UsageError, match="any size"):
         load(saved / "features.keras")
-    model = load(saved / "features.keras", image_size=(32, 32))
+    with pytest.raises(UsageError, match="neither a Rescaling nor a Normalization"):
+        load(saved / "features.keras", image_size=(32, 32))
+    model = load(saved / "features.keras", image_size=(32, 32), preprocess=UNIT)
     assert model.spec.preprocess.std == (1, 1, 1)
     with torch.no_grad():
         found = model.module(torch.from_numpy(normalise(theirs["pixels"], model.spec.preprocess)))
@@ -106,7 +109,7 @@ def test_code_damage_and_other_sizes_are_refused(saved: Path, tmp_path: Path) ->
 
 def test_a_size_too_small_for_the_model_names_the_layer(saved: Path) -> None:
     with pytest.raises(StepError, match=r"2x2 image in torch.*conv2d of layers\.conv2d") as caught:
-        load(saved / "features.keras", image_size=(2, 2))
+        load(saved / "features.keras", image_size=(2, 2), preprocess=UNIT)
     assert "--image-size" in caught.value.hint
 
 
@@ -118,7 +121,7 @@ def test_mixed_precision_is_computed_in_float32(tmp_path: Path) -> None:
     keras.Model(image, keras.layers.Flatten(dtype="mixed_float16")(layer(image))).save(
         tmp_path / "mixed.keras"
     )
-    model = load(tmp_path / "mixed.keras")
+    model = load(tmp_path / "mixed.keras", preprocess=UNIT)
     ones = torch.ones(1, 3, 8, 8)
     wanted = torch.from_numpy(np.asarray(layer.kernel.value.detach().float())).sum((0, 1, 2))
     assert model.spec.outputs[0].dtype == "float32"

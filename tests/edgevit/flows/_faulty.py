@@ -120,7 +120,12 @@ def write_nets(folder: Path) -> Path:
 
 def load(nets: Path, factory: str) -> TorchModel:
     text = f"{nets}:{factory}"
-    request = LoadRequest(source=f"python:{text}", argument=text, image_size=(SIZE, SIZE))
+    request = LoadRequest(
+        source=f"python:{text}",
+        argument=text,
+        image_size=(SIZE, SIZE),
+        preprocess={"normalize": "imagenet"},
+    )
     return SOURCES.get("python").load(request)
 
 

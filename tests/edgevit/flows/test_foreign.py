@@ -19,6 +19,9 @@ def make(num_classes=10):
     )
 """
 
+# Nothing else says how images are prepared for a module of one's own.
+PLAIN = ("--preprocess", "normalize=0..1")
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,7 +39,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_plain_export_of_pytorch_is_executed_timed_and_passes(exported: Path) -> None:
     done = edgevit(
         *("validate", exported / "model.onnx", "--reference", f"python:{exported / 'model.py'}:make"),
-        *("--image-size", "16x32", "--evaluate", "synthetic:4", "--json"),
+        *("--image-size", "16x32", "--evaluate", "synthetic:4", *PLAIN, "--json"),
     )
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)["artifacts"]
@@ -47,7 +50,7 @@ def test_plain_export_of_pytorch_is_executed_timed_and_passes(exported: Path) ->
 def test_file_of_another_model_is_an_error_in_words(exported: Path) -> None:
     done = edgevit(
         *("validate", exported / "model.onnx", "--reference", f"python:{exported / 'model.py'}:make"),
-        *("--num-classes", "7", "--image-size", "16x32", "--evaluate", "synthetic:4", "--json"),
+        *("--num-classes", "7", "--image-size", "16x32", "--evaluate", "synthetic:4", *PLAIN, "--json"),
     )
     (found,) = json.loads(done.stdout)["artifacts"]
     assert done.returncode == 3 and found["verdict"] == "error"

@@ -161,7 +161,8 @@ def variant(model: Path, folder: Path, old: str, new: str) -> dict[str, Any]:
     text = (model / "nets.py").read_text()
     assert old in text
     (folder / "nets.py").write_text(text.replace(old, new))
-    return {"model": f"python:{folder / 'nets.py'}:Net", "random_weights": None}
+    stated = {"normalize": "imagenet"}
+    return {"model": f"python:{folder / 'nets.py'}:Net", "random_weights": None, "preprocess": stated}
 
 
 def test_a_layer_that_nothing_reaches_is_warned_about(model: Path, tmp_path: Path) -> None:

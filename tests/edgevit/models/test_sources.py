@@ -22,6 +22,7 @@ from edgevit.core.types import TorchModel
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "2", "embed_dim": "24", "num_heads": "2"}
+IMAGENET = {"normalize": "imagenet"}
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -258,7 +259,9 @@ def text(): return "no module"
 
 def test_python_factory_with_named_outputs(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(FACTORY)
-    model = load(f"python:{tmp_path}/net.py:make", image_size=(32, 32), model_args={"n": "5"})
+    model = load(
+        f"python:{tmp_path}/net.py:make", image_size=(32, 32), model_args={"n": "5"}, preprocess=IMAGENET
+    )
     assert [(o.name, o.shape) for o in model.spec.outputs] == [("logits", (1, 5)), ("pooled", (1, 3))]
     assert [tuple(part.shape) for part in model.module(IMAGE)] == [(2, 5), (2, 3)]
 
@@ -288,8 +291,8 @@ def make(): return torch.nn.Sequential(torch.nn.Identity(), Flat())
 
 def test_a_size_that_the_model_refuses_is_told_with_operator_module_and_line(tmp_path: Path) -> None:
     (tmp_path / "picky.py").write_text(PICKY)
-    load(f"python:{tmp_path}/picky.py:make", image_size=(16, 16))
-    for options in ({}, {"random_weights": 1}):
+    load(f"python:{tmp_path}/picky.py:make", image_size=(16, 16), preprocess=IMAGENET)
+    for options in ({"preprocess": IMAGENET}, {"random_weights": 1}):
         with pytest.raises(StepError) as caught:
             load(f"python:{tmp_path}/picky.py:make", image_size=(32, 32), **options)
         assert caught.value.exit_code == 3 and "--image-size" in caught.value.hint
@@ -327,7 +330,7 @@ def exported(path: Path) -> torch.nn.Module:
 
 def test_an_exported_program_keeps_its_paths_and_takes_any_batch(tmp_path: Path) -> None:
     reference = exported(tmp_path / "net.pt2")
-    model = load(str(tmp_path / "net.pt2"))
+    model = load(str(tmp_path / "net.pt2"), preprocess=IMAGENET)
     torch.testing.assert_close(model.module(IMAGE), reference(IMAGE))
     assert model.spec.preprocess.height == 32 and "model.3" in dict(model.module.named_modules())
     with pytest.raises(UsageError, match="--weights"):
