@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
+from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     import numpy as np
 
     pillow = require("PIL.Image")
+    regular_file(path, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own, lower limit, and damaged EXIF
@@ -49,8 +51,6 @@ def decode(path: Path) -> NDArray[np.uint8]:
                         "convert it to 8 bits, or leave it out with --skip-bad-images",
                     )
                 return np.asarray(image.convert("RGB"), np.uint8)
-    except FileNotFoundError as error:
-        raise InputError(f"image {path} does not exist") from error
     except pillow.DecompressionBombError as error:
         raise InputError(f"{path} would decompress to an absurd size: {error}") from error
     except require("PIL").UnidentifiedImageError as error:

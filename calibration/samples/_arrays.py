@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Samples
+from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +33,7 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
     """
     import numpy as np
 
-    if not path.is_file():
-        raise InputError(f"samples {text} do not exist")
+    regular_file(path, "samples", "give a .npz file with `images`")
     check_zip(path, stored_only=False)
     try:
         with np.load(path, allow_pickle=False) as arrays:

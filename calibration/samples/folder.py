@@ -11,9 +11,13 @@ from calibration.decode import decode
 from calibration.samples._classes import match_folders
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Samples, SampleSource
+from edgevit.core.regular import existing, regular_file
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels
+
+
+_HINT: Final = "give a folder of images or of class folders, a .npz with `images`, or demo"
 
 
 def accepts(text: str) -> bool:
@@ -27,13 +31,9 @@ def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
     Raises:
         InputError: missing, empty, class folders mixed with images, or a folder that is no label.
     """
-    root = Path(text)
+    root = existing(Path(text), "samples", _HINT)
     if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(
-            f"samples {text} {what}",
-            "give a folder of images or of class folders, a .npz with `images`, or demo",
-        )
+        raise InputError(f"samples {text} is not a folder", _HINT)
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
     folders = [entry for entry in entries if entry.is_dir()]
     loose = [entry for entry in entries if not entry.is_dir()]
@@ -80,8 +80,8 @@ def _samples(
         total = hashlib.sha256()
         for name, (path, label) in zip(names, files, strict=True):
             try:
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError:
+                content = hashlib.sha256(regular_file(path, "image").read_bytes()).hexdigest()
+            except (OSError, InputError):
                 content = "unreadable"  # `read` is where this is an error, unless such files are left out
             total.update(f"{name}\n{label}\n{content}\n".encode())
         return total.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core.errors import InputError, StorageError, UsageError
+from edgevit.core.regular import kind
 
 _CHUNK: Final = 1 << 20
 # A folder with one of these was written by edgevit and may be replaced by it.
@@ -67,8 +69,10 @@ def write_stream(path: Path, parts: Iterable[bytes | bytearray]) -> None:
     """`write_atomic` for what is too large to hold in memory at once.
 
     Raises:
+        UsageError: a folder, a pipe or a device stands there.
         StorageError: the disk is full or the place is read-only; what was there is untouched.
     """
+    _check_file_place(path)
     with _storage_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
@@ -111,6 +115,15 @@ def check_place(path: Path, overwrite: bool) -> None:
     Raises:
         UsageError: as `check_output`.
     """
+    try:
+        _check_place(path, overwrite)
+    except (OSError, ValueError, RuntimeError) as error:
+        # A name that is too long, a loop of links, a working directory or a home that is gone.
+        told = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path} cannot be made: {told}", "choose another place with -o") from error
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
     blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
     if blocking is not None:
         raise UsageError(f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o")
@@ -121,10 +134,10 @@ def check_place(path: Path, overwrite: bool) -> None:
             )
         if path.resolve() in (Path.cwd(), *Path.cwd().parents, Path.home()):
             raise UsageError(f"{path} would be replaced as a whole", "choose a folder of its own with -o")
-        if path.is_dir() and any(path.iterdir()) and not any((path / mark).exists() for mark in _OURS):
+        if not path.is_dir() or (any(path.iterdir()) and not any((path / m).exists() for m in _OURS)):
             raise UsageError(
                 f"{path} is not a bundle of edgevit, so --overwrite does not replace it",
-                "choose another place with -o, or remove the folder yourself",
+                "choose another place with -o, or remove it yourself",
             )
 
 
@@ -175,6 +188,14 @@ def replace_dir(staged: Path, final: Path, overwrite: bool) -> None:
         if kept.is_symlink() or not kept.is_dir():
             kept.unlink()
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_file_place(path: Path) -> None:
+    """Renaming would put a file in the place of /dev/null, too."""
+    with _storage_errors(path):
+        mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is {kind(mode)}, not a file", "choose another name for the file")
 
 
 @contextmanager

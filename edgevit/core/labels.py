@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core.errors import InputError
+from edgevit.core.regular import regular_file
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -14,7 +15,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         InputError: missing, not UTF-8, empty, or with an empty line in between.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = regular_file(path, "labels file").read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(
             f"labels file {path} is not UTF-8 text ({error.reason} at byte {error.start})"

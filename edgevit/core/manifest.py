@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.artifact import weights_beside
 from edgevit.core.errors import InputError
 from edgevit.core.files import sha256_of, size_of
+from edgevit.core.regular import kind
 
 FILE_NAME: Final = "manifest.json"
+_EXTERNAL: Final = weights_beside(Path("model")).suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,35 @@ def from_json(data: object) -> Manifest:
 
 
 def differences(manifest: Manifest, bundle: Path) -> tuple[str, ...]:
-    """One sentence for each file that is missing, changed or not in the manifest; empty if all hold."""
+    """One sentence for each thing that is not as the manifest says; empty if all holds.
+
+    Links, pipes and devices are differences wherever they stand, and so are folders in which no file is
+    listed: edgevit writes none. So is a file of weights that a model names (external data) with a second name
+    elsewhere, through which it could change, or show what is in that other place.
+
+    Raises:
+        OSError: a file or a folder cannot be read.
+    """
     expected = {entry.path: entry for entry in manifest.files}
-    present = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()} - {FILE_NAME}
-    found = [f"{name} is missing" for name in expected if name not in present]
+    folders = {str(parent) for name in expected for parent in PurePosixPath(name).parents}
+    named = Counter(entry.path for entry in manifest.files)
+    found = [f"{name} is listed {count} times" for name, count in named.items() if count > 1]
+    if FILE_NAME in expected:
+        found.append(f"{FILE_NAME} lists itself, which no hash can hold")
+    present = set()
+    for name, state in _walk(bundle):
+        if stat.S_ISDIR(state.st_mode):
+            if name not in folders:
+                found.append(f"{name} is a folder without a file in the manifest")
+        elif not stat.S_ISREG(state.st_mode):
+            found.append(f"{name} is {kind(state.st_mode)}, which no bundle holds")
+        else:
+            present.add(name)
+            if name.endswith(_EXTERNAL) and state.st_nlink > 1:
+                found.append(f"{name} has another name elsewhere (a hard link): copy the file")
+    present.discard(FILE_NAME)
+    expected.pop(FILE_NAME, None)
+    found += [f"{name} is missing" for name in expected if name not in present]
     for name in sorted(present & set(expected)):
         now = _entry(bundle, name)
         if now.sha256 != expected[name].sha256:
@@ -92,6 +123,17 @@ def differences(manifest: Manifest, bundle: Path) -> tuple[str, ...]:
             )
     found += [f"{name} is not in the manifest" for name in sorted(present - set(expected))]
     return tuple(found)
+
+
+def _walk(bundle: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below `bundle`, sorted, with what it is itself: links are not followed."""
+    pending = [bundle]
+    while pending:
+        for path in sorted(pending.pop().iterdir()):
+            state = path.lstat()
+            yield path.relative_to(bundle).as_posix(), state
+            if stat.S_ISDIR(state.st_mode):
+                pending.append(path)
 
 
 def _entry(bundle: Path, name: str) -> FileEntry:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
+from edgevit.core.regular import regular_file
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
 
@@ -133,7 +134,7 @@ def _is_given(value: object) -> bool:
 def _read(file: Path) -> dict[str, Any]:
     hint = "a recipe has the names of the flags as keys; --save-recipe FILE writes one"
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(regular_file(file, "the recipe").read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the recipe {file}: {error.strerror}", "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

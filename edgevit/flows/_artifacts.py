@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
+from edgevit.core.regular import existing
 from edgevit.core.runner import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 
@@ -26,8 +27,7 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
     Raises:
         InputError: nothing is there, or nothing that a target writes.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist", "give a bundle, or one .onnx, .tflite or .mlpackage")
+    existing(path, "artifact", "give a bundle, or one .onnx, .tflite or .mlpackage")
     suffixes = {TARGETS.get(name).suffix: name for name in TARGETS.names()}
     target = suffixes.get(path.suffix.removeprefix("."))
     if target is not None:
@@ -42,6 +42,8 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
         raise InputError(
             f"{path} holds no converted file", f"give a bundle that edgevit wrote, or a file: {known}"
         )
+    for file in found:
+        existing(file.path, "artifact", "convert again")
     return found
 
 

@@ -9,11 +9,12 @@ from typing import Final
 
 from edgevit import registries
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
+from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.files import check_place
 from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe, as_json
+from edgevit.core.regular import existing
 from edgevit.core.report import NotDone
 from edgevit.flows._algorithms import folds
 
@@ -86,9 +87,10 @@ def short_name(source: str, argument: str) -> str:
 
 def _check_plan(recipe: Recipe) -> None:
     """What --plan and --auto-float need, as far as it can be seen before any work."""
-    if recipe.plan is not None and not recipe.plan.exists():
-        raise InputError(
-            f"there is no {recipe.plan}",
+    if recipe.plan is not None:
+        existing(
+            recipe.plan,
+            "the plan",
             "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle",
         )
     quantized = set(recipe.precision) - {"fp32", "fp16"}
@@ -152,8 +154,8 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, .
 def _check_samples(recipe: Recipe) -> None:
     for text in (recipe.calibrate, recipe.evaluate):
         named = text is None or text.partition(":")[0] in registries.SAMPLES.names()
-        if text is not None and not named and not Path(text).exists():
-            raise InputError(f"there is no {text}", "give a folder of images, a .npz with `images`, or demo")
+        if text is not None and not named:
+            existing(Path(text), "samples", "give a folder of images, a .npz with `images`, or demo")
 
 
 def _check_prune(recipe: Recipe, source: str) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 from edgevit.core import manifest as manifests
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError
+from edgevit.core.regular import kind
 
 
 def verify(bundle: Path) -> Answer:
-    """Hash every file of `bundle` again; exit code 1 if one is missing, changed or was added.
+    """Hash every file of `bundle` again; exit code 1 if one is missing, changed or was added, or is no file.
 
     Raises:
         InputError: it is no bundle, or its manifest is damaged.
     """
     path = bundle / manifests.FILE_NAME
     try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path} is {kind(mode)}, not a file", "do not use this bundle")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
+from edgevit.core.regular import regular_file
 
 _OBJECTS = ("custom_obj", "opaque_obj")
 
@@ -25,8 +26,7 @@ def check_pt2(path: Path) -> None:
     """
     import torch
 
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
+    regular_file(path, "the model")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a .pt2 file", "write it with torch.export.save")
     check_zip(path, stored_only=True)

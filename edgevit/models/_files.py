@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
+from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: missing, unreadable, of an unknown kind, or a pickle that wants to run code.
     """
-    if not path.is_file():
-        raise InputError(
-            f"weights file {path} does not exist", "--weights takes .safetensors, .pth, .pt or .npz"
-        )
+    regular_file(path, "weights file", "--weights takes .safetensors, .pth, .pt or .npz")
     if path.suffix == ".safetensors":
         return _safetensors(path)
     if path.suffix in (".pth", ".pt", ".bin"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.regular import regular_file
 
 _SAVE = "save the model with Keras 3: model.save('model.keras')"
 _REBUILD = (
@@ -46,8 +47,7 @@ def check_keras(path: Path) -> None:
 
 
 def _config(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist", "keras: takes a file that model.save('model.keras') wrote")
+    regular_file(path, "the model", "keras: takes a file that model.save('model.keras') wrote")
     if not zipfile.is_zipfile(path):
         what = "an older Keras format (HDF5)" if path.read_bytes()[:4] == b"\x89HDF" else "no .keras file"
         raise InputError(f"{path} is {what}", _SAVE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.regular import regular_file
 from edgevit.models._files import read_weights
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def load_weights(module: torch.nn.Module, path: Path, adapt: Adapt | None = None
     Raises:
         InputError: unreadable, for another architecture, or with NaN or infinite values.
     """
+    regular_file(path, "weights file")
     if path.suffix == ".npz":
         _load_jax(module, path)
     else:
@@ -111,8 +113,6 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
             f"{type(module).__name__} cannot be filled from {path}: .npz is for timm's vision transformers",
             "convert them to .safetensors",
         )
-    if not path.is_file():
-        raise InputError(f"weights file {path} does not exist")
     check_zip(path, stored_only=False)
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -54,13 +54,15 @@ def load(request: LoadRequest) -> TorchModel:
 
 
 def _finder(argument: str) -> Find:
-    folder = Path(argument)
-    if folder.is_dir():
-        return lambda name: folder / name if (folder / name).is_file() else None
-    if folder.exists() or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
-        raise InputError(
-            f"hf:{argument} is not a folder", "give a folder with config.json, or a repository id"
-        )
+    folder, hint = Path(argument), "give a folder with config.json, or a repository id"
+    try:
+        if folder.is_dir():
+            return lambda name: folder / name if (folder / name).is_file() else None
+        local = folder.exists() or argument.count("/") > 1 or argument.startswith((".", "/", "~"))
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"hf:{argument} cannot be read: {error.strerror}", hint) from error
+    if local:
+        raise InputError(f"hf:{argument} is not a folder", hint)
     return lambda name: hub_file(argument, name)
 
 

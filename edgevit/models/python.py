@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, StepError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
 from edgevit.models._origin import not_stated, stated
@@ -96,16 +97,14 @@ def _module(place: str) -> ModuleType:
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
-        path = Path(place)
-        if not path.is_file():
-            raise UsageError(f"{place} does not exist", "python: takes a module's name or a .py file")
+        path = regular_file(Path(place), "the file", "python: takes a module's name or a .py file")
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None, place
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
         return module
-    except UsageError:
+    except (UsageError, InputError):
         raise
     except ModuleNotFoundError as error:
         raise UsageError(f"{place} cannot be imported: {error}", "is it on the search path?") from error

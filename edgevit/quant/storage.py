@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgevit.core import files
 from edgevit.core.errors import InputError
 from edgevit.core.plans import Placement, QuantPlan, SitePlan
+from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,10 +70,10 @@ def load(path: Path) -> tuple[QuantPlan, ...]:
 
     text, stored = _files(path)
     try:
-        document = json.loads(text.read_text())
+        document = json.loads(regular_file(text, "the plan", _HINT).read_text())
         if document["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version {document['schema_version']} is not {SCHEMA_VERSION}")
-        arrays = load_file(stored)
+        arrays = load_file(regular_file(stored, "the plan's tensors", _HINT))
         plans = []
         for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document["plans"]):
             fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}

@@ -8,6 +8,7 @@ from typing import Final
 
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import json_text
+from edgevit.core.regular import regular_file
 from edgevit.core.report import Report, from_json, to_json
 
 FILE_NAME: Final = "report.json"
@@ -25,7 +26,9 @@ def read(path: Path) -> Report:
         InputError: the file is missing, is no JSON, or is no report; the message says which.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(
+            regular_file(path, "report", "is it a bundle that edgevit wrote?").read_text(encoding="utf-8")
+        )
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}", "is it a bundle that edgevit wrote?"

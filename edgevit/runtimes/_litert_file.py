@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 EXTRA: Final = "tflite"
@@ -102,7 +103,7 @@ def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[st
 
 def _bytes(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        raw = regular_file(path, "the TFLite file").read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", "check the path") from error
     if raw[4:8] != _IDENTIFIER:

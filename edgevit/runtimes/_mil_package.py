@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgevit.core.errors import InputError
+from edgevit.core.regular import kind
 
 _HINT = "convert the model again, or take the package from its source anew"
 
@@ -31,8 +33,9 @@ def check_package(path: Path) -> Package:
         raise InputError(f"{path} is not an .mlpackage folder", "give the folder named *.mlpackage")
     for folder, folders, files in os.walk(path):
         for name in folders + files:
-            if (Path(folder) / name).is_symlink():
-                raise InputError(f"{path}: {name} is a symbolic link, which a package may not hold", _HINT)
+            mode = (Path(folder) / name).lstat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise InputError(f"{path}: {name} is {kind(mode)}, which a package may not hold", _HINT)
     manifest = _read_manifest(path)
     items, root = manifest.get("itemInfoEntries"), manifest.get("rootModelIdentifier")
     if not isinstance(items, dict) or not isinstance(root, str) or root not in items:

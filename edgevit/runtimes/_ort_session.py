@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
         folder = str(path.resolve().parent)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     with _readable(path):
-        given = model if isinstance(model, bytes) else str(_existing(model))
+        given = model if isinstance(model, bytes) else str(regular_file(model, "the ONNX file"))
         return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
@@ -92,7 +93,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     model: onnx.ModelProto
     onnx = require("onnx", EXTRA)
     with _readable(path):
-        model = onnx.load(str(_existing(path)), load_external_data=False)
+        model = onnx.load(str(regular_file(path, "the ONNX file")), load_external_data=False)
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path} holds no ONNX graph", "give a .onnx file")
     return model
@@ -116,12 +117,6 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> by
             model.graph.output.append(onnx.ValueInfoProto(name=name))
             present.add(name)
     return bytes(model.SerializeToString())
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is not a file", "give a .onnx file")
-    return path
 
 
 @contextmanager

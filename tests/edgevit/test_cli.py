@@ -63,7 +63,11 @@ def call_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
         (["convert", "demo", "--precision", "w8a16"], 3, "no target can do w8a16"),
         (["convert", "demo", "--precision", "w8a8", "--auto-float"], 2, "needs a limit"),
         (["convert", "demo", "--auto-float", "--min-sqnr", "30"], 2, "nothing to do"),
-        (["convert", "demo", "--precision", "w8", "--plan", "plan.json"], 2, "there is no plan.json"),
+        (
+            ["convert", "demo", "--precision", "w8", "--plan", "plan.json"],
+            2,
+            "the plan plan.json does not exist",
+        ),
         (["convert", "model.pt2", "--prune", "mlp=0.5"], 3, "--prune"),
         (["list", "target"], 2, "did you mean targets"),
         (["verify", "missing"], 2, "is not a bundle"),

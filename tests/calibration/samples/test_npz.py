@@ -64,7 +64,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
 
 def test_missing_file_missing_array_and_damage_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    with pytest.raises(InputError, match="do not exist"):
+    with pytest.raises(InputError, match="does not exist"):
         SAMPLES.open(str(path), ())
     np.savez(path, x=IMAGES)
     with pytest.raises(InputError, match="`images`"):

@@ -23,5 +23,5 @@ def test_what_would_shift_classes_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         read_labels(tmp_path / "none.txt")

@@ -83,7 +83,7 @@ def test_bad_file_is_an_input_error_that_says_where(content: str, words: str, tm
 
 
 def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="does not exist"):
         r.make({"model": "demo"}, tmp_path / "recipe.toml")
 
 

@@ -127,5 +127,6 @@ def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path: Path) -> None:
 
 
 def test_npz_is_only_for_models_that_read_it(tmp_path: Path) -> None:
+    (tmp_path / "w.npz").touch()
     with pytest.raises(UnsupportedError, match="npz"):
         load_weights(net(), tmp_path / "w.npz")

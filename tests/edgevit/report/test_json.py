@@ -19,7 +19,7 @@ def test_a_written_report_is_read_back(report: Report, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot read"), ("{", "not JSON"), ("[]", "expected an object"), ("{}", "missing")],
+    [(None, "does not exist"), ("{", "not JSON"), ("[]", "expected an object"), ("{}", "missing")],
 )
 def test_what_is_no_report_is_an_input_error(tmp_path: Path, content: str | None, words: str) -> None:
     path = tmp_path / "report.json"
