@@ -26,14 +26,14 @@ def regular_file(path: Path, what: str, hint: str = "") -> Path:
 
     Args:
         what: what messages call it, such as "labels file" or "the recipe".
-        hint: what to do where there is no such file.
+        hint: what to do then.
 
     Raises:
         InputError: nothing is there, it cannot be reached, or it is a folder, a pipe, a socket or a device.
     """
     mode = _mode(path, what, hint)
     if not stat.S_ISREG(mode):
-        raise InputError(f"{what} {path} is {kind(mode)}, not a file", hint or "give a plain file")
+        raise InputError(f"{what} {path} is {kind(mode)}, not a file", hint)
     return path
 
 
@@ -60,9 +60,7 @@ def _mode(path: Path, what: str, hint: str) -> int:
     except OSError as error:
         if error.errno in _MISSING:
             why = ": what the link leads to is missing" if path.is_symlink() else ""
-            raise InputError(f"{what} {path} does not exist{why}", hint or "check the path") from error
-        raise InputError(
-            f"{what} {path} cannot be read: {error.strerror}", "check the path and its permissions"
-        ) from error
+            raise InputError(f"{what} {path} does not exist{why}", hint) from error
+        raise InputError(f"{what} {path} cannot be read: {error.strerror}", hint) from error
     except ValueError as error:  # a zero byte, which a recipe can hold
-        raise InputError(f"{what} {str(path)!r} is not a path: {error}", "check the path") from error
+        raise InputError(f"{what} {str(path)!r} is not a path: {error}", hint) from error
