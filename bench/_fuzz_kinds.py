@@ -1,0 +1,182 @@
+"""The kinds of files that edgevit reads, and how the commands read each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+Reads = Callable[[Path], tuple[tuple[str, dict[str, Any]], ...]]
+
+_HERE: Final = "bench._fuzz_kinds"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        files: those that are changed, one at a time, below the folder of the seeds.
+        reads: the folder -> the worker functions that a command calls, with their requests, in order.
+        in_parent: the command reads it in its own process, where nothing but an `EdgevitError` may leave.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    reads: Reads
+    in_parent: bool = False
+
+
+def _artifact(*files: str) -> Reads:
+    """`edgevit inspect`, what `edgevit diff` lists, then `edgevit run`."""
+
+    def reads(place: Path) -> tuple[tuple[str, dict[str, Any]], ...]:
+        found: list[tuple[str, dict[str, Any]]] = []
+        for file in files:
+            path = str(place / file)
+            images = {"artifact": path, "images": [str(place / "image.png")], "top": 3, "threads": 1}
+            found += [
+                ("edgevit.flows._inspect:artifact", {"path": path}),
+                (f"{_HERE}:values", {"path": path}),
+                ("edgevit.flows._classify:classify", images),
+            ]
+        return tuple(found)
+
+    return reads
+
+
+def _own(function: str, **request: str) -> Reads:
+    """A function of this module; what stands in `request` is below the folder."""
+    return lambda place: ((f"{_HERE}:{function}", {key: str(place / v) for key, v in request.items()}),)
+
+
+_CORE_ML: Final = "model.mlpackage/Data/com.apple.CoreML"
+_HF: Final = ("hf/config.json", "hf/preprocessor_config.json", "hf/model.safetensors")
+_IMAGES: Final = ("images/a.png", "images/b.jpg", "images/c.webp", "images/d.bmp")
+
+KINDS: Final = (
+    Kind("onnx", ("plain.onnx", "w8a8.onnx"), _artifact("plain.onnx", "w8a8.onnx")),
+    Kind("onnx-external", ("external.onnx", "external.data"), _artifact("external.onnx")),
+    Kind("tflite", ("plain.tflite", "w8a8.tflite"), _artifact("plain.tflite", "w8a8.tflite")),
+    Kind("mlpackage model", (f"{_CORE_ML}/model.mlmodel",), _artifact("model.mlpackage")),
+    Kind("mlpackage weights", (f"{_CORE_ML}/weights/weight.bin",), _artifact("model.mlpackage")),
+    Kind("mlpackage manifest", ("model.mlpackage/Manifest.json",), _artifact("model.mlpackage")),
+    Kind("pt2", ("program.pt2",), _own("program", path="program.pt2")),
+    Kind("safetensors", ("weights.safetensors",), _own("weights", path="weights.safetensors")),
+    Kind("pth", ("weights.pth",), _own("weights", path="weights.pth")),
+    Kind("npz weights", ("weights.npz",), _own("weights", path="weights.npz")),
+    Kind("keras", ("model.keras",), _own("keras", path="model.keras")),
+    Kind("hf folder", _HF, _own("folder", path="hf")),
+    Kind("npz images", ("images.npz",), _own("images", path="images.npz")),
+    Kind("images", _IMAGES, _own("images", path="images")),
+    Kind("plan", ("plan/plan.json", "plan/plan.safetensors"), _own("plan", path="plan", graph="graph.pt2")),
+    Kind("manifest", ("bundle/manifest.json",), _own("manifest", path="bundle"), in_parent=True),
+    Kind("report", ("report.json",), _own("report", path="report.json"), in_parent=True),
+    Kind("recipe", ("recipe.toml",), _own("recipe", path="recipe.toml"), in_parent=True),
+    Kind("labels", ("labels.txt",), _own("labels", path="labels.txt"), in_parent=True),
+)
+
+
+def values(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """The tensors of a converted file, as `edgevit diff` lists them."""
+    from edgevit.flows._artifacts import contents_of
+
+    path = Path(request["path"])
+    runtime, _ = contents_of(path)
+    return {} if runtime.values is None else {"values": len(runtime.values(path))}
+
+
+def _load(source: str, argument: str, **more: Any) -> dict[str, Any]:
+    from edgevit.core.plugins import LoadRequest
+    from edgevit.registries import SOURCES
+
+    text = argument if source == "exported" else f"{source}:{argument}"
+    model = SOURCES.get(source).load(LoadRequest(source=text, argument=argument, **more))
+    return {"name": model.spec.name}
+
+
+def program(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """A MODEL that is a .pt2 file."""
+    return _load("exported", request["path"])
+
+
+def weights(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--weights` of a timm model."""
+    small = {"depth": "1", "embed_dim": "16", "num_heads": "2"}
+    size = {"num_classes": 3, "image_size": (32, 32), "model_args": small}
+    return _load("timm", "vit_tiny_patch16_224", weights=Path(request["path"]), **size)
+
+
+def keras(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """A MODEL that is a .keras file."""
+    return _load("keras", request["path"])
+
+
+def folder(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """A MODEL in Hugging Face's format."""
+    return _load("hf", request["path"])
+
+
+def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--calibrate` and `--evaluate`."""
+    from edgevit.core.types import Preprocess
+    from edgevit.flows._samples import read_samples
+
+    pixels, *_ = read_samples(request["path"], (), Preprocess(16, 16, (16, 16)), None, False, lambda n: None)
+    return {"count": len(pixels)}
+
+
+def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--plan`: read, and held against the model that it should be for."""
+    from edgevit.graph import storage as graphs
+    from edgevit.quant import storage
+    from edgevit.quant.check import checked, find_given
+
+    stored = storage.load(Path(request["path"]))
+    if not _GRAPH:
+        _GRAPH.append(graphs.load(Path(request["graph"])))
+    for placement in _placements():
+        checked(find_given(stored, placement), _GRAPH[0], placement)
+    return {}
+
+
+_GRAPH: Final[list[Any]] = []
+
+
+def _placements() -> tuple[Any, ...]:
+    from edgevit.registries import TARGETS
+
+    found = TARGETS.get("onnx").placement("w8a8")
+    return () if found is None else (found,)
+
+
+def manifest(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`edgevit verify`."""
+    from edgevit.flows.verify import verify
+
+    return dict(verify(Path(request["path"])).data)
+
+
+def report(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """A report.json read back."""
+    from edgevit.report import json
+
+    return {"files": len(json.read(Path(request["path"])).artifacts)}
+
+
+def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--recipe`."""
+    from edgevit.core import recipe as recipes
+    from edgevit.flows.resolve import resolve
+
+    made = recipes.make({}, Path(request["path"]))
+    resolve(made)
+    return recipes.as_json(made)
+
+
+def labels(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--labels`."""
+    from edgevit.core.labels import read_labels
+
+    return {"labels": list(read_labels(Path(request["path"])))}
