@@ -98,7 +98,7 @@ def _load(source: str, argument: str, **more: Any) -> dict[str, Any]:
 
 def program(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """A MODEL that is a .pt2 file."""
-    return _load("exported", request["path"])
+    return _load("exported", request["path"], preprocess={"mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5"})
 
 
 def weights(request: dict[str, Any], emit: object) -> dict[str, Any]:
@@ -131,13 +131,13 @@ def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan`: read, and held against the model that it should be for."""
     from edgevit.graph import storage as graphs
     from edgevit.quant import storage
-    from edgevit.quant.check import checked, find_given
+    from edgevit.quant.check import check_sites, find_given
 
     stored = storage.load(Path(request["path"]))
     if not _GRAPH:
         _GRAPH.append(graphs.load(Path(request["graph"])))
     for placement in _placements():
-        checked(find_given(stored, placement), _GRAPH[0], placement)
+        check_sites(find_given(stored, placement), _GRAPH[0], placement)
     return {}
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 1 << 27  # 134 megapixels, 400 MB decoded
@@ -30,39 +31,36 @@ def decode(path: Path) -> NDArray[np.uint8]:
         InputError: missing, truncated, no image, absurdly large, or grey with 16 bits; the message names the
             file.
     """
-    import numpy as np
-
     pillow = require("PIL.Image")
     regular_file(path, "image")
+    unknown = require("PIL").UnidentifiedImageError
     try:
-        with warnings.catch_warnings():
+        with (
+            reading(path, "image", passing=(pillow.DecompressionBombError, unknown)),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # Pillow's own, lower limit, and damaged EXIF
             with pillow.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise InputError(
-                        f"{path} would decompress to {width}x{height} pixels; at most {MAX_PIXELS} are read",
-                        "make it smaller, or leave it out with --skip-bad-images",
-                    )
-                if image.mode.startswith(("I", "F")):
-                    # Pillow would cut every value off at 255: a white image.
-                    raise InputError(
-                        f"image {path} has more than 8 bits a channel (mode {image.mode})",
-                        "convert it to 8 bits, or leave it out with --skip-bad-images",
-                    )
-                return np.asarray(image.convert("RGB"), np.uint8)
+                return _rgb(image, path)
     except pillow.DecompressionBombError as error:
-        raise InputError(f"{path} would decompress to an absurd size: {error}") from error
-    except require("PIL").UnidentifiedImageError as error:
+        raise InputError(f"{path} would decompress to an absurd size: {brief(error)}") from error
+    except unknown as error:
         raise InputError(f"{path} is not an image (JPEG, PNG, WebP and BMP are read)") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise InputError(f"image {path} is damaged or cannot be read: {error}") from error
+
+
+def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    import numpy as np
+
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} would decompress to {width}x{height} pixels; at most {MAX_PIXELS} are read",
+            "make it smaller, or leave it out with --skip-bad-images",
+        )
+    if image.mode.startswith(("I", "F")):
+        # Pillow would cut every value off at 255: a white image.
+        raise InputError(
+            f"image {path} has more than 8 bits a channel (mode {image.mode})",
+            "convert it to 8 bits, or leave it out with --skip-bad-images",
+        )
+    return np.asarray(image.convert("RGB"), np.uint8)

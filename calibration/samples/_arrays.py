@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief
 from edgevit.core.plugins import Samples
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
@@ -35,18 +36,13 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
 
     regular_file(path, "samples", "give a .npz file with `images`")
     check_zip(path, stored_only=False)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files") or "images" not in arrays.files:
-                raise InputError(
-                    f"{text} lacks the array `images`", f"it has {', '.join(arrays.files) or 'none'}"
-                )
-            images: NDArray[Any] = arrays["images"]
-            classes: NDArray[Any] | None = arrays["labels"] if "labels" in arrays.files else None
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, MemoryError) as error:
-        raise InputError(f"{text} is not a readable .npz file: {error}") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{text} is damaged: {error}") from error
+    with reading(text, ".npz file"), np.load(path, allow_pickle=False) as arrays:
+        if not hasattr(arrays, "files") or "images" not in arrays.files:
+            raise InputError(
+                f"{text} lacks the array `images`", f"it has {', '.join(arrays.files) or 'none'}"
+            )
+        images = _array(arrays, "images", text)
+        classes = _array(arrays, "labels", text) if "labels" in arrays.files else None
     if (
         images.dtype != np.uint8
         or images.ndim not in (3, 4)
@@ -71,6 +67,18 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
         return total.hexdigest()
 
     return Samples(text, tuple(f"{text}[{index}]" for index in range(len(images))), indices, read, digest)
+
+
+def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        found = arrays[name]
+    except MemoryError as error:  # more than there is, which a few wrong bytes can ask for
+        raise InputError(f"{text} is not a readable .npz file: {brief(error)}") from error
+    if not isinstance(found, np.ndarray):  # a member that does not begin as one is given as it is
+        raise InputError(f"{text}: {name!r} in it is no array")
+    return found
 
 
 def _indices(classes: NDArray[Any], count: int, labels: tuple[str, ...], text: str) -> tuple[int, ...]:

@@ -31,40 +31,41 @@ def read_json(path: Path, what: str, hint: str = "", limit: int = SIZE) -> dict[
     """The JSON object that a file holds; UTF-8, with or without a byte order mark.
 
     Args:
-        what: what the file should be, as in "is not a readable WHAT".
+        what: what messages call the file, such as "manifest".
         limit: bytes.
 
     Raises:
         InputError: missing, no regular file, too large, or as `parse_json`.
     """
-    found = parse_json(read_bytes(path, what, limit, hint), f"{path} is not a readable {what}", hint)
+    found = parse_json(read_bytes(path, what, limit, hint), f"{what} {path}", hint)
     if not isinstance(found, dict):
-        raise InputError(f"{path} is not a readable {what}: it must hold a JSON object", hint)
+        raise InputError(f"{what} {path}: expected an object", hint)
     return found
 
 
-def parse_json(content: bytes | str, complaint: str, hint: str = "") -> Any:
+def parse_json(content: bytes | str, where: str, hint: str = "", finite: bool = True) -> Any:
     """A JSON text as plain data.
 
     Args:
-        complaint: how the message begins, such as "FILE is not a readable manifest".
+        where: what messages call the text, as in "WHERE is not JSON".
+        finite: refuse NaN and infinity here; False where the caller names the value that is one.
 
     Raises:
         InputError: no JSON, a key that stands twice in an object, NaN or infinity, a number of more than
             `DIGITS` digits, or objects and arrays more than `DEPTH` deep.
     """
-    text = _text(content, complaint, hint)
-    _check_depth(_JSON, text, complaint, hint)
+    text = _text(content, where, hint)
+    _check_depth(_JSON, text, where, hint)
     try:
         return json.loads(
             text,
             parse_int=_whole,
-            parse_float=_finite,
-            parse_constant=_finite,
+            parse_float=_finite if finite else float,
+            parse_constant=_finite if finite else float,
             object_pairs_hook=_once,
         )
     except ValueError as error:
-        raise InputError(f"{complaint}: {brief(error)}", hint) from error
+        raise InputError(f"{where} is not JSON: {brief(error)}", hint) from error
 
 
 def read_toml(path: Path, what: str, hint: str = "", limit: int = 1 << 20) -> dict[str, Any]:
@@ -74,47 +75,47 @@ def read_toml(path: Path, what: str, hint: str = "", limit: int = 1 << 20) -> di
         InputError: missing, no regular file, too large, no TOML, a number of more than `DIGITS` digits, or
             tables and arrays more than `DEPTH` deep.
     """
-    complaint = f"{path} is not a readable {what}"
-    text = _text(read_bytes(path, what, limit, hint), complaint, hint)
-    _check_depth(_TOML, text, complaint, hint)
+    where = f"{what} {path}"
+    text = _text(read_bytes(path, what, limit, hint), where, hint)
+    _check_depth(_TOML, text, where, hint)
     try:
         found = tomllib.loads(text, parse_float=_finite)
     except ValueError as error:
-        raise InputError(f"{complaint}: {brief(error)}", hint) from error
+        raise InputError(f"{where} is not TOML: {brief(error)}", hint) from error
     # a.b.c = 1 nests without brackets, and 0xffff has no digits to count.
     depth = 0
     level: list[object] = [found]
     while level:
         depth += 1
         if depth > DEPTH:
-            raise _too_deep(complaint, hint)
+            raise _too_deep(where, hint)
         if any(isinstance(value, int) and abs(value) >= 10**DIGITS for value in level):
-            raise InputError(f"{complaint}: {_TOO_LONG}", hint)
+            raise InputError(f"{where} is not TOML that is read: {_TOO_LONG}", hint)
         level = [inner for outer in level for inner in _inner(outer)]
     return found
 
 
-def _text(content: bytes | str, complaint: str, hint: str) -> str:
+def _text(content: bytes | str, where: str, hint: str) -> str:
     if isinstance(content, str):
         return content
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{complaint}: it is not UTF-8 text (byte {error.start})", hint) from error
+        raise InputError(f"{where} is not UTF-8 text (byte {error.start})", hint) from error
 
 
-def _check_depth(tokens: re.Pattern[str], text: str, complaint: str, hint: str) -> None:
+def _check_depth(tokens: re.Pattern[str], text: str, where: str, hint: str) -> None:
     """Before the parser runs, which calls itself for each level."""
     depth = 0
     for found in tokens.finditer(text):
         first = found[0]
         depth += (first in ("[", "{")) - (first in ("]", "}"))
         if depth > DEPTH:
-            raise _too_deep(complaint, hint)
+            raise _too_deep(where, hint)
 
 
-def _too_deep(complaint: str, hint: str) -> InputError:
-    return InputError(f"{complaint}: it is nested more than {DEPTH} levels deep", hint)
+def _too_deep(where: str, hint: str) -> InputError:
+    return InputError(f"{where} is nested more than {DEPTH} levels deep", hint)
 
 
 def _inner(value: object) -> Iterable[object]:

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Literal, cast
 
+from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError
 from edgevit.core.types import Preprocess
 
@@ -31,7 +32,7 @@ def dumps(preprocess: Preprocess, layout: str) -> str:
     return json.dumps({**asdict(preprocess), "layout": layout}, allow_nan=False)
 
 
-def loads(text: str) -> tuple[Preprocess, Layout]:
+def loads(text: str | bytes) -> tuple[Preprocess, Layout]:
     """Read what `dumps` wrote: the preprocessing and the layout.
 
     Keys that this version does not know are ignored, so that newer files stay readable.
@@ -39,10 +40,7 @@ def loads(text: str) -> tuple[Preprocess, Layout]:
     Raises:
         InputError: not JSON, or a value is missing, of the wrong type or out of range.
     """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the preprocessing metadata is not valid JSON: {error}") from error
+    data = parse_json(text, "the preprocessing metadata", finite=False)
     if not isinstance(data, dict):
         raise _bad("it", data, "an object")
     missing = [key for key in _KEYS if key not in data]

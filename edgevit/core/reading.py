@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,44 +11,43 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.foreign import brief
+from edgevit.core.regular import regular_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Mistakes that no file can cause: they are ours, and keep their own name and trace.
-_OURS = (NameError, NotImplementedError, MemoryError)
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+# A misspelt name is a mistake of ours, and lack of memory one of nobody: both keep their own class.
+_OURS = (NameError, MemoryError)
 
 
 @contextmanager
-def reading(path: Path | str, what: str, hint: str = "") -> Iterator[None]:
+def reading(
+    path: Path | str, what: str, hint: str = "", passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Parse `path` within it: each exception of a parser becomes an `InputError`, with its cause attached.
 
     Only what reads the file belongs into the block. Parsers raise a dozen unrelated classes for a
     damaged file (KeyError, struct.error, RecursionError, classes of their own), so all are taken.
 
     Args:
-        what: what the file should be, as in "is not a readable WHAT".
+        what: what the file should be, as in "is damaged or not a readable WHAT".
+        passing: exceptions that the caller explains itself.
 
     Raises:
-        InputError: anything but an `EdgevitError`, lack of memory, or a mistake of ours.
+        InputError: anything but an `EdgevitError`, `MemoryError` or `NameError`.
     """
     try:
         yield
     except (EdgevitError, *_OURS):
         raise
+    except passing:
+        raise
     except OSError as error:
         if error.errno is None:  # Pillow's and zipfile's: about the content
-            raise InputError(f"{path} is not a readable {what}: {brief(error)}", hint) from error
+            raise InputError(f"{path} is damaged or not a readable {what}: {brief(error)}", hint) from error
         raise InputError(f"cannot read {path}: {os.strerror(error.errno)}", hint) from error
     except Exception as error:
-        raise InputError(f"{path} is not a readable {what}: {brief(error)}", hint) from error
+        raise InputError(f"{path} is damaged or not a readable {what}: {brief(error)}", hint) from error
 
 
 def reads(
@@ -73,7 +71,7 @@ def executing(path: Path | str, by: str) -> Iterator[None]:
     """Execute a file that was read within it: an exception of the runtime `by` names the file.
 
     Raises:
-        StepError: anything but an `EdgevitError`, lack of memory, or a mistake of ours.
+        StepError: anything but an `EdgevitError`, `MemoryError` or `NameError`.
     """
     try:
         yield
@@ -86,23 +84,13 @@ def executing(path: Path | str, by: str) -> Iterator[None]:
 
 
 def read_bytes(path: Path, what: str, limit: int, hint: str = "") -> bytes:
-    """The whole of a file that has to be small; a pipe, a device or a folder is refused before it is read.
+    """The whole of a file that has to be small.
 
     Raises:
         InputError: missing, no regular file, or more than `limit` bytes.
     """
-    with reading(path, what, hint):
-        # Without O_NONBLOCK, opening a pipe waits for somebody to write.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            mode = os.fstat(handle).st_mode
-            kind = next((name for test, name in _KINDS if test(mode)), None)
-            if kind is not None:
-                raise InputError(f"{path} is {kind}, not a {what}", hint or "give a file")
-            with open(handle, "rb", closefd=False) as file:
-                content = file.read(limit + 1)
-        finally:
-            os.close(handle)
+    with reading(path, what, hint), regular_file(path, what, hint).open("rb") as file:
+        content = file.read(limit + 1)
     if len(content) > limit:
-        raise InputError(f"{path} has more than {limit >> 20} MiB, too much for a {what}", hint)
+        raise InputError(f"{path} has more than {limit >> 20} MiB, too much for {what}", hint)
     return content

@@ -7,16 +7,15 @@ either as the flag writes it or as TOML's own type: `to = "onnx,tflite"` or `to 
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from edgevit.core.documents import read_toml
 from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
-from edgevit.core.regular import regular_file
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
 
@@ -133,12 +132,7 @@ def _is_given(value: object) -> bool:
 
 def _read(file: Path) -> dict[str, Any]:
     hint = "a recipe has the names of the flags as keys; --save-recipe FILE writes one"
-    try:
-        content = tomllib.loads(regular_file(file, "the recipe").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the recipe {file}: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {file} is not TOML: {error}", hint) from error
+    content = read_toml(file, "the recipe", hint)
     known = {_flag(entry.name): entry.name for entry in fields(Recipe)}
     for key in content:
         if key not in known:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path
 
 from edgevit.core import manifest as manifests
 from edgevit.core.answer import Answer, Table
+from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.regular import kind
 
@@ -23,15 +23,12 @@ def verify(bundle: Path) -> Answer:
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode):
             raise InputError(f"{path} is {kind(mode)}, not a file", "do not use this bundle")
-        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{bundle} is not a bundle: cannot read {path.name}: {error.strerror}",
             "give the folder that edgevit convert wrote",
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}", "the manifest is damaged: convert again") from error
-    manifest = manifests.from_json(content)
+    manifest = manifests.from_json(read_json(path, "the manifest", "the manifest is damaged: convert again"))
     try:
         found = manifests.differences(manifest, bundle)
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
@@ -37,13 +38,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with reading(path, "safetensors file"):
         return load_file(path)
-    except (SafetensorError, OSError, KeyError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
 
 
 def _torch(path: Path) -> object:
@@ -53,7 +51,8 @@ def _torch(path: Path) -> object:
 
     check_zip(path, stored_only=True)
     try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+        with reading(path, "PyTorch checkpoint", passing=(pickle.UnpicklingError,)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's own text advises to load it with less care; it is not passed on.
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -66,18 +65,6 @@ def _torch(path: Path) -> object:
             f"{path} is refused: as a pickle it wants to use {wanted}, and only plain tensors are read",
             "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        raise InputError(f"{path} is not a readable PyTorch checkpoint: {_first_line(error)}") from error
-    return loaded
 
 
 def _first_global(path: Path) -> str | None:
@@ -94,14 +81,9 @@ def _first_global(path: Path) -> str | None:
                     return ".".join(strings[-2:])
                 if isinstance(argument, str):
                     strings.append(argument)
-    except (ValueError, OSError):
+    except Exception:  # noqa: BLE001  a damaged pickle names nothing
         return None
     return None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _tensors(path: Path, loaded: object) -> dict[str, torch.Tensor]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgevit.core.archive import check_zip
+from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
 _SAVE = "save the model with Keras 3: model.save('model.keras')"
@@ -52,12 +53,10 @@ def _config(path: Path) -> Any:
         what = "an older Keras format (HDF5)" if path.read_bytes()[:4] == b"\x89HDF" else "no .keras file"
         raise InputError(f"{path} is {what}", _SAVE)
     check_zip(path, stored_only=False)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = set(archive.namelist())
-            config = json.loads(archive.read("config.json")) if "config.json" in held else None
-    except (zipfile.BadZipFile, OSError, ValueError, RecursionError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged: {error}", _SAVE) from error
+    with reading(path, ".keras file", _SAVE), zipfile.ZipFile(path) as archive:
+        held = set(archive.namelist())
+        text = archive.read("config.json") if "config.json" in held else b"null"
+    config = parse_json(text, f"{path} is damaged: config.json in it", _SAVE)
     if not isinstance(config, dict) or not held & {"model.weights.h5", "model.weights.npz"}:
         raise InputError(
             f"{path} is no .keras file: a zip archive, but without config.json and model.weights.h5", _SAVE

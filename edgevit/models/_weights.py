@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 from edgevit.models._files import read_weights
 
@@ -114,7 +115,7 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
             "convert them to .safetensors",
         )
     check_zip(path, stored_only=False)
-    try:
+    with reading(path, "JAX checkpoint of this vision transformer"):
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays.files)
         blocks = {int(found[1]) for name in names if (found := re.search(r"encoderblock_(\d+)/", name))}
@@ -128,8 +129,6 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
             for parameter in module.parameters():
                 parameter.fill_(float("nan"))
         load(str(path))
-    except (KeyError, AssertionError, RuntimeError, ValueError, OSError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a JAX checkpoint of this vision transformer: {error}") from error
     untouched = [n for n, parameter in module.named_parameters() if bool(torch.isnan(parameter).all())]
     if untouched:
         raise InputError(

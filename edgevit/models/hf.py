@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
@@ -74,13 +74,7 @@ def _json(find: Find, name: str, needed: bool) -> dict[str, Any]:
                 f"there is no {name}", "hf: needs a folder or repository that save_pretrained wrote"
             )
         return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} must hold a JSON object")
-    return data
+    return read_json(path, "the file")
 
 
 def _config(request: LoadRequest, data: dict[str, Any]) -> Any:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgevit.core import files
+from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.plans import Placement, QuantPlan, SitePlan
+from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+_MOST_BYTES = 256 << 20  # of plan.json: a scale for every channel takes room
 _HINT = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
 
 
@@ -64,29 +67,36 @@ def load(path: Path) -> tuple[QuantPlan, ...]:
     Raises:
         InputError: missing, malformed, or naming tensors that are not there.
     """
+    try:
+        return _read(*_files(path))
+    except InputError as error:
+        raise InputError(f"{path} holds no readable plan: {error.message}", error.hint or _HINT) from error
+
+
+def _read(text: Path, stored: Path) -> tuple[QuantPlan, ...]:
     import pydantic
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    text, stored = _files(path)
-    try:
-        document = json.loads(regular_file(text, "the plan", _HINT).read_text())
-        if document["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {document['schema_version']} is not {SCHEMA_VERSION}")
+    document = read_json(text, "the plan", _HINT, _MOST_BYTES)
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(f"schema_version {str(version)[:40]} is not {SCHEMA_VERSION}")
+    with reading(stored, "safetensors file", _HINT):
         arrays = load_file(regular_file(stored, "the plan's tensors", _HINT))
-        plans = []
-        for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document["plans"]):
+    plans = []
+    try:
+        for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document.get("plans")):
             fields = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
             tensors = {key: arrays[name] for key, name in entry.tensors.items()}
             plans.append(QuantPlan(**{**fields, "tensors": tensors}))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"{path} holds no readable plan: {_place(document['plans'], first['loc'])}: {first['msg'].lower()}",
+            f"{_place(document.get('plans'), first['loc'])}: {first['msg'].lower()}",
             "edgevit/schemas/plan.schema.json says what each entry holds; scales and zero points are lists",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"{path} holds no readable plan: {error}", _HINT) from error
+    except KeyError as error:
+        raise InputError(f"the tensor {error} is not in {stored.name}") from error
     return tuple(plans)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
 from edgevit.core import preprocess_json
-from edgevit.core.errors import InputError
+from edgevit.core.labels import parse_labels
+from edgevit.core.reading import reads
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
 from edgevit.runtimes import _litert_file
-from edgevit.runtimes._litert_file import Tensor
+from edgevit.runtimes._litert_file import AGAIN, Tensor
 
 _OWN: Final = ("edgevit.preprocess", "edgevit.labels")
 _BINARY: Final = "TFLITE_METADATA"
 
 
+@reads("TFLite file", AGAIN)
 def read(path: Path) -> Contents:
     """Parse the file; nothing is executed.
 
@@ -35,8 +36,8 @@ def read(path: Path) -> Contents:
     preprocess = file.metadata.get("edgevit.preprocess")
     shown = {name: _shown(name, value) for name, value in sorted(file.metadata.items()) if name not in _OWN}
     return Contents(
-        preprocess=preprocess_json.loads(preprocess.decode())[0] if preprocess is not None else None,
-        labels=_labels(path, file.metadata.get("edgevit.labels")),
+        preprocess=preprocess_json.loads(preprocess)[0] if preprocess is not None else None,
+        labels=parse_labels(file.metadata.get("edgevit.labels", b"[]"), path),
         weight_bytes=dict(bytes_by_type.most_common()),
         operators=tuple(Counter(operator.kind for operator in file.operators).most_common()),
         max_rank=max((len(tensor.shape) for tensor in file.tensors), default=0),
@@ -44,18 +45,6 @@ def read(path: Path) -> Contents:
         outputs=tuple(_spec(file.tensors[index]) for index in file.outputs),
         metadata=shown | ({"description": file.description} if file.description else {}),
     )
-
-
-def _labels(path: Path, text: bytes | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: its labels are not valid JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise InputError(f"{path}: its labels are not a list of names")
-    return tuple(found)
 
 
 def _shown(name: str, value: bytes) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.reading import reads
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 EXTRA: Final = "tflite"
+AGAIN: Final = "convert the model again"
 _IDENTIFIER: Final = b"TFL3"
 
 
@@ -55,17 +56,14 @@ class TfliteFile:
         return tuple(self.tensors[index].name for index in self.outputs)
 
 
+@reads("TFLite file", AGAIN)
 def read(path: Path) -> TfliteFile:
     """Parse without executing anything.
 
     Raises:
         InputError: missing, unreadable, or not a TFLite flatbuffer.
     """
-    raw = _bytes(path)
-    try:
-        return _parse(path, raw)
-    except (struct.error, IndexError, ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged: {error}", "convert the model again") from error
+    return _parse(path, _bytes(path))
 
 
 def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[str, int]]:

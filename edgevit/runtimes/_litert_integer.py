@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.reading import reads
 from edgevit.core.runner import IntegerMacs
 from edgevit.runtimes import _litert_file, _litert_session
 from edgevit.runtimes._litert_file import Operator, TfliteFile
@@ -16,6 +17,7 @@ _DYNAMIC: Final = (("float32", "int8", "float32"), ("float32", "int4", "float32"
 _MULTIPLYING: Final = ("FULLY_CONNECTED", *_CONVOLUTIONS, "BATCH_MATMUL")
 
 
+@reads("TFLite file", _litert_file.AGAIN)
 def count(path: Path) -> IntegerMacs:
     """MACs in integer kernels, for one image.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise
+from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.runtimes import _images, _litert_file, _litert_session
@@ -56,7 +57,8 @@ class LitertRunner:
             prepared = self.prepare(pixels[index : index + 1])
             self.invoke(prepared)
             for name, tensor in self.outputs:
-                rows[name].append(self.interpreter.get_tensor(tensor))
+                with executing(self.path, "LiteRT"):
+                    rows[name].append(self.interpreter.get_tensor(tensor))
             for name in self.taps_of_input:
                 rows[name].append(prepared)
         return _images.stack(rows)
@@ -72,10 +74,12 @@ class LitertRunner:
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
-        self.interpreter.set_tensor(self.input, prepared)
-        self.interpreter.invoke()
+        with executing(self.path, "LiteRT"):
+            self.interpreter.set_tensor(self.input, prepared)
+            self.interpreter.invoke()
 
 
+@reads("TFLite file", _litert_file.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
 
@@ -108,7 +112,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
 def _preprocess(file: TfliteFile, options: RunOptions) -> Preprocess:
     text = file.metadata.get("edgevit.preprocess")
     if text is not None:
-        preprocess, layout = preprocess_json.loads(text.decode())
+        preprocess, layout = preprocess_json.loads(text)
         if layout != "NHWC":
             raise UnsupportedError(f"{file.path} asks for the layout {layout!r}, its input is NHWC")
     elif options.preprocess is None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief
 from edgevit.core.require import require
-from edgevit.runtimes._litert_file import EXTRA, TfliteFile
+from edgevit.runtimes._litert_file import AGAIN, EXTRA, TfliteFile
 
 
 def open_interpreter(content: bytes, threads: int, path: Path) -> Any:
@@ -27,8 +28,7 @@ def open_interpreter(content: bytes, threads: int, path: Path) -> Any:
         interpreter = litert.Interpreter(model_content=content, num_threads=count)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"LiteRT cannot load {path}: {first}", "convert the model again") from error
+        raise InputError(f"LiteRT cannot load {path}: {brief(error)}", AGAIN) from error
     return interpreter
 
 

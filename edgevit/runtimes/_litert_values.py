@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import FileValue
 from edgevit.runtimes import _litert_file
 
 
+@reads("TFLite file", _litert_file.AGAIN)
 def read(path: Path) -> tuple[FileValue, ...]:
     """In execution order, what depends on the input. Nothing is executed.
 

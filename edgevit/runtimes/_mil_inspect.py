@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import Any
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
+from edgevit.core.labels import parse_labels
+from edgevit.core.reading import reads
 from edgevit.core.runner import Contents, IntegerMacs, RunOptions
 from edgevit.core.types import Preprocess, TensorSpec
+from edgevit.runtimes._mil_package import AGAIN
 from edgevit.runtimes._mil_read import MilFile, read_mil, type_name
 from edgevit.runtimes._mil_table import KERNELS
 
@@ -29,6 +31,7 @@ _OWN = ("edgevit.preprocess", "edgevit.labels")
 _DTYPES = {"fp16": "float16", "fp32": "float32"}
 
 
+@reads("Core ML package", AGAIN)
 def integer_macs(path: Path) -> IntegerMacs:
     """Count the multiply-accumulates whose operands are both 8-bit integers in the program.
 
@@ -67,6 +70,7 @@ def preprocess_of(file: MilFile, options: RunOptions) -> Preprocess | None:
     return preprocess
 
 
+@reads("Core ML package", AGAIN)
 def contents(path: Path) -> Contents:
     """Read back metadata, operators, and weights by the type they are stored in.
 
@@ -94,13 +98,7 @@ def _labels(file: MilFile) -> tuple[str, ...]:
     text = file.metadata.get("edgevit.labels")
     if text is None:
         return file.classes
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file.path}: the labels in the metadata are not JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise InputError(f"{file.path}: the labels in the metadata are not a list of names")
-    return tuple(found)
+    return parse_labels(text, file.path)
 
 
 def _output(file: MilFile, name: str) -> TensorSpec:

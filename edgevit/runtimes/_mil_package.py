@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.regular import kind
 
-_HINT = "convert the model again, or take the package from its source anew"
+AGAIN = "convert the model again, or take the package from its source anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,29 @@ def check_package(path: Path) -> Package:
         for name in folders + files:
             mode = (Path(folder) / name).lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise InputError(f"{path}: {name} is {kind(mode)}, which a package may not hold", _HINT)
+                raise InputError(f"{path}: {name} is {kind(mode)}, which a package may not hold", AGAIN)
     manifest = _read_manifest(path)
     items, root = manifest.get("itemInfoEntries"), manifest.get("rootModelIdentifier")
     if not isinstance(items, dict) or not isinstance(root, str) or root not in items:
-        raise InputError(f"{path}: Manifest.json names no root model", _HINT)
+        raise InputError(f"{path}: Manifest.json names no root model", AGAIN)
     places = {key: _inside(path, item) for key, item in items.items()}
     if not places[root].is_file():
-        raise InputError(f"{path}: the model {places[root].name} is missing", _HINT)
+        raise InputError(f"{path}: the model {places[root].name} is missing", AGAIN)
     return Package(places[root], places[root].parent / "weights")
 
 
 def _read_manifest(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: Manifest.json cannot be read: {error}", _HINT) from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: Manifest.json is not an object", _HINT)
-    return found
+    return read_json(path / "Manifest.json", "the manifest", AGAIN)
 
 
 def _inside(path: Path, item: object) -> Path:
     text = item.get("path") if isinstance(item, dict) else None
     if not isinstance(text, str) or not text:
-        raise InputError(f"{path}: Manifest.json has an entry without a path", _HINT)
+        raise InputError(f"{path}: Manifest.json has an entry without a path", AGAIN)
     inner = PurePosixPath(text)
     if inner.is_absolute() or ".." in inner.parts or "\\" in text or "\0" in text:
-        raise InputError(f"{path}: Manifest.json leads out of the package: {text!r}", _HINT)
+        raise InputError(f"{path}: Manifest.json leads out of the package: {text!r}", AGAIN)
     place = path / "Data" / inner
     if not place.exists():
-        raise InputError(f"{path}: {text} is missing", _HINT)
+        raise InputError(f"{path}: {text} is missing", AGAIN)
     return place

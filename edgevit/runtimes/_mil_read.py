@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgevit.core import mil_weights
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.foreign import brief
+from edgevit.core.reading import reads
 from edgevit.core.require import require
-from edgevit.runtimes._mil_package import Package, check_package
+from edgevit.runtimes._mil_package import AGAIN, Package, check_package
 from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class MilFile:
     metadata: dict[str, str]
 
 
+@reads("Core ML package", AGAIN)
 def read_mil(path: Path) -> MilFile:
     """Open a package.
 
@@ -64,7 +67,7 @@ def read_mil(path: Path) -> MilFile:
         try:
             spec = ct.utils.load_spec(str(package.model))
         except Exception as error:  # protobuf raises its own classes
-            raise InputError(f"{path}: the model cannot be read: {error}") from error
+            raise InputError(f"{path}: the model cannot be read: {brief(error)}") from error
         if spec.WhichOneof("Type") != "mlProgram":
             raise UnsupportedError(f"{path} is a Core ML {spec.WhichOneof('Type')}, only ML programs can run")
         _check_operations(path, spec, package)
@@ -137,7 +140,7 @@ def _load(path: Path, spec: Any, package: Package) -> Any:
         with mil_weights.mapped():
             return load(spec, spec.specificationVersion, str(package.weights))
     except Exception as error:  # whatever a damaged program makes coremltools raise
-        raise InputError(f"{path}: the program cannot be read: {type(error).__name__}: {error}") from error
+        raise InputError(f"{path}: the program cannot be read: {brief(error)}") from error
 
 
 def _input(path: Path, spec: Any, function: Any) -> MilInput:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError
+from edgevit.core.reading import reads
 from edgevit.core.runner import FileValue
+from edgevit.runtimes._mil_package import AGAIN
 from edgevit.runtimes._mil_read import read_mil, type_name
 
 SITES_KEY = "edgevit.sites"
 _REAL = ("fp16", "fp32")
 
 
+@reads("Core ML package", AGAIN)
 def read_values(path: Path) -> tuple[FileValue, ...]:
     """The real-valued ones that depend on the input, in execution order. Nothing is executed.
 
@@ -24,15 +27,13 @@ def read_values(path: Path) -> tuple[FileValue, ...]:
             table of sites that is none.
     """
     file = read_mil(path)
-    try:
-        table = json.loads(file.metadata.get(SITES_KEY, "{}"))
-        sites_at: dict[str, list[str]] = {}
-        for site, value in table.items():
-            sites_at.setdefault(str(value), []).append(str(site))
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path}: its table of sites is no JSON object", "convert the model again"
-        ) from error
+    where = f"{path}: its table of sites"
+    table = parse_json(file.metadata.get(SITES_KEY, "{}"), where, AGAIN)
+    if not isinstance(table, dict):
+        raise InputError(f"{where} is no JSON object", AGAIN)
+    sites_at: dict[str, list[str]] = {}
+    for site, value in table.items():
+        sites_at.setdefault(str(value), []).append(str(site))
     found: list[FileValue] = []
     depends = {file.input.name}
     for operation in file.operations:

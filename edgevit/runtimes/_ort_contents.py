@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief
+from edgevit.core.labels import parse_labels
+from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
@@ -23,6 +25,7 @@ _LARGE = 1 << 20
 _OWN = ("edgevit.preprocess", "edgevit.labels")
 
 
+@reads("ONNX file", _ort_session.AGAIN)
 def read(path: Path) -> Contents:
     """Read back what the file carries; nothing is executed.
 
@@ -39,7 +42,7 @@ def read(path: Path) -> Contents:
     try:
         inferred = onnx.shape_inference.infer_shapes(model)
     except Exception as error:  # the C++ checker raises its own classes and RuntimeError
-        raise InputError(f"{path}: its shapes contradict each other: {str(error)[:200]}") from error
+        raise InputError(f"{path}: its shapes contradict each other: {brief(error)}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     text = metadata.get("edgevit.preprocess")
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
@@ -49,7 +52,7 @@ def read(path: Path) -> Contents:
     kernels = {"x64quantprecision": "1"} if _ort_session.exact_sums_needed() else {}
     return Contents(
         preprocess=preprocess_json.loads(text)[0] if text is not None else None,
-        labels=_labels(path, metadata.get("edgevit.labels", "[]")),
+        labels=parse_labels(metadata.get("edgevit.labels", "[]"), path),
         weight_bytes=dict(bytes_by_type.most_common()),
         operators=tuple(Counter(node.op_type for node in model.graph.node).most_common()),
         max_rank=max(ranks, default=0),
@@ -90,13 +93,3 @@ def _stored_bytes(tensor: onnx.TensorProto) -> int:
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     return TensorSpec(value.name, tuple(int(d.dim_value) for d in tensor.shape.dim), _dtype(tensor.elem_type))
-
-
-def _labels(path: Path, text: str) -> tuple[str, ...]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: the embedded labels are not JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise InputError(f"{path}: the embedded labels are not a list of texts")
-    return tuple(cast("list[str]", found))

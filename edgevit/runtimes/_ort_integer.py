@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError
+from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import IntegerMacs
 from edgevit.runtimes import _ort_session
@@ -37,6 +38,7 @@ _DYNAMIC: Final = ("DynamicQuantizeMatMul", "MatMulNBits")
 _INT8_ACTIVATIONS: Final = 4  # MatMulNBits' accuracy level that rounds its input; with others it is float
 
 
+@reads("ONNX file", _ort_session.AGAIN)
 def count(path: Path) -> IntegerMacs:
     """MACs for one image in integer kernels, and every operator of the optimized graph.
 

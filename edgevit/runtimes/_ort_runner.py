@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise
+from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.runtimes import _images, _ort_session
@@ -61,7 +62,9 @@ class OrtRunner:
         }
         for index in range(len(pixels)):
             feed = self.prepare(pixels[index : index + 1])
-            for name, value in zip(self.outputs, self.session.run(list(self.outputs), feed), strict=True):
+            with executing(self.path, "ONNX Runtime"):
+                values = self.session.run(list(self.outputs), feed)
+            for name, value in zip(self.outputs, values, strict=True):
                 rows[name].append(value)
             for name in self.taps_of_input:
                 rows[name].append(feed[self.input_name])
@@ -79,9 +82,11 @@ class OrtRunner:
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
-        self.session.run(list(self.outputs), prepared)
+        with executing(self.path, "ONNX Runtime"):
+            self.session.run(list(self.outputs), prepared)
 
 
+@reads("ONNX file", _ort_session.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
 

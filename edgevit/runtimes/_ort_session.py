@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.foreign import brief
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 EXTRA: Final = "onnx"
+AGAIN: Final = "convert the model again"
 _X86: Final = ("x86_64", "amd64", "i386", "i686")
 _DOT_PRODUCT: Final = ("avx512_vnni", "avx_vnni", "avxvnni")
 
@@ -126,9 +128,6 @@ def _readable(path: Path) -> Iterator[None]:
     except (InputError, UnsupportedError, UsageError):
         raise
     except Exception as error:  # protobuf and ONNX Runtime raise a dozen unrelated classes
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         if type(error).__name__ == "NotImplemented":
-            raise UnsupportedError(f"ONNX Runtime cannot execute {path}: {first}") from error
-        raise InputError(
-            f"{path} is not an ONNX model that can be loaded: {first}", "convert the model again"
-        ) from error
+            raise UnsupportedError(f"ONNX Runtime cannot execute {path}: {brief(error)}") from error
+        raise InputError(f"{path} is not an ONNX model that can be loaded: {brief(error)}", AGAIN) from error

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.reading import reads
 from edgevit.core.runner import FileValue
 from edgevit.runtimes import _ort_session
 
@@ -16,6 +17,7 @@ SITE_KEY = "edgevit.site"
 _INTEGER_OUTPUT = ("Conv",)
 
 
+@reads("ONNX file", _ort_session.AGAIN)
 def read(path: Path) -> tuple[FileValue, ...]:
     """In execution order, what depends on the input. Nothing is executed.
 

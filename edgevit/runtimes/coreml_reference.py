@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
+from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil_compile import compile_program
 from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
+from edgevit.runtimes._mil_package import AGAIN
 from edgevit.runtimes._mil_read import MilFile, read_mil
 from edgevit.runtimes._mil_run import run
 from edgevit.runtimes._mil_step import Program
@@ -109,7 +111,8 @@ class ReferenceRunner:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            values = run(self.program, images)
+            with executing(self.file.path, "the reference evaluator"):
+                values = run(self.program, images)
         finally:
             torch.set_num_threads(before)
         return _outputs(self.program, self.file, values)
@@ -139,6 +142,7 @@ def _outputs(program: Program, file: MilFile, values: dict[str, Tensor]) -> dict
     return found
 
 
+@reads("Core ML package", AGAIN)
 def open_package(path: Path, options: RunOptions) -> ReferenceRunner:
     """Read, check and compile a package.
 
