@@ -103,8 +103,7 @@ def validate(
     Raises:
         edgevit.core.errors.EdgevitError: as the command would print it.
     """
-    apart = ("path", "reference", "progress")
-    settings = {name: value for name, value in locals().items() if name not in apart}
+    settings = {k: v for k, v in locals().items() if k not in ("path", "reference", "progress")}
     from edgevit.core import recipe
     from edgevit.core.progress import Silent
     from edgevit.flows.validate import validate as flow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.plugins import Samples
+from edgevit.core.plugins import Samples, Survey
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
@@ -79,6 +80,27 @@ def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
     if not isinstance(found, np.ndarray):  # a member that does not begin as one is given as it is
         raise InputError(f"{text}: {name!r} in it is no array")
     return found
+
+
+def survey_npz(path: Path, text: str) -> Survey:
+    """How many images there are and whether they have labels, from the headers of the arrays alone.
+
+    Raises:
+        InputError: missing, no `.npz` file, or without `images`.
+    """
+    import numpy as np
+
+    regular_file(path, "samples", "give a .npz file with `images`")
+    check_zip(path, stored_only=False)
+    with reading(path, ".npz file"), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if "images.npy" not in names:
+            raise InputError(f"{text} lacks the array `images`", f"it has {', '.join(names) or 'none'}")
+        with archive.open("images.npy") as array:
+            old = np.lib.format.read_magic(array) == (1, 0)
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            shape = read(array)[0]
+    return Survey(int(shape[0]) if shape else 0, "labels.npy" in names)
 
 
 def _indices(classes: NDArray[Any], count: int, labels: tuple[str, ...], text: str) -> tuple[int, ...]:

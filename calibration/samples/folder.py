@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from calibration.decode import decode
 from calibration.samples._classes import match_folders
 from edgevit.core.errors import InputError
-from edgevit.core.plugins import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource, Survey
 from edgevit.core.regular import existing, regular_file
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ def accepts(text: str) -> bool:
     return not text.endswith(".npz") and text.partition(":")[0] not in ("demo", "synthetic")
 
 
+def survey(text: str) -> Survey:
+    """Count the files that `open_folder` would list; raises as it does."""
+    folders, loose = _entries(text)
+    count = sum(len(_files(folder)) for folder in folders) if folders else len(loose)
+    if not count:
+        raise _empty(text)
+    return Survey(count, labelled=bool(folders))
+
+
 def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
     """List the files; every file that is not hidden counts as an image.
 
     Raises:
         InputError: missing, empty, class folders mixed with images, or a folder that is no label.
     """
-    root = existing(Path(text), "samples", _HINT)
-    if not root.is_dir():
-        raise InputError(f"samples {text} is not a folder", _HINT)
-    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    folders = [entry for entry in entries if entry.is_dir()]
-    loose = [entry for entry in entries if not entry.is_dir()]
-    if folders and loose:
-        raise InputError(
-            f"{text} holds class folders and also {len(loose)} files such as {loose[0].name}",
-            "move the files away, or into class folders",
-        )
+    root = Path(text)
+    folders, loose = _entries(text)
     if not folders:
         return _samples(text, root, tuple((path, None) for path in loose))
     warnings: tuple[str, ...] = ()
@@ -57,6 +57,26 @@ def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
     return _samples(text, root, files, warnings)
 
 
+def _entries(text: str) -> tuple[list[Path], list[Path]]:
+    """The class folders, or the images of a flat folder."""
+    root = existing(Path(text), "samples", _HINT)
+    if not root.is_dir():
+        raise InputError(f"samples {text} is not a folder", _HINT)
+    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir()]
+    loose = [entry for entry in entries if not entry.is_dir()]
+    if folders and loose:
+        raise InputError(
+            f"{text} holds class folders and also {len(loose)} files such as {loose[0].name}",
+            "move the files away, or into class folders",
+        )
+    return folders, loose
+
+
+def _empty(text: str) -> InputError:
+    return InputError(f"{text} holds no images", "JPEG, PNG, WebP and BMP are read")
+
+
 def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for parent, inner, names in os.walk(folder):
@@ -69,7 +89,7 @@ def _samples(
     text: str, root: Path, files: tuple[tuple[Path, int | None], ...], warnings: tuple[str, ...] = ()
 ) -> Samples:
     if not files:
-        raise InputError(f"{text} holds no images", "JPEG, PNG, WebP and BMP are read")
+        raise _empty(text)
     names = tuple(path.relative_to(root).as_posix() for path, _ in files)
     classes = tuple(index for _, index in files if index is not None)
 
@@ -90,5 +110,8 @@ def _samples(
 
 
 SAMPLES: Final = SampleSource(
-    summary="a folder of class folders, or a flat folder without labels", accepts=accepts, open=open_folder
+    summary="a folder of class folders, or a flat folder without labels",
+    accepts=accepts,
+    survey=survey,
+    open=open_folder,
 )

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from calibration.samples._arrays import read_npz
-from edgevit.core.plugins import Samples, SampleSource
+from calibration.samples._arrays import read_npz, survey_npz
+from edgevit.core.plugins import Samples, SampleSource, Survey
 
 
 def accepts(text: str) -> bool:
     """Any text that ends in .npz."""
     return text.endswith(".npz")
+
+
+def survey(text: str) -> Survey:
+    """From the headers of the arrays; see `survey_npz`."""
+    return survey_npz(Path(text), text)
 
 
 def open_npz(text: str, labels: tuple[str, ...]) -> Samples:
@@ -22,5 +27,6 @@ def open_npz(text: str, labels: tuple[str, ...]) -> Samples:
 SAMPLES: Final = SampleSource(
     summary="FILE.npz with `images` (N, height, width, channels uint8) and optionally `labels`",
     accepts=accepts,
+    survey=survey,
     open=open_npz,
 )

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UsageError
-from edgevit.core.plugins import Samples, SampleSource
+from edgevit.core.plugins import Samples, SampleSource, Survey
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels
@@ -20,16 +20,18 @@ def accepts(text: str) -> bool:
     return text.partition(":")[0] == "synthetic"
 
 
+def survey(text: str) -> Survey:
+    """N, without labels; raises as `open_synthetic`."""
+    return Survey(_count(text), labelled=False)
+
+
 def open_synthetic(text: str, labels: tuple[str, ...]) -> Samples:
     """N pictures of 256x256, the same everywhere and always.
 
     Raises:
         UsageError: N is not a number from 1 to 100000.
     """
-    number = text.partition(":")[2] or str(_DEFAULT)
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= 100_000):
-        raise UsageError(f"{text!r}: the number of synthetic images must be from 1 to 100000")
-    count = int(number)
+    count = _count(text)
 
     def digest() -> str:
         total = hashlib.sha256()
@@ -39,6 +41,13 @@ def open_synthetic(text: str, labels: tuple[str, ...]) -> Samples:
 
     names = tuple(f"synthetic[{index}]" for index in range(count))
     return Samples(text, names, None, picture, digest)
+
+
+def _count(text: str) -> int:
+    number = text.partition(":")[2] or str(_DEFAULT)
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= 100_000):
+        raise UsageError(f"{text!r}: the number of synthetic images must be from 1 to 100000")
+    return int(number)
 
 
 def picture(index: int) -> Pixels:
@@ -62,5 +71,8 @@ def picture(index: int) -> Pixels:
 
 
 SAMPLES: Final = SampleSource(
-    summary="synthetic:N seeded pictures, used when no images are given", accepts=accepts, open=open_synthetic
+    summary="synthetic:N seeded pictures, used when no images are given",
+    accepts=accepts,
+    survey=survey,
+    open=open_synthetic,
 )

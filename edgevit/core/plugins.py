@@ -278,11 +278,29 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of images without decoding one: how many, and whether their classes are.
+
+    Labels are still held against the model's when the samples are opened.
+    """
+
+    images: int
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SampleSource:
-    """Plug-in of `calibration/samples`: `accepts(text)` claims a SAMPLES text, `open(text, labels)` reads it."""
+    """Plug-in of `calibration/samples`.
+
+    Attributes:
+        accepts: claims a SAMPLES text.
+        survey: counts its images, in no time and without the model.
+        open: reads it; gets the model's class names too.
+    """
 
     summary: str
     accepts: Callable[[str], bool]
+    survey: Callable[[str], Survey]
     open: Callable[[str, tuple[str, ...]], Samples]
 
 

@@ -230,6 +230,7 @@ class Accuracy:
         agreement: share of images on which the file and the float reference name the same class.
         detectable_drop_pp: smallest drop that n images show with power 0.8 at one-sided 0.05.
         drop_bounds95: one-sided 95 % lower and upper end of the drop, what a limit is held against.
+        lost, gained: images that the float reference alone, or the file alone, gets right.
     """
 
     top1: float | None
@@ -240,6 +241,8 @@ class Accuracy:
     detectable_drop_pp: float | None
     top5: float | None = None
     drop_bounds95: Interval | None = None
+    lost: int | None = None
+    gained: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core._memory import give_back
-from edgevit.core.errors import UsageError
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _outputs, _threads, _values
 from edgevit.flows._algorithms import CLUSTERING, RANGE, ROUNDING, find
+from edgevit.flows._decidable import too_few_to_tune
 from edgevit.flows._forms import Forms
 from edgevit.flows._observe import measure
 
@@ -76,10 +76,7 @@ def plan_all(
     operations = sum(len(list_sites(forms.graph_of(p))) for p in own)
     emit({"stage": "deciding scales and rounding", "total": operations * (2 if reconstruct else 1)})
     if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
-        raise UsageError(
-            f"--reconstruct needs {2 * FEWEST} calibration images, half of which train nothing",
-            "give more: --calibrate SAMPLES, --calibration-count N",
-        )
+        raise too_few_to_tune(2 * FEWEST)
 
     def decide(placement: Placement) -> tuple[QuantPlan, Reconstruction | None]:
         choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))

@@ -15,7 +15,7 @@ from edgevit.core.modeltext import parse_source
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.types import Graph, TorchModel
-from edgevit.flows import _auto_float, _limits, _values
+from edgevit.flows import _auto_float, _decidable, _limits, _values
 from edgevit.flows._samples import open_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import METHODS, REWRITES, SOURCES
@@ -62,6 +62,8 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     if asked.auto_float is not None and calibrate is not None:
         found = min(len(calibrate.names), asked.calibration_count)
         _auto_float.keep_apart(found, calibrate.labels is not None, asked.auto_float)
+    if evaluate is not None and evaluate.labels is None and asked.max_drop is not None:
+        raise _decidable.unlabelled(evaluate.path, asked.max_drop)
     return Opened(model, calibrate, evaluate, given, left_out)
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from edgevit.core.plans import Placement
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import Limits
+from edgevit.flows._samples import for_role
 from edgevit.flows._values import PrepareRequest
-
-# `demo` as calibration images is another split than `demo` as evaluation images.
-_SPLITS = {"demo": ("demo:calibration", "demo:evaluation")}
 
 
 def prepare_request(
@@ -32,9 +30,9 @@ def prepare_request(
         model_args=dict(recipe.model_arg),
         preprocess=dict(recipe.preprocess),
         labels=None if recipe.labels is None else str(recipe.labels.absolute()),
-        calibrate=_split(recipe.calibrate, 0),
+        calibrate=None if recipe.calibrate is None else for_role(recipe.calibrate, "calibrate"),
         calibration_count=recipe.calibration_count,
-        evaluate=_split(recipe.evaluate, 1),
+        evaluate=None if recipe.evaluate is None else for_role(recipe.evaluate, "evaluate"),
         evaluate_count=recipe.evaluate_count,
         skip_bad_images=recipe.skip_bad_images,
         prune=recipe.prune,
@@ -46,11 +44,8 @@ def prepare_request(
         targets_named=bool(recipe.to),
         plan=None if recipe.plan is None else str(recipe.plan.absolute()),
         reconstruct=recipe.reconstruct,
+        max_drop=recipe.max_drop,
         auto_float=(
             Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr) if recipe.auto_float else None
         ),
     )
-
-
-def _split(text: str | None, index: int) -> str | None:
-    return _SPLITS[text][index] if text in _SPLITS else text

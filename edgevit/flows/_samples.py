@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from edgevit.core.errors import InputError
-from edgevit.core.plugins import Samples
+from edgevit.core.plugins import Samples, SampleSource, Survey
 from edgevit.core.report import SampleSet
 from edgevit.core.types import Preprocess
 from edgevit.registries import SAMPLES
@@ -20,16 +20,42 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic:16"
 
 
+# `demo` as calibration images is another split than `demo` as evaluation images.
+_SPLITS: Final = {
+    ("demo", "calibrate"): "demo:calibration",
+    ("demo", "evaluate"): "demo:evaluation",
+}
+
+
+def for_role(text: str, role: Literal["calibrate", "evaluate"]) -> str:
+    """The SAMPLES text of a flag, with the split that it stands for."""
+    return _SPLITS.get((text, role), text)
+
+
+def survey_samples(text: str, role: Literal["calibrate", "evaluate"]) -> Survey:
+    """Count the images of a flag without decoding one.
+
+    Raises:
+        InputError: they are not there, or nobody reads them.
+    """
+    text = for_role(text, role)
+    return _plugin(text).survey(text)
+
+
 def open_samples(text: str, labels: tuple[str, ...]) -> Samples:
     """Open a SAMPLES text with the first plug-in that claims it.
 
     Raises:
-        InputError: none does.
+        InputError: none does, or what that plug-in finds wrong.
     """
+    return _plugin(text).open(text, labels)
+
+
+def _plugin(text: str) -> SampleSource:
     for name in SAMPLES.names():
         plugin = SAMPLES.get(name)
         if plugin.accepts(text):
-            return plugin.open(text, labels)
+            return plugin
     raise InputError(
         f"{text!r} is not a folder of images, a .npz file or demo",
         "give a folder, a .npz with `images`, or demo",

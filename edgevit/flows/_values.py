@@ -56,6 +56,7 @@ class PrepareRequest:
         targets_named: `--to` was given, so that none of them may be left out.
         plan: file or folder whose plans are used instead of new ones.
         reconstruct: seconds for tuning the blocks of each plan, 0 for none.
+        max_drop: in percentage points, if the files are held against it: then the images need labels.
         auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
@@ -82,6 +83,7 @@ class PrepareRequest:
     targets_named: bool = False
     plan: str | None = None
     reconstruct: float = 0.0
+    max_drop: float | None = None
     auto_float: Limits | None = None
 
 

@@ -14,6 +14,7 @@ from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
+from edgevit.flows._decidable import check_limits
 from edgevit.flows._limits import narrowed
 from edgevit.flows._prepared import in_float16, prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
@@ -34,6 +35,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     """
     told = progress or Silent()
     work = resolve(recipe)
+    check_limits(work.recipe)
     files.check_output(work.output, recipe.overwrite)
     begin = time.perf_counter()
     with TemporaryDirectory(prefix="edgevit-work-") as scratch, files.staged_beside(work.output) as bundle:

@@ -17,6 +17,7 @@ from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.regular import existing
 from edgevit.core.report import NotDone
 from edgevit.flows._algorithms import folds
+from edgevit.flows._decidable import check_enough_to_tune, check_kept_apart
 
 _DEMO: Final = "demo"
 
@@ -105,6 +106,7 @@ def _check_plan(recipe: Recipe) -> None:
                 "--reconstruct tunes quantized layers on calibration images",
                 "add --calibrate SAMPLES and a quantized --precision, such as w4, or leave it out",
             )
+        check_enough_to_tune(recipe)
     if not recipe.auto_float:
         return
     if recipe.plan is not None:
@@ -123,6 +125,7 @@ def _check_plan(recipe: Recipe) -> None:
             f"--auto-float has nothing to do for --precision {','.join(recipe.precision)}",
             "choose a quantized precision, such as w8a8",
         )
+    check_kept_apart(recipe)
 
 
 def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, ...]]:
@@ -165,6 +168,9 @@ def _check_prune(recipe: Recipe, source: str) -> None:
         raise UnsupportedError(
             "--prune cannot change a .pt2: its modules are gone", "give the model as timm:, hf:, python: ..."
         )
+    if recipe.prune and recipe.calibrate is None:
+        method, amount = recipe.prune[0]
+        raise UsageError(f"--prune {method}={amount:g} needs images", "add --calibrate SAMPLES")
 
 
 def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:

@@ -15,6 +15,7 @@ from edgevit.core.worker import Job
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import Found, find_artifacts
 from edgevit.flows._assemble import assemble
+from edgevit.flows._decidable import check_limits
 from edgevit.flows._prepared import prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
 from edgevit.flows._values import FP32, Built
@@ -39,6 +40,7 @@ def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Re
             "validate needs images", "add --evaluate SAMPLES: a folder of images, a .npz, or demo"
         )
     work = resolve(replace(recipe, to=(), precision=(FP32,), prune=()))
+    check_limits(work.recipe)
     with TemporaryDirectory(prefix="edgevit-work-") as scratch:
         folder = Path(scratch)
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))

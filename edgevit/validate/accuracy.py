@@ -45,6 +45,8 @@ def measure_accuracy(reference: Floats, candidate: Floats, labels: NDArray[np.in
         detectable_drop_pp=100.0 * detectable_drop(lost + gained, n),
         top5=100.0 * float(right(candidate, labels, 5).mean()),
         drop_bounds95=_percent(drop_bounds(lost, gained, n)),
+        lost=lost,
+        gained=gained,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
-from edgevit.core.report import SITE_DB, ArtifactReport, Limits, SiteError, Verdict
+from edgevit.core.report import SITE_DB, Accuracy, ArtifactReport, Limits, SiteError, Verdict
+from edgevit.validate.statistics import images_to_decide
 
 EXACT_DB: Final = 80.0
 FLOAT16_DB: Final = 40.0
@@ -17,6 +18,9 @@ SITE_OFF_FRACTION: Final = 0.005
 INTEGER_SHARE: Final = 0.5
 # Sites with hardly any work, such as a head, may end in a float kernel without harm.
 PLAN_SLACK: Final = 0.01
+
+# No set of images that people judge classifiers on is larger.
+_MOST_IMAGES: Final = 100_000
 
 # What a precision promises: activations in integers, or weights alone.
 QUANTIZED_ACTIVATIONS: Final = ("w8a8", "w8da8", "w8a16")
@@ -215,5 +219,16 @@ def _drop(artifact: ArtifactReport, limit: float) -> Iterator[Finding]:
         yield (
             "inconclusive",
             f"{measured}, too few to decide: the true drop is between {low:.2f} and {high:.2f} "
-            f"(one-sided 95 % bounds), the limit is {limit:g}",
+            f"(one-sided 95 % bounds), the limit is {limit:g}{_more_images(accuracy, limit)}",
         )
+
+
+def _more_images(accuracy: Accuracy, limit: float) -> str:
+    """How many images would decide, if they were answered as these were."""
+    if accuracy.lost is None or accuracy.gained is None:
+        return ""
+    needed = images_to_decide(accuracy.lost, accuracy.gained, accuracy.n, limit / 100)
+    if needed is None or needed > _MOST_IMAGES:
+        return f"; the drop is so near it that not even {_MOST_IMAGES:,} images like these would decide"
+    digits = 10 ** max(0, len(str(needed)) - 2)
+    return f"; about {-(-needed // digits) * digits:,} images like these would decide"

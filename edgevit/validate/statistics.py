@@ -45,6 +45,43 @@ def drop_bounds(lost: int, gained: int, n: int, confidence: float = CONFIDENCE) 
     return -_upper(gained, lost, n, z), _upper(lost, gained, n, z)
 
 
+def images_needed(limit: float, confidence: float = CONFIDENCE) -> int | None:
+    """The fewest images on which a drop of at most `limit`, a fraction, can be shown where no image changes.
+
+    With nothing lost and nothing gained Tango's score at the limit is -sqrt(n limit / (1 - limit)), so that
+    n >= z^2 (1 - limit) / limit.
+
+    Returns:
+        None for a limit of 0, which no number of unchanged images shows.
+    """
+    if limit <= 0:
+        return None
+    z = NormalDist().inv_cdf(confidence)
+    return max(1, math.ceil(z * z * (1 - limit) / limit))
+
+
+def smallest_limit(n: int, confidence: float = CONFIDENCE) -> float:
+    """The smallest limit, a fraction, that `n` images of which none changes can show: `images_needed` turned round."""
+    z = NormalDist().inv_cdf(confidence)
+    return z * z / (n + z * z)
+
+
+def images_to_decide(lost: int, gained: int, n: int, limit: float) -> int | None:
+    """How many images decide about `limit`, a fraction, if the shares of lost and gained ones stay as they are.
+
+    Tango's score of k times the counts is sqrt(k) times as large, so it reaches the quantile at
+    k = (z / score)^2.
+
+    Returns:
+        None where the observed drop is the limit itself: then no number does.
+    """
+    score = tango_score(lost, gained, n, limit)
+    if score == 0 or not math.isfinite(score):
+        return None
+    z = NormalDist().inv_cdf(CONFIDENCE)
+    return math.ceil(n * (z / score) ** 2)
+
+
 def _upper(lost: int, gained: int, n: int, z: float) -> float:
     """The drop at which the score statistic has fallen to -z."""
     estimate = (lost - gained) / n

@@ -11,6 +11,7 @@ from PIL import Image
 
 from calibration.samples.npz import SAMPLES
 from edgevit.core.errors import InputError
+from edgevit.core.plugins import Survey
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
 
@@ -84,3 +85,19 @@ def test_an_archive_that_unpacks_to_an_absurd_size_is_refused(tmp_path: Path) ->
     path.write_bytes(bytes(forged))
     with pytest.raises(InputError, match="absurd"):
         SAMPLES.open(str(path), ())
+
+
+def test_images_are_counted_from_the_header_alone(tmp_path: Path) -> None:
+    """The pixels are cut away: whoever decodes them fails."""
+    whole = tmp_path / "a.npz"
+    np.savez(whole, labels=np.arange(5), images=IMAGES)
+    assert SAMPLES.survey(str(whole)) == Survey(5, labelled=True)
+    np.savez_compressed(tmp_path / "b.npz", images=IMAGES)
+    assert SAMPLES.survey(str(tmp_path / "b.npz")) == Survey(5, labelled=False)
+    np.savez(tmp_path / "c.npz", pictures=IMAGES)
+    for name in ("c.npz", "missing.npz"):
+        with pytest.raises(InputError):
+            SAMPLES.survey(str(tmp_path / name))
+    (tmp_path / "d.npz").write_bytes(whole.read_bytes()[:200])
+    with pytest.raises(InputError, match="damaged|readable"):
+        SAMPLES.survey(str(tmp_path / "d.npz"))

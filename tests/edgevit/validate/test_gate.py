@@ -203,3 +203,12 @@ def test_judged_fills_the_verdict_in() -> None:
 )
 def test_exit_codes_in_their_order(verdicts: list[Any], code: int) -> None:
     assert exit_code(verdicts) == code
+
+
+def test_an_undecided_drop_names_how_many_images_would_decide() -> None:
+    """Two of 200 lost: the observed 1 % stays below 2 % for certain from 396 images on, 1.98 times as many."""
+    seen = Accuracy(80.0, 1.0, (0.0, 3.0), 98.0, 200, 2.0, None, (0.2, 3.0), lost=2, gained=0)
+    _, (reason,) = judge(static_int8(accuracy=seen), Limits(max_drop=2.0))
+    assert reason.endswith("; about 540 images like these would decide"), reason
+    _, (reason,) = judge(static_int8(accuracy=seen), Limits(max_drop=1.001))
+    assert reason.endswith("not even 100,000 images like these would decide")

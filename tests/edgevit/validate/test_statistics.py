@@ -9,6 +9,9 @@ from edgevit.validate.statistics import (
     detectable_drop,
     drop_bounds,
     drop_interval,
+    images_needed,
+    images_to_decide,
+    smallest_limit,
     tango_score,
     wilson_interval,
 )
@@ -120,3 +123,42 @@ def test_two_images_detect_nothing() -> None:
 
 def test_more_images_detect_smaller_drops() -> None:
     assert detectable_drop(10, 1000) < detectable_drop(1, 100)
+
+
+@pytest.mark.parametrize("limit", [0.001, 0.0025, 0.005, 0.01, 0.02, 0.1, 0.35, 0.9, 1.0])
+def test_the_least_number_of_images_is_where_the_bound_of_an_unchanged_file_reaches_the_limit(
+    limit: float,
+) -> None:
+    n = images_needed(limit)
+    assert n is not None and drop_bounds(0, 0, n)[1] <= limit
+    assert n == 1 or drop_bounds(0, 0, n - 1)[1] > limit
+    assert smallest_limit(n) <= limit < (smallest_limit(n - 1) if n > 1 else 2)
+
+
+def test_known_numbers_of_images() -> None:
+    assert [images_needed(limit) for limit in (0.005, 0.01, 0.001, 0.0)] == [539, 268, 2703, None]
+    assert smallest_limit(200) == pytest.approx(drop_bounds(0, 0, 200)[1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "n", "limit"),
+    [(2, 0, 200, 0.02), (5, 3, 500, 0.01), (4, 1, 300, 0.005), (12, 4, 1000, 0.015), (0, 0, 100, 0.01)],
+)
+def test_images_to_decide_against_a_search_with_the_bounds(
+    lost: int, gained: int, n: int, limit: float
+) -> None:
+    """Whole multiples of the counts: the first that is decided lies at the number that was named."""
+    low, high = drop_bounds(lost, gained, n)
+    assert low <= limit < high, "undecided so far"
+    needed = images_to_decide(lost, gained, n, limit)
+    assert needed is not None and needed > n
+    for k in range(2, 10_000):
+        low, high = drop_bounds(k * lost, k * gained, k * n)
+        if high <= limit or low > limit:
+            break
+    assert (k - 1) * n < needed <= k * n
+
+
+def test_a_drop_that_is_the_limit_is_decided_by_no_number() -> None:
+    assert images_to_decide(5, 0, 500, 0.01) is None
+    assert images_to_decide(0, 0, 500, 0.0) is None
