@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from converters import _coreml_weights
 from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
 from converters._coreml_values import Handles, named_values
-from edgevit.core import blame, preprocess_json
+from edgevit.core import blame, outputs, preprocess_json
 from edgevit.core.errors import StorageError, UnsupportedError
 from edgevit.core.require import require
 
@@ -200,8 +200,9 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
         judged = list(operation.outputs[0].child_ops)
     elif operation.op_type == "quantize":
         judged = [operation.input.op]
-    elif operation.name == PROBABILITIES:
-        judged = [operation.x.op]
+    elif operation.name.startswith(PROBABILITIES):
+        read = operation.values if operation.op_type == "concat" else (operation.x,)
+        judged = [var.op for var in read]
     return all(
         op is None or kept.isdisjoint(op.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ()) for op in judged
     )
@@ -218,6 +219,7 @@ def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> N
         del meta[_DATE]
     meta["edgevit.preprocess"] = preprocess_json.dumps(spec.preprocess, "image")
     meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
+    meta[outputs.KEY] = outputs.dumps(spec.output)
     meta["edgevit.precision"] = precision
     meta["edgevit.deployment"] = deployment
 

@@ -6,7 +6,7 @@ Nothing here changes the caller's program: a copy of its graph is edited, the we
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from converters._coreml_attention import join_attention
 from converters._coreml_edits import (
@@ -21,6 +21,7 @@ from converters._coreml_edits import (
 from converters._coreml_quantize import quantize
 from converters._coreml_values import Shapes, number_sites, result_shapes
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.outputs import class_count
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -131,19 +132,41 @@ def _normalize(program: ExportedProgram, preprocess: Preprocess) -> None:
 
 
 def _add_probabilities(program: ExportedProgram, spec: ModelSpec) -> None:
+    """Add what the classifier chooses from as second output: one probability per class name, (1, labels).
+
+    Nothing is applied twice: a model that ends in a softmax or a sigmoid gets a clamp to 0..1, since the
+    classifier needs a tensor of its own. One number becomes those of both classes, 1 - p and p.
+    """
     import torch
     from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 
+    aten = torch.ops.aten
     output = next(n for n in program.graph_module.graph.nodes if n.op == "output")
-    logits = output.args[0][0]
-    shape = tuple(logits.meta["val"].shape)
-    if shape != (1, len(spec.labels)):
+    first, *others = output.args[0]
+    kind, given = spec.output, first.meta["val"]
+    columns = 1 if given.ndim == 1 else given.shape[-1]
+    if given.ndim > 2 or class_count(kind, columns) != len(spec.labels):
         raise InputError(
-            f"{len(spec.labels)} labels were given, the model's first output has shape {shape}",
+            f"{len(spec.labels)} labels were given, the model's first output has shape {tuple(given.shape)}",
             "give one label per class, in index order",
         )
-    softmax = call(output, torch.ops.aten.softmax.int, (logits, -1), PROBABILITIES, logits.meta["val"])
-    first, *others = output.args[0]
-    output.args = ((first, softmax, *others),)
-    made = OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(softmax.name), None)
-    program.graph_signature.output_specs.insert(1, made)
+    if kind.activation in ("softmax", "sigmoid"):
+        operation: tuple[Any, ...] = (aten.clamp.default, 0.0, 1.0)
+    elif kind.task == "single-label":  # of log-probabilities: the probabilities again
+        operation = (aten.softmax.int, -1)
+    else:
+        operation = (aten.sigmoid.default,)
+    target, *settings = operation
+    if kind.task == "binary":
+        column, value = first, given.reshape(1, 1)
+        if given.ndim == 1:
+            column = call(output, aten.unsqueeze.default, (first, 1), f"{PROBABILITIES}_column", value)
+        high = call(output, target, (column, *settings), f"{PROBABILITIES}_second", value)
+        low = call(output, aten.rsub.Scalar, (high, 1.0), f"{PROBABILITIES}_first", value)
+        joined = given.new_empty(1, 2)
+        made = call(output, aten.cat.default, ([low, high], 1), PROBABILITIES, joined)
+    else:
+        made = call(output, target, (first, *settings), PROBABILITIES, given)
+    output.args = ((first, made, *others),)
+    added = OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(made.name), None)
+    program.graph_signature.output_specs.insert(1, added)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from converters import _onnx_external
-from edgevit.core import files, preprocess_json
+from edgevit.core import files, outputs, preprocess_json
 from edgevit.core.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import ModelSpec
@@ -78,6 +78,7 @@ def _metadata(spec: ModelSpec, precision: str) -> dict[str, str]:
     found = {
         "edgevit.preprocess": preprocess_json.dumps(spec.preprocess, "NCHW"),
         "edgevit.labels": json.dumps(list(spec.labels), ensure_ascii=False),
+        outputs.KEY: outputs.dumps(spec.output),
         "edgevit.model": spec.name,
         "edgevit.precision": precision,
     }

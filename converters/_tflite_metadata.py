@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from converters import _tflite_model as tfl
-from edgevit.core import preprocess_json
+from edgevit.core import outputs, preprocess_json
 from edgevit.core.require import require
 from edgevit.core.types import ModelSpec, Preprocess
 
@@ -37,6 +37,7 @@ def embed(model: Any, spec: ModelSpec, preprocess: Preprocess) -> None:
     _add(model, "TFLITE_METADATA", _model_metadata(spec, preprocess))
     _add(model, "edgevit.preprocess", preprocess_json.dumps(preprocess, "NHWC").encode())
     _add(model, "edgevit.labels", json.dumps(list(spec.labels)).encode())
+    _add(model, outputs.KEY, outputs.dumps(spec.output).encode())
     for key, value in (("edgevit.author", spec.author), ("edgevit.license", spec.license)):
         if value:
             _add(model, key, value.encode())
@@ -100,7 +101,7 @@ def _model_metadata(spec: ModelSpec, preprocess: Preprocess) -> bytes:
 
 def _output(builder: Any, spec: ModelSpec, index: int) -> int:
     fields: dict[int, tuple[str, object]] = {0: (_STRING, spec.outputs[index].name)}
-    if index == 0 and spec.labels:
+    if index == 0 and len(spec.labels) == spec.outputs[0].shape[-1]:  # not two names for one number
         file = _table(
             builder,
             5,

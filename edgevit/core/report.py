@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.types import Preprocess
 
 SCHEMA_VERSION: Final = 1
@@ -25,7 +26,7 @@ Interval = tuple[float, float]
 class ModelSummary:
     """What was converted; `macs` per image, `labels` the number of class names (0 if unknown).
 
-    `preprocess_origin` says where `preprocess` was taken from.
+    `preprocess_origin` says where `preprocess` was taken from, `output` what the first output is.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelSummary:
     preprocess: Preprocess
     labels: int
     preprocess_origin: str = ""
+    output: OutputKind = LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +217,16 @@ class KeptFloat32:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The executed file against the float reference: what the user gets."""
+    """The executed file against the float reference: what the user gets.
+
+    Attributes:
+        variation_db: of a model that gives one number: SQNR of how that differs from image to image, in which
+            its mean over the images does not count; None otherwise.
+    """
 
     sqnr_db: float
     cosine: float
+    variation_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +235,11 @@ class Accuracy:
 
     Attributes:
         top1, drop_pp, drop_ci95, detectable_drop_pp: None if the images have no labels.
-        agreement: share of images on which the file and the float reference name the same class.
+        agreement: share of images on which the file and the float reference name the same class; of a
+            multi-label output, share of the decisions on an image and a label.
+        exact_match: of a multi-label output, share of images on which all labels agree.
+        majority: agreement of a file that gives every image the reference's most frequent answer; None in
+            reports that do not have it.
         detectable_drop_pp: smallest drop that n images show with power 0.8 at one-sided 0.05.
         drop_bounds95: one-sided 95 % lower and upper end of the drop, what a limit is held against.
         lost, gained: images that the float reference alone, or the file alone, gets right.
@@ -243,6 +255,8 @@ class Accuracy:
     drop_bounds95: Interval | None = None
     lost: int | None = None
     gained: int | None = None
+    exact_match: float | None = None
+    majority: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from edgevit.core.outputs import Activation, OutputKind
 from edgevit.core.types import Preprocess, TensorSpec
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Contents:
     """What was read back from an artifact.
 
     Attributes:
-        preprocess, labels: embedded metadata; None and empty if the file has none.
+        preprocess, labels, output: embedded metadata; None and empty if the file has none.
+        activation: the operator that the first output, or `logits`, comes from.
         weight_bytes: bytes of stored constants by dtype, for example {"int8": n, "float32": n}.
         operators: (operator type, count), most frequent first.
         max_rank: highest rank of any tensor.
@@ -132,3 +134,5 @@ class Contents:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    output: OutputKind | None = None
+    activation: Activation = "none"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from edgevit.core.outputs import LOGITS, OutputKind
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -66,10 +68,12 @@ class ModelSpec:
         source: the MODEL text as the user gave it.
         preprocess: from pixels to the input tensor `image`, float32 (1, 3, height, width).
         outputs: names and shapes of the outputs; the first of a classifier is `logits`.
-        labels: class names in index order; empty if unknown or not a classifier.
+        labels: class names in index order, of a binary output negative and positive; empty if unknown or
+            not a classifier.
         weights_sha256: digest of all parameters and buffers, by name.
         parameters: number of scalar parameters.
         author, license: of the weights; empty if unknown.
+        output: what the first output is. Its activation is known once the model was run on images.
         preprocess_origin: where `preprocess` was taken from, such as "preprocessor_config.json".
         warnings: what the source did to make the weights fit, one sentence each.
     """
@@ -83,6 +87,7 @@ class ModelSpec:
     parameters: int
     author: str = ""
     license: str = ""
+    output: OutputKind = LOGITS
     preprocess_origin: str = ""
     warnings: tuple[str, ...] = ()
 

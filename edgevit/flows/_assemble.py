@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from edgevit.core.artifact import artifact_sha256, artifact_size
 from edgevit.core.plugins import Timing
@@ -29,6 +29,10 @@ from edgevit.flows import _outputs, _values
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import TARGETS
+from edgevit.validate.floors import Origin
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Floats
 
 # Sites in the report, of those that cost most alone; `edgevit quantize` tells them all.
 WORST: Final = 20
@@ -49,6 +53,7 @@ def assemble(
 ) -> Report:
     """The whole report; `begin` is the perf_counter at the start, paths are told relative to `bundle`."""
     limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
+    origin = Origin(pruned=prepared.pruned is not None, random_weights=recipe.random_weights is not None)
     sizes = {name: artifact_size(Path(b.path)) for name, b in fp32.items() if b.path is not None}
     artifacts = tuple(
         artifact_report(
@@ -59,6 +64,7 @@ def assemble(
             timings.get((name, b.precision)),
             sizes.get(name),
             limits,
+            origin,
             None if b.path is None else Path(b.path).relative_to(bundle).as_posix(),
         )
         for name, made in files_of.items()
@@ -74,6 +80,7 @@ def assemble(
             weights_sha256=spec.weights_sha256,
             preprocess=spec.preprocess,
             labels=len(spec.labels),
+            output=spec.output,
             preprocess_origin=spec.preprocess_origin,
         ),
         samples=SampleSets(prepared.calibrate, prepared.evaluate),
@@ -104,9 +111,10 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
     from edgevit.validate.accuracy import measure_reference
 
     outputs = _outputs.first(_outputs.load(work / _values.REFERENCE))
-    if not prepared.labelled or prepared.evaluate is None or not _is_classifier(prepared):
-        return Reference(None, None, len(outputs))
-    return measure_reference(outputs, np.load(work / _values.LABELS))
+
+    labelled = prepared.labelled and prepared.evaluate is not None
+    labels = np.load(work / _values.LABELS) if labelled else None
+    return measure_reference(outputs, labels, prepared.output_kind)
 
 
 def artifact_report(
@@ -117,6 +125,7 @@ def artifact_report(
     timings: tuple[Timing, Timing | None] | None,
     fp32_size: int | None,
     limits: Limits,
+    origin: Origin,
     relative_path: str | None,
 ) -> ArtifactReport:
     """Everything about one file, judged.
@@ -124,6 +133,7 @@ def artifact_report(
     Args:
         executed: None if no runtime here executes it.
         timings: of the file and of its fp32 file, interleaved; None where they say nothing.
+        origin: how it came to be, but for `planned`.
         relative_path: in the bundle.
     """
     from edgevit.validate.gate import judged
@@ -159,7 +169,7 @@ def artifact_report(
         found = _with_execution(found, work, prepared, executed, simulated)
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision == "fp32"))
-    found = judged(found, limits, planned=simulated is not None)
+    found = judged(found, limits, replace(origin, planned=simulated is not None))
     return replace(found, notes=notes(found))
 
 
@@ -187,8 +197,10 @@ def _with_execution(
         counted = integer.static + (integer.dynamic if found.precision == "w8da8" else 0)
         fraction = counted / prepared.macs if prepared.macs else 0.0
     accuracy = None
-    if prepared.evaluate is not None and _is_classifier(prepared):
-        accuracy = measure_accuracy(_outputs.first(reference), _outputs.first(actual), labels)
+    if prepared.evaluate is not None and prepared.output_kind.decides:
+        accuracy = measure_accuracy(
+            _outputs.first(reference), _outputs.first(actual), labels, prepared.output_kind
+        )
     return replace(
         found,
         executed_by=executed.executed_by,
@@ -207,11 +219,21 @@ def _with_execution(
             site_min=worst.site if worst is not None else None,
         ),
         total=Total(
-            *(_outputs.worst(name, _outputs.head(reference, n), found_here) for name in ("sqnr", "cosine"))
+            sqnr_db=_outputs.worst("sqnr", _outputs.head(reference, n), found_here),
+            cosine=_outputs.worst("cosine", _outputs.head(reference, n), found_here),
+            variation_db=_variation(prepared, _outputs.first(reference)[:n], _outputs.first(found_here)),
         ),
         accuracy=accuracy,
         sites=executed.sites,
     )
+
+
+def _variation(prepared: Prepared, reference: Floats, actual: Floats) -> float | None:
+    """SQNR about the reference's mean, float32 (N, ...), of a model that gives one number on more than one image."""
+    if prepared.output_kind.task not in ("binary", "regression") or len(reference) < 2:
+        return None
+    mean = reference.mean(axis=0)
+    return _outputs.worst("sqnr", {"": reference - mean}, {"": actual - mean})
 
 
 def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
@@ -220,11 +242,6 @@ def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
     return summarize(
         timing, None if fp32 is None or of_itself else ratio_of_medians(timing.runs_ms, fp32.runs_ms)
     )
-
-
-def _is_classifier(prepared: Prepared) -> bool:
-    first = prepared.spec.outputs[0]
-    return first.name == _outputs.LOGITS and len(first.shape) == 2
 
 
 def _compute(built: Built) -> Literal["float32", "float16"]:

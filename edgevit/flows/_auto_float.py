@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError
+from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.plans import QuantPlan
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
 from edgevit.core.types import Graph
@@ -33,11 +34,13 @@ class KeptApart:
         inputs: normalised, float32 (N, 3, height, width).
         reference: outputs of the float model on them.
         labels: int64 (N,), None where they have none.
+        output: what the first output is.
     """
 
     inputs: torch.Tensor
     reference: Outputs
     labels: NDArray[np.int64] | None
+    output: OutputKind = LOGITS
 
 
 def keep_apart(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -159,7 +162,7 @@ def _holds(images: KeptApart, outputs: Outputs, limits: Limits) -> bool:
     if limits.min_agreement is None and limits.max_drop is None:
         return True
     first = _outputs.first(images.reference)
-    found = measure_accuracy(first, _outputs.first(outputs), images.labels)
+    found = measure_accuracy(first, _outputs.first(outputs), images.labels, images.output)
     if limits.min_agreement is not None and found.agreement < limits.min_agreement:
         return False
     # On so few images the drop itself is compared: the bound that judges files would rule out every plan.

@@ -6,13 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgevit.core._plain import to_plain
 from edgevit.core.errors import InputError, StepError
+from edgevit.core.outputs import class_scores, probabilities
 from edgevit.core.runner import RunOptions
+from edgevit.flows import _outputs
 from edgevit.flows._artifacts import contents_of
+from edgevit.steps.output_kind import file_kind
 
 
 def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Worker function: {artifact, images, top, threads} -> {executed_by, images: [{path, classes}]}.
+    """Worker function: {artifact, images, top, threads} -> {executed_by, output, outputs_are, images}.
+
+    No activation is applied twice: what ends in a softmax or a sigmoid gives its probabilities as they are,
+    and then there are no logits. One number is told as two classes. A regression gives `values` instead.
 
     Raises:
         InputError: the file carries no preprocessing or other labels than classes, or an image cannot be read.
@@ -35,26 +42,33 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     )
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
-    logits = np.asarray(outputs.get("logits", next(iter(outputs.values()))), np.float64)
-    if logits.ndim != 2:
-        raise InputError(f"{path.name} gives features of shape {logits.shape[1:]}, not classes")
-    if not np.isfinite(logits).all():
+    values = np.asarray(_outputs.named("logits", outputs), np.float64)
+    if not np.isfinite(values).all():
         raise StepError(f"{path.name} gives NaN or infinite outputs on these images", "validate the file")
-    if contents.labels and len(contents.labels) != logits.shape[1]:
-        raise InputError(f"{path.name} carries {len(contents.labels)} labels for {logits.shape[1]} classes")
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    shares = shifted / shifted.sum(1, keepdims=True)
+    kind = file_kind(contents, values)
+    if kind.task == "features":
+        raise InputError(f"{path.name} gives features of shape {values.shape[1:]}, not classes")
+    told = {"executed_by": runtime.label(), "output": to_plain(kind), "outputs_are": kind.words}
+    if kind.task == "regression":
+        rows = values.reshape(len(values), -1).tolist()
+        images = [
+            {"path": p, "classes": [], "values": r} for p, r in zip(request["images"], rows, strict=True)
+        ]
+        return {**told, "images": images}
+    scores, shares = class_scores(values, kind), probabilities(values, kind)
+    if contents.labels and len(contents.labels) != scores.shape[1]:
+        raise InputError(f"{path.name} carries {len(contents.labels)} labels for {scores.shape[1]} classes")
     found = []
-    for image, row, scores in zip(request["images"], shares, logits, strict=True):
+    for image, row, given in zip(request["images"], shares, scores, strict=True):
         best = np.argsort(-row, kind="stable")[: int(request["top"])]
         classes = [
             {
                 "index": int(i),
                 "label": contents.labels[i] if contents.labels else str(i),
                 "probability": float(row[i]),
-                "logit": float(scores[i]),
+                "logit": float(given[i]) if kind.activation == "none" else None,
             }
             for i in best
         ]
         found.append({"path": image, "classes": classes})
-    return {"executed_by": runtime.label(), "images": found}
+    return {**told, "images": found}

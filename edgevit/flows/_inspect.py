@@ -6,16 +6,22 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
 from edgevit.core.types import NOT_STATED
 from edgevit.flows._artifacts import contents_of, guess_precision
+from edgevit.flows._samples import read_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES
+from edgevit.steps.output_kind import model_kind
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Floats, TorchModel
 
 Emit = Callable[[dict[str, Any]], None]
+_SAMPLES: Final = "synthetic:4"
 
 
 def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -35,6 +41,7 @@ def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "integer_macs": to_plain(integer),
         "preprocess": None if contents.preprocess is None else to_plain(contents.preprocess),
         "labels": list(contents.labels),
+        "output": None if contents.output is None else to_plain(contents.output),
         "metadata": dict(contents.metadata),
     }
 
@@ -49,6 +56,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     loaded = load_model(asked, needs_preprocess=False)
     graph = export_model(loaded, {name: REWRITES.get(name) for name in REWRITES.names()}, asked.without)
     sites = list_sites(graph)
+    output = model_kind(loaded.spec.output, graph.program, _probe(loaded))
     weights: Counter[str] = Counter()
     for tensor in {**graph.program.state_dict, **graph.program.constants}.values():
         if hasattr(tensor, "dtype"):
@@ -71,5 +79,19 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "preprocess": None if spec.preprocess_origin == NOT_STATED else to_plain(spec.preprocess),
         "preprocess_origin": spec.preprocess_origin,
         "labels": list(spec.labels),
+        "output": to_plain(output),
         "warnings": list(spec.warnings),
     }
+
+
+def _probe(loaded: TorchModel) -> Floats:
+    """The first output on a few synthetic images, float32 (N, ...)."""
+    import torch
+
+    from edgevit.core.pixels import normalise
+
+    pixels, *_ = read_samples(_SAMPLES, (), loaded.spec.preprocess, None, False, lambda n: None)
+    with torch.no_grad():
+        found = loaded.module(torch.from_numpy(normalise(pixels, loaded.spec.preprocess)))
+    first: torch.Tensor = found if isinstance(found, torch.Tensor) else found[0]
+    return first.numpy()

@@ -20,6 +20,7 @@ from edgevit.flows._samples import open_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import METHODS, REWRITES, SOURCES
 from edgevit.steps import given_plan
+from edgevit.steps.output_kind import check_classes, refuse_limits
 
 if TYPE_CHECKING:
     import torch
@@ -53,17 +54,21 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.placements)
     emit({"stage": "loading the model"})
     model = load_model(asked)
+    refuse_limits(asked.limits, model.spec.output)
     left_out: dict[str, str] = {}
     if not asked.prune:  # else the size is known only after it
         left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
     labels = model.spec.labels
     calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, labels)
     evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, labels)
+    for samples in (calibrate, evaluate):
+        if samples is not None:
+            check_classes(samples.labels, model.spec, samples.path)
     if asked.auto_float is not None and calibrate is not None:
         found = min(len(calibrate.names), asked.calibration_count)
         _auto_float.keep_apart(found, calibrate.labels is not None, asked.auto_float)
-    if evaluate is not None and evaluate.labels is None and asked.max_drop is not None:
-        raise _decidable.unlabelled(evaluate.path, asked.max_drop)
+    if evaluate is not None and evaluate.labels is None and asked.limits.max_drop is not None:
+        raise _decidable.unlabelled(evaluate.path, asked.limits.max_drop)
     return Opened(model, calibrate, evaluate, given, left_out)
 
 

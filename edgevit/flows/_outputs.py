@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 from edgevit.registries import METRICS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgevit.core.types import Floats
 
     Outputs = Mapping[str, Floats]
 
-LOGITS: Final = "logits"
 # Which of several values is the worst.
 _WORST: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"sqnr": min, "cosine": min, "max_abs": max}
 
@@ -37,6 +39,14 @@ def load(path: Path) -> dict[str, Floats]:
 def first(outputs: Outputs) -> Floats:
     """The logits of a classifier."""
     return next(iter(outputs.values()))
+
+
+def named(name: str, outputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.generic]:
+    """That output, or the first that holds numbers, since other tools call theirs as they like."""
+    import numpy as np
+
+    numbers = (value for value in outputs.values() if np.issubdtype(value.dtype, np.number))
+    return outputs[name] if name in outputs else next(numbers, next(iter(outputs.values())))
 
 
 def head(outputs: Outputs, count: int) -> dict[str, Floats]:

@@ -27,6 +27,7 @@ from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
 from edgevit.steps import compare_images
+from edgevit.steps.output_kind import model_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +110,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         after = _forward(model, judged.pixels, emit)
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
-    spec = model.spec
+    spec = replace(model.spec, output=model_kind(model.spec.output, graph.program, _outputs.first(reference)))
     del model, unpruned, opened
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
@@ -128,7 +129,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     if kept:
         half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {_values.GRAPH}
         keeps |= {file: _sites(scan(forms.graphs[file], images)) for file in sorted(half)}
-    judge = None if apart is None or asked.auto_float is None else (apart, asked.auto_float)
+    judge = (
+        None
+        if apart is None or asked.auto_float is None
+        else (replace(apart, output=spec.output), asked.auto_float)
+    )
     looked_at = inputs if deciding is None else deciding
     plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
     plan_storage.save(plans, _new(work / _values.PLANS))

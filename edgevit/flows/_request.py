@@ -20,6 +20,7 @@ def prepare_request(
     float_limits: Mapping[str, int | None] | None = None,
 ) -> PrepareRequest:
     """The recipe as plain data, with absolute paths, since a worker may stand elsewhere."""
+    limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
     return PrepareRequest(
         work=str(work),
         model=recipe.model,
@@ -44,8 +45,6 @@ def prepare_request(
         targets_named=bool(recipe.to),
         plan=None if recipe.plan is None else str(recipe.plan.absolute()),
         reconstruct=recipe.reconstruct,
-        max_drop=recipe.max_drop,
-        auto_float=(
-            Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr) if recipe.auto_float else None
-        ),
+        limits=limits,
+        auto_float=limits if recipe.auto_float else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Timing
 from edgevit.core.report import (
@@ -56,7 +57,7 @@ class PrepareRequest:
         targets_named: `--to` was given, so that none of them may be left out.
         plan: file or folder whose plans are used instead of new ones.
         reconstruct: seconds for tuning the blocks of each plan, 0 for none.
-        max_drop: in percentage points, if the files are held against it: then the images need labels.
+        limits: what each file has to keep; refused where the output or the images have no such measure.
         auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
@@ -83,7 +84,7 @@ class PrepareRequest:
     targets_named: bool = False
     plan: str | None = None
     reconstruct: float = 0.0
-    max_drop: float | None = None
+    limits: Limits = field(default_factory=Limits)
     auto_float: Limits | None = None
 
 
@@ -146,6 +147,11 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
+
+    @property
+    def output_kind(self) -> OutputKind:
+        """What the first output is."""
+        return self.spec.output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

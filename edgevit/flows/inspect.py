@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgevit.core._plain import from_plain
 from edgevit.core.answer import Answer, Table
+from edgevit.core.outputs import OutputKind
 from edgevit.core.progress import Silent
 from edgevit.core.recipe import Recipe
 from edgevit.core.worker import Job, Limits
@@ -52,6 +54,9 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
     rows += [(f"preprocess {key}", str(value)) for key, value in (data["preprocess"] or {}).items()]
     if data.get("preprocess_origin"):
         rows.append(("preprocess from", data["preprocess_origin"]))
+    if data["output"] is not None:
+        kind = from_plain(OutputKind, data["output"], "output")
+        rows.append(("outputs are", f"{kind.words} ({kind.task})"))
     labels = data["labels"]
     rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{' | ...' if len(labels) > 4 else ''}"))
     rows += [("warning", text) for text in data.get("warnings", ())]

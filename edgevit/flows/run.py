@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from edgevit.core import worker
 from edgevit.core.answer import Answer, Table
@@ -26,16 +27,31 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, threads: int) -> Ans
     }
     limits = worker.Limits(threads=threads)
     data = worker.run(f"executing {artifact.name}", "edgevit.flows._classify:classify", request, limits)
+    title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
+    return Answer(
+        data, (_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data),)
+    )
+
+
+def _classes(title: str, data: dict[str, Any]) -> Table:
     rows = tuple(
         (
             image["path"],
             str(rank + 1),
             found["label"],
             f"{100 * found['probability']:.2f} %",
-            f"{found['logit']:.3f}",
+            "" if found["logit"] is None else f"{found['logit']:.3f}",
         )
         for image in data["images"]
         for rank, found in enumerate(image["classes"])
     )
-    title = f"{artifact.name}, executed by {data['executed_by']}"
-    return Answer(data, (Table(title, ("image", "rank", "class", "probability", "logit"), rows),))
+    return Table(title, ("image", "rank", "class", "probability", "logit"), rows)
+
+
+def _values(title: str, data: dict[str, Any]) -> Table:
+    rows = tuple(
+        (image["path"], str(index), f"{value:.6g}")
+        for image in data["images"]
+        for index, value in enumerate(image["values"])
+    )
+    return Table(title, ("image", "index", "value"), rows)

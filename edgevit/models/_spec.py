@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.outputs import OutputKind, class_count
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.models._probe import forward
 
 if TYPE_CHECKING:
     import torch
+
+# The first output of a classifier is called so whatever it holds; its OutputKind says what.
+LOGITS: Final = "logits"
 
 
 def build(
@@ -24,6 +28,7 @@ def build(
     preprocess_origin: str = "",
     warnings: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
+    problem_type: str | None = None,
     author: str = "",
     license: str = "",
 ) -> TorchModel:
@@ -32,7 +37,9 @@ def build(
     Args:
         module: maps float32 (N, 3, height, width) to a tensor, a tuple or a mapping of tensors; one that
             gives a mapping may have a method `select(keys)` for the module that gives just those.
-        labels: class names in index order, or empty.
+        labels: class names in index order, or empty; of one column two, negative and positive.
+        problem_type: the task in the words of transformers (`single_label_classification`,
+            `multi_label_classification`, `regression`), None where the source does not say.
 
     Raises:
         InputError: the number of labels differs from the model's classes, or the image size does not fit.
@@ -46,7 +53,7 @@ def build(
     found = forward(module, zeros, source)
     if isinstance(found, Mapping):
         keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
-        keys = tuple(sorted(keys, key=lambda key: key != "logits"))
+        keys = tuple(sorted(keys, key=lambda key: key != LOGITS))
         select = getattr(module, "select", None) or partial(_selecting, module)
         module = select(keys).eval()
         named = {str(key): found[key] for key in keys}
@@ -56,7 +63,8 @@ def build(
     outputs = tuple(
         TensorSpec(key, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in named.items()
     )
-    check_labels(labels, outputs)
+    output = output_kind(outputs[0], problem_type)
+    check_labels(labels, outputs[0], output)
     spec = ModelSpec(
         name=name,
         source=source,
@@ -67,28 +75,47 @@ def build(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         author=author,
         license=license,
+        output=output,
         preprocess_origin=preprocess_origin,
         warnings=warnings,
     )
     return TorchModel(spec, module)
 
 
-def check_labels(labels: tuple[str, ...], outputs: tuple[TensorSpec, ...]) -> None:
+def output_kind(first: TensorSpec, problem_type: str | None = None) -> OutputKind:
+    """What is known of the first output before the model has run on images: everything but its activation."""
+    if first.name != LOGITS or len(first.shape) > 2:
+        return OutputKind("features")
+    if problem_type == "regression":
+        return OutputKind("regression")
+    if first.shape[1:] in ((), (1,)):
+        return OutputKind("binary")
+    return OutputKind("multi-label" if problem_type == "multi_label_classification" else "single-label")
+
+
+def check_labels(labels: tuple[str, ...], first: TensorSpec, kind: OutputKind) -> None:
     """Compare the number of labels with the classes.
 
     Raises:
-        InputError: they differ, or there are labels and no logits.
+        InputError: they differ, or there are labels and no classes.
     """
     if not labels:
         return
-    if outputs[0].name != "logits":
-        raise InputError(f"{len(labels)} labels for a model without a classifier", "leave out --labels")
-    classes = outputs[0].shape[-1]
-    if classes != len(labels):
+    if not kind.decides:
+        what = "that gives values, not classes" if kind.task == "regression" else "without a classifier"
+        raise InputError(f"{len(labels)} labels for a model {what}", "leave out --labels")
+    classes = class_count(kind, first.shape[-1])
+    if classes == len(labels):
+        return
+    if kind.task == "binary":
         raise InputError(
-            f"{len(labels)} labels, but the model has {classes} classes",
-            "--labels takes a file with one class name a line, in index order",
+            f"{len(labels)} labels, but the model gives one number, which decides between two classes",
+            "--labels takes a file with two lines: the negative class, then the positive one",
         )
+    raise InputError(
+        f"{len(labels)} labels, but the model has {classes} classes",
+        "--labels takes a file with one class name a line, in index order",
+    )
 
 
 def _names(found: Any, num_classes: int) -> dict[str, Any]:
@@ -100,8 +127,8 @@ def _names(found: Any, num_classes: int) -> dict[str, Any]:
             f"the model returns {type(found).__name__}, not a tensor, tuple or mapping of tensors"
         )
     first = values[0]
-    classifier = isinstance(first, torch.Tensor) and first.ndim == 2 and num_classes > 0
-    names = ["logits" if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
+    classifier = isinstance(first, torch.Tensor) and first.ndim in (1, 2) and num_classes > 0
+    names = [LOGITS if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
     return dict(zip(names, values, strict=True))
 
 

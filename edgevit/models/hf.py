@@ -50,6 +50,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         labels=request.labels or (_labels(config) if is_classifier(kind) else ()),
+        problem_type=config.problem_type if is_classifier(kind) else None,
     )
 
 
@@ -196,6 +197,8 @@ def _fill(
 def _labels(config: Any) -> tuple[str, ...]:
     """Class names of config.json; empty where they are transformers' own LABEL_0, LABEL_1, ..."""
     names = {int(index): str(name) for index, name in (config.id2label or {}).items()}
+    if len(names) < 2 or config.problem_type == "regression":
+        return ()  # one number decides between two classes, of which the file names one at most
     if sorted(names) != list(range(len(names))) or all(name == f"LABEL_{i}" for i, name in names.items()):
         return ()
     return tuple(names[index] for index in range(len(names)))

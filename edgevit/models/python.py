@@ -31,7 +31,9 @@ def load(request: LoadRequest) -> TorchModel:
     """Call FACTORY, with `--model-arg` and `num_classes` as keyword arguments, for a module with weights.
 
     Preprocessing is that of timm's `pretrained_cfg` if the module carries one; else `--preprocess` must
-    give mean and std. The input size is 224x224 without `--image-size`.
+    give mean and std. The input size is 224x224 without `--image-size`. A
+    module of several independent labels or of a regression says so in an attribute `problem_type`, as
+    transformers' configurations do.
 
     Raises:
         UsageError: no such module, file or factory, or a module that does not state its preprocessing.
@@ -64,6 +66,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         labels=request.labels,
+        problem_type=getattr(module, "problem_type", None),
     )
 
 

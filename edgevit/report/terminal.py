@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.foreign import printable
+from edgevit.core.outputs import LOGITS
 from edgevit.core.report import ArtifactReport, Report, Verdict
 from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, preprocessing, rows, summary
 
@@ -67,6 +68,8 @@ def heading(report: Report) -> str:
     text = f"{model.parameters / 1e6:.2f} M parameters, {model.macs / 1e6:.0f} M multiply-accumulates"
     if reference.top1 is not None:
         text += f"; float model top-1 {reference.top1:.2f} % on {reference.n} images"
+    if model.output != LOGITS:
+        text += f"; its outputs are {model.output.words} ({model.output.task})"
     return text
 
 

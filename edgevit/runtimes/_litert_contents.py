@@ -6,15 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgevit.core import preprocess_json
+from edgevit.core import outputs, preprocess_json
 from edgevit.core.labels import parse_labels
 from edgevit.core.reading import reads
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
 from edgevit.runtimes import _litert_file
-from edgevit.runtimes._litert_file import AGAIN, Tensor
+from edgevit.runtimes._litert_file import AGAIN, Tensor, TfliteFile
 
-_OWN: Final = ("edgevit.preprocess", "edgevit.labels")
+_OWN: Final = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
 _BINARY: Final = "TFLITE_METADATA"
 
 
@@ -43,7 +43,19 @@ def read(path: Path) -> Contents:
         max_rank=max((len(tensor.shape) for tensor in file.tensors), default=0),
         inputs=tuple(_spec(file.tensors[index]) for index in file.inputs),
         outputs=tuple(_spec(file.tensors[index]) for index in file.outputs),
+        output=outputs.loads(file.metadata.get(outputs.KEY), path),
+        activation=_activation(file),
         metadata=shown | ({"description": file.description} if file.description else {}),
+    )
+
+
+def _activation(file: TfliteFile) -> outputs.Activation:
+    makers = {o: (op.kind, op.inputs[0]) for op in file.operators if op.inputs for o in op.outputs}
+    names = file.names_of_outputs()
+    if not names:
+        return "none"
+    return outputs.last_activation(
+        file.outputs[names.index("logits") if "logits" in names else 0], makers.get
     )
 
 

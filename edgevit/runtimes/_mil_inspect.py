@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgevit.core import preprocess_json
+from edgevit.core import outputs, preprocess_json
 from edgevit.core.errors import InputError
 from edgevit.core.labels import parse_labels
 from edgevit.core.reading import reads
@@ -27,7 +27,7 @@ _INTEGER_WEIGHTS = {
     "constexpr_blockwise_shift_scale": "data",
     "dequantize": "input",
 }
-_OWN = ("edgevit.preprocess", "edgevit.labels")
+_OWN = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
 _DTYPES = {"fp16": "float16", "fp32": "float32"}
 
 
@@ -90,8 +90,24 @@ def contents(path: Path) -> Contents:
         max_rank=max(ranks, default=0),
         inputs=(TensorSpec(file.input.name, file.input.shape, f"image {color}" if color else "float32"),),
         outputs=tuple(_output(file, name) for name in file.outputs),
+        output=outputs.loads(file.metadata.get(outputs.KEY), path),
+        activation=_activation(file),
         metadata={key: value for key, value in file.metadata.items() if key not in _OWN},
     )
+
+
+def _activation(file: MilFile) -> outputs.Activation:
+    """Of `logits`, else of the tensor that the classes are chosen from, else of the first output."""
+    made = {var.name: operation for operation in file.operations for var in operation.outputs}
+
+    def maker(name: str) -> tuple[str, str] | None:
+        operation = made.get(name)
+        source = None if operation is None else operation.inputs.get("x", operation.inputs.get("input"))
+        return None if operation is None or source is None else (operation.op_type, source.name)
+
+    chosen = next((o.inputs["probabilities"].name for o in file.operations if o.op_type == "classify"), None)
+    name = "logits" if "logits" in file.outputs else chosen or next(iter(file.outputs), None)
+    return "none" if name is None else outputs.last_activation(name, maker)
 
 
 def _labels(file: MilFile) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core import preprocess_json
+from edgevit.core import outputs, preprocess_json
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
 from edgevit.core.labels import parse_labels
@@ -21,8 +21,10 @@ from edgevit.runtimes import _ort_session
 if TYPE_CHECKING:
     import onnx
 
+    from edgevit.core.outputs import Activation
+
 _LARGE = 1 << 20
-_OWN = ("edgevit.preprocess", "edgevit.labels")
+_OWN = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
 
 
 @reads("ONNX file", _ort_session.AGAIN)
@@ -58,7 +60,19 @@ def read(path: Path) -> Contents:
         max_rank=max(ranks, default=0),
         inputs=tuple(_spec(value) for value in model.graph.input),
         outputs=tuple(_spec(value) for value in model.graph.output),
+        output=outputs.loads(metadata.get(outputs.KEY), path),
+        activation=_activation(model.graph),
         metadata={k: v for k, v in metadata.items() if k not in _OWN} | extra | opsets | kernels,
+    )
+
+
+def _activation(graph: onnx.GraphProto) -> Activation:
+    makers = {
+        name: (node.op_type, node.input[0]) for node in graph.node if node.input for name in node.output
+    }
+    names = [value.name for value in graph.output]
+    return (
+        outputs.last_activation("logits" if "logits" in names else names[0], makers.get) if names else "none"
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 from edgevit.core.report import SITE_DB, Accuracy, ArtifactReport, Limits, SiteError, Verdict
+from edgevit.validate.floors import PLANNED, Finding, Origin, floors, says_nothing
 from edgevit.validate.statistics import images_to_decide
 
 EXACT_DB: Final = 80.0
@@ -28,23 +29,25 @@ _FLOATS: Final = {"fp32": 4, "fp16": 2}
 _FLOAT_BYTES: Final = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _WEIGHT_INTEGERS: Final = ("int8", "uint8", "int4", "uint4", "int6", "uint6", "int2", "uint2")
 
-Finding = tuple[Literal["fail", "inconclusive"], str]
 
-
-def judge(artifact: ArtifactReport, limits: Limits, planned: bool = True) -> tuple[Verdict, tuple[str, ...]]:
+def judge(
+    artifact: ArtifactReport, limits: Limits, origin: Origin = PLANNED
+) -> tuple[Verdict, tuple[str, ...]]:
     """Verdict and its reasons in plain words; the verdict that the artifact carries is not looked at,
     unless it is `error`, which stands.
 
     A failed check goes before one that could not be decided. A quantized file whose plan is not known
-    (`planned` is False: made earlier, or by another tool) is judged without its conversion loss,
-    which cannot be told apart from what the rounding costs.
+    (made earlier, or by another tool) is judged without its conversion loss,
+    which cannot be told apart from what the rounding costs. What quantization may cost where no limit
+    says so stands in `floors`.
     """
     if artifact.verdict == "error":
         return "error", artifact.reasons
     if artifact.executed_by is None:
         return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
-    faithful = _fidelity(artifact) if planned or artifact.precision in _FLOATS else ()
-    findings = (*faithful, *_integers(artifact), *_limits(artifact, limits))
+    faithful = _fidelity(artifact) if origin.planned or artifact.precision in _FLOATS else ()
+    kept = () if artifact.precision in _FLOATS else floors(artifact, limits, origin)
+    findings = (*faithful, *_integers(artifact), *kept, *_limits(artifact, limits))
     failed = tuple(text for kind, text in findings if kind == "fail")
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     if failed:
@@ -52,9 +55,9 @@ def judge(artifact: ArtifactReport, limits: Limits, planned: bool = True) -> tup
     return ("inconclusive", undecided) if undecided else ("pass", ())
 
 
-def judged(artifact: ArtifactReport, limits: Limits, planned: bool = True) -> ArtifactReport:
+def judged(artifact: ArtifactReport, limits: Limits, origin: Origin = PLANNED) -> ArtifactReport:
     """The same artifact with its verdict and reasons filled in."""
-    verdict, reasons = judge(artifact, limits, planned)
+    verdict, reasons = judge(artifact, limits, origin)
     return replace(artifact, verdict=verdict, reasons=reasons)
 
 
@@ -189,6 +192,12 @@ def _limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
                 "fail",
                 f"it agrees with the float model on {accuracy.agreement:.2f} % of the images, "
                 f"the limit is {limits.min_agreement:g} %",
+            )
+        elif says_nothing(accuracy, limits.min_agreement):
+            yield (
+                "inconclusive",
+                f"the agreement shows nothing: a file that always gives the same answer would agree with the float "
+                f"model on {accuracy.majority:.2f} % of these images; evaluate on images of other classes too",
             )
     if limits.min_sqnr is not None:
         if artifact.total is None:

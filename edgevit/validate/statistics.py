@@ -106,7 +106,7 @@ def tango_score(lost: int, gained: int, n: int, drop: float) -> float:
     return distance / math.sqrt(variance)
 
 
-def wilson_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Two-sided interval of a proportion (E. B. Wilson, JASA 22, 209-212, 1927), as fractions.
 
     Raises:
@@ -121,6 +121,15 @@ def wilson_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> t
     low = 0.0 if successes == 0 else max(centre - half, 0.0)
     high = 1.0 if successes == n else min(centre + half, 1.0)
     return low, high
+
+
+def one_sided_bounds(percent: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Lower and upper Wilson bound in percent, each at `confidence`, of a share of n images in percent.
+
+    A share of decisions, of which an image holds several, counts as one of images, which errs on the wide side.
+    """
+    low, high = wilson_interval(percent / 100 * n, n, 2 * confidence - 1)
+    return 100 * low, 100 * high
 
 
 def detectable_drop(discordant: int, n: int, alpha: float = 1 - CONFIDENCE, power: float = POWER) -> float:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Floats
 
-
-def compute(reference: Floats, candidate: Floats, labels: NDArray[np.int64] | None = None) -> float:
-    """Percent of images on which the largest score of both, float32 (N, C) each, is the same class.
+def compute(
+    reference: NDArray[np.floating], candidate: NDArray[np.floating], labels: NDArray[np.int64] | None = None
+) -> float:
+    """Percent of images on which the largest score of both, (N, C) each, is the same class.
 
     Equal scores go to the lower index; an image with NaN or infinity in the candidate disagrees.
 
