@@ -1,14 +1,26 @@
-"""Look at a zip archive's directory before anything in it is unpacked."""
+"""Look at a zip archive before anything in it is unpacked."""
 
 from __future__ import annotations
 
+import stat
+import struct
+import unicodedata
 import zipfile
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from edgevit.core.errors import InputError
 
 _SUSPICIOUS_BYTES = 2 << 30
 _SUSPICIOUS_RATIO = 50
+# The header before each member, and bits of its flags: APPNOTE.TXT of PKWARE, 4.3.7 and 4.4.4.
+_HEADER: Final = struct.Struct("<4sHHHIIIIHH")
+_ENCRYPTED: Final = 0x1
+_SIZES_FOLLOW: Final = 0x8
+_PATCH: Final = 0x20
+_STRONGLY_ENCRYPTED: Final = 0x40
+_UTF8: Final = 0x800
+_IN_EXTRA: Final = 0xFFFFFFFF
 
 
 def check_zip(path: Path, stored_only: bool) -> None:
@@ -44,3 +56,76 @@ def check_zip(path: Path, stored_only: bool) -> None:
         raise InputError(
             f"{path}: {on_disk} bytes would unpack to {unpacked}, which is absurd for image data"
         )
+
+
+def plain_members(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by name, provided that every reader of zip archives finds the same ones.
+
+    A reader may go by the directory at the end, as Python does, or by the headers before the members,
+    and take the first or the last of two equal names. So nothing may be twice or in two versions.
+
+    Raises:
+        InputError: damaged; a name that is twice (large and small letters are the same), absolute, leads
+            upwards or holds control characters; a link, a folder, an encrypted or compressed member;
+            members that overlap; a header that says something else than the directory.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    seen: set[str] = set()
+    end = 0
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            for member in sorted(archive.infolist(), key=lambda m: m.header_offset):
+                reason = _odd(member)
+                same = unicodedata.normalize("NFC", member.filename).casefold()
+                if reason is None and same in seen:
+                    reason = "is there twice"
+                if reason is None:
+                    start, reason = _header(file, member)
+                    if reason is None and member.header_offset < end:
+                        reason = "overlaps the member before it"
+                    end = start + member.compress_size
+                if reason is None and end > archive.start_dir:
+                    reason = "overlaps the directory"
+                if reason is not None:
+                    raise InputError(f"{path} is refused: its member {ascii(member.filename)[:200]} {reason}")
+                seen.add(same)
+                found[member.filename] = member
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise InputError(f"{path}: the archive is damaged ({error})") from error
+    return found
+
+
+def _odd(member: zipfile.ZipInfo) -> str | None:
+    """What is wrong with an entry of the directory."""
+    name = member.filename
+    parts = name.split("/")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if member.orig_filename != name or not name.isprintable() or "\\" in name or ":" in name:
+        return "has a name with characters that no file of this kind has"
+    if "" in parts or "." in parts or ".." in parts:
+        return "is no relative path of a file"
+    if kind not in (0, stat.S_IFREG):
+        return "is no plain file (a link, for example)"
+    if member.flag_bits & (_ENCRYPTED | _STRONGLY_ENCRYPTED | _PATCH):
+        return "is encrypted"
+    if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+        return "is compressed"
+    return None
+
+
+def _header(file: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, str | None]:
+    """Where the content of a member begins, and what its own header says differently than the directory."""
+    file.seek(member.header_offset)
+    header = file.read(_HEADER.size)
+    signature, _, flags, method, _, _, packed, size, name_length, extra_length = _HEADER.unpack(header)
+    name = file.read(name_length)
+    expected = member.orig_filename.encode("utf-8" if member.flag_bits & _UTF8 else "cp437")
+    later = flags & _SIZES_FOLLOW and (packed, size) == (0, 0)
+    large = _IN_EXTRA in (packed, size)
+    if signature != b"PK\x03\x04" or name != expected:
+        return 0, "has another name in its own header"
+    if method != member.compress_type or (flags ^ member.flag_bits) & ~_SIZES_FOLLOW:
+        return 0, "is described differently in its own header"
+    if not later and not large and (packed, size) != (member.compress_size, member.file_size):
+        return 0, "has another size in its own header"
+    return member.header_offset + _HEADER.size + name_length + extra_length, None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.errors import EdgevitError, InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
-from edgevit.models._archive_pickles import check_pt2
 from edgevit.models._origin import not_stated
+from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite
@@ -39,13 +40,17 @@ def load(request: LoadRequest) -> TorchModel:
     import torch
 
     path = Path(request.argument)
-    check_pt2(path)
-    try:
-        program = torch.export.load(path)
-        batch, size = _input(program, path)
-        module: torch.nn.Module = torch.export.unflatten(program)
-    except (RuntimeError, ValueError, KeyError, AssertionError, TypeError, OSError, AttributeError) as error:
-        raise InputError(f"{path} is not a readable .pt2 file: {str(error)[:300]}") from error
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
+        checked = clean_copy(path, Path(folder))
+        try:
+            program = torch.export.load(checked)
+            batch, size = _input(program, path)
+            module: torch.nn.Module = torch.export.unflatten(program)
+        except (EdgevitError, MemoryError):
+            raise
+        except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path} is not a readable .pt2 file: {reason[:300]}") from error
     if request.image_size not in (None, size):
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
     preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
