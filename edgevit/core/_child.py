@@ -18,10 +18,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgevit.core.errors import EdgevitError, StepMemoryError, StorageError
+from edgevit.core.sandbox import enter
 
 _PR_SET_PDEATHSIG = 1
 _FULL_OR_READ_ONLY = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT})
@@ -29,12 +31,15 @@ _FULL_OR_READ_ONLY = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ED
 
 def main(arguments: list[str]) -> None:
     folder, parent, event_fd = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    job = json.loads((folder / "request.json").read_text())
+    isolation = None
+    if job["writable"] is not None:  # before there are threads, and before the kernel forgets whom we die with
+        isolation = asdict(enter([folder, *map(Path, job["writable"])], folder))
     _die_with(parent)
     os.set_inheritable(event_fd, False)
     faulthandler.enable()
-    job = json.loads((folder / "request.json").read_text())
     _limit(job["address_space_bytes"])
-    outcome = _call(job["function"], job["request"], _emitter(event_fd))
+    outcome = {**_call(job["function"], job["request"], _emitter(event_fd)), "isolation": isolation}
     temporary = folder / "result.json.tmp"
     try:
         temporary.write_text(json.dumps(outcome))

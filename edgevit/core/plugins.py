@@ -40,12 +40,19 @@ class LoadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Plug-in of `edgevit/models`: where a model comes from; `extra` brings its packages, "" for the base."""
+    """Plug-in of `edgevit/models`: where a model comes from.
+
+    Attributes:
+        extra: brings its packages, "" for the base.
+        isolated: whether an argument names files that are data of unknown origin, so that loading needs
+            no network and is done in a sandbox; None where it never does.
+    """
 
     summary: str
     syntax: str
     load: Callable[[LoadRequest], TorchModel]
     extra: str = ""
+    isolated: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

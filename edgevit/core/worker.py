@@ -24,6 +24,7 @@ from typing import Any
 from edgevit.core import errors
 from edgevit.core._process import Ending, watch
 from edgevit.core.errors import EdgevitError, StepError, StepMemoryError, StepTimeoutError, StorageError
+from edgevit.core.sandbox import Sandbox
 
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
@@ -35,11 +36,20 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one step may use: wall clock, resident memory of its process group, threads (0: all cores)."""
+    """What one step may use.
+
+    Attributes:
+        timeout_s: wall clock.
+        max_memory_bytes: resident memory of its process group.
+        threads: 0 for all cores.
+        sandbox: takes network and writing from it, as far as the system allows; the result then says under
+            `isolation` what was done. None for a step that runs the user's own code or may download.
+    """
 
     timeout_s: float = 3600.0
     max_memory_bytes: int = 8 << 30
     threads: int = 0
+    sandbox: Sandbox | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
             "function": job.function,
             "request": dict(job.request),
             "address_space_bytes": _ADDRESS_BACKSTOP + job.limits.max_memory_bytes,
+            "writable": None if job.limits.sandbox is None else job.limits.sandbox.writable,
         }
         try:
             Path(folder, "request.json").write_text(json.dumps(request))
@@ -130,7 +141,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
             outcome = {}
     if "result" in outcome:
         result: dict[str, Any] = outcome["result"]
-        return result
+        return result if outcome["isolation"] is None else {**result, "isolation": outcome["isolation"]}
     raise _failure(job, ending, outcome)
 
 

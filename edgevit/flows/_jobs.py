@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core import worker
 from edgevit.core._plain import to_plain
+from edgevit.core.modeltext import parse_source
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
+from edgevit.core.sandbox import Sandbox
+from edgevit.registries import SOURCES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,15 +25,25 @@ def job(
     recipe: Recipe,
     threads: int,
     on_event: worker.OnEvent,
+    sandbox: Sandbox | None = None,
 ) -> worker.Job:
     """One step with the limits of the recipe; `function` is `module:name` below `edgevit.flows`."""
-    limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads)
+    limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
     return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)
 
 
 def run(one: worker.Job) -> dict[str, Any]:
     """Run one step alone."""
     return worker.run(one.step, one.function, one.request, one.limits, one.on_event)
+
+
+def sandbox(model: str, *writable: Path) -> Sandbox | None:
+    """The sandbox for a step that loads `model`; None where that runs the user's code or may download."""
+    source, argument = parse_source(model)
+    isolated = SOURCES.get(source).isolated
+    if isolated is None or not isolated(argument):
+        return None
+    return Sandbox(tuple(str(folder.absolute()) for folder in writable))
 
 
 def parallel(recipe: Recipe) -> int:

@@ -109,4 +109,9 @@ def _one_by_one(inner: torch.nn.Module) -> torch.nn.Module:
     return OneByOne()
 
 
-SOURCE: Final = Source(summary="a program written by torch.export.save", syntax="FILE.pt2", load=load)
+SOURCE: Final = Source(
+    summary="a program written by torch.export.save",
+    syntax="FILE.pt2",
+    load=load,
+    isolated=lambda argument: True,
+)

@@ -112,7 +112,7 @@ class _Copier:
         for kind, prefix in _TENSORS.items():
             self._tensors(kind, prefix)
         self._write(_PROGRAM, json.dumps(self._json(_PROGRAM, program)).encode())
-        if _SAMPLES in self._members and self._members[_SAMPLES].file_size:
+        if _SAMPLES in self._members:
             self._plain_tensors(_SAMPLES)
         self._write(_SAMPLES, b"")  # PyTorch wants the member, and takes an empty one for none
         for name, values in _VALUES.items():
@@ -155,8 +155,9 @@ class _Copier:
         """What a pickle holds, if it is made of plain tensors and containers."""
         import torch
 
+        content = self._read(name)
         try:
-            return torch.load(io.BytesIO(self._read(name)), weights_only=True, map_location="cpu")
+            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu") if content else {}
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
             wanted = re.search(r"GLOBAL `?([\w.]+)", str(error))
             what = f"it asks for {wanted[1]}" if wanted else type(error).__name__
