@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.outputs import LOGITS, OutputKind
+from edgevit.core.sandbox import Isolation
 from edgevit.core.types import Preprocess
 
 SCHEMA_VERSION: Final = 1
@@ -375,12 +376,18 @@ class PeakMemory:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where it was made: versions of the packages, operating system, processor, cores."""
+    """Where it was made: versions of the packages, operating system, processor, cores.
+
+    Attributes:
+        isolation: what kept a model of unknown origin from writing and from the network; None where the
+            steps ran without a sandbox, since the model is the user's code or may be downloaded.
+    """
 
     versions: Mapping[str, str]
     system: str
     cpu: str
     cores: int
+    isolation: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True)

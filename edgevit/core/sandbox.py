@@ -37,7 +37,13 @@ _SCOPES: Final = 0b11  # 6: abstract sockets and signals of processes outside
 _OF_FILES: Final = _WRITE_FILE | _TRUNCATE
 
 # Where libraries keep caches; all of it goes into the scratch folder.
-_CACHES: Final = ("XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
+_CACHES: Final = (
+    "XDG_CACHE_HOME",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "NUMBA_CACHE_DIR",
+    "MPLCONFIGDIR",
+)
 
 Files = Literal["landlock", "none"]
 Network = Literal["namespace", "landlock", "none"]

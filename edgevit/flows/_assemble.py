@@ -95,7 +95,7 @@ def assemble(
             validate={f"{t}/{p}": done.seconds for (t, p), done in executed.items()},
             total=time.perf_counter() - begin,
         ),
-        environment=environment(),
+        environment=replace(environment(), isolation=prepared.isolation),
         limits=limits,
         prune=prepared.prune,
         rewrites=prepared.rewrites,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,20 @@ def job(
     recipe: Recipe,
     threads: int,
     on_event: worker.OnEvent,
-    sandbox: Sandbox | None = None,
+    writable: Sequence[Path] = (),
 ) -> worker.Job:
-    """One step with the limits of the recipe; `function` is `module:name` below `edgevit.flows`."""
+    """One step with the limits of the recipe.
+
+    Every step of a model that is data of unknown origin runs in a sandbox, not only the one that opens the
+    file: what that one leaves behind is no more to be trusted.
+
+    Args:
+        function: `module:name` below `edgevit.flows`.
+        writable: existing folders that the step writes to.
+    """
+    sandbox = None
+    if _isolated(recipe.model):
+        sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
     return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)
 
@@ -37,13 +49,11 @@ def run(one: worker.Job) -> dict[str, Any]:
     return worker.run(one.step, one.function, one.request, one.limits, one.on_event)
 
 
-def sandbox(model: str, *writable: Path) -> Sandbox | None:
-    """The sandbox for a step that loads `model`; None where that runs the user's code or may download."""
+def _isolated(model: str) -> bool:
+    """Whether loading `model` neither runs the user's own code nor may download anything."""
     source, argument = parse_source(model)
     isolated = SOURCES.get(source).isolated
-    if isolated is None or not isolated(argument):
-        return None
-    return Sandbox(tuple(str(folder.absolute()) for folder in writable))
+    return isolated is not None and isolated(argument)
 
 
 def parallel(recipe: Recipe) -> int:

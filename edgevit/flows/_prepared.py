@@ -22,7 +22,9 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     half = any(in_float16(work)[name] for name in work.pairs)
     limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
     request = prepare_request(recipe, folder, placements(work), half, limits)
-    job = _jobs.job(step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress))
+    job = _jobs.job(
+        step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
+    )
     return from_plain(Prepared, _jobs.run(job), step)
 
 

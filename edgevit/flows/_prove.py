@@ -66,7 +66,7 @@ def execute(
             preprocess=prepared.spec.preprocess,
         )
         step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
-        jobs.append(_jobs.job(step, "_execute:execute", request, recipe, threads, told))
+        jobs.append(_jobs.job(step, "_execute:execute", request, recipe, threads, told, [folder]))
     progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
     executed: dict[Pair, Executed] = {}
     for (name, (_, made)), result in zip(
@@ -114,7 +114,7 @@ def time_files(
         progress.stage(step)
         try:
             result = _jobs.run(
-                _jobs.job(step, "_time:measure", request, recipe, recipe.threads, _jobs.silent)
+                _jobs.job(step, "_time:measure", request, recipe, recipe.threads, _jobs.silent, [folder])
             )
         except EdgevitError as error:
             progress.note(f"{name} was not timed: {error.message}")

@@ -21,6 +21,7 @@ from edgevit.core.report import (
     SiteLoss,
 )
 from edgevit.core.runner import IntegerMacs, SiteTensors
+from edgevit.core.sandbox import Isolation
 from edgevit.core.types import ModelSpec, Preprocess
 
 # Names of files in the work folder.
@@ -127,6 +128,7 @@ class Prepared:
         fidelity_images: the first so many images of `pixels.npy` are simulated.
         keep_float32: operations of the graph that float16 would spoil; None if no file computes in it.
         left_out: target -> why it cannot hold this model.
+        isolation: what held the step back; None for a model that was not loaded in a sandbox.
     """
 
     spec: ModelSpec
@@ -147,6 +149,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
+    isolation: Isolation | None = None
 
     @property
     def output_kind(self) -> OutputKind:

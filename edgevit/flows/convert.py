@@ -101,7 +101,8 @@ def _build(
             folders={p: str((bundle if p in asked else folder) / name / p) for p in precisions},
         )
         told = _jobs.counting(progress, "built")
-        jobs.append(_jobs.job(f"converting to {name}", "_build:build", request, work.recipe, threads, told))
+        step = f"converting to {name}"
+        jobs.append(_jobs.job(step, "_build:build", request, work.recipe, threads, told, [folder, bundle]))
         todo.append((name, precisions))
     progress.stage("converting", sum(len(precisions) for _, precisions in todo))
     built = {}

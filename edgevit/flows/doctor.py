@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from dataclasses import asdict
 from importlib import metadata
 
 from edgevit import registries
 from edgevit.core.answer import Answer, Table
 from edgevit.core.requirements import Requirement, requirements
+from edgevit.core.sandbox import Isolation, available
 
 Row = tuple[str, str, str]
 
@@ -34,8 +36,10 @@ def doctor() -> Answer:
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,
     }
+    isolation = available()
     data = {
         "system": system,
+        "isolation": asdict(isolation),
         "load": _data(sources),
         "convert": _data(targets),
         "execute": _data(runtimes),
@@ -46,6 +50,7 @@ def doctor() -> Answer:
     columns = ("name", "here", "how to get it")
     tables = (
         Table("this machine", ("what", "value"), tuple((key, str(value)) for key, value in system.items())),
+        Table("kept from models of unknown origin", ("what", "by"), _isolation(isolation)),
         Table("load models from", columns, sources),
         Table("convert to", columns, targets),
         Table("execute with", columns, runtimes),
@@ -53,6 +58,11 @@ def doctor() -> Answer:
         Table("versions", ("package", "version", "part of"), versions),
     )
     return Answer(data, tables)
+
+
+def _isolation(found: Isolation) -> tuple[tuple[str, str], ...]:
+    rows = (("writing outside their scratch folder", found.files), ("the network", found.network))
+    return tuple((what, "nothing here" if by == "none" else by) for what, by in rows)
 
 
 def install_command(extra: str) -> str:

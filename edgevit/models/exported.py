@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import EdgevitError, InputError, UnsupportedError, UsageError
+from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
 from edgevit.models._origin import not_stated
@@ -49,8 +50,7 @@ def load(request: LoadRequest) -> TorchModel:
         except (EdgevitError, MemoryError):
             raise
         except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{path} is not a readable .pt2 file: {reason[:300]}") from error
+            raise InputError(f"{path} is not a readable .pt2 file: {brief(error)}") from error
     if request.image_size not in (None, size):
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
     preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core.archive import plain_members
+from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.foreign import brief
 from edgevit.models._pt2.grammar import Refused, show
 from edgevit.models._pt2.payload import table
 from edgevit.models._pt2.program import path as parameter_path
@@ -66,8 +68,8 @@ def clean_copy(path: Path, folder: Path) -> Path:
         raise InputError(f"{path} is refused: {refused}", _SAVE) from None
     except UnsupportedError as error:
         raise UnsupportedError(f"{path} is not supported: {error.message}", error.hint) from error
-    except (zipfile.BadZipFile, RecursionError, EOFError) as error:
-        raise InputError(f"{path}: the archive is damaged ({error})", _SAVE) from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: the archive is damaged ({brief(error)})", _SAVE) from error
     return copy
 
 
@@ -166,16 +168,11 @@ class _Copier:
     def _json(self, name: str, rule: Callable[[object], object]) -> object:
         if name in self._members and self._members[name].file_size > _LARGEST_JSON:
             raise Refused(f"{name} is larger than {_LARGEST_JSON >> 20} MiB")
-        try:
-            value = json.loads(self._read(name))
-        except (ValueError, RecursionError) as error:
-            raise Refused(f"{name} is not JSON ({type(error).__name__})") from None
+        value = parse_json(self._read(name), f"{self._source.filename} is refused: {name} is not readable")
         try:
             return rule(value)
         except Refused as refused:
             raise Refused(f"{name}: {refused}") from None
-        except RecursionError:
-            raise Refused(f"{name} is nested too deeply") from None
 
     def _read(self, name: str) -> bytes:
         if name not in self._members:

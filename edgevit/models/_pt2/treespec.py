@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from edgevit.core.errors import UnsupportedError
+from edgevit.core.documents import parse_json
+from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.models._pt2.grammar import Refused, Rule, later, list_of, nothing, record, show, text
 
 _PROTOCOL: Final = 1
@@ -36,9 +37,9 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str) or len(value) > _LONGEST:
         raise Refused(f"{show(value)} is no structure of inputs and outputs")
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise Refused(f"{show(value)} is no structure of inputs and outputs") from None
+        return parse_json(value, "its text")
+    except InputError as error:
+        raise Refused(error.message) from None
 
 
 def _type(value: object) -> object:
