@@ -85,7 +85,7 @@ class _Checker:
 
     def _children(self, node: ast.expr) -> list[ast.expr]:
         match node:
-            case ast.Constant(value=bool() | int() | float()) if abs(node.value) < _LARGEST:
+            case ast.Constant(value=bool() | int() | float() as value) if abs(value) < _LARGEST:
                 return []
             case ast.Name(id=name) if name in _CONSTANTS or _SYMBOL.fullmatch(name):
                 return []

@@ -33,6 +33,7 @@ from edgevit.models._pt2.grammar import (
 from edgevit.models._pt2.operators import target
 from edgevit.models._pt2.treespec import treespec
 
+_LONGEST: Final = 100_000
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w{0,500}", re.ASCII)
 _MODULE: Final = re.compile(r"[\w /:+#=~!&-]{1,200}(@\d{1,6})?")
 
@@ -66,7 +67,14 @@ def _module_stack(value: object) -> object:
 
 
 word: Final[Rule] = text(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,2000}", "plain text")
-_lines: Final[Rule] = text(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]{0,100000}", "plain text")
+
+
+def _stack_trace(value: object) -> object:
+    """Lines of the author's source, which may hold anything; shown in messages."""
+    if not isinstance(value, str):
+        raise Refused(f"{show(value)} is no text")
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", " ", value[:_LONGEST])
+
 
 _HINT = union(as_int=integer(), as_bool=boolean, as_float=number)
 _SYMBOLIC = record("hint", expr_str=expression, hint=optional(_HINT))
@@ -142,7 +150,7 @@ _NODE = record(
 )
 _DESCRIBED = record(
     "stack_trace nn_module_stack torch_fn source_fn_stack custom from_node",
-    stack_trace=_lines,
+    stack_trace=_stack_trace,
     nn_module_stack=_module_stack,
     torch_fn=word,
     source_fn_stack=dropped,

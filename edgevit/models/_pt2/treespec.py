@@ -11,7 +11,7 @@ import json
 from typing import Final
 
 from edgevit.core.documents import parse_json
-from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.errors import InputError
 from edgevit.models._pt2.grammar import Refused, Rule, later, list_of, nothing, record, show, text
 
 _PROTOCOL: Final = 1
@@ -21,12 +21,7 @@ _key: Final[Rule] = text(r"[\w .:/-]{1,200}", "plain key of a dictionary")
 
 
 def treespec(value: object) -> object:
-    """Rule for `in_spec` and `out_spec`: the same structure, written anew.
-
-    Raises:
-        UnsupportedError: a container of a library, such as the outputs of transformers.
-        Refused: anything else that is not plain.
-    """
+    """Rule for `in_spec` and `out_spec`: the same structure, written anew."""
     found = _decoded(value)
     if not isinstance(found, list) or len(found) != 2 or found[0] != _PROTOCOL:
         raise Refused(f"{show(value)} is no structure of inputs and outputs")
@@ -44,9 +39,8 @@ def _decoded(value: object) -> object:
 
 def _type(value: object) -> object:
     if value not in (None, "builtins.tuple", "builtins.list", *_KEYED):
-        raise UnsupportedError(
-            f"its inputs or outputs are in a {show(value)}, and only tuples, lists and dictionaries are read",
-            "export a model that takes a tensor and returns tensors, in a tuple or dictionary if there are several",
+        raise Refused(
+            f"inputs or outputs are in a {show(value)}, and only tuples, lists and dictionaries are read"
         )
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -95,3 +97,45 @@ def full_disk(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def not_plain_data(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return {"value": object()}
+
+
+def reach_out(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Try to leave the sandbox in all ways; each is "done" or the class of its error."""
+    outside, kept, folder = Path(request["outside"]), Path(request["kept"]), Path(request["folder"])
+    mine = Path(tempfile.mkdtemp())
+
+    def send(kind: socket.SocketKind) -> None:
+        with socket.socket(socket.AF_INET, kind) as found:
+            found.settimeout(5)
+            found.connect(("127.0.0.1", request["port"]))
+            found.send(b"hello")
+
+    attempts: dict[str, Callable[[], object]] = {
+        "create": lambda: (outside / "new").write_text("x"),
+        "change": lambda: kept.write_text("x"),
+        "append": lambda: kept.open("a").write("x"),
+        "truncate": lambda: os.truncate(kept, 0),
+        "remove": lambda: kept.unlink(),
+        "rename": lambda: kept.rename(outside / "other"),
+        "link": lambda: (outside / "link").symlink_to("/"),
+        "folder": lambda: (outside / "folder").mkdir(),
+        "move in": lambda: shutil.move(kept, mine / "stolen"),
+        "by another program": lambda: subprocess.run(
+            ["touch", outside / "new"], check=True, capture_output=True
+        ),
+        "tcp": lambda: send(socket.SOCK_STREAM),
+        "udp": lambda: send(socket.SOCK_DGRAM),
+        "own scratch": lambda: (mine / "new").write_text("x"),
+        "given folder": lambda: (folder / "new").write_text("x"),
+        "null": lambda: Path(os.devnull).write_text("x"),
+        "read": lambda: kept.read_text(),
+        "cache": lambda: Path(os.environ.get("XDG_CACHE_HOME", mine)).mkdir(exist_ok=True),
+    }
+    told = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            told[name] = "done"
+        except (OSError, subprocess.CalledProcessError) as error:
+            told[name] = type(error).__name__
+    return {"told": told, "user": os.getuid()}
