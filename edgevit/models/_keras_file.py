@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ _SAVE = "save the model with Keras 3: model.save('model.keras')"
 _REBUILD = (
     "build the model from Keras' own layers and keras.ops, or load it yourself under KERAS_BACKEND=torch, where "
     "it is a PyTorch module, and pass it through python:FILE:FACTORY"
+)
+# Parts of Keras that are no parts of a model: they download, write, or switch safe mode off.
+_TOOLS = re.compile(
+    r"keras\.(src\.)?(applications|callbacks|config|datasets|distribution|export|legacy|preprocessing|saving|"
+    r"trainers|utils)(\..*)?"
 )
 _CODE = ("__lambda__", "Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
@@ -39,6 +45,7 @@ def check_keras(path: Path) -> None:
                 f"{path} holds {what}{where}, which is code in a file and is not run", _REBUILD
             )
         own = module is None or str(module) == "builtins" or str(module).split(".")[0] == "keras"
+        own = own and _TOOLS.fullmatch(str(module)) is None
         registered = part.get("registered_name")
         if not own or (isinstance(registered, str) and ">" in registered):
             origin = f" of {module}" if module else ""

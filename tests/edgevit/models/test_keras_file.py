@@ -48,6 +48,15 @@ def test_keras_own_layers_pass(tmp_path: Path) -> None:
         ({"class_name": "TFSMLayer"}, "TFSMLayer"),
         ({"module": "os", "class_name": "system"}, "system of os"),
         ({"module": "keras_evil.layers"}, "keras_evil.layers"),
+        ({"module": "keras.utils", "class_name": "get_file"}, "get_file of keras.utils"),
+        (
+            {"module": "keras.src.saving.saving_lib", "class_name": "load_model"},
+            "load_model of keras.src.saving",
+        ),
+        (
+            {"module": "keras.config", "class_name": "enable_unsafe_deserialization"},
+            "enable_unsafe_deserialization",
+        ),
         ({"module": None, "class_name": "Mine", "registered_name": "pack>Mine"}, "pack>Mine"),
     ],
 )
