@@ -16,6 +16,7 @@ from edgevit.core.archive import plain_members
 from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
+from edgevit.core.regular import regular_file
 from edgevit.models._pt2.grammar import Refused, show
 from edgevit.models._pt2.payload import table
 from edgevit.models._pt2.program import path as parameter_path
@@ -55,8 +56,7 @@ def clean_copy(path: Path, folder: Path) -> Path:
         UnsupportedError: an operator, a container or a kind of tensor that edgevit does not read.
         OSError: no space for the copy.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
+    regular_file(path, "the model")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a .pt2 file", "write it with torch.export.save")
     members = plain_members(path)

@@ -21,9 +21,9 @@ from edgevit.core.regular import existing, regular_file
 from edgevit.flows._artifacts import find_artifacts
 from edgevit.flows.resolve import resolve
 from edgevit.flows.verify import verify
-from edgevit.models._archive_pickles import check_pt2
 from edgevit.models._files import read_weights
 from edgevit.models._keras_file import check_keras
+from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._weights import load_weights
 from edgevit.models.hf import _finder
 from edgevit.models.python import _module
@@ -79,7 +79,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "onnx session": ("model.onnx", lambda path: _ort_session.open_session(path, object(), path)),
     "tflite": ("model.tflite", _litert_file.read),
     "mlpackage": ("model.mlpackage", check_package),
-    "pt2": ("model.pt2", check_pt2),
+    "pt2": ("model.pt2", lambda path: clean_copy(path, path.parent)),
     "keras": ("model.keras", check_keras),
     "python": ("net.py", lambda path: _module(str(path))),
     "hf": ("folder", lambda path: _finder(str(path))),
