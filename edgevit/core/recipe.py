@@ -110,9 +110,19 @@ def save(recipe: Recipe, path: Path) -> None:
     """Write `recipe` so that `--recipe` reads the same one back.
 
     Raises:
+        UsageError: a path or a text in it is no valid Unicode, which TOML cannot hold.
         StorageError: the disk is full or the place is read-only.
     """
-    write_atomic(path, to_toml(recipe))
+    text = to_toml(recipe)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = next(line for line in text.splitlines() if text[error.start] in line)
+        raise UsageError(
+            f"--save-recipe {path}: TOML cannot hold {line!r}, which is no valid Unicode",
+            "rename the file or folder, or leave --save-recipe out",
+        ) from error
+    write_atomic(path, text)
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
@@ -134,6 +144,9 @@ def _read(file: Path) -> dict[str, Any]:
     hint = "a recipe has the names of the flags as keys; --save-recipe FILE writes one"
     content = read_toml(file, "the recipe", hint)
     known = {_flag(entry.name): entry.name for entry in fields(Recipe)}
+    zero = next((key for key, value in content.items() if any("\0" in text for text in _texts(value))), None)
+    if zero is not None:
+        raise InputError(f"the recipe {file}: {zero} holds a zero byte", hint)
     for key in content:
         if key not in known:
             raise InputError(f"the recipe {file} has an unknown key {key!r}", nearest(key, known))
