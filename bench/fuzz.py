@@ -25,21 +25,28 @@ from typing import get_args
 
 from bench import _fuzz_seeds
 from bench._fuzz_kinds import KINDS, Kind
-from bench._fuzz_server import BAD, Outcome, Verdict, run
+from bench._fuzz_server import BAD, WALL_S, Outcome, Verdict, run
 
 Counts = dict[str, Counter[str]]
 
 
 def fuzz(
-    kinds: Sequence[Kind], seeds: Path, count: int, seed: int, keep: Path | None = None
+    kinds: Sequence[Kind],
+    seeds: Path,
+    count: int,
+    seed: int,
+    keep: Path | None = None,
+    wall_s: float = WALL_S,
 ) -> Iterator[Outcome]:
-    """`count` mutants, shared out over `kinds`, one kind after the other."""
+    """`count` mutants, shared out over `kinds`, one kind after the other; see `_fuzz_server.run`."""
     for index, kind in enumerate(kinds):
         share = count // len(kinds) + (index < count % len(kinds))
-        yield from _one_kind(kind, seeds, share, seed, keep)
+        yield from _one_kind(kind, seeds, share, seed, keep, wall_s)
 
 
-def _one_kind(kind: Kind, seeds: Path, count: int, seed: int, keep: Path | None) -> Iterator[Outcome]:
+def _one_kind(
+    kind: Kind, seeds: Path, count: int, seed: int, keep: Path | None, wall_s: float
+) -> Iterator[Outcome]:
     """In a process of its own, so that what one kind imports is not there for the next."""
     receive, send = os.pipe()
     server = os.fork()
@@ -48,7 +55,7 @@ def _one_kind(kind: Kind, seeds: Path, count: int, seed: int, keep: Path | None)
         try:
             os.close(receive)
             with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, os.fdopen(send, "w") as told:
-                for outcome in run(kind, seeds, Path(folder, "files"), count, seed, keep):
+                for outcome in run(kind, seeds, Path(folder, "files"), count, seed, keep, wall_s):
                     told.write(json.dumps(asdict(outcome)) + "\n")
                     told.flush()
             code = 0

@@ -94,13 +94,21 @@ def output_kind(first: TensorSpec, problem_type: str | None = None) -> OutputKin
 
 
 def check_labels(labels: tuple[str, ...], first: TensorSpec, kind: OutputKind) -> None:
-    """Compare the number of labels with the classes.
+    """Compare the number of labels with the classes, and see that a file can hold them.
 
     Raises:
-        InputError: they differ, or there are labels and no classes.
+        InputError: they differ, there are labels and no classes, or one is no text (a lone surrogate of JSON).
     """
     if not labels:
         return
+    broken = next(
+        (n for n, text in enumerate(labels) if text.encode(errors="replace").decode() != text), None
+    )
+    if broken is not None:
+        raise InputError(
+            f"label {broken}, {labels[broken]!r}, is not valid Unicode, so no file can hold it",
+            "give the names with --labels",
+        )
     if not kind.decides:
         what = "that gives values, not classes" if kind.task == "regression" else "without a classifier"
         raise InputError(f"{len(labels)} labels for a model {what}", "leave out --labels")

@@ -98,6 +98,8 @@ def read_model(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(regular_file(path, "the ONNX file")), load_external_data=False)
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path} holds no ONNX graph", "give a .onnx file")
+    if not _is_text(model):
+        raise InputError(f"{path} is damaged: a name in it is not valid Unicode", AGAIN)
     return model
 
 
@@ -119,6 +121,25 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> by
             model.graph.output.append(onnx.ValueInfoProto(name=name))
             present.add(name)
     return bytes(model.SerializeToString())
+
+
+def _is_text(model: onnx.ModelProto) -> bool:
+    """Whether all names and metadata are; protobuf gives bytes for a text field that is not UTF-8."""
+    onnx = require("onnx", EXTRA)
+    waiting: list[Any] = [model]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, onnx.TensorProto):  # its name alone: listing the fields would copy the numbers
+            if not isinstance(message.name, str):
+                return False
+            continue
+        for field, value in message.ListFields():
+            several = value if not isinstance(value, str | bytes) and hasattr(value, "__len__") else (value,)
+            if field.type == field.TYPE_STRING and not all(isinstance(text, str) for text in several):
+                return False
+            if field.type == field.TYPE_MESSAGE:
+                waiting += several
+    return True
 
 
 @contextmanager

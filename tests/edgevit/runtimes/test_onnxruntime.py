@@ -266,6 +266,15 @@ def test_a_malformed_file_is_one_clear_error(content: bytes | str, action: str, 
         actions[action]()
 
 
+def test_a_name_that_is_no_text_is_an_input_error(tmp_path: Path) -> None:
+    path = _pass_through(tmp_path / "bad.onnx", PREPROCESS)
+    path.write_bytes(path.read_bytes().replace(b"logits", b"log\xffts"))
+    for read in (RUNTIME.contents, RUNTIME.values):
+        assert read is not None
+        with pytest.raises(InputError, match="bad.onnx is damaged: a name in it is not valid Unicode"):
+            read(path)
+
+
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         RUNTIME.open(tmp_path / "none.onnx", RunOptions())
