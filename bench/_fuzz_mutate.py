@@ -195,7 +195,7 @@ def change_json(random: Random, data: bytes) -> bytes:
 
 def _places(document: Any) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
-    waiting = [document]
+    waiting = [document] if isinstance(document, dict | list) else []
     while waiting:
         value = waiting.pop()
         inner = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
