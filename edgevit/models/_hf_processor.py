@@ -1,4 +1,4 @@
-"""Hugging Face's `preprocessor_config.json` as a `Preprocess`, read as plain JSON."""
+"""The settings of a Hugging Face image processor as a `Preprocess`."""
 
 from __future__ import annotations
 
@@ -16,65 +16,56 @@ _RESAMPLE: Final[Mapping[int, Literal["nearest", "bilinear", "bicubic", "lanczos
     2: "bilinear",
     3: "bicubic",
 }
-# Where the file leaves something out, the class of the processor has defaults of its own; these are the
-# documented ones of https://huggingface.co/docs/transformers (constructor arguments of each class).
-_STANDARD: Final[Mapping[str, Any]] = {"resample": 2, "image_mean": (0.5,) * 3, "image_std": (0.5,) * 3}
-_IMAGENET: Final[Mapping[str, Any]] = {
-    "image_mean": (0.485, 0.456, 0.406),
-    "image_std": (0.229, 0.224, 0.225),
-}
-_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "MobileViT": {"do_normalize": False, "do_flip_channel_order": True, "do_center_crop": True},
-    "BitImageProcessor": {"resample": 3, "do_center_crop": True},
-    "DeiT": {**_IMAGENET, "resample": 3, "do_center_crop": True},
-    "ConvNext": {**_IMAGENET, "crop_pct": 224 / 256},
-    "Pvt": _IMAGENET,
-    "Levit": {**_IMAGENET, "resample": 3, "do_center_crop": True},
-    "PoolFormer": {**_IMAGENET, "resample": 3, "do_center_crop": True},
-}
+# What resizes to more than `size` and crops to it, by how much.
+_LEVIT: Final = 224 / 256
 
 
-def from_processor(config: Mapping[str, Any], model_size: tuple[int, int] | None) -> Preprocess:
-    """Convert a processor configuration.
+def from_processor(
+    config: Mapping[str, Any], kind: str, model_size: tuple[int, int] | None, where: str
+) -> Preprocess:
+    """Convert the settings of a processor, complete with the defaults of its class.
 
     Where an odd number of pixels is cropped away, transformers cuts the smaller half on the left and
     top, torchvision and edgevit round half to even: one pixel of difference.
 
     Args:
-        config: the JSON object.
-        model_size: (height, width) that the user asked for, else the configuration's own is taken.
+        config: by the names of the constructor's arguments.
+        kind: the name of its class, which decides how it resizes.
+        model_size: (height, width) of the model's input, else the configuration's own is taken.
+        where: what messages call it.
 
     Raises:
         InputError: sizes or statistics that make no sense.
         UnsupportedError: a step that edgevit does not have.
     """
-    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
-    defaults = next((found for start, found in _DEFAULTS.items() if kind.startswith(start)), {})
-    given = {key: value for key, value in config.items() if value is not None}
-    merged: dict[str, Any] = {**_STANDARD, **defaults, **given}
-    for step in ("do_pad", "do_thumbnail", "do_align_long_axis"):
-        if merged.get(step):
+    for step in ("do_pad", "do_thumbnail", "do_align_long_axis", "do_color_quantize"):
+        if config.get(step):
             raise UnsupportedError(f"the processor's step {step} is not supported", "resize and crop are")
     try:
-        return _convert(merged, model_size, kind)
+        return _convert(config, model_size, kind)
     except (TypeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"preprocessor_config.json is not understood: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"{where} is not understood: {type(error).__name__}: {error}") from error
 
 
 def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str) -> Preprocess:
-    resize, shorter = _sides(config.get("size", 224))
+    square = bool(config.get("default_to_square", True))
+    resize, shorter = _sides(config["size"], square)
     crop: tuple[int, int] | None = None
     if config.get("do_center_crop"):
-        crop = _sides(config.get("crop_size", resize[0]))[0]
-    elif shorter and kind.startswith("ConvNext"):
-        # ConvNeXt below 384 pixels: resize to size / crop_pct, crop to size; above, squash.
+        crop = _sides(config.get("crop_size") or resize[0], True)[0]
+    if shorter and kind.startswith("ConvNext"):
+        # Below 384 pixels: resize to size / crop_pct, crop to size; above, squash.
         crop = resize
-        if resize[0] < 384:
-            resize = (int(resize[0] / config["crop_pct"]), int(resize[0] / config["crop_pct"]))
+        if (model_size or resize)[0] < 384:
+            resize = _scaled(resize, float(config["crop_pct"]))
         else:
             shorter = False
+    elif kind.startswith("PoolFormer") and config.get("crop_pct"):
+        resize, shorter = _scaled(resize, float(config["crop_pct"])), True
+    elif shorter and kind.startswith("Levit"):
+        resize = _scaled(resize, _LEVIT)
+    if crop is not None and (crop[0] > resize[0] or crop[1] > resize[1]):
+        raise UnsupportedError("the processor crops more than it resizes to, and pads the rest with black")
     if not config.get("do_resize", True):
         raise UnsupportedError(
             "the processor does not resize images, so the input size is unknown", "--image-size"
@@ -90,6 +81,10 @@ def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind
         mean, std = triple(config["image_mean"]), triple(config["image_std"])
     # `value * rescale_factor`, normalised, is `(value / 255 - mean / k) / (std / k)` with k = 255 * factor.
     factor = 255 * float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 255.0
+    if config.get("rescale_offset"):  # EfficientNet: minus 1 before the statistics
+        mean = triple([value + 1 for value in mean])
+    if kind.startswith("EfficientNet") and config.get("include_top"):  # divided by std once more
+        std = triple([value * again for value, again in zip(std, config["image_std"], strict=True)])
     if factor <= 0 or min(std) <= 0 or min(height, width, *resize) <= 0:
         raise ValueError("sizes, image_std and rescale_factor must be positive")
     if abs(factor - 1) > 1e-6:
@@ -107,12 +102,16 @@ def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind
     )
 
 
-def _sides(size: Any) -> tuple[tuple[int, int], bool]:
-    """(height, width), and whether it is the shorter side with the aspect kept."""
+def _scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
+    return int(size[0] / share), int(size[1] / share)
+
+
+def _sides(size: Any, square: bool) -> tuple[tuple[int, int], bool]:
+    """(height, width), and whether it is the shorter side with the aspect kept, as one number may mean."""
     if isinstance(size, Mapping):
         if "height" in size and "width" in size:
             return (int(size["height"]), int(size["width"])), False
         return (int(size["shortest_edge"]), int(size["shortest_edge"])), True
     if isinstance(size, list | tuple):
         return (int(size[0]), int(size[1])), False
-    return (int(size), int(size)), False
+    return (int(size), int(size)), not square

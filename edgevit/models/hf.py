@@ -10,12 +10,11 @@ from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
-from edgevit.core.types import Preprocess, TorchModel
+from edgevit.core.types import TorchModel
 from edgevit.models._files import read_weights
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
-from edgevit.models._hf_processor import from_processor
+from edgevit.models._hf_preprocess import preprocess_of
 from edgevit.models._hub import hub_file
-from edgevit.models._preprocess import imagenet, override
 from edgevit.models._request import literals
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite, describe
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 Find = Callable[[str], "Path | None"]
+_TIMM: Final = "timm_wrapper"
+_LABELS: Final = ("id2label", "label2id", "label_names")  # of the head that --num-classes replaces
 
 
 def load(request: LoadRequest) -> TorchModel:
@@ -41,7 +42,7 @@ def load(request: LoadRequest) -> TorchModel:
     require("transformers")
     find = _finder(request.argument)
     config = _config(request, _json(find, "config.json", needed=True))
-    preprocess = override(_preprocess(config, find, request.image_size), request.preprocess)
+    preprocess, origin = preprocess_of(config, lambda name: _json(find, name, needed=False), request)
     kind = architecture(config, classifier=request.num_classes is not None)
     module = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
@@ -49,6 +50,7 @@ def load(request: LoadRequest) -> TorchModel:
         name=Path(request.argument).name,
         source=request.source,
         preprocess=preprocess,
+        preprocess_origin=origin,
         labels=request.labels or (_labels(config) if is_classifier(kind) else ()),
         problem_type=config.problem_type if is_classifier(kind) else None,
     )
@@ -82,33 +84,45 @@ def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
     from transformers import CONFIG_MAPPING
 
     kind = data.get("model_type")
+    if kind is None and isinstance(data.get("pretrained_cfg"), dict) and "architecture" in data:
+        kind = _TIMM  # a folder that timm's save_for_hf wrote
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise UnsupportedError(
             f"transformers has no architecture {kind!r} (model_type in config.json); code that comes with a "
             "model is not run",
             "load it yourself and pass it through python:FILE:FACTORY",
         )
-    changes = literals(request.model_args)
-    if request.num_classes is not None:
-        changes["num_labels"] = request.num_classes
-    if request.image_size is not None:
-        height, width = request.image_size
-        changes["image_size"] = height if height == width else [height, width]
     data = {key: value for key, value in data.items() if key != "auto_map"}
-    if "num_labels" in changes:
-        data = {key: value for key, value in data.items() if key not in ("id2label", "label2id")}
+    if request.num_classes is not None:
+        data = {key: value for key, value in data.items() if key not in _LABELS}
+    changes = _timm_changes(request, data) if kind == _TIMM else _changes(request)
     try:
         return CONFIG_MAPPING[kind].from_dict({**data, **changes})
     except Exception as error:  # the validation of each configuration class raises its own types
         raise InputError(f"config.json is not a valid {kind} configuration: {str(error)[:300]}") from error
 
 
-def _preprocess(config: Any, find: Find, size: tuple[int, int] | None) -> Preprocess:
-    processor = _json(find, "preprocessor_config.json", needed=False)
-    if processor:
-        return from_processor(processor, size)
-    side = size or getattr(config, "image_size", None) or 224
-    return imagenet((side, side) if isinstance(side, int) else (int(side[0]), int(side[1])))
+def _changes(request: LoadRequest) -> dict[str, Any]:
+    changes = literals(request.model_args)
+    if request.num_classes is not None:
+        changes["num_labels"] = request.num_classes
+    if request.image_size is not None:
+        height, width = request.image_size
+        changes["image_size"] = height if height == width else [height, width]
+    return changes
+
+
+def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a model of timm, whose arguments and classes have other names."""
+    arguments = {**(data.get("model_args") or {}), **literals(request.model_args)}
+    fixed = (data.get("pretrained_cfg") or {}).get("fixed_input_size")
+    if request.image_size is not None and fixed:
+        arguments["img_size"] = list(request.image_size)
+    arguments.pop("num_classes", None)  # timm keeps it twice
+    changes: dict[str, Any] = {"model_args": arguments}
+    if request.num_classes is not None:
+        changes["num_classes"] = request.num_classes
+    return changes
 
 
 def _filled(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess
-from edgevit.models._hf_processor import from_processor
+from edgevit.models._hf_preprocess import preprocess_of
 from edgevit.models._preprocess import from_timm, override
+
+
+def from_file(config: dict[str, object]) -> Preprocess:
+    """What a folder with this preprocessor_config.json, and nothing else that says anything, gives."""
+    files = {"preprocessor_config.json": config}
+    request = LoadRequest("hf:folder", "folder")
+    return preprocess_of(SimpleNamespace(model_type="vit"), lambda name: files.get(name, {}), request)[0]
+
 
 BASE = Preprocess(224, 192, (256, 256))
 
@@ -66,7 +77,9 @@ def hf_pixels(processor: object, image: Image.Image) -> np.ndarray:
     return np.asarray(processor(image, return_tensors="np")["pixel_values"][0], np.float32)
 
 
-@pytest.mark.parametrize("kind", ["ViT", "DeiT", "MobileViT", "ConvNext", "Bit"])
+@pytest.mark.parametrize(
+    "kind", ["ViT", "DeiT", "MobileViT", "ConvNext", "Bit", "Levit", "PoolFormer", "EfficientNet"]
+)
 def test_pixels_equal_those_of_the_processor_itself(kind: str) -> None:
     import transformers
 
@@ -79,6 +92,13 @@ def test_pixels_equal_those_of_the_processor_itself(kind: str) -> None:
         "MobileViT": {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
         "ConvNext": {"size": {"shortest_edge": 32}, "crop_pct": 0.8},
         "Bit": {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+        "Levit": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+        "PoolFormer": {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}},
+        "EfficientNet": {
+            "size": {"height": 32, "width": 32},
+            "rescale_offset": True,
+            "rescale_factor": 1 / 127.5,
+        },
     }
     name = f"{kind}ImageProcessor"
     make = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
@@ -86,7 +106,7 @@ def test_pixels_equal_those_of_the_processor_itself(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
     image = Image.fromarray(noise).resize((88, 60), Image.Resampling.BICUBIC)
     config = {**processor.to_dict(), "image_processor_type": name}
-    preprocess = from_processor(config, None)
+    preprocess = from_file(config)
     mine = normalise(to_pixels(image, preprocess)[None], preprocess)[0]
     assert preprocess.color == ("bgr" if kind == "MobileViT" else "rgb")
     np.testing.assert_allclose(mine, hf_pixels(processor, image), atol=1e-5)
@@ -96,7 +116,7 @@ def test_an_older_mobilevit_file_means_bgr_without_normalisation() -> None:
     config = {"do_center_crop": True, "do_flip_channel_order": True, "do_resize": True, "resample": 2,
               "size": {"shortest_edge": 288}, "crop_size": 256,
               "feature_extractor_type": "MobileViTFeatureExtractor"}  # fmt: skip
-    assert from_processor(config, None) == Preprocess(
+    assert from_file(config) == Preprocess(
         256, 256, (288, 288), True, "bilinear", "bgr", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     )
 
@@ -113,9 +133,9 @@ def test_an_older_mobilevit_file_means_bgr_without_normalisation() -> None:
 )
 def test_a_malformed_processor_is_an_input_error(config: dict[str, object]) -> None:
     with pytest.raises(InputError, match="preprocessor_config"):
-        from_processor(config, None)
+        from_file(config)
 
 
 def test_a_step_that_edgevit_does_not_have_is_unsupported() -> None:
     with pytest.raises(UnsupportedError, match="do_pad"):
-        from_processor({"do_pad": True}, None)
+        from_file({"do_pad": True})

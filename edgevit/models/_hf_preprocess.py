@@ -1,0 +1,98 @@
+"""Every place where a Hugging Face folder keeps preprocessing, in the order in which transformers looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.require import require
+from edgevit.models._hf_defaults import has_own_size, of_class, of_family, of_type
+from edgevit.models._hf_processor import from_processor
+from edgevit.models._origin import Stated, not_stated, stated
+from edgevit.models._preprocess import from_timm
+
+# Newer files first: one file for all processors of a model, with that for images nested in it.
+_FILES: Final = ("processor_config.json", "preprocessor_config.json")
+_DEFAULT_SIZE: Final = (224, 224)
+
+
+def preprocess_of(config: Any, read: Callable[[str], Mapping[str, Any]], request: LoadRequest) -> Stated:
+    """From the processor's file, else `pretrained_cfg` in config.json, else the usual values of the family.
+
+    Args:
+        config: a configuration object of transformers.
+        read: the JSON object in a file of the folder, empty if there is no such file.
+
+    Raises:
+        UsageError: none of them says how images are normalised, and neither does `--preprocess`.
+        InputError, UnsupportedError: what they say is malformed, or nothing that edgevit does.
+    """
+    name, found = _processor(read)
+    kind = str(found.get("image_processor_type") or found.get("feature_extractor_type") or "")
+    wrapped = found.get("data_config") or found.get("pretrained_cfg")
+    if isinstance(wrapped, Mapping):
+        return _timm(wrapped, name, request)
+    if found and kind != "TimmWrapperImageProcessor":
+        return _file(name, kind, found, config, request)
+    own = getattr(config, "pretrained_cfg", None)
+    if isinstance(own, Mapping) and own:
+        return _timm(own, "pretrained_cfg in config.json", request)
+    return _family(config, request)
+
+
+def _processor(read: Callable[[str], Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+    for name in _FILES:
+        found = read(name)
+        if isinstance(nested := found.get("image_processor"), Mapping):
+            return f"image_processor in {name}", nested
+        if found and name != _FILES[0]:
+            return name, found
+    return "", {}
+
+
+def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: LoadRequest) -> Stated:
+    used, defaults = kind, of_class(kind)
+    if not defaults:
+        used, defaults = of_type(str(config.model_type))
+    given = {key: value for key, value in found.items() if value is not None}
+    missing = [key for key in ("image_mean", "image_std") if key not in given]
+    if not given.get("do_normalize", defaults.get("do_normalize", not defaults)):
+        missing = []
+    lacking = f"{name} has no {' and '.join(missing)}"
+    if missing and not defaults:
+        why = f"{lacking}, and transformers has no {kind or f'image processor for {config.model_type}'}"
+        return not_stated(request, _size(config, request) or _DEFAULT_SIZE, why)
+    origin = f"{name}, with {' and '.join(missing)} of transformers' {used}" if missing else name
+    return stated(from_processor({**defaults, **given}, used, request.image_size, name), origin, request)
+
+
+def _timm(config: Mapping[str, Any], where: str, request: LoadRequest) -> Stated:
+    absent = [key for key in ("mean", "std") if not config.get(key)]
+    if absent:
+        return not_stated(
+            request, request.image_size or _DEFAULT_SIZE, f"{where} has no {' and '.join(absent)}"
+        )
+    complete = require("timm.data").resolve_data_config({}, pretrained_cfg=dict(config), verbose=False)
+    return stated(from_timm(complete, request.image_size), where, request)
+
+
+def _family(config: Any, request: LoadRequest) -> Stated:
+    kind = str(config.model_type)
+    family = of_family(kind)
+    if family is None:
+        why = f"there is no {' or '.join(_FILES)}, and checkpoints of {kind} do not agree"
+        return not_stated(request, _size(config, request) or _DEFAULT_SIZE, why)
+    name, values = family
+    size = _size(config, request) if request.image_size or has_own_size(kind) else None
+    origin = f"the usual values of {kind} models ({name}), since there is no {' or '.join(_FILES)}"
+    return stated(from_processor(values, name, size, name), origin, request)
+
+
+def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
+    if request.image_size is not None:
+        return request.image_size
+    side = getattr(config, "image_size", None)
+    if isinstance(side, int):
+        return (side, side)
+    return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None

@@ -1,0 +1,265 @@
+"""Preprocessing of Hugging Face folders: where it is found, in which form, and what it is without a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from edgevit.core.assets import demo_asset
+from edgevit.core.errors import UsageError
+from edgevit.core.pixels import normalise
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.types import Preprocess, TorchModel
+from edgevit.models._hf_defaults import FAMILIES
+from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.registries import SOURCES
+
+HALF = ((0.5,) * 3, (0.5,) * 3)
+
+
+def found(
+    model_type: str,
+    files: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    **asked: Any,
+) -> tuple[Preprocess, str]:
+    """What a folder with such a config.json and such files gives."""
+    kept = SimpleNamespace(**{"model_type": model_type, **(config or {})})
+    return preprocess_of(kept, lambda name: (files or {}).get(name, {}), LoadRequest("hf:d", "d", **asked))
+
+
+def load(folder: Path, **asked: Any) -> TorchModel:
+    return SOURCES.get("hf").load(LoadRequest(f"hf:{folder}", str(folder), **asked))
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_the_file_of_transformers_5_is_read_as_it_is_written(tmp_path: Path) -> None:
+    from transformers import CLIPImageProcessor, CLIPProcessor, CLIPTokenizer
+
+    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    images = CLIPImageProcessor(
+        size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}, image_std=(0.3,) * 3
+    )
+    CLIPProcessor(images, tokenizer).save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out" / "preprocessor_config.json").exists()
+    files = {"processor_config.json": json.loads((tmp_path / "out" / "processor_config.json").read_text())}
+    preprocess, origin = found("clip", files)
+    assert preprocess == Preprocess(
+        32, 32, (40, 40), True, "bicubic", "rgb", (0.48145466, 0.4578275, 0.40821073), (0.3,) * 3
+    )
+    assert origin == "image_processor in processor_config.json"
+
+
+def test_a_nested_processor_goes_before_the_older_file_and_a_flat_one_is_no_processor() -> None:
+    old = {"image_processor_type": "ViTImageProcessorFast", "size": {"height": 32, "width": 32}}
+    new = {
+        "image_processor": {**old, "image_mean": [0.1] * 3, "image_std": [0.2] * 3},
+        "video_processor": {"size": 1},
+    }
+    files = {"preprocessor_config.json": old, "processor_config.json": new}
+    assert found("vit", files)[0].mean == (0.1,) * 3
+    preprocess, origin = found("vit", {**files, "processor_config.json": {"processor_class": "X"}})
+    assert (preprocess.mean, preprocess.std) == HALF
+    assert (
+        origin
+        == "preprocessor_config.json, with image_mean and image_std of transformers' ViTImageProcessorFast"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "resize", "shorter"),
+    [
+        ({"feature_extractor_type": "ViTFeatureExtractor", "size": 32}, (32, 32), False),
+        ({"feature_extractor_type": "CLIPFeatureExtractor", "size": 40, "crop_size": 32}, (40, 40), True),
+        ({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 32, "crop_pct": 0.8}, (40, 40), True),
+        ({"feature_extractor_type": "LevitFeatureExtractor", "size": 32, "crop_size": 32}, (36, 36), True),
+    ],
+)
+def test_one_number_as_size_means_what_its_class_makes_of_it(
+    config: dict[str, Any], resize: tuple[int, int], shorter: bool
+) -> None:
+    preprocess, origin = found(
+        "x", {"preprocessor_config.json": {**config, "image_mean": [0.5] * 3, "image_std": [1] * 3}}
+    )
+    assert (preprocess.resize, preprocess.shorter_side) == (resize, shorter)
+    assert (preprocess.height, preprocess.width) == (32, 32) and origin == "preprocessor_config.json"
+
+
+def test_a_class_of_somebody_else_without_statistics_is_asked_for() -> None:
+    files = {"preprocessor_config.json": {"image_processor_type": "TheirProcessor", "size": 32}}
+    with pytest.raises(UsageError, match="image_mean and image_std, and transformers has no TheirProcessor"):
+        found("theirs", files)
+    assert found("theirs", files, preprocess={"normalize": "clip"})[1].startswith("--preprocess (normalize)")
+
+
+# ------------------------------------------------------------------ families
+
+# timm publishes the same weights, from the same authors, with its own record of how images are prepared.
+_TIMM_TWINS = {
+    "vit": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "beit": "beit_base_patch16_224.in22k_ft_in22k_in1k",
+    "deit": "deit_base_patch16_224.fb_in1k",
+    "swin": "swin_tiny_patch4_window7_224.ms_in1k",
+    "swinv2": "swinv2_tiny_window8_256.ms_in1k",
+    "convnext": "convnext_tiny.fb_in1k",
+    "convnextv2": "convnextv2_tiny.fcmae_ft_in1k",
+    "regnet": "regnety_040.pycls_in1k",
+    "resnet": "resnet50.a1_in1k",
+    "dinov2": "vit_base_patch14_dinov2.lvd142m",
+    "dinov3_vit": "vit_base_patch16_dinov3.lvd1689m",
+    "focalnet": "focalnet_tiny_srf.ms_in1k",
+    "hiera": "hiera_tiny_224.mae_in1k_ft_in1k",
+    "levit": "levit_128s.fb_dist_in1k",
+    "poolformer": "poolformer_s12.sail_in1k",
+    "pvt_v2": "pvt_v2_b0.in1k",
+    "clip": "vit_base_patch32_clip_224.openai",
+    "siglip": "vit_base_patch16_siglip_224.webli",
+    "mobilenet_v1": "mobilenetv1_100.ra4_e3600_r224_in1k",
+}
+
+
+@pytest.mark.parametrize("family", sorted(_TIMM_TWINS))
+def test_a_family_s_statistics_are_those_that_timm_records_for_the_same_weights(family: str) -> None:
+    wanted = timm.models.get_pretrained_cfg(_TIMM_TWINS[family])
+    preprocess, origin = found(family, config={"image_size": 64})
+    assert preprocess.mean == pytest.approx(tuple(wanted.mean), abs=1e-6)
+    assert preprocess.std == pytest.approx(tuple(wanted.std), abs=1e-6)
+    assert (
+        origin.startswith(f"the usual values of {family} models (") and "no processor_config.json" in origin
+    )
+
+
+def test_every_family_gives_a_preprocessing_of_the_model_s_own_size() -> None:
+    for family in FAMILIES:
+        preprocess, _ = found(family, config={"image_size": 96})
+        own = family not in ("dinov2", "dinov3_vit")
+        assert (preprocess.height, preprocess.width) == ((96, 96) if own else (224, 224)), family
+        assert preprocess.resize >= (preprocess.height, preprocess.width), family
+
+
+def test_mobilevit_is_bgr_from_0_to_1_and_efficientnet_is_divided_twice() -> None:
+    for family in ("mobilevit", "mobilevitv2"):
+        preprocess, _ = found(family, config={"image_size": 128})
+        assert preprocess == Preprocess(128, 128, (144, 144), True, "bilinear", "bgr", (0.0,) * 3, (1.0,) * 3)
+    assert found("efficientnet")[0].std == pytest.approx((0.229, 0.224, 0.225), abs=1e-4)
+
+
+def test_clip_s_tower_has_clip_s_own_and_unknown_families_are_asked_for() -> None:
+    assert found("clip_vision_model", config={"image_size": 64})[0].mean[0] == 0.48145466
+    with pytest.raises(UsageError, match=r"checkpoints of vit_msn do not agree") as caught:
+        found("vit_msn", config={"image_size": 64})
+    assert "--preprocess" in caught.value.hint
+    assert found("vit_msn", random_weights=0)[1] == "ImageNet, since random weights have none"
+
+
+# ------------------------------------------------------------------ whole folders
+
+
+def save_vit(folder: Path) -> Any:
+    """A ViT whose class is the brighter half: right only for inputs of -1 to 1."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+                       image_size=32, patch_size=8, num_labels=3)  # fmt: skip
+    torch.manual_seed(0)
+    model = ViTForImageClassification(config).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_checkpoint_without_a_processor_computes_what_it_computes_with_one(tmp_path: Path) -> None:
+    from transformers import ViTImageProcessor
+
+    theirs = save_vit(tmp_path / "without")
+    shutil.copytree(tmp_path / "without", tmp_path / "with")
+    processor = ViTImageProcessor(size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path / "with")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    wanted = theirs(**processor(list(pixels), return_tensors="pt")).logits
+    for name, origin in (("with", "preprocessor_config.json"), ("without", "the usual values of vit models")):
+        model = load(tmp_path / name)
+        assert model.spec.preprocess_origin.startswith(origin)
+        inputs = torch.from_numpy(normalise(pixels, model.spec.preprocess))
+        torch.testing.assert_close(model.module(inputs), wanted, rtol=1e-4, atol=1e-5)
+
+
+def demo_wrapped(folder: Path) -> None:
+    """The demo's own weights as transformers' Trainer leaves a model of timm: config.json, model.safetensors."""
+    from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
+
+    config = json.loads(demo_asset("config.json").read_text())
+    labels = demo_asset("labels.txt").read_text().split("\n")[:10]
+    record = timm.models.get_pretrained_cfg("mobilevit_xxs").to_dict(remove_source=True, remove_null=True)
+    record |= {
+        key: config[key]
+        for key in ("architecture", "num_classes", "mean", "std", "crop_pct", "interpolation")
+    }
+    record["input_size"] = [3, config["input_size"], config["input_size"]]
+    wrapper = TimmWrapperForImageClassification(
+        TimmWrapperConfig(
+            architecture=config["architecture"],
+            num_labels=10,
+            id2label=dict(enumerate(labels)),
+            label2id={name: i for i, name in enumerate(labels)},
+            pretrained_cfg=record,
+        )
+    )
+    wrapper.timm_model.load_state_dict(load_file(demo_asset("model.safetensors")))
+    wrapper.save_pretrained(folder)
+
+
+def test_a_model_of_timm_in_transformers_wrapper_is_that_model(tmp_path: Path) -> None:
+    demo_wrapped(tmp_path / "demo")
+    wrapped, demo = load(tmp_path / "demo"), SOURCES.get("demo").load(LoadRequest("demo", ""))
+    assert wrapped.spec.preprocess == demo.spec.preprocess and wrapped.spec.labels == demo.spec.labels
+    assert wrapped.spec.preprocess_origin == "pretrained_cfg in config.json"
+    image = torch.randn(1, 3, 128, 128)
+    torch.testing.assert_close(wrapped.module(image), demo.module(image))
+
+
+def test_a_folder_of_timm_s_own_is_the_same_model(tmp_path: Path) -> None:
+    from timm.models import save_for_hf
+
+    arguments = {"depth": 1, "embed_dim": 24, "num_heads": 2, "img_size": 32}
+    own = timm.create_model("vit_tiny_patch16_224", num_classes=3, **arguments).eval()
+    save_for_hf(own, tmp_path, model_args=arguments, model_config={"label_names": ["cat", "dog", "fox"]})
+    model = load(tmp_path, image_size=(32, 32))
+    assert model.spec.labels == ("cat", "dog", "fox") and model.spec.preprocess.mean == (0.5,) * 3
+    image = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model.module(image), own(image))
+
+
+def test_a_wrapper_s_own_processor_file_is_read_in_its_form() -> None:
+    record = {
+        "input_size": [3, 48, 48],
+        "mean": [0.1] * 3,
+        "std": [0.2] * 3,
+        "crop_pct": 0.75,
+        "interpolation": "bilinear",
+    }
+    files = {
+        "preprocessor_config.json": {
+            "image_processor_type": "TimmWrapperImageProcessor",
+            "data_config": record,
+        }
+    }
+    preprocess, origin = found("timm_wrapper", files)
+    assert preprocess == Preprocess(48, 48, (64, 64), True, "bilinear", "rgb", (0.1,) * 3, (0.2,) * 3)
+    assert origin == "preprocessor_config.json"
+    with pytest.raises(UsageError, match=r"pretrained_cfg in config\.json has no mean and std"):
+        found("timm_wrapper", config={"pretrained_cfg": {"input_size": [3, 48, 48]}})
