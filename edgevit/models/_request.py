@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError
 from edgevit.core.plugins import LoadRequest
+from edgevit.models._adapted import Asked
 from edgevit.models._random import randomise
 from edgevit.models._weights import Adapt, check_finite, load_weights
 
 if TYPE_CHECKING:
     import torch
+
+_SIZES = frozenset(("img_size", "image_size", "patch_size", "window_size"))
 
 
 def literals(arguments: Mapping[str, str]) -> dict[str, Any]:
@@ -34,8 +37,11 @@ def literals(arguments: Mapping[str, str]) -> dict[str, Any]:
 
 def given_weights(
     module: torch.nn.Module, request: LoadRequest, size: tuple[int, int], adapt: Adapt | None = None
-) -> bool:
-    """Apply `--weights` or `--random-weights`; False if neither was given.
+) -> tuple[str, ...] | None:
+    """Apply `--weights` or `--random-weights`; None if neither was given.
+
+    Returns:
+        What had to be changed to load them, one sentence each.
 
     Raises:
         UsageError: both were given.
@@ -44,13 +50,17 @@ def given_weights(
     if request.weights is not None and request.random_weights is not None:
         raise UsageError("--weights and --random-weights exclude each other", "give one of them")
     if request.weights is not None:
-        load_weights(module, request.weights, adapt)
-        return True
+        return load_weights(module, request.weights, adapt, asked(request, size))
     if request.random_weights is not None:
         randomise(module, request.random_weights, size)
         check_finite(module, "the random weights")
-        return True
-    return False
+        return ()
+    return None
+
+
+def asked(request: LoadRequest, size: tuple[int, int]) -> Asked:
+    """The (height, width) of the model's images, and whether the user named what depends on it."""
+    return Asked(size, request.image_size is not None or bool(_SIZES & set(request.model_args)))
 
 
 def refuse(request: LoadRequest, reason: str, *flags: str) -> None:

@@ -11,6 +11,7 @@ from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.outputs import OutputKind, class_count
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.models._probe import forward
+from edgevit.models._repeatable import check_repeatable
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,8 @@ def build(
             `multi_label_classification`, `regression`), None where the source does not say.
 
     Raises:
-        InputError: the number of labels differs from the model's classes, or the image size does not fit.
+        InputError: the number of labels differs from the model's classes, the image size does not fit, or
+            the same image gives different outputs.
         UnsupportedError: an output that is not a tensor.
         StepError: the forward pass failed.
     """
@@ -60,6 +62,8 @@ def build(
     else:
         named = _names(found, int(getattr(module, "num_classes", 1)))
     _check_outputs(named, source)
+    noise = torch.rand(zeros.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    check_repeatable(module, noise, source)
     outputs = tuple(
         TensorSpec(key, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in named.items()
     )

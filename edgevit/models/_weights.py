@@ -10,7 +10,9 @@ from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
+from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._files import read_weights
+from edgevit.models._resample import resample
 
 if TYPE_CHECKING:
     import torch
@@ -22,26 +24,34 @@ _OPTIONAL = ".num_batches_tracked"
 Adapt = Callable[["dict[str, torch.Tensor]"], "dict[str, torch.Tensor]"]
 
 
-def load_weights(module: torch.nn.Module, path: Path, adapt: Adapt | None = None) -> None:
-    """Fill `module` from a file.
+def load_weights(
+    module: torch.nn.Module, path: Path, adapt: Adapt | None = None, asked: Asked | None = None
+) -> tuple[str, ...]:
+    """Fill `module` from a file; returns what had to be changed for it, one sentence each.
+
+    Position embeddings for another image size are resampled where the user named the size.
 
     Args:
         module: changed in place.
         path: .safetensors, .pth, .pt, or .npz (JAX ViT, read by timm's own loader).
         adapt: from a publisher's names to the module's; tried only if the names don't fit as they are.
+        asked: the size of the module's images; None if it has none.
 
     Raises:
-        InputError: unreadable, for another architecture, or with NaN or infinite values.
+        InputError: unreadable, for another architecture or image size, or with NaN or infinite values.
     """
     regular_file(path, "weights file")
     if path.suffix == ".npz":
-        _load_jax(module, path)
+        given = _load_jax(module, path)
     else:
-        state = read_weights(path)
+        given = state = read_weights(path)
         if adapt is not None and differences(module, state):
             state = adapt(state)
+        if asked is not None and differences(module, state):
+            state = resample(state, module.state_dict(), asked.size)
         fill(module, state, str(path))
     check_finite(module, str(path))
+    return check_adapted(given, module.state_dict(), path.name, asked)
 
 
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
@@ -101,8 +111,11 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _load_jax(module: torch.nn.Module, path: Path) -> None:
-    """Google's JAX ViT checkpoints, through timm's `load_pretrained` of that architecture."""
+def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
+    """Google's JAX ViT checkpoints, through timm's `load_pretrained` of that architecture.
+
+    Returns the file's tensors, those that depend on the image size and the patch under the module's names.
+    """
     import re
 
     import numpy as np
@@ -118,6 +131,7 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
     with reading(path, "JAX checkpoint of this vision transformer"):
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays.files)
+            given = {name: torch.from_numpy(arrays[name]) for name in names}
         blocks = {int(found[1]) for name in names if (found := re.search(r"encoderblock_(\d+)/", name))}
         have = len(getattr(module, "blocks", ()))
         if len(blocks) != have:
@@ -135,3 +149,9 @@ def _load_jax(module: torch.nn.Module, path: Path) -> None:
             f"{path} lacks what the model needs (or holds NaN): {_some(untouched)}",
             "--num-classes 0 drops the classifier; --num-classes N must be the file's",
         )
+    sized = {"posembed_input/pos_embedding": "pos_embed", "embedding/kernel": "patch_embed.proj.weight"}
+    for end, name in sized.items():
+        for key in [key for key in given if key.endswith(end)]:
+            value = given.pop(key)
+            given[name] = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
+    return given

@@ -30,14 +30,16 @@ def load(request: LoadRequest) -> TorchModel:
     side = config["input_size"]
     own = from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None)
     preprocess, origin = stated(own, "the demo's own configuration", request)
-    if not given_weights(module, request, (side, side)):
-        load_weights(module, demo_asset("model.safetensors"))
+    told = given_weights(module, request, (side, side))
+    if told is None:
+        told = load_weights(module, demo_asset("model.safetensors"))
     return build(
         module,
         name="demo",
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        warnings=told,
         labels=request.labels or read_labels(demo_asset("labels.txt")),
         author="the edgevit authors",
         license="Apache-2.0",

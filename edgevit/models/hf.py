@@ -11,11 +11,13 @@ from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
+from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._files import read_weights
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
 from edgevit.models._hf_preprocess import preprocess_of
 from edgevit.models._hub import hub_file
-from edgevit.models._request import literals
+from edgevit.models._request import asked, literals
+from edgevit.models._resample import resample_renamed
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite, describe
 
@@ -44,13 +46,14 @@ def load(request: LoadRequest) -> TorchModel:
     config = _config(request, _json(find, "config.json", needed=True))
     preprocess, origin = preprocess_of(config, lambda name: _json(find, name, needed=False), request)
     kind = architecture(config, classifier=request.num_classes is not None)
-    module = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
+    module, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
         tensors(module),
         name=Path(request.argument).name,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        warnings=told,
         labels=request.labels or (_labels(config) if is_classifier(kind) else ()),
         problem_type=config.problem_type if is_classifier(kind) else None,
     )
@@ -127,7 +130,7 @@ def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, An
 
 def _filled(
     kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
-) -> torch.nn.Module:
+) -> tuple[torch.nn.Module, tuple[str, ...]]:
     import torch
 
     config.dtype = torch.float32  # a checkpoint may ask for float16, in which this CPU is 30 times slower
@@ -138,11 +141,11 @@ def _filled(
         from edgevit.models._random import randomise
 
         randomise(tensors(module), request.random_weights, size)
-        return module
+        return module, ()
     where, state = _state(request, find)
-    module = _fill(module, config, state, where)
+    module, told = _fill(module, config, state, where, asked(request, size))
     check_finite(module, where)
-    return module
+    return module, told
 
 
 def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:
@@ -171,9 +174,33 @@ def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Te
 
 
 def _fill(
+    module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str, size: Asked
+) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """Let transformers rename from the names of published files, and accept nothing but a full match.
+
+    Position embeddings for another image size are resampled; `check_adapted` says whether that was asked for.
+    """
+    filled, info = _from_pretrained(module, config, state, where)
+    given = state
+    if info["mismatched_keys"]:
+        state = resample_renamed(state, filled.state_dict(), info["mismatched_keys"], size.size)
+        filled, info = _from_pretrained(module, config, state, where)
+    reshaped = [
+        f"{n} ({tuple(a)} in the file, {tuple(b)} in the model)" for n, a, b in info["mismatched_keys"]
+    ]
+    different = describe(sorted(info["missing_keys"]), sorted(info["unexpected_keys"]), sorted(reshaped))
+    if different:
+        raise InputError(
+            f"the weights in {where} are for another architecture: {'; '.join(different)}",
+            "check config.json, --num-classes, --image-size and --model-arg",
+        )
+    return filled, check_adapted(given, filled.state_dict(), Path(where).name, size)
+
+
+def _from_pretrained(
     module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str
-) -> torch.nn.Module:
-    """Let transformers rename from the names of published files, and accept nothing but a full match."""
+) -> tuple[torch.nn.Module, Mapping[str, Any]]:
+    """A filled model of the same class, and what of `state` did not fit."""
     logging = require("transformers.utils.logging")
 
     before = logging.get_verbosity()
@@ -181,7 +208,7 @@ def _fill(
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # its own report of differences would stand beside our error
     try:
-        filled, info = type(module).from_pretrained(  # type: ignore[attr-defined]
+        found: tuple[torch.nn.Module, Mapping[str, Any]] = type(module).from_pretrained(  # type: ignore[attr-defined]
             None,
             config=config,
             state_dict=dict(state),
@@ -195,17 +222,7 @@ def _fill(
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
-    reshaped = [
-        f"{n} ({tuple(a)} in the file, {tuple(b)} in the model)" for n, a, b in info["mismatched_keys"]
-    ]
-    different = describe(sorted(info["missing_keys"]), sorted(info["unexpected_keys"]), sorted(reshaped))
-    if different:
-        raise InputError(
-            f"the weights in {where} are for another architecture: {'; '.join(different)}",
-            "check config.json, --num-classes, --image-size and --model-arg",
-        )
-    result: torch.nn.Module = filled
-    return result
+    return found
 
 
 def _labels(config: Any) -> tuple[str, ...]:

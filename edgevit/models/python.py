@@ -58,13 +58,14 @@ def load(request: LoadRequest) -> TorchModel:
         raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
     module = module.float()
     preprocess, origin = _preprocess(module, request)
-    given_weights(module, request, (preprocess.height, preprocess.width))
+    told = given_weights(module, request, (preprocess.height, preprocess.width))
     return build(
         module,
         name=factory,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        warnings=told or (),
         labels=request.labels,
         problem_type=getattr(module, "problem_type", None),
     )

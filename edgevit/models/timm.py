@@ -10,11 +10,12 @@ from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
+from edgevit.models._adapted import Asked
 from edgevit.models._hub import hub_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._probe import size_refused
-from edgevit.models._request import given_weights, literals
+from edgevit.models._request import asked, given_weights, literals
 from edgevit.models._spec import build
 from edgevit.models._weights import Adapt, load_weights
 
@@ -47,15 +48,17 @@ def load(request: LoadRequest) -> TorchModel:
     own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
     preprocess, origin = stated(own, _origin(name, config, request), request)
     size = (preprocess.height, preprocess.width)
-    published = not given_weights(module, request, size, _adapt(module))
-    if published:
-        _pretrained(module, name, config)
+    told = given_weights(module, request, size, _adapt(module))
+    published = told is None
+    if told is None:
+        told = _pretrained(module, name, config, asked(request, size))
     return build(
         module,
         name=name.split(".")[0],
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        warnings=told,
         labels=request.labels or _labels(module, config),
         license=str(config.license or "") if published else "",
     )
@@ -114,7 +117,7 @@ def _adapt(module: torch.nn.Module) -> Adapt:
     return apply
 
 
-def _pretrained(module: torch.nn.Module, name: str, config: Any) -> None:
+def _pretrained(module: torch.nn.Module, name: str, config: Any, size: Asked) -> tuple[str, ...]:
     flags = "give --weights FILE or --random-weights SEED"
     if config is None or not config.hf_hub_id:
         raise InputError(f"timm publishes no weights for {name}", flags)
@@ -130,7 +133,7 @@ def _pretrained(module: torch.nn.Module, name: str, config: Any) -> None:
         path = path or (hub_file(repository, filename, revision or None) if filename else None)
     if path is None:
         raise InputError(f"{repository} on the hub holds no weights", flags)
-    load_weights(module, path, _without_head(module, _adapt(module)))
+    return load_weights(module, path, _without_head(module, _adapt(module)), size)
 
 
 def _without_head(module: torch.nn.Module, adapt: Adapt) -> Adapt:

@@ -12,7 +12,7 @@ from edgevit.models._hub import url_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import imagenet, override, triple
 from edgevit.models._probe import size_refused
-from edgevit.models._request import given_weights, literals
+from edgevit.models._request import asked, given_weights, literals
 from edgevit.models._spec import build
 from edgevit.models._weights import load_weights
 
@@ -50,13 +50,15 @@ def load(request: LoadRequest) -> TorchModel:
         origin += f", since {request.weights.name} holds none"
     own = _preprocess(record.transforms(), request.image_size)
     preprocess, origin = stated(own, origin, request)
-    if not given_weights(module, request, (preprocess.height, preprocess.width)):
+    size = (preprocess.height, preprocess.width)
+    told = given_weights(module, request, size)
+    if told is None:
         if request.num_classes not in (None, classes):
             raise UsageError(
                 f"the published weights of {name} have {classes} classes, not {request.num_classes}",
                 "give --weights FILE or --random-weights SEED",
             )
-        load_weights(module, url_file(record.url))
+        told = load_weights(module, url_file(record.url), asked=asked(request, size))
     labels = tuple(record.meta["categories"]) if request.num_classes in (None, classes) else ()
     return build(
         module,
@@ -64,6 +66,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        warnings=told,
         labels=request.labels or labels,
     )
 
