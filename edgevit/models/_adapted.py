@@ -168,8 +168,7 @@ def _flag(height: int, width: int) -> str:
 
 
 def _digest(value: torch.Tensor) -> bytes:
-    array = value.detach().cpu().float().contiguous().numpy()
-    return hashlib.blake2b(memoryview(array).cast("B") if array.size else b"", digest_size=16).digest()
+    return hashlib.blake2b(value.detach().cpu().float().numpy().tobytes(), digest_size=16).digest()
 
 
 def _sorted(values: Iterable[torch.Tensor]) -> NDArray[np.float32]:

@@ -106,7 +106,7 @@ def _first(classes: Iterator[Any]) -> Mapping[str, Any]:
     for kind in classes:
         if not isinstance(kind, type) or getattr(kind, "is_dummy", False):
             continue
-        signature = inspect.signature(kind.__init__).parameters
+        signature = inspect.signature(kind).parameters
         found = {key: _setting(kind, signature, key) for key in _KEYS}
         if found["image_mean"] is not None:
             steps = {key: bool(value) for key, value in found.items() if key.startswith("do_")}
