@@ -68,6 +68,7 @@ KINDS: Final = (
     Kind("npz weights", ("weights.npz",), _own("weights", path="weights.npz")),
     Kind("keras", ("model.keras",), _own("keras", path="model.keras")),
     Kind("hf folder", _HF, _own("folder", path="hf")),
+    Kind("hf index", ("hf-parts/model.safetensors.index.json",), _own("folder", path="hf-parts")),
     Kind("npz images", ("images.npz",), _own("images", path="images.npz")),
     Kind("images", _IMAGES, _own("images", path="images")),
     Kind("plan", ("plan/plan.json", "plan/plan.safetensors"), _own("plan", path="plan", graph="graph.pt2")),

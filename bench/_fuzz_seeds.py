@@ -140,7 +140,9 @@ def _models(place: Path) -> None:
         num_labels=3,
     )
     ViTForImageClassification(config).save_pretrained(place / "hf")
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(place / "hf")
+    ViTForImageClassification(config).save_pretrained(place / "hf-parts", max_shard_size="20KB")
+    for name in ("hf", "hf-parts"):
+        ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(place / name)
 
 
 def _jax(path: Path) -> None:

@@ -88,6 +88,7 @@ def table(outcomes: Counts) -> str:
 
 def main() -> int:
     """The command line."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  what was found, when it is found
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--count", type=int, default=10_000, help="of mutants, shared out over the kinds")
     cli.add_argument("--seed", type=int, default=0)

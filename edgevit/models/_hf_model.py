@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.foreign import brief
 from edgevit.core.require import require
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
             config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
         )
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"transformers cannot build the model of config.json: {str(error)[:300]}") from error
+        raise InputError(f"transformers cannot build the model of config.json: {brief(error)}") from error
     return module
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
@@ -102,7 +103,7 @@ def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
     try:
         return CONFIG_MAPPING[kind].from_dict({**data, **changes})
     except Exception as error:  # the validation of each configuration class raises its own types
-        raise InputError(f"config.json is not a valid {kind} configuration: {str(error)[:300]}") from error
+        raise InputError(f"config.json is not a valid {kind} configuration: {brief(error)}") from error
 
 
 def _changes(request: LoadRequest) -> dict[str, Any]:
@@ -157,9 +158,10 @@ def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Te
             continue
         if not name.endswith(".json"):
             return str(path), read_weights(path)
-        shards = sorted(
-            {str(v) for v in dict(_json(find, name, needed=True).get("weight_map") or {}).values()}
-        )
+        places = _json(find, name, needed=True).get("weight_map")
+        if not isinstance(places, dict):
+            raise InputError(f"{path} has no weight_map that says where each tensor is")
+        shards = sorted(set(map(str, places.values())))
         state: dict[str, torch.Tensor] = {}
         for shard in shards:
             part = find(shard) if Path(shard).name == shard else None
@@ -217,7 +219,7 @@ def _from_pretrained(
             attn_implementation=config._attn_implementation,
         )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"the weights in {where} do not fit: {str(error)[:300]}") from error
+        raise InputError(f"the weights in {where} do not fit: {brief(error)}") from error
     finally:
         logging.set_verbosity(before)
         if bars:

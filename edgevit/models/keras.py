@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, StepError, UsageError
+from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
@@ -88,7 +89,7 @@ def _open(keras: ModuleType, path: Path) -> Any:
     except Exception as error:  # Keras raises whatever its layers raise while they are built again
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise InputError(
-            f"Keras {keras.__version__} cannot open {path}: {type(error).__name__}: {reason[:300]}",
+            f"Keras {keras.__version__} cannot open {path}: {reason[:300] or brief(error)}",
             "a newer Keras may have written it: pip install --upgrade keras",
         ) from error
     for layer in model._flatten_layers():
