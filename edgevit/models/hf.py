@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 Find = Callable[[str], "Path | None"]
+_CODE: Final = re.compile(r"auto_map|_?(attn|experts)_implementation(_internal)?")
 _TIMM: Final = "timm_wrapper"
 _LABELS: Final = ("id2label", "label2id", "label_names")  # of the head that --num-classes replaces
 
@@ -96,7 +98,7 @@ def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
             "model is not run",
             "load it yourself and pass it through python:FILE:FACTORY",
         )
-    data = {key: value for key, value in data.items() if key != "auto_map"}
+    data = without_code(data)
     if request.num_classes is not None:
         data = {key: value for key, value in data.items() if key not in _LABELS}
     changes = _timm_changes(request, data) if kind == _TIMM else _changes(request)
@@ -104,6 +106,18 @@ def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
         return CONFIG_MAPPING[kind].from_dict({**data, **changes})
     except Exception as error:  # the validation of each configuration class raises its own types
         raise InputError(f"config.json is not a valid {kind} configuration: {brief(error)}") from error
+
+
+def without_code(data: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what makes transformers fetch code: Python of a repository, native kernels.
+
+    `attn_implementation` may name a repository of the hub, whose kernels are then downloaded and loaded.
+    """
+    return {
+        key: without_code(value) if isinstance(value, dict) else value
+        for key, value in data.items()
+        if _CODE.fullmatch(key) is None
+    }
 
 
 def _changes(request: LoadRequest) -> dict[str, Any]:
@@ -238,6 +252,7 @@ def _labels(config: Any) -> tuple[str, ...]:
 
 
 SOURCE: Final = Source(
+    isolated=lambda argument: Path(argument).is_dir(),
     summary="an image model in Hugging Face's format, with or without a classifier, from a folder or the hub",
     syntax="hf:DIR_OR_ID",
     load=load,

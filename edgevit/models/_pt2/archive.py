@@ -158,6 +158,11 @@ class _Copier:
         import torch
 
         content = self._read(name)
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            with zipfile.ZipFile(io.BytesIO(content)) as inner:
+                packed = any(member.compress_type != zipfile.ZIP_STORED for member in inner.infolist())
+            if packed:
+                raise Refused(f"{name} is compressed")
         try:
             return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu") if content else {}
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:

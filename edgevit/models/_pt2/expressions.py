@@ -20,7 +20,7 @@ _LARGEST: Final = 2**63
 _MOST_POWERS: Final = 4
 _LARGEST_POWER: Final = 8
 _TEXT: Final = re.compile(r"[\w \t.,:()=+\-*/%<>!&|~'\"\[\]]*", re.ASCII)
-_SYMBOL: Final = re.compile(r"[a-z]{1,4}_?\d{1,9}", re.ASCII)
+_SYMBOL: Final = re.compile(r"[a-z]{1,4}_?\d{1,6}", re.ASCII)
 _FLOAT: Final = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?", re.ASCII)
 _CONSTANTS: Final = frozenset({"true", "false", "oo"})
 # sympy's own functions as its srepr writes them, then those of torch.utils._sympy.functions.

@@ -35,7 +35,7 @@ from edgevit.models._pt2.treespec import treespec
 
 _LONGEST: Final = 100_000
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w{0,500}", re.ASCII)
-_MODULE: Final = re.compile(r"[\w /:+#=~!&-]{1,200}(@\d{1,6})?")
+_MODULE: Final = re.compile(r"[\w /:+-]{1,200}(@\d{1,6})?")
 
 
 def identifier(value: object) -> object:

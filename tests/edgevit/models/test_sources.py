@@ -19,6 +19,7 @@ from edgevit.core.errors import EdgevitError, InputError, StepError, Unsupported
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import TorchModel
+from edgevit.models.hf import without_code
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "2", "embed_dim": "24", "num_heads": "2"}
@@ -219,8 +220,13 @@ def test_hf_never_runs_the_code_of_a_repository(hf_folder: Path, tmp_path: Path)
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedError, match="'evil'"):
         load(f"hf:{folder}")
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "vit"}))
-    load(f"hf:{folder}")
+    kernels = {
+        "attn_implementation": "someone/kernels",
+        "nested": {"_attn_implementation": "someone/kernels"},
+    }
+    (folder / "config.json").write_text(json.dumps({**config, **kernels, "model_type": "vit"}))
+    load(f"hf:{folder}")  # with the kernels, transformers would fetch a library and load it
+    assert without_code(kernels) == {"nested": {}}
     assert not marker.exists()
 
 
