@@ -57,7 +57,7 @@ def _module_stack(value: object) -> object:
     """`KEY,PATH,CLASS` for each module that a node stands in, joined by semicolons."""
     for entry in value.split(";") if isinstance(value, str) else [""]:
         match entry.split(","):
-            case [key, place, kind] if re.fullmatch(r"[\w.@ ()'-]*", key) and re.fullmatch(
+            case [key, place, kind] if re.fullmatch(r"[\w.@ ()'/:+-]*", key) and re.fullmatch(
                 r"[\w.<>' -]*", kind
             ):
                 path(place)
