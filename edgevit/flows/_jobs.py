@@ -27,6 +27,7 @@ def job(
     threads: int,
     on_event: worker.OnEvent,
     writable: Sequence[Path] = (),
+    data_only: bool = False,
 ) -> worker.Job:
     """One step with the limits of the recipe.
 
@@ -36,9 +37,10 @@ def job(
     Args:
         function: `module:name` below `edgevit.flows`.
         writable: existing folders that the step writes to.
+        data_only: the step does not load the model, only files that were made of it or given to be judged.
     """
     sandbox = None
-    if _isolated(recipe.model):
+    if data_only or _isolated(recipe.model):
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
     return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)

@@ -66,7 +66,9 @@ def execute(
             preprocess=prepared.spec.preprocess,
         )
         step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
-        jobs.append(_jobs.job(step, "_execute:execute", request, recipe, threads, told, [folder]))
+        jobs.append(
+            _jobs.job(step, "_execute:execute", request, recipe, threads, told, [folder], data_only=True)
+        )
     progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
     executed: dict[Pair, Executed] = {}
     for (name, (_, made)), result in zip(
@@ -114,7 +116,16 @@ def time_files(
         progress.stage(step)
         try:
             result = _jobs.run(
-                _jobs.job(step, "_time:measure", request, recipe, recipe.threads, _jobs.silent, [folder])
+                _jobs.job(
+                    step,
+                    "_time:measure",
+                    request,
+                    recipe,
+                    recipe.threads,
+                    _jobs.silent,
+                    [folder],
+                    data_only=True,
+                )
             )
         except EdgevitError as error:
             progress.note(f"{name} was not timed: {error.message}")

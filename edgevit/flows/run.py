@@ -8,6 +8,7 @@ from typing import Any
 from edgevit.core import worker
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError
+from edgevit.core.sandbox import Sandbox
 from edgevit.flows._artifacts import find_artifacts
 
 
@@ -25,7 +26,7 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, threads: int) -> Ans
         "top": top,
         "threads": threads,
     }
-    limits = worker.Limits(threads=threads)
+    limits = worker.Limits(threads=threads, sandbox=Sandbox())
     data = worker.run(f"executing {artifact.name}", "edgevit.flows._classify:classify", request, limits)
     title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
     return Answer(
