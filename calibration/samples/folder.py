@@ -103,7 +103,7 @@ def _samples(
                 content = hashlib.sha256(regular_file(path, "image").read_bytes()).hexdigest()
             except (OSError, InputError):
                 content = "unreadable"  # `read` is where this is an error, unless such files are left out
-            total.update(f"{name}\n{label}\n{content}\n".encode())
+            total.update(f"{name}\n{label}\n{content}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
     return Samples(text, names, classes or None, read, digest, warnings)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core.errors import InputError, StorageError, UsageError
-from edgevit.core.regular import kind
+from edgevit.core.regular import is_unicode, kind
 
 _CHUNK: Final = 1 << 20
 # A folder with one of these was written by edgevit and may be replaced by it.
@@ -115,6 +115,11 @@ def check_place(path: Path, overwrite: bool) -> None:
     Raises:
         UsageError: as `check_output`.
     """
+    if not is_unicode(path):
+        raise UsageError(
+            f"{path} is not valid Unicode, so ONNX Runtime and coremltools could not open what is in it",
+            "choose another place with -o",
+        )
     try:
         _check_place(path, overwrite)
     except (OSError, ValueError, RuntimeError) as error:

@@ -49,6 +49,15 @@ def existing(path: Path, what: str, hint: str = "") -> Path:
     return path
 
 
+def is_unicode(path: Path) -> bool:
+    """Whether the whole path can be written as text; the native runtimes open no other."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def kind(mode: int) -> str:
     """What `st_mode` says, in words: "a folder", "a pipe", "a symbolic link"."""
     return next((name for test, name in _KINDS if test(mode)), "no plain file")

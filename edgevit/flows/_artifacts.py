@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
-from edgevit.core.regular import existing
+from edgevit.core.regular import existing, is_unicode
 from edgevit.core.runner import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 
@@ -28,6 +28,11 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
         InputError: nothing is there, or nothing that a target writes.
     """
     existing(path, "artifact", "give a bundle, or one .onnx, .tflite or .mlpackage")
+    if not is_unicode(path):
+        raise InputError(
+            f"the path {path} is not valid Unicode, which ONNX Runtime and coremltools cannot open",
+            "rename it",
+        )
     suffixes = {TARGETS.get(name).suffix: name for name in TARGETS.names()}
     target = suffixes.get(path.suffix.removeprefix("."))
     if target is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.foreign import printable
 from edgevit.core.outputs import OutputKind, class_count
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.models._probe import forward
@@ -70,7 +71,7 @@ def build(
     output = output_kind(outputs[0], problem_type)
     check_labels(labels, outputs[0], output)
     spec = ModelSpec(
-        name=name,
+        name=printable(name),  # it is written into files, which hold valid Unicode alone
         source=source,
         preprocess=preprocess,
         outputs=outputs,

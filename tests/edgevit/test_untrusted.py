@@ -87,8 +87,11 @@ def test_a_name_of_bytes_that_are_no_text_is_shown(
     assert code == 0 and json.loads(out)["bundle"] == str(folder)
     code, _, err = run(capsys, "verify", folder / "gone")
     assert code == 2 and r"\udcff\x1b[2J" in err
-    code, _, err = run(capsys, "inspect", folder / "gone.onnx")
-    assert code == 2 and r"\udcff\x1b[2J" in err
+    (folder / "m.onnx").write_bytes(b"")
+    code, _, err = run(capsys, "inspect", folder / "m.onnx")
+    assert code == 2 and r"\udcff\x1b[2J/m.onnx is not valid Unicode" in err
+    code, _, err = run(capsys, "convert", "demo", "--dry-run", "-o", folder / "new")
+    assert code == 2 and r"\udcff\x1b[2J/new is not valid Unicode" in err and not (folder / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -116,3 +119,27 @@ def test_a_path_that_no_recipe_can_hold_is_said_before_it_is_written(
     saved = tmp_path / "r.toml"
     code, _, err = run(capsys, "convert", "demo", "--dry-run", "--save-recipe", saved, "-o", "out\udcff")
     assert code == 2 and r"out\udcff" in err and not saved.exists()
+
+
+def test_names_in_a_converted_file_reach_nobody_raw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    names = [HOSTILE + end for end in ("in", "out")]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", names[:1], names[1:], name=HOSTILE)],
+        HOSTILE,
+        *([helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 2, 2])] for name in names),
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model.producer_name = HOSTILE
+    helper.set_model_props(model, {"edgevit.labels": json.dumps([HOSTILE, "\ud800"]), HOSTILE: HOSTILE})
+    onnx.save(model, tmp_path / "m.onnx")
+    code, out, _ = run(capsys, "inspect", tmp_path / "m.onnx")
+    assert code == 0 and f"{ESCAPED}in float32" in out and rf"2: {ESCAPED} | \ud800" in out
+    code, out, _ = run(capsys, "inspect", tmp_path / "m.onnx", "--json")
+    data = json.loads(out)
+    assert data["inputs"][0]["name"] == names[0] and data["labels"] == [HOSTILE, "\ud800"]
+    assert data["metadata"]["producer"] == HOSTILE == data["metadata"][HOSTILE]

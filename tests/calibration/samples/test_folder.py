@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -157,3 +158,15 @@ def test_a_file_deleted_meanwhile_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match=r"a\.png"):
         samples.read(0)
+
+
+def test_a_name_of_bytes_that_are_no_text_counts_like_any_other(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"a\xff.png", b"a\xfe.png")]
+    digests = set()
+    for name in names:
+        folder = tmp_path / str(len(digests))
+        save(folder / name)
+        samples = SAMPLES.open(str(folder), ())
+        assert samples.names == (name,) and samples.read(0).shape == (40, 60, 3)
+        digests.add(samples.digest())
+    assert len(digests) == 2
