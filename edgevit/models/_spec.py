@@ -127,7 +127,8 @@ def check_labels(labels: tuple[str, ...], first: TensorSpec, kind: OutputKind) -
         )
     raise InputError(
         f"{len(labels)} labels, but the model has {classes} classes",
-        "--labels takes a file with one class name a line, in index order",
+        f"--labels takes a file with one class name a line, in index order: {classes} of them; a head for "
+        f"{len(labels)} is made by --num-classes {len(labels)} and filled by --weights",
     )
 
 

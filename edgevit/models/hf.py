@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked, check_adapted
+from edgevit.models._classes import last_layers, rows, settle
 from edgevit.models._files import read_weights
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
 from edgevit.models._hf_preprocess import preprocess_of
@@ -146,21 +148,32 @@ def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, An
 def _filled(
     kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
 ) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    """The model with its weights, and what was done to make them fit."""
     import torch
 
     config.dtype = torch.float32  # a checkpoint may ask for float16, in which this CPU is 30 times slower
     module = create(kind, config)
     if request.weights is not None and request.random_weights is not None:
         raise UsageError("--weights and --random-weights exclude each other", "give one of them")
-    if request.random_weights is not None:
+    state: Mapping[str, torch.Tensor] | None = None
+    where = ""
+    if request.random_weights is None:
+        where, state = _state(request, find)
+    own = int(config.num_labels) if is_classifier(kind) else 0
+    stored = None if state is None else rows(state, last_layers(module, own))
+    named = request.labels or (_labels(config) if own else ())
+    classes = settle(replace(request, labels=named), own, stored, where)
+    if classes.number != own:
+        config.num_labels = classes.number
+        module = create(kind, config)
+    if state is None:
         from edgevit.models._random import randomise
 
-        randomise(tensors(module), request.random_weights, size)
-        return module, ()
-    where, state = _state(request, find)
+        randomise(tensors(module), int(request.random_weights or 0), size)
+        return module, classes.told
     module, told = _fill(module, config, state, where, asked(request, size))
     check_finite(module, where)
-    return module, told
+    return module, (*classes.told, *told)
 
 
 def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:

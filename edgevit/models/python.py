@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edgevit.core.errors import InputError, StepError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
+from edgevit.models._classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._origin import not_stated, stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._request import given_weights, literals
@@ -40,7 +42,6 @@ def load(request: LoadRequest) -> TorchModel:
         InputError: the factory gives no module.
         StepError: the code raised an exception.
     """
-    import torch
 
     place, colon, factory = request.argument.rpartition(":")
     if not colon or not place or not factory:
@@ -50,13 +51,21 @@ def load(request: LoadRequest) -> TorchModel:
         arguments["num_classes"] = request.num_classes
     with _importable(place):
         make = _factory(_module(place), place, factory)
-        try:
-            module = make(**arguments)
-        except Exception as error:  # foreign code may raise anything
-            raise StepError(f"{factory} of {place} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(module, torch.nn.Module):
-        raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
-    module = module.float()
+        how = _takes_classes(make)
+        if how == "must" and "num_classes" not in arguments:
+            if not request.labels:
+                raise UsageError(
+                    f"{factory} of {place} has to be told the number of classes",
+                    "add --num-classes N or --labels FILE",
+                )
+            arguments["num_classes"] = len(request.labels)
+        module = _made(make, place, factory, arguments)
+        settled: tuple[str, ...] = ()
+        if how == "may" and "num_classes" not in arguments:
+            classes = _classes_of(module, request)
+            if classes is not None and classes.told:
+                module = _made(make, place, factory, {**arguments, "num_classes": classes.number})
+                settled = classes.told
     preprocess, origin = _preprocess(module, request)
     told = given_weights(module, request, (preprocess.height, preprocess.width))
     return build(
@@ -65,10 +74,46 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
-        warnings=told or (),
+        warnings=(*settled, *(told or ())),
         labels=request.labels,
         problem_type=getattr(module, "problem_type", None),
     )
+
+
+def _made(make: Any, place: str, factory: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
+    import torch
+
+    try:
+        module = make(**arguments)
+    except Exception as error:  # foreign code may raise anything
+        raise StepError(f"{factory} of {place} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
+    return module.float()
+
+
+def _takes_classes(make: Any) -> Literal["must", "may", "no"]:
+    """Whether a factory has an argument of that name, and one without a default."""
+    try:
+        parameter = inspect.signature(make).parameters.get("num_classes")
+    except (TypeError, ValueError):  # built in C
+        return "no"
+    if parameter is None or parameter.kind is parameter.POSITIONAL_ONLY:
+        return "no"
+    return "must" if parameter.default is parameter.empty else "may"
+
+
+def _classes_of(module: torch.nn.Module, request: LoadRequest) -> Classes | None:
+    """What the head has to be made for; None where the factory's own weights are used, whose head is fixed."""
+    import torch
+
+    if request.weights is None and request.random_weights is None:
+        return None
+    linear = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+    if not linear:
+        return None
+    own = linear[-1].out_features
+    return settle(request, own, stored_classes(request, last_layers(module, own)), str(request.weights))
 
 
 def _preprocess(module: torch.nn.Module, request: LoadRequest) -> tuple[Preprocess, str]:

@@ -11,6 +11,7 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked
+from edgevit.models._classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._hub import hub_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
@@ -45,6 +46,9 @@ def load(request: LoadRequest) -> TorchModel:
     if request.image_size is not None and config is not None and config.fixed_input_size:
         arguments["img_size"] = request.image_size
     module = _create(name, arguments)
+    classes = _classes_of(module, request)
+    if classes.number != getattr(module, "num_classes", classes.number):
+        module = _create(name, {**arguments, "num_classes": classes.number})
     own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
     preprocess, origin = stated(own, _origin(name, config, request), request)
     size = (preprocess.height, preprocess.width)
@@ -58,7 +62,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
-        warnings=told,
+        warnings=(*classes.told, *told),
         labels=request.labels or _labels(module, config),
         license=str(config.license or "") if published else "",
     )
@@ -99,6 +103,17 @@ def _create(name: str, arguments: dict[str, Any]) -> torch.nn.Module:
             "check --model-arg, --image-size and --num-classes",
         ) from error
     return module
+
+
+def _classes_of(module: torch.nn.Module, request: LoadRequest) -> Classes:
+    """What the head has to be made for."""
+    own = int(getattr(module, "num_classes", 0) or 0)
+    if not own:
+        return Classes(0)
+    named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
+    heads = (named,) if isinstance(named, str) else tuple(named)
+    stored = stored_classes(request, heads or last_layers(module, own), _adapt(module))
+    return settle(request, own, stored, str(request.weights))
 
 
 def _adapt(module: torch.nn.Module) -> Adapt:

@@ -8,6 +8,7 @@ from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess, TorchModel
+from edgevit.models._classes import last_layers, settle, stored_classes
 from edgevit.models._hub import url_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import imagenet, override, triple
@@ -45,6 +46,11 @@ def load(request: LoadRequest) -> TorchModel:
             raise UsageError(f"torchvision:{name} takes square images only", "give --image-size N")
         arguments["image_size"] = request.image_size[0]
     module = _create(name, arguments)
+    made_for = int(arguments.get("num_classes", classes))
+    stored = stored_classes(request, last_layers(module, made_for))
+    settled = settle(request, made_for, stored, str(request.weights))
+    if settled.number != made_for:
+        module = _create(name, {**arguments, "num_classes": settled.number})
     origin = f"torchvision's record of the weights {record}"
     if request.weights is not None:
         origin += f", since {request.weights.name} holds none"
@@ -59,14 +65,14 @@ def load(request: LoadRequest) -> TorchModel:
                 "give --weights FILE or --random-weights SEED",
             )
         told = load_weights(module, url_file(record.url), asked=asked(request, size))
-    labels = tuple(record.meta["categories"]) if request.num_classes in (None, classes) else ()
+    labels = tuple(record.meta["categories"]) if settled.number == classes else ()
     return build(
         module,
         name=name,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
-        warnings=told,
+        warnings=(*settled.told, *told),
         labels=request.labels or labels,
     )
 

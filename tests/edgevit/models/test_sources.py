@@ -108,7 +108,7 @@ def test_timm_reads_jax_checkpoints(tmp_path: Path) -> None:
     torch.testing.assert_close(model.module(IMAGE), reference(IMAGE))
     with pytest.raises(InputError, match="1 blocks, the model has 2"):
         load("timm:vit_tiny_patch16_224", num_classes=3, model_args={**one, "depth": "2"}, **options)
-    with pytest.raises(InputError, match=r"lacks .*head\.weight"):
+    with pytest.raises(InputError, match="has 3 classes, --num-classes asks for 4"):
         load("timm:vit_tiny_patch16_224", num_classes=4, model_args=one, **options)
 
 
@@ -200,11 +200,11 @@ def test_hf_weights_that_do_not_fit_are_named(hf_folder: Path, tmp_path: Path) -
     state = load_file(folder / "model.safetensors")
     del state["classifier.bias"]
     save_file(
-        {**state, "zz": torch.zeros(1), "classifier.weight": torch.zeros(3, 16)}, folder / "model.safetensors"
+        {**state, "zz": torch.zeros(1), "vit.layernorm.weight": torch.zeros(3)}, folder / "model.safetensors"
     )
     with pytest.raises(InputError) as caught:
         load(f"hf:{folder}")
-    for part in ("missing: classifier.bias", "unexpected: zz", "classifier.weight ((3, 16) in the file"):
+    for part in ("missing: classifier.bias", "unexpected: zz", "layernorm.weight ((3,) in the file"):
         assert part in caught.value.message
 
 
@@ -304,6 +304,29 @@ def test_a_size_that_the_model_refuses_is_told_with_operator_module_and_line(tmp
         assert caught.value.exit_code == 3 and "--image-size" in caught.value.hint
         for part in ("32x32", "torch.matmul", "1 (Flat)", "picky.py:8", "shapes cannot be multiplied"):
             assert part in caught.value.message, (part, caught.value.message)
+
+
+def test_hugging_face_takes_the_head_of_the_checkpoint_where_the_configuration_is_silent(
+    tmp_path: Path,
+) -> None:
+    """A configuration without id2label means two classes to transformers, whatever the weights hold."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = ViTConfig(image_size=32, patch_size=16, num_labels=5, **sizes)
+    net = ViTForImageClassification(config).eval()
+    net.save_pretrained(tmp_path)
+    data = json.loads((tmp_path / "config.json").read_text())
+    silent = {k: v for k, v in data.items() if k not in ("id2label", "label2id", "num_labels")}
+    (tmp_path / "config.json").write_text(json.dumps(silent))
+    model = load(f"hf:{tmp_path}", labels=tuple("abcde"))
+    image = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(model.module(image), net(pixel_values=image).logits)
+    with pytest.raises(InputError, match="2 labels, but the classifier in .* has 5 classes"):
+        load(f"hf:{tmp_path}", labels=("a", "b"))
+    (tmp_path / "config.json").write_text(json.dumps({**silent, "id2label": {"0": "cat", "1": "dog"}}))
+    with pytest.raises(InputError, match="2 labels, but the classifier in .* has 5 classes"):
+        load(f"hf:{tmp_path}")
 
 
 def test_hf_models_without_a_classifier_give_named_features(tmp_path: Path) -> None:
