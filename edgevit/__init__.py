@@ -18,7 +18,7 @@ __all__ = ["__version__", "convert", "validate"]
 
 
 def convert(
-    model: str,
+    model: str | None = None,
     *,
     weights: str | Path | None = None,
     random_weights: int | None = None,
@@ -28,9 +28,9 @@ def convert(
     preprocess: Mapping[str, str | Sequence[float]] | None = None,
     labels: str | Path | None = None,
     to: Sequence[str] = (),
-    precision: Sequence[str] = ("fp16",),
+    precision: Sequence[str] | None = None,
     calibrate: str | Path | None = None,
-    calibration_count: int = 128,
+    calibration_count: int | None = None,
     evaluate: str | Path | None = None,
     evaluate_count: int | None = None,
     skip_bad_images: bool = False,
@@ -49,14 +49,15 @@ def convert(
     threads: int = 0,
     timeout: float = 3600.0,
     max_memory: float = 8.0,
-    seed: int = 0,
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Compress, convert, execute and judge a model: `edgevit convert` as a function.
 
     The arguments are the flags of `edgevit convert`; `image_size` is (height, width) in pixels,
     `prune` holds (method, fraction), `option` maps target -> name -> value, `timeout` is in seconds
-    and `max_memory` in GB, both per step, `reconstruct` in seconds per plan. `to` left empty means all targets.
+    and `max_memory` in GB, both per step, `reconstruct` in seconds per plan. `to` left empty means all targets. What
+    is left out is as the command has it by default, or as `plan` was made with.
 
     Returns:
         The report that is also written into the bundle. A failed check is a verdict in it, no exception.

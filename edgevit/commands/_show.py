@@ -92,14 +92,18 @@ def _console() -> Console:
 
 
 def make_recipe(
-    flags: Mapping[str, Any], file: Path | None = None, save_to: Path | None = None, **fixed: Any
+    flags: Mapping[str, Any],
+    file: Path | None = None,
+    save_to: Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    **fixed: Any,
 ) -> Recipe:
     """The Recipe of a command's own arguments; those that are no setting are left aside."""
     from edgevit.core import recipe as recipes
 
     known = {entry.name for entry in fields(recipes.Recipe)}
     settings = {name: value for name, value in {**flags, **fixed}.items() if name in known}
-    recipe = recipes.make(settings, file)
+    recipe = recipes.make(settings, file, defaults)
     if save_to is not None:
         recipes.save(recipe, save_to)
     return recipe

@@ -63,7 +63,7 @@ def command(
       edgevit convert hf:./my-model --to onnx,tflite --precision w8 --json
       edgevit convert demo --precision w8a8 --auto-float --min-sqnr 30
       edgevit convert demo --precision lut4 --reconstruct 600
-      edgevit convert demo --precision w8a8 --plan dist/demo/plan.json -o dist/again
+      edgevit convert --plan dist/demo/plan.json -o dist/again
     """
     wanted = make_recipe(locals(), recipe, save_recipe)
     if dry_run:

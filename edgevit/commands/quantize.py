@@ -9,10 +9,11 @@ import typer
 
 from edgevit.commands import _options as o
 from edgevit.commands._show import make_recipe, show_answer
+from edgevit.core.modeltext import FORMS
 
 
 def command(
-    model: o.Model,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=f"{FORMS}.")] = None,
     weights: o.Weights = None,
     random_weights: o.RandomWeights = None,
     num_classes: o.NumClasses = None,
@@ -21,7 +22,9 @@ def command(
     preprocess: o.PreprocessFlag = None,
     labels: o.Labels = None,
     to: o.To = None,
-    precision: Annotated[str, typer.Option(metavar="LIST", help="w8, w8a8, ...")] = "w8a8",
+    precision: Annotated[
+        str | None, typer.Option(metavar="LIST", help="w8, w8a8, ... [default: w8a8]")
+    ] = None,
     calibrate: o.Calibrate = None,
     calibration_count: o.CalibrationCount = None,
     skip_bad_images: o.SkipBadImages = False,
@@ -53,10 +56,10 @@ def command(
     \b
     Examples:
       edgevit quantize demo --to onnx --dry-run
-      edgevit quantize demo --to onnx --plan dist/demo/plan.json --dry-run
+      edgevit quantize --plan dist/demo/plan.json --dry-run
       edgevit quantize timm:vit_tiny_patch16_224 --weights vit.safetensors --calibrate photos/train -o plans
     """
-    wanted = make_recipe(locals())
+    wanted = make_recipe(locals(), defaults={"precision": "w8a8"})
     from edgevit.flows.quantize import quantize
     from edgevit.report.progress import open_progress
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from edgevit.core.documents import read_toml
 from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
+from edgevit.core.made_with import REMEMBERED, remembered
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
@@ -74,12 +75,16 @@ class Recipe:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
-def make(settings: Mapping[str, Any], file: Path | None = None) -> Recipe:
-    """A checked Recipe from flags (or keyword arguments), on top of those of a recipe file.
+def make(
+    settings: Mapping[str, Any], file: Path | None = None, defaults: Mapping[str, Any] | None = None
+) -> Recipe:
+    """A checked Recipe from flags (or keyword arguments), on top of those of a recipe file and of a plan.
 
     Args:
         settings: by field name; None, an empty list and False mean "not given".
-        file: a TOML file, whose settings lose against `settings`.
+        file: a TOML file, whose settings lose against `settings`. Those that a plan was made with lose
+            against both.
+        defaults: of a command, where they are not those of a Recipe.
 
     Raises:
         InputError: the file is missing, no TOML, or has an unknown key or a wrong value.
@@ -92,7 +97,27 @@ def make(settings: Mapping[str, Any], file: Path | None = None) -> Recipe:
         from_file = {
             key: value for key, value in from_file.items() if key not in ("weights", "random_weights")
         }
-    return _check(_validate({**from_file, **_normalise(given)}, None))
+    asked = {**from_file, **_normalise(given)}
+    kept = _of_plan(Path(asked["plan"]), asked) if asked.get("plan") else {}
+    return _check(_validate({**_normalise(defaults or {}), **kept, **asked}, None))
+
+
+def _of_plan(plan: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that were not given, as they were when the plan was made."""
+    kept = remembered(plan, asked)
+    try:
+        _check(_validate({"model": "demo", **kept}, None))
+    except UsageError as error:
+        raise InputError(
+            f"{plan}: made_with: {error.message}", "keep `made_with` as it was written"
+        ) from error
+    return kept
+
+
+def settings_to_remember(recipe: Recipe) -> dict[str, Any]:
+    """What a plan keeps of the recipe that it was made by, as plain data; defaults are left out."""
+    data = as_json(recipe)
+    return {name: data[name] for name in REMEMBERED if getattr(recipe, name) != _default(name)}
 
 
 def to_toml(recipe: Recipe) -> str:

@@ -55,6 +55,8 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     emit({"stage": "loading the model"})
     model = load_model(asked)
     refuse_limits(asked.limits, model.spec.output)
+    if asked.plan is not None:
+        given_plan.same_weights(Path(asked.plan), model.spec)
     left_out: dict[str, str] = {}
     if not asked.prune:  # else the size is known only after it
         left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)

@@ -6,6 +6,7 @@ Runs in a worker; what later steps need is left in the work folder.
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
+from edgevit.core.made_with import MadeWith
 from edgevit.core.plugins import Samples
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
@@ -26,7 +28,7 @@ from edgevit.flows._open import Opened
 from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
-from edgevit.steps import compare_images
+from edgevit.steps import compare_images, given_plan
 from edgevit.steps.output_kind import model_kind
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
     spec = replace(model.spec, output=model_kind(model.spec.output, graph.program, _outputs.first(reference)))
+    digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
+    made_with = MadeWith(json.loads(asked.settings), unpruned.spec.weights_sha256, digest)
     del model, unpruned, opened
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
@@ -136,7 +140,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     )
     looked_at = inputs if deciding is None else deciding
     plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
-    plan_storage.save(plans, _new(work / _values.PLANS))
+    plan_storage.save(plans, _new(work / _values.PLANS), made_with)
     fits, unlike = compare_images.compare(
         plans,
         tuple(map(forms.graph_of, forms.placements)),
@@ -169,6 +173,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         keep_float32=kept,
         warnings=(
             *spec.warnings,
+            *(() if asked.plan is None else given_plan.other_images(Path(asked.plan), digest)),
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
             *unlike,

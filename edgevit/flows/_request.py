@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core.plans import Placement
-from edgevit.core.recipe import Recipe
+from edgevit.core.recipe import Recipe, settings_to_remember
 from edgevit.core.report import Limits
 from edgevit.flows._samples import for_role
 from edgevit.flows._values import PrepareRequest
@@ -47,4 +48,5 @@ def prepare_request(
         reconstruct=recipe.reconstruct,
         limits=limits,
         auto_float=limits if recipe.auto_float else None,
+        settings=json.dumps(settings_to_remember(recipe)),
     )

@@ -59,6 +59,7 @@ class PrepareRequest:
         plan: file or folder whose plans are used instead of new ones.
         reconstruct: seconds for tuning the blocks of each plan, 0 for none.
         limits: what each file has to keep; refused where the output or the images have no such measure.
+        settings: those that a plan remembers, as JSON.
         auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
@@ -86,6 +87,7 @@ class PrepareRequest:
     plan: str | None = None
     reconstruct: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    settings: str = "{}"
     auto_float: Limits | None = None
 
 

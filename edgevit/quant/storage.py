@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgevit.core import files
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
+from edgevit.core.made_with import MadeWith, plan_file
 from edgevit.core.plans import Placement, QuantPlan, SitePlan
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
@@ -42,8 +43,8 @@ class StoredPlan:
     placement: Placement | None = None
 
 
-def save(plans: Sequence[QuantPlan], folder: Path) -> None:
-    """Write all plans of a run; a tensor that several plans share is stored once."""
+def save(plans: Sequence[QuantPlan], folder: Path, made_with: MadeWith | None = None) -> None:
+    """Write all plans of a run and what they were made with; a tensor that several plans share is stored once."""
     stored: dict[str, NDArray[np.generic]] = {}
     listed = []
     for plan in plans:
@@ -52,7 +53,8 @@ def save(plans: Sequence[QuantPlan], folder: Path) -> None:
             names[key] = _store(stored, key, array)
         fields = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
         listed.append(dataclasses.asdict(StoredPlan(**{**fields, "tensors": names})))
-    document = {"schema_version": SCHEMA_VERSION, "plans": listed}
+    made = None if made_with is None else dataclasses.asdict(made_with)
+    document = {"schema_version": SCHEMA_VERSION, "made_with": made, "plans": listed}
     files.write_stream(folder / "plan.safetensors", _safetensors(stored))
     (folder / "plan.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -119,7 +121,7 @@ def _place(plans: Any, where: tuple[int | str, ...]) -> str:
 
 def _files(path: Path) -> tuple[Path, Path]:
     if path.suffix != ".json":
-        return path / "plan.json", path / "plan.safetensors"
+        return plan_file(path), path / "plan.safetensors"
     own = path.with_suffix(".safetensors")
     return path, own if own.exists() else path.with_name("plan.safetensors")
 

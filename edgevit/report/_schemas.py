@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgevit.core.layers import Difference
+from edgevit.core.made_with import MadeWith
 from edgevit.core.manifest import Manifest
 from edgevit.core.report import Report
 from edgevit.quant.storage import StoredPlan
@@ -17,9 +18,10 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """plan.json: one entry for each target and precision that is quantized."""
+    """plan.json: what a run's plans were made with, and one entry for each target and precision."""
 
     schema_version: Literal[1]
+    made_with: MadeWith | None
     plans: tuple[StoredPlan, ...]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgevit.core.errors import InputError
+from edgevit.core.made_with import read_made_with
 from edgevit.core.plans import Placement, QuantPlan
-from edgevit.core.types import Graph
+from edgevit.core.types import Graph, ModelSpec
 
 
 def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]:
@@ -23,6 +25,29 @@ def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]
     for plan, placement in zip(found, placements, strict=True):
         check_alone(plan, placement)
     return found
+
+
+def same_weights(path: Path, spec: ModelSpec) -> None:
+    """Raise InputError if a plan says that it was made for other weights than those of the model."""
+    made = read_made_with(path)
+    if made is not None and made.weights_sha256 != spec.weights_sha256:
+        raise InputError(
+            f"--plan was made for weights with the sha256 {made.weights_sha256[:12]}, those of {spec.source} have "
+            f"{spec.weights_sha256[:12]}",
+            "give the model, --weights or --random-weights and --num-classes that it was made with, or make a new "
+            "plan",
+        )
+
+
+def other_images(path: Path, digest: str | None) -> tuple[str, ...]:
+    """What to tell if a plan was made on other calibration images than those with this digest."""
+    made = read_made_with(path)
+    if made is None or made.calibration_digest == digest:
+        return ()
+    return (
+        "the calibration images are not those that the plan was made with: where weights are folded by what "
+        "images show, the plan fits no longer",
+    )
 
 
 def fit(

@@ -35,7 +35,10 @@ def sha256(path: Path) -> str:
 def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
     model: Path, tmp_path: Path
 ) -> None:
-    """Through the command line: what was decided with --auto-float needs nothing but its plan to be made again."""
+    """Through the command line: what was decided with --auto-float needs nothing but its plan to be made again.
+
+    The plan remembers model, weights, images and targets: no other flag is given.
+    """
     limits = ("--auto-float", "--min-sqnr", "35")
     first = edgevit("convert", *flags(model, *limits, "-o", tmp_path / "a", "--json"))
     assert first.returncode == 0, first.stderr
@@ -43,9 +46,7 @@ def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
     left = [site["site"] for site in told["auto_float"]["sites"]]
     assert left and any("Left in float32 to keep --min-sqnr 35: " + left[0] in note for note in told["notes"])
     assert [s["sqnr_db"] for s in told["sensitivity"]] == sorted(s["sqnr_db"] for s in told["sensitivity"])
-    again = edgevit(
-        "convert", *flags(model, "--plan", tmp_path / "a" / "plan.json", "-o", tmp_path / "b", "-q")
-    )
+    again = edgevit("convert", "--plan", tmp_path / "a" / "plan.json", "-o", tmp_path / "b", "-q")
     assert again.returncode == 0, again.stderr
     for name in ("onnx/w8a8/model.onnx", "plan.json", "plan.safetensors"):
         assert sha256(tmp_path / "a" / name) == sha256(tmp_path / "b" / name), name
@@ -98,6 +99,8 @@ def test_other_images_fold_other_weights_and_the_error_says_so(model: Path, tmp_
             calibrate=str(model / "other.npz"),
         )
     assert "--calibrate" in raised.value.hint
+    with pytest.raises(InputError, match="was made for weights with the sha256"):
+        prepared(model, tmp_path / "seed", plan=tmp_path / "plain" / _values.PLANS, random_weights=1)
     with pytest.raises(InputError, match="no plan for onnx w8; it has onnx w8a8"):
         prepared(model, tmp_path / "w8", plan=tmp_path / "plain" / _values.PLANS, precision="w8")
 

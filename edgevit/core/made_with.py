@@ -1,0 +1,141 @@
+"""What a plan was made with, so that `--plan` needs no other flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgevit.core.documents import read_json
+from edgevit.core.errors import InputError
+from edgevit.core.modeltext import parse_source
+
+# Settings that say which model it is; those of another model are none of the plan's.
+OF_THE_MODEL: Final = (
+    "weights",
+    "random_weights",
+    "num_classes",
+    "image_size",
+    "model_arg",
+    "preprocess",
+    "labels",
+)
+# Limits and the place of the output are left out: they judge and store what is made, and change nothing of it.
+REMEMBERED: Final = (
+    "model",
+    *OF_THE_MODEL,
+    "to",
+    "precision",
+    "calibrate",
+    "calibration_count",
+    "evaluate",
+    "evaluate_count",
+    "skip_bad_images",
+    "prune",
+    "without",
+    "option",
+    "seed",
+)
+_WORDS: Final = ("demo", "synthetic")  # SAMPLES that are no path
+_MOST_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class MadeWith:
+    """What `plan.json` says of its own making.
+
+    Attributes:
+        settings: flags by the names of a Recipe's fields, paths as they were given; what is not there was left to
+            its default.
+        weights_sha256: digest of the model's weights as it was loaded, before pruning.
+        calibration_digest: of the calibration images, None without any.
+    """
+
+    settings: dict[str, Any]
+    weights_sha256: str
+    calibration_digest: str | None
+
+
+def plan_file(path: Path) -> Path:
+    """The plan.json that `--plan` means: a JSON file, or the folder that holds it."""
+    return path if path.suffix == ".json" else path / "plan.json"
+
+
+def read_made_with(path: Path) -> MadeWith | None:
+    """What a plan says of its making; None if it does not.
+
+    Raises:
+        InputError: no plan there, or one that says it in another form.
+    """
+    where = plan_file(path)
+    hint = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
+    if not path.exists():
+        raise InputError(f"there is no {path}", hint)
+    found = read_json(where, "the plan", hint, _MOST_BYTES).get("made_with")
+    if found is None:
+        return None
+    again = "keep `made_with` as it was written, or take it out and give all flags"
+    settings = found.get("settings") if isinstance(found, dict) else None
+    if not isinstance(settings, dict):
+        raise InputError(f"{where}: made_with holds no settings", again)
+    unknown = [name for name in settings if name not in REMEMBERED]
+    if unknown:
+        raise InputError(f"{where}: made_with has the unknown setting {unknown[0]!r}", again)
+    weights, images = found.get("weights_sha256"), found.get("calibration_digest")
+    if not isinstance(weights, str) or not (images is None or isinstance(images, str)):
+        raise InputError(f"{where}: made_with holds no digests", again)
+    return MadeWith(settings, weights, images)
+
+
+def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a plan was made with and that were not given anew.
+
+    Of another model than the plan's, nothing is taken that belongs to a model.
+
+    Args:
+        path: `--plan`.
+        given: settings from flags and a recipe file.
+
+    Raises:
+        InputError: no plan there, or a file that it was made with is not where it was.
+    """
+    made = read_made_with(path)
+    if made is None:
+        return {}
+    kept = {name: value for name, value in made.settings.items() if name not in given}
+    if given.get("model", kept.get("model")) != made.settings.get("model"):
+        kept = {name: value for name, value in kept.items() if name not in OF_THE_MODEL}
+    if {"weights", "random_weights"} & set(given):
+        kept = {name: value for name, value in kept.items() if name not in ("weights", "random_weights")}
+    for name, value in kept.items():
+        missing = _missing(name, str(value))
+        if missing is not None:
+            flag = "MODEL" if name == "model" else f"--{name}"
+            raise InputError(
+                f"{plan_file(path)} was made with {flag} {value}, and {missing} is not here",
+                f"give {flag} anew, or run where the plan was made: paths stand in it as they were given",
+            )
+    return kept
+
+
+def _missing(name: str, value: str) -> str | None:
+    """The file that a setting names and that is not there."""
+    if name in ("weights", "labels") or (
+        name in ("calibrate", "evaluate") and value.partition(":")[0] not in _WORDS
+    ):
+        path = value
+    elif name == "model":
+        source, argument = parse_source(value)
+        file = argument.rpartition(":")[0] if source == "python" else argument
+        local = source in ("exported", "keras") or (source == "python" and file.endswith(".py"))
+        # a repository of the hub is OWNER/NAME; anything else is a folder
+        local = local or (
+            source == "hf" and (argument.count("/") != 1 or argument.startswith((".", "/", "~")))
+        )
+        if not local:
+            return None
+        path = file
+    else:
+        return None
+    return None if Path(path).exists() else path
