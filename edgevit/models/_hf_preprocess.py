@@ -12,8 +12,9 @@ from edgevit.models._hf_processor import from_processor
 from edgevit.models._origin import Stated, not_stated, stated
 from edgevit.models._preprocess import from_timm
 
-# Newer files first: one file for all processors of a model, with that for images nested in it.
-_FILES: Final = ("processor_config.json", "preprocessor_config.json")
+# Of transformers 5: one file for all processors of a model, with that for images nested in it.
+PROCESSOR: Final = "processor_config.json"
+_FILES: Final = (PROCESSOR, "preprocessor_config.json")
 _DEFAULT_SIZE: Final = (224, 224)
 
 
@@ -46,7 +47,7 @@ def _processor(read: Callable[[str], Mapping[str, Any]]) -> tuple[str, Mapping[s
         found = read(name)
         if isinstance(nested := found.get("image_processor"), Mapping):
             return f"image_processor in {name}", nested
-        if found and name != _FILES[0]:
+        if found and name != PROCESSOR:
             return name, found
     return "", {}
 
@@ -79,7 +80,7 @@ def _timm(config: Mapping[str, Any], where: str, request: LoadRequest) -> Stated
 
 def _family(config: Any, request: LoadRequest) -> Stated:
     kind = str(config.model_type)
-    family = of_family(kind)
+    family = None if request.random_weights is not None else of_family(kind)
     if family is None:
         why = f"there is no {' or '.join(_FILES)}, and checkpoints of {kind} do not agree"
         return not_stated(request, _size(config, request) or _DEFAULT_SIZE, why)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError
+from edgevit.models._probe import forward
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +23,13 @@ def check_repeatable(module: torch.nn.Module, image: torch.Tensor, name: str) ->
 
     Raises:
         InputError: naming the first module whose output differs.
+        StepError: the forward pass failed.
     """
     import torch
 
+    if _same(forward(module, image, name), forward(module, image, name)):
+        return
     with torch.no_grad():
-        if _same(module(image), module(image)):
-            return
         first, second = _outputs(module, image), _outputs(module, image)
     paths = {id(part): path for path, part in module.named_modules()}
     where = ""

@@ -18,7 +18,7 @@ from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._classes import last_layers, rows, settle
 from edgevit.models._files import read_weights
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
-from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
 from edgevit.models._hub import hub_file
 from edgevit.models._request import asked, literals
 from edgevit.models._resample import resample_renamed
@@ -74,7 +74,20 @@ def _finder(argument: str) -> Find:
         raise InputError(f"hf:{argument} cannot be read: {error.strerror}", hint) from error
     if local:
         raise InputError(f"hf:{argument} is not a folder", hint)
-    return lambda name: hub_file(argument, name)
+    return lambda name: _from_hub(argument, name)
+
+
+def _from_hub(repository: str, name: str) -> Path | None:
+    """A file of a repository; repositories older than transformers 5 do without PROCESSOR.
+
+    Without a network nobody knows whether a repository has it. Then the older file must be in the cache.
+    """
+    try:
+        return hub_file(repository, name)
+    except InputError:
+        if name != PROCESSOR:
+            raise
+        return None
 
 
 def _json(find: Find, name: str, needed: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgevit.core.assets import demo_asset
-from edgevit.core.errors import UsageError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess, TorchModel
@@ -164,7 +164,10 @@ def test_clip_s_tower_has_clip_s_own_and_unknown_families_are_asked_for() -> Non
     with pytest.raises(UsageError, match=r"checkpoints of vit_msn do not agree") as caught:
         found("vit_msn", config={"image_size": 64})
     assert "--preprocess" in caught.value.hint
-    assert found("vit_msn", random_weights=0)[1] == "ImageNet, since random weights have none"
+    for family in ("vit_msn", "vit"):
+        preprocess, origin = found(family, config={"image_size": 64}, random_weights=0)
+        assert preprocess == Preprocess(64, 64, (64, 64)), family
+        assert origin == "ImageNet, since random weights have none"
 
 
 # ------------------------------------------------------------------ whole folders
@@ -263,3 +266,22 @@ def test_a_wrapper_s_own_processor_file_is_read_in_its_form() -> None:
     assert origin == "preprocessor_config.json"
     with pytest.raises(UsageError, match=r"pretrained_cfg in config\.json has no mean and std"):
         found("timm_wrapper", config={"pretrained_cfg": {"input_size": [3, 48, 48]}})
+
+
+def test_an_older_repository_in_the_cache_loads_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+    from transformers import ViTImageProcessor
+
+    repository = tmp_path / "models--a--vit"
+    save_vit(repository / "snapshots" / "0")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    request = LoadRequest("hf:a/vit", "a/vit")
+    with pytest.raises(InputError, match=r"preprocessor_config\.json of a/vit is neither in the local cache"):
+        SOURCES.get("hf").load(request)  # whether it has one is not known
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(repository / "snapshots" / "0")
+    assert SOURCES.get("hf").load(request).spec.preprocess_origin == "preprocessor_config.json"

@@ -53,6 +53,10 @@ def test_timm_file_weights_give_timm_s_own_logits(tmp_path: Path) -> None:
     torch.testing.assert_close(model.module(IMAGE), reference(IMAGE), rtol=0, atol=0)
     assert model.spec.outputs[0].name == "logits" and model.spec.outputs[0].shape == (1, 5)
     assert model.spec.preprocess.resize == (35, 35) and model.spec.preprocess.mean == (0.5, 0.5, 0.5)
+    origin = (
+        "timm's configuration of vit_tiny_patch16_224.augreg_in21k_ft_in1k, since w.safetensors holds none"
+    )
+    assert model.spec.preprocess_origin == origin and model.spec.warnings == ()
     assert model.spec.parameters == sum(p.numel() for p in reference.parameters())
     assert not model.module.training and not any(p.requires_grad for p in model.module.parameters())
 
@@ -246,6 +250,8 @@ def test_torchvision_takes_preprocessing_and_labels_from_the_record() -> None:
     model = load("torchvision:squeezenet1_1", random_weights=0, image_size=(64, 64))
     assert model.spec.preprocess.resize == (73, 73) and model.spec.preprocess.interpolation == "bilinear"
     assert len(model.spec.labels) == 1000 and model.module(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    record = "torchvision's record of the weights SqueezeNet1_1_Weights.IMAGENET1K_V1"
+    assert model.spec.preprocess_origin == record
 
 
 FACTORY = """
@@ -269,6 +275,11 @@ def test_python_factory_with_named_outputs(tmp_path: Path) -> None:
         f"python:{tmp_path}/net.py:make", image_size=(32, 32), model_args={"n": "5"}, preprocess=IMAGENET
     )
     assert [(o.name, o.shape) for o in model.spec.outputs] == [("logits", (1, 5)), ("pooled", (1, 3))]
+    assert model.spec.preprocess_origin.startswith("--preprocess (normalize); assumed: color=rgb, resize=32")
+    with pytest.raises(
+        UsageError, match=r"nothing says how images are prepared for python:.*no pretrained_cfg"
+    ):
+        load(f"python:{tmp_path}/net.py:make")
     assert [tuple(part.shape) for part in model.module(IMAGE)] == [(2, 5), (2, 3)]
 
 
@@ -361,6 +372,8 @@ def test_an_exported_program_keeps_its_paths_and_takes_any_batch(tmp_path: Path)
     reference = exported(tmp_path / "net.pt2")
     model = load(str(tmp_path / "net.pt2"), preprocess=IMAGENET)
     torch.testing.assert_close(model.module(IMAGE), reference(IMAGE))
+    with pytest.raises(UsageError, match="a saved program keeps neither mean nor std"):
+        load(str(tmp_path / "net.pt2"))
     assert model.spec.preprocess.height == 32 and "model.3" in dict(model.module.named_modules())
     with pytest.raises(UsageError, match="--weights"):
         load(str(tmp_path / "net.pt2"), weights=tmp_path / "x.pth")
@@ -395,6 +408,7 @@ def test_a_file_that_is_no_pt2_is_an_input_error(tmp_path: Path) -> None:
 def test_the_demo_loads_without_network_and_knows_its_classes() -> None:
     model = load("demo")
     assert len(model.spec.labels) == 10 and model.spec.outputs[0].shape == (1, 10)
+    assert model.spec.preprocess_origin == "the demo's own configuration" and model.spec.warnings == ()
     assert model.spec.preprocess.height == 128 and model.spec.preprocess.color == "rgb"
 
 
