@@ -83,6 +83,7 @@ def validate(
     image_size: int | tuple[int, int] | None = None,
     model_arg: Mapping[str, str] | None = None,
     preprocess: Mapping[str, str | Sequence[float]] | None = None,
+    file_preprocess: Mapping[str, str] | None = None,
     labels: str | Path | None = None,
     evaluate: str | Path | None = None,
     evaluate_count: int | None = None,
@@ -99,18 +100,21 @@ def validate(
 ) -> Report:
     """Execute files made earlier, or by other tools, and judge them: `edgevit validate` as a function.
 
-    `path` is a bundle or one artifact, `reference` the float model as `convert` takes it.
+    `path` is a bundle or one artifact, `reference` the float model as `convert` takes it, `file_preprocess` what files
+    that carry no preprocessing take instead of the model's color, mean and std.
 
     Raises:
         edgevit.core.errors.EdgevitError: as the command would print it.
     """
-    settings = {k: v for k, v in locals().items() if k not in ("path", "reference", "progress")}
+    settings = {
+        k: v for k, v in locals().items() if k not in ("path", "reference", "progress", "file_preprocess")
+    }
     from edgevit.core import recipe
     from edgevit.core.progress import Silent
     from edgevit.flows.validate import validate as flow
 
     wanted = recipe.make(_plain({**settings, "model": reference}))
-    return flow(Path(path), wanted, progress or Silent())
+    return flow(Path(path), wanted, progress or Silent(), file_preprocess)
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:

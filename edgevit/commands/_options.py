@@ -35,6 +35,14 @@ PreprocessFlag = Annotated[
         "also by name: normalize=imagenet, clip, -1..1, 0..1 or 0..255. Repeatable.",
     ),
 ]
+FilePreprocess = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="What files that carry no preprocessing take instead of the model's color, mean and std: "
+        "normalize=0..1 where the normalisation is inside, color=bgr. Repeatable.",
+    ),
+]
 Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="One class name a line, in index order.")]
 To = Annotated[str | None, typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all]")]
 Precision = Annotated[

@@ -28,6 +28,7 @@ def command(
     image_size: o.ImageSize = None,
     model_arg: o.ModelArg = None,
     preprocess: o.PreprocessFlag = None,
+    file_preprocess: o.FilePreprocess = None,
     labels: o.Labels = None,
     evaluate: o.Evaluate = None,
     evaluate_count: o.EvaluateCount = None,
@@ -52,10 +53,14 @@ def command(
       edgevit validate model.onnx --reference timm:vit_tiny_patch16_224 --weights vit.safetensors \\
           --evaluate photos/val --min-agreement 98
     """
+    from edgevit.core.parse import parse_pairs
+    from edgevit.core.recipe import FILE_PREPROCESS_KEYS
+
+    fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
     wanted = make_recipe(locals(), model=reference)
     from edgevit.flows.validate import validate
     from edgevit.report.progress import open_progress
 
     with open_progress(quiet) as progress:
-        report = validate(path, wanted, progress)
+        report = validate(path, wanted, progress, fed)
     return show_report(report, json)

@@ -20,11 +20,17 @@ def normalise(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "N
     """
     import numpy as np
 
-    ordered = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
-    planes = layout == "NCHW"
-    values = np.ascontiguousarray(np.moveaxis(ordered, -1, 1) if planes else ordered).astype(np.float32)
-    shape = (3, 1, 1) if planes else (3,)
+    values = ordered(pixels, preprocess, layout).astype(np.float32)
+    shape = (3, 1, 1) if layout == "NCHW" else (3,)
     values /= np.float32(255)
     values -= np.asarray(preprocess.mean, np.float32).reshape(shape)
     values /= np.asarray(preprocess.std, np.float32).reshape(shape)
     return values
+
+
+def ordered(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "NHWC"] = "NCHW") -> Pixels:
+    """The same pixels, uint8, with the axes and the channels in the order that the model takes; contiguous."""
+    import numpy as np
+
+    channels = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
+    return np.ascontiguousarray(np.moveaxis(channels, -1, 1) if layout == "NCHW" else channels)

@@ -19,6 +19,8 @@ from edgevit.core.made_with import REMEMBERED, remembered
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
+# What a file can be fed otherwise: the images are cropped once for all.
+FILE_PREPROCESS_KEYS: Final = ("mean", "std", "color", "normalize")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

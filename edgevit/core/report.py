@@ -302,6 +302,8 @@ class ArtifactReport:
         sensitivity: the planned sites that cost most alone, worst first.
         auto_float: what was left in float to keep a limit; None where that was not asked for.
         reconstruction: what tuning the plan's blocks did; None where that was not asked for.
+        compared_as: what its outputs and the model's were brought to, and why; "" where they are alike.
+        explanation: why it is so far from the model, such as another input; "" where nothing explains it.
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
     """
 
@@ -333,6 +335,8 @@ class ArtifactReport:
     sensitivity: tuple[SiteLoss, ...] = ()
     auto_float: AutoFloat | None = None
     reconstruction: Reconstruction | None = None
+    compared_as: str = ""
+    explanation: str = ""
     ranges: RangeFit | None = None
 
 

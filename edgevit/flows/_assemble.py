@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from edgevit.core.artifact import artifact_sha256, artifact_size
+from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Timing
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import (
@@ -30,6 +31,7 @@ from edgevit.flows._environment import environment
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import TARGETS
 from edgevit.validate.floors import Origin
+from edgevit.validate.spaces import bring, common, compared_as
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats
@@ -188,6 +190,13 @@ def _with_execution(
         promised = _outputs.load(work / simulated.outputs)
     else:
         promised = _outputs.load(work / prepared.base)
+    own = executed.output or prepared.output_kind
+    kind = common(prepared.output_kind, own)
+    if kind is not None:
+        reference = _brought(reference, prepared.output_kind, kind)
+        promised = _brought(promised, prepared.output_kind, kind)
+        actual = _brought(actual, own, kind)
+    kind = kind or prepared.output_kind
     n = len(_outputs.first(promised))
     found_here = _outputs.head(actual, n)
     worst = min(executed.sites, key=lambda site: site.db, default=None)
@@ -197,10 +206,8 @@ def _with_execution(
         counted = integer.static + (integer.dynamic if found.precision == "w8da8" else 0)
         fraction = counted / prepared.macs if prepared.macs else 0.0
     accuracy = None
-    if prepared.evaluate is not None and prepared.output_kind.decides:
-        accuracy = measure_accuracy(
-            _outputs.first(reference), _outputs.first(actual), labels, prepared.output_kind
-        )
+    if prepared.evaluate is not None and kind.decides:
+        accuracy = measure_accuracy(_outputs.first(reference), _outputs.first(actual), labels, kind)
     return replace(
         found,
         executed_by=executed.executed_by,
@@ -221,16 +228,24 @@ def _with_execution(
         total=Total(
             sqnr_db=_outputs.worst("sqnr", _outputs.head(reference, n), found_here),
             cosine=_outputs.worst("cosine", _outputs.head(reference, n), found_here),
-            variation_db=_variation(prepared, _outputs.first(reference)[:n], _outputs.first(found_here)),
+            variation_db=_variation(kind, _outputs.first(reference)[:n], _outputs.first(found_here)),
         ),
         accuracy=accuracy,
         sites=executed.sites,
+        compared_as=compared_as(prepared.output_kind, own),
+        explanation=executed.explanation,
     )
 
 
-def _variation(prepared: Prepared, reference: Floats, actual: Floats) -> float | None:
+def _brought(outputs: dict[str, Floats], own: OutputKind, wanted: OutputKind) -> dict[str, Floats]:
+    """The same with the first output as `wanted` has it."""
+    (name, values), *others = outputs.items()
+    return {name: bring(values, own.activation, wanted), **dict(others)}
+
+
+def _variation(kind: OutputKind, reference: Floats, actual: Floats) -> float | None:
     """SQNR about the reference's mean, float32 (N, ...), of a model that gives one number on more than one image."""
-    if prepared.output_kind.task not in ("binary", "regression") or len(reference) < 2:
+    if kind.task not in ("binary", "regression") or len(reference) < 2:
         return None
     mean = reference.mean(axis=0)
     return _outputs.worst("sqnr", {"": reference - mean}, {"": actual - mean})

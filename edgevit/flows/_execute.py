@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, StepError
+from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Runtime
 from edgevit.core.report import SiteError
 from edgevit.core.runner import RunOptions
+from edgevit.core.types import Preprocess
 from edgevit.flows import _outputs, _values
 from edgevit.flows._site_check import compare_sites, confirm_sites
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.registries import RUNTIMES
+from edgevit.steps.explain import explain
+from edgevit.steps.output_kind import file_kind
+from edgevit.validate.spaces import bring, common
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels
@@ -57,7 +64,11 @@ def _execute_one(
     options = RunOptions(asked.threads, (), asked.preprocess)
     outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit({"advance": n}))
     for name, wanted in reference.items():
-        if outputs[name].shape != wanted.shape:
+        if (
+            outputs[name][0].squeeze().shape == wanted[0].squeeze().shape
+        ):  # (N,), (N, 1) and (N, C, 1, 1) alike
+            outputs[name] = outputs[name].reshape(wanted.shape)
+        else:
             raise InputError(
                 f"{path.name} gives {name} of shape {outputs[name].shape[1:]}, the float model "
                 f"{wanted.shape[1:]}: it was made from another one"
@@ -66,6 +77,10 @@ def _execute_one(
     _outputs.save(work / file, outputs)
     sites: tuple[SiteError, ...] = ()
     integer, contents = runtime.integer_macs(path), runtime.contents(path)
+    kind, explanation = file_kind(contents, _outputs.first(outputs)), ""
+    if asked.reference is not None:
+        sqnr = partial(_sqnr, runtime, path, options, reference, asked.reference, kind)
+        explanation = explain(built.precision, contents, asked.preprocess, sqnr, pixels)
     if built.precision in asked.graphs and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
         sites = compare_sites(
@@ -82,7 +97,31 @@ def _execute_one(
         operators=sum(count for _, count in contents.operators),
         max_rank=contents.max_rank,
         sites=sites,
+        output=kind,
+        explanation=explanation,
     )
+
+
+def _sqnr(
+    runtime: Runtime,
+    path: Path,
+    options: RunOptions,
+    reference: dict[str, Floats],
+    kind: OutputKind,
+    own: OutputKind,
+    preprocess: Preprocess,
+    pixels: Pixels,
+) -> float:
+    """SQNR of a file that is fed so, against the reference on the same images, where both can be compared."""
+    outputs = run_all(
+        runtime, path, pixels, replace(options, preprocess=preprocess), tuple(reference), lambda n: None
+    )
+    wanted = _outputs.first(reference)[: len(pixels)]
+    found = _outputs.first(outputs).reshape(wanted.shape)
+    both = common(kind, own)
+    if both is not None:
+        wanted, found = bring(wanted, kind.activation, both), bring(found, own.activation, both)
+    return _outputs.worst("sqnr", {"": wanted}, {"": found})
 
 
 def run_all(
@@ -108,7 +147,7 @@ def run_all(
             chunk = pixels[start : start + _CHUNK]
             outputs = runner.run(chunk)
             if len(names) == 1:
-                outputs.setdefault(names[0], next(iter(outputs.values())))
+                outputs[names[0]] = _outputs.named(names[0], outputs)
             missing = [name for name in names if name not in outputs]
             if missing:
                 raise InputError(
@@ -125,6 +164,4 @@ def run_all(
 
 
 def _with_seconds(done: Executed, seconds: float) -> Executed:
-    from dataclasses import replace
-
     return replace(done, seconds=seconds)

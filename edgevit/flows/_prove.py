@@ -40,12 +40,16 @@ def execute(
     recipe: Recipe,
     folder: Path,
     progress: Progress,
+    unknown: bool = False,
+    fed: Preprocess | None = None,
 ) -> dict[Pair, Executed]:
     """(target, precision) -> what its execution gave; nothing for targets without a runtime here.
 
     Args:
         files: target -> what to execute.
         fp32: target -> its float file, in which the sites are confirmed by value.
+        unknown: they were made earlier, or by another tool.
+        fed: what those get that carry no preprocessing, if it is not the model's.
     """
     graphs = {(s.target, s.precision): s.graph for s in prepared.simulated}
     todo = {
@@ -63,7 +67,8 @@ def execute(
             files=made,
             graphs={b.precision: graphs[name, b.precision] for b in made if (name, b.precision) in graphs},
             fp32=fp32.get(name),
-            preprocess=prepared.spec.preprocess,
+            preprocess=fed or prepared.spec.preprocess,
+            reference=prepared.output_kind if unknown else None,
         )
         step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
         jobs.append(

@@ -209,6 +209,10 @@ class ExecuteRequest:
     """Execute the files of one target on all images, in one process.
 
     `preprocess` is used for a file that carries none of its own.
+
+    Attributes:
+        reference: what the float model's first output is, for files of unknown origin: one that is far from
+            the model is tried with other input values. None for files that were made here.
     """
 
     work: str
@@ -218,6 +222,7 @@ class ExecuteRequest:
     graphs: Mapping[str, str]
     fp32: Built | None
     preprocess: Preprocess
+    reference: OutputKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,8 @@ class Executed:
 
     Attributes:
         outputs: file with the outputs, in the work folder.
+        output: what the first of them is.
+        explanation: why it is far from the model, in one sentence; "" where nothing explains it.
     """
 
     target: str
@@ -239,6 +246,8 @@ class Executed:
     max_rank: int | None = None
     sites: tuple[SiteError, ...] = ()
     error: str | None = None
+    output: OutputKind | None = None
+    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

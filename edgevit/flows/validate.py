@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +22,22 @@ from edgevit.flows._prepared import prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
 from edgevit.flows._values import FP32, Built
 from edgevit.flows.resolve import resolve
+from edgevit.models._preprocess import override
 
 
-def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Report:
+def validate(
+    path: Path,
+    recipe: Recipe,
+    progress: Progress | None = None,
+    file_preprocess: Mapping[str, str] | None = None,
+) -> Report:
     """Execute every file of a bundle, or one file, and hold it against `recipe.model`.
 
     Without the plan that a file was made from, compression and conversion loss cannot be told
-    apart: quantized files are judged by the limits and by what runs in integers.
+    apart: quantized files are judged by the limits, by floors, and by what runs in integers.
+
+    Args:
+        file_preprocess: color, mean, std or normalize of files that carry none, as `--preprocess` takes them.
 
     Raises:
         InputError: no such file, or nothing that a target writes.
@@ -51,11 +61,12 @@ def validate(path: Path, recipe: Recipe, progress: Progress | None = None) -> Re
             built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
             files[file.target] = (*files.get(file.target, ()), built)
         fp32 = {name: b for name, made in files.items() for b in made if b.precision == FP32}
-        executed = execute(files, {}, prepared, recipe, folder, told)
+        fed = override(prepared.spec.preprocess, file_preprocess or {})
+        executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
         good = {
             n: tuple(b for b in made if _worked(executed.get((n, b.precision)))) for n, made in files.items()
         }
-        timings = time_files(good, fp32, prepared.spec.preprocess, recipe, folder, told)
+        timings = time_files(good, fp32, fed, recipe, folder, told)
         missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in files if executing_runtime(n) is None)
         root = path.absolute() if path.is_dir() and len(found) > 1 else path.absolute().parent
         plans = NotDone(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.pixels import normalise
+from edgevit.core.pixels import normalise, ordered
 from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgevit.core.types import Pixels
 
-_FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_INPUTS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class OrtRunner:
             InputError: another type or size than the file's own preprocessing asks for.
         """
         _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
+        if self.input_dtype == "uint8":  # the normalisation is inside
+            return {self.input_name: ordered(pixels, self.preprocess, self.layout)}
         values = normalise(pixels, self.preprocess, self.layout)
         return {self.input_name: values.astype(self.input_dtype, copy=False)}
 
@@ -104,9 +106,11 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     settings = _ort_session.session_options(options.threads, spinning=not options.taps)
     session = _ort_session.open_session(data, settings, path)
     taken = session.get_inputs()
-    if len(taken) != 1 or taken[0].type not in _FLOATS or len(taken[0].shape) != 4:
+    if len(taken) != 1 or taken[0].type not in _INPUTS or len(taken[0].shape) != 4:
         shown = ", ".join(f"{value.name}: {value.type} {value.shape}" for value in taken)
-        raise InputError(f"{path} must take one float image of rank 4, it takes {shown or 'nothing'}")
+        raise InputError(
+            f"{path} must take one image of rank 4, float or uint8, it takes {shown or 'nothing'}"
+        )
     preprocess, layout = _preprocess(
         path, session.get_modelmeta().custom_metadata_map, taken[0].shape, options
     )
@@ -116,7 +120,7 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
         preprocess=preprocess,
         layout=layout,
         input_name=taken[0].name,
-        input_dtype=_FLOATS[taken[0].type],
+        input_dtype=_INPUTS[taken[0].type],
         outputs=tuple(value.name for value in session.get_outputs()),
         taps_of_input=tuple(dict.fromkeys(name for name in options.taps if name in inputs)),
     )

@@ -51,7 +51,8 @@ def judge(
     failed = tuple(text for kind, text in findings if kind == "fail")
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     if failed:
-        return "fail", failed + undecided
+        why = (artifact.explanation,) if artifact.explanation else ()
+        return "fail", why + failed + undecided
     return ("inconclusive", undecided) if undecided else ("pass", ())
 
 

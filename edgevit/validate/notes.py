@@ -16,6 +16,7 @@ def notes(artifact: ArtifactReport) -> tuple[str, ...]:
     Slower or faster is only said where the 95 % interval of the ratio leaves 1 out.
     """
     return (
+        *((f"Compared as {artifact.compared_as}.",) if artifact.compared_as else ()),
         *_reconstruction(artifact),
         *_auto_float(artifact),
         *_speed(artifact),

@@ -1,0 +1,88 @@
+"""Why a file is so far from its model: other input values than those it was given?
+
+Files of other tools often carry their normalisation inside, or want BGR. Whoever feeds them the model's own
+input gets answers that look plausible and are wrong. A few images through the usual alternatives show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from edgevit.core.runner import Contents
+from edgevit.core.types import Preprocess
+from edgevit.models._preprocess import NORMALIZATIONS
+
+if TYPE_CHECKING:
+    from edgevit.core.types import Pixels
+
+IMAGES: Final = 4
+# What a file should have against its model before anybody asks why; of what another input makes equal.
+_WANTED_DB: Final[Mapping[str, float]] = {"fp32": 80.0, "fp16": 40.0}
+_QUANTIZED_DB: Final = 20.0
+_FOUND_DB: Final = 15.0
+_GAIN_DB: Final = 10.0
+_FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation")
+
+# Preprocess, uint8 pixels (N, height, width, 3) -> SQNR of the file against the model, in dB
+Sqnr = Callable[[Preprocess, "Pixels"], float]
+
+
+def explain(precision: str, contents: Contents, given: Preprocess, sqnr: Sqnr, pixels: Pixels) -> str:
+    """One sentence that names what the file's input should be; "" where it is near its model, or nothing helps.
+
+    Args:
+        given: what the file was fed, unless it carries its own.
+        pixels: of which the first few are tried.
+    """
+    few = pixels[:IMAGES]
+    had = sqnr(given, few)
+    if had >= _WANTED_DB.get(precision, _QUANTIZED_DB):
+        return ""
+    if contents.preprocess is not None:
+        return _own(contents.preprocess, given)
+    found = {flags: sqnr(other, few) for flags, other in alternatives(given).items()}
+    best = max(found, key=lambda flags: found[flags], default=())
+    if not best or found[best] < max(_FOUND_DB, had + _GAIN_DB):
+        return ""
+    return (
+        f"the file wants another input than the model: with {' '.join(best)} it has {found[best]:.1f} dB against the "
+        f"model on {len(few)} images, and {had:.1f} dB without"
+    )
+
+
+def alternatives(given: Preprocess) -> dict[tuple[str, ...], Preprocess]:
+    """Flags -> either order of the colours with each usual normalisation, without what was given.
+
+    With the channels in the other order, mean and std go with their colours, or stay where they are.
+    """
+    norms = ((given.mean, given.std), *NORMALIZATIONS.values())
+    plain = [replace(given, mean=mean, std=std) for mean, std in norms]
+    color: Literal["rgb", "bgr"] = "bgr" if given.color == "rgb" else "rgb"
+    swapped = [replace(one, color=color, mean=_reversed(one.mean), std=_reversed(one.std)) for one in plain]
+    kept = [replace(one, color=color) for one in plain]
+    return {_flags(one, given): one for one in (*plain, *swapped, *kept) if one != given}
+
+
+def _reversed(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    return values[2], values[1], values[0]
+
+
+def _flags(one: Preprocess, given: Preprocess) -> tuple[str, ...]:
+    found = [] if one.color == given.color else [f"color={one.color}"]
+    if (one.mean, one.std) != (given.mean, given.std):
+        names = {norm: name for name, norm in NORMALIZATIONS.items()}
+        name = names.get((one.mean, one.std))
+        told = [f"{key}={','.join(f'{v:g}' for v in getattr(one, key))}" for key in ("mean", "std")]
+        found += told if name is None else [f"normalize={name}"]
+    return tuple(f"--file-preprocess {text}" for text in found)
+
+
+def _own(own: Preprocess, reference: Preprocess) -> str:
+    differ = [
+        f"{name} {getattr(own, name)} instead of {getattr(reference, name)}"
+        for name in _FIELDS
+        if getattr(own, name) != getattr(reference, name)
+    ]
+    return f"the file carries other preprocessing than the model: {', '.join(differ)}" if differ else ""
