@@ -27,6 +27,10 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 
+# linux/capability.h: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+_CAPABILITY_VERSION: Final = 0x20080522
+_CAPABILITIES: Final = 1 << 1 | 1 << 2
+
 # linux/landlock.h: rights by the version of the interface that knows them.
 _WRITE_FILE: Final = 1 << 1
 _CHANGES: Final = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # remove and make what is in a folder
@@ -106,6 +110,7 @@ def enter(writable: Sequence[Path], scratch: Path) -> Isolation:
     alone = _leave_network()
     version = _version()
     restricted = version > 0 and _restrict(version, [*writable, Path(os.devnull)])
+    _drop_capabilities()
     return Isolation("landlock" if restricted else "none", _network(alone, version if restricted else 0))
 
 
@@ -137,6 +142,17 @@ def _leave_network() -> bool:
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     return True
+
+
+def _drop_capabilities() -> None:
+    """Keep of root's powers, ours or those of the new namespace, only reading files that others may not."""
+    libc = _libc()
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    # effective, permitted and inheritable, for the lower and the upper 32 of them
+    sets = ctypes.create_string_buffer(24)
+    if libc.capget(header, sets) == 0:
+        permitted = struct.unpack_from("=I", sets, 4)[0] & _CAPABILITIES
+        libc.capset(header, struct.pack("=6I", permitted, permitted, 0, 0, 0, 0))
 
 
 def _restrict(version: int, writable: Sequence[Path]) -> bool:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.errors import EdgevitError, InputError, UnsupportedError, UsageError
+from edgevit.core.errors import EdgevitError, InputError, StepError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
@@ -55,14 +55,17 @@ def load(request: LoadRequest) -> TorchModel:
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
     preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
     check_finite(module, str(path))
-    return build(
-        _one_by_one(module) if batch == 1 else module,
-        name=path.stem,
-        source=request.source,
-        preprocess=preprocess,
-        preprocess_origin=origin,
-        labels=request.labels,
-    )
+    try:
+        return build(
+            _one_by_one(module) if batch == 1 else module,
+            name=path.stem,
+            source=request.source,
+            preprocess=preprocess,
+            preprocess_origin=origin,
+            labels=request.labels,
+        )
+    except StepError as error:  # nobody's code but the file's ran
+        raise InputError(f"{path}: {error.message}", "export it again, from a model that runs") from error
 
 
 def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | None, tuple[int, int]]:

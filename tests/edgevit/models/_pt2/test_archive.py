@@ -28,6 +28,7 @@ from tests.edgevit.models._pt2._programs import (
     changed,
     pickled,
     put,
+    renamed,
     save,
 )
 
@@ -197,6 +198,12 @@ def test_two_top_folders_and_equal_names_are_refused(good: Path, tmp_path: Path)
 def test_a_graph_that_does_not_hang_together_is_the_files_fault(good: Path, tmp_path: Path) -> None:
     bad = changed(good, tmp_path / "bad.pt2", {PROGRAM: put([], "graph_module", "graph", "nodes")})
     with pytest.raises(InputError, match="is not a readable .pt2 file"):
+        load(request(bad))
+
+
+def test_a_program_that_fails_when_it_runs_is_the_files_fault(good: Path, tmp_path: Path) -> None:
+    bad = changed(good, tmp_path / "bad.pt2", {PROGRAM: renamed("tanh", "evil")})
+    with pytest.raises(InputError, match="fails on one 8x8 image .* approximate argument"):
         load(request(bad))
 
 
