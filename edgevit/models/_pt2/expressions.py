@@ -125,10 +125,22 @@ class _Checker:
 
     def _count_power(self, *exponents: ast.expr) -> None:
         self._powers += 1
-        numbers = [n.value for e in exponents for n in ast.walk(e) if isinstance(n, ast.Constant)]
-        large = any(isinstance(n, (int, float)) and abs(n) > _LARGEST_POWER for n in numbers)
-        if self._powers > _MOST_POWERS or large:
+        if self._powers > _MOST_POWERS or not all(map(_is_small, exponents)):
             raise Refused("arithmetic on sizes with powers this large is not computed")
+
+
+def _is_small(exponent: ast.expr) -> bool:
+    """A small number or a symbol, alone: 8*8*8*... would be one that is not small."""
+    match exponent:
+        case ast.Constant(value=int() | float() as value):
+            return abs(value) <= _LARGEST_POWER
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return _is_small(inner)
+        case ast.Call(func=ast.Name(id="Integer" | "Rational"), args=parts):
+            return all(map(_is_small, parts))
+        case ast.Name() | ast.Call(func=ast.Name(id="Symbol")):
+            return True
+    return False
 
 
 def _asks_for_a_size(node: ast.expr) -> bool:
