@@ -29,15 +29,15 @@ def survey(text: str) -> Survey:
 
 
 def open_demo(text: str, labels: tuple[str, ...]) -> Samples:
-    """Open a split. Its labels count only for a model with exactly the demo's classes.
+    """Open a split. Its labels count only for a model with exactly the demo's classes, in any order.
 
     Raises:
         UsageError: an unknown split.
     """
     own = read_labels(demo_asset("labels.txt"))
     samples = read_npz(demo_asset(f"{_split(text)}.npz"), text, own)
-    if labels == own:
-        return samples
+    if samples.labels is not None and sorted(labels) == sorted(own):
+        return replace(samples, labels=tuple(labels.index(own[index]) for index in samples.labels))
     warning = f"{text}: the model's labels are not the demo's, so its images count as unlabelled"
     return replace(samples, labels=None, warnings=(warning,))
 

@@ -20,6 +20,10 @@ class Progress(Protocol):
         """One line for the user, kept on the screen."""
         ...
 
+    def warn(self, text: str) -> None:
+        """The same, of something that may make the work worthless."""
+        ...
+
 
 class Silent:
     """A Progress that says nothing."""
@@ -31,4 +35,7 @@ class Silent:
         """Nothing."""
 
     def note(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
         """Nothing."""

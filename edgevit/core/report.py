@@ -61,12 +61,44 @@ class SampleSets:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What labelled images say against the float model itself, or against how it is used.
+
+    Attributes:
+        kind: no-better-than-guessing (no file passes then), or that with another order of the labels or
+            other preprocessing the model is right clearly more often.
+        text: one sentence for the user, also among the report's warnings.
+        flags: what to add to the command.
+        n: images that were compared.
+        top1, top1_ci95: as the model is used now, percent.
+        alternative_top1, alternative_ci95: with the flags; None where there is no alternative.
+    """
+
+    kind: Literal["no-better-than-guessing", "label-order", "preprocessing"]
+    text: str
+    flags: tuple[str, ...]
+    n: int
+    top1: float
+    top1_ci95: Interval
+    alternative_top1: float | None = None
+    alternative_ci95: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """The float model on the evaluation images: percent, None if they have no labels."""
+    """The float model on the evaluation images: percent, None if they have no labels.
+
+    Attributes:
+        chance: what the same answers would have, dealt out to the images at random.
+        doubts: what the images say against the float model; without labels that are known, nothing.
+    """
 
     top1: float | None
     top5: float | None
     n: int
+    top1_ci95: Interval | None = None
+    chance: float | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 # Sites in the report, of those that cost most alone; `edgevit quantize` tells them all.
 WORST: Final = 20
+RANDOM_WEIGHTS: Final = (
+    "the weights are random, so that top-1 says nothing; the verdicts rest on the other checks"
+)
 
 
 def assemble(
@@ -55,7 +58,11 @@ def assemble(
 ) -> Report:
     """The whole report; `begin` is the perf_counter at the start, paths are told relative to `bundle`."""
     limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
-    origin = Origin(pruned=prepared.pruned is not None, random_weights=recipe.random_weights is not None)
+    origin = Origin(
+        pruned=prepared.pruned is not None,
+        random_weights=recipe.random_weights is not None,
+        doubts=prepared.doubts,
+    )
     sizes = {name: artifact_size(Path(b.path)) for name, b in fp32.items() if b.path is not None}
     artifacts = tuple(
         artifact_report(
@@ -73,6 +80,8 @@ def assemble(
         for b in made
     )
     spec, seconds = prepared.spec, prepared.timings_s
+    reference = _reference(prepared, work)
+    random = recipe.random_weights is not None and reference.top1 is not None
     return Report(
         model=ModelSummary(
             name=spec.name,
@@ -86,7 +95,7 @@ def assemble(
             preprocess_origin=spec.preprocess_origin,
         ),
         samples=SampleSets(prepared.calibrate, prepared.evaluate),
-        reference=_reference(prepared, work),
+        reference=reference,
         artifacts=artifacts,
         timings_s=Timings(
             load=seconds["load"],
@@ -102,7 +111,7 @@ def assemble(
         prune=prepared.prune,
         rewrites=prepared.rewrites,
         not_done=not_done,
-        warnings=prepared.warnings,
+        warnings=(*prepared.warnings, *((RANDOM_WEIGHTS,) if random else ())),
         peak_memory_bytes=memory,
     )
 
@@ -116,7 +125,7 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
 
     labelled = prepared.labelled and prepared.evaluate is not None
     labels = np.load(work / _values.LABELS) if labelled else None
-    return measure_reference(outputs, labels, prepared.output_kind)
+    return replace(measure_reference(outputs, labels, prepared.output_kind), doubts=prepared.doubts)
 
 
 def artifact_report(

@@ -70,13 +70,15 @@ def threads_each(recipe: Recipe, steps: int) -> int:
 
 
 def stages(progress: Progress) -> worker.OnEvent:
-    """Show the stages of one step as they come."""
+    """Show the stages of one step, and what it warns of, as they come."""
 
     def on_event(event: dict[str, Any]) -> None:
         if "stage" in event:
             progress.stage(str(event["stage"]), event.get("total"))
         if "advance" in event:
             progress.advance(int(event["advance"]))
+        if "warning" in event:
+            progress.warn(str(event["warning"]))
 
     return on_event
 

@@ -29,7 +29,9 @@ from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
 from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
 from edgevit.steps import compare_images, given_plan
+from edgevit.steps.diagnose import Diagnosis, diagnose
 from edgevit.steps.output_kind import model_kind
+from edgevit.steps.run_float import run_float
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +97,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     _outputs.save(work / _values.REFERENCE, reference)
     if judged.labels is not None:
         np.save(work / _values.LABELS, judged.labels)
+    first = _outputs.first(reference)
+    kind = model_kind(model.spec.output, graph.program, first)
+    diagnosis = Diagnosis()
+    if judged.labels is not None and kind.decides and asked.random_weights is None:
+        diagnosis = diagnose(unpruned, kind, first, judged.pixels, judged.labels, emit)
     deciding, apart = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
         deciding, apart = _keep_apart(calibrate, calibration, unpruned, asked.auto_float, emit)
@@ -112,7 +119,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         after = _forward(model, judged.pixels, emit)
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
-    spec = replace(model.spec, output=model_kind(model.spec.output, graph.program, _outputs.first(reference)))
+    spec = replace(model.spec, output=kind)
     digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
     made_with = MadeWith(json.loads(asked.settings), unpruned.spec.weights_sha256, digest)
     del model, unpruned, opened
@@ -177,8 +184,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
             *unlike,
+            *(doubt.text for doubt in diagnosis.doubts),
+            *diagnosis.warnings,
             *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),
         ),
+        doubts=diagnosis.doubts,
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )
@@ -255,25 +265,16 @@ def _normalise(pixels: Pixels, model: TorchModel) -> Floats:
 def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]:
     """Outputs of the float model on all images by name, each float32 (N, ...).
 
-    Normalised chunk by chunk: as floats, ten thousand images of 224x224 would fill 6 GB.
+    Raises:
+        InputError: one of them is not finite.
     """
     import numpy as np
-    import torch
 
     emit({"stage": "running the float reference", "total": len(pixels)})
-    names = [output.name for output in model.spec.outputs]
-    parts: dict[str, list[Floats]] = {name: [] for name in names}
-    with torch.no_grad():
-        for start in range(0, len(pixels), 32):
-            chunk = torch.from_numpy(_normalise(pixels[start : start + 32], model))
-            out = model.module(chunk)
-            for name, value in zip(names, (out,) if isinstance(out, torch.Tensor) else out, strict=True):
-                parts[name].append(value.numpy())
-            emit({"advance": len(chunk)})
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    if not all(np.isfinite(values).all() for values in joined.values()):
+    found = run_float(model, pixels, lambda images: emit({"advance": images}))
+    if not all(np.isfinite(values).all() for values in found.values()):
         raise InputError(
             "the float model gives NaN or infinite outputs on these images",
             "check its weights and preprocessing",
         )
-    return joined
+    return found

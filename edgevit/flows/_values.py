@@ -12,6 +12,7 @@ from edgevit.core.plugins import Timing
 from edgevit.core.report import (
     AutoFloat,
     Compression,
+    Doubt,
     KeptFloat32,
     Limits,
     RangeFit,
@@ -131,6 +132,7 @@ class Prepared:
         keep_float32: operations of the graph that float16 would spoil; None if no file computes in it.
         left_out: target -> why it cannot hold this model.
         isolation: what held the step back; None for a model that was not loaded in a sandbox.
+        doubts: about the float model; their texts are among the warnings too.
     """
 
     spec: ModelSpec
@@ -149,6 +151,7 @@ class Prepared:
     folds: tuple[str, ...] = ()
     keep_float32: tuple[KeptFloat32, ...] | None = None
     warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
     isolation: Isolation | None = None

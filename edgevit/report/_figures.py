@@ -110,6 +110,12 @@ def summary(report: Report) -> str:
     return ", ".join([passed, *parts]) + "."
 
 
+def other_warnings(report: Report) -> tuple[str, ...]:
+    """The warnings besides the doubts about the float model, which are shown apart from them."""
+    doubts = {doubt.text for doubt in report.reference.doubts}
+    return tuple(text for text in report.warnings if text not in doubts)
+
+
 def _size(a: ArtifactReport) -> str:
     if a.size_bytes is None:
         return NOTHING

@@ -6,7 +6,7 @@ from typing import Final
 
 from edgevit.core.foreign import printable
 from edgevit.core.report import Report
-from edgevit.report._figures import COLUMNS, megabytes, rows, summary
+from edgevit.report._figures import COLUMNS, megabytes, other_warnings, rows, summary
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading
 
@@ -38,6 +38,7 @@ def render(report: Report) -> str:
         rows=rows(report),
         plots=plots(report),
         timings=_timings(report),
+        warnings=other_warnings(report),
     )
 
 

@@ -65,11 +65,21 @@ class _Plain:
         if not self._quiet:
             self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        if not self._quiet:
+            _warn(self._console, text)
+
     def finish(self) -> None:
         """The line of the stage that ends."""
         if self._name:
             self.note(_done(self._name, self._since))
             self._name = ""
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(
+        printable(f"WARNING: {text}"), style="bold red", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _done(name: str, since: float) -> str:
@@ -93,6 +103,9 @@ class _Live:
 
     def note(self, text: str) -> None:
         self._bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        _warn(self._bars.console, text)
 
     def finish(self) -> None:
         """Turn the running bar into a line that stays."""

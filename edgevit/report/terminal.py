@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS
 from edgevit.core.report import ArtifactReport, Report, Verdict
-from edgevit.report._figures import COLUMNS, FEW_COLUMNS, few_cells, preprocessing, rows, summary
+from edgevit.report._figures import (
+    COLUMNS,
+    FEW_COLUMNS,
+    few_cells,
+    other_warnings,
+    preprocessing,
+    rows,
+    summary,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +31,7 @@ _STYLES: Final[dict[Verdict, str]] = {
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the table, then in plain words the reasons, the notes and what was not done.
+    """Print the table, then in plain words the reasons, the notes and what was not done; doubts come last.
 
     Where the terminal is too narrow for the whole table it has fewer columns, and says where the others are.
     """
@@ -45,6 +53,8 @@ def show(report: Report, console: Console) -> None:
         )
     for line in lines(report):
         console.print(Text(printable(line)), soft_wrap=True)
+    for doubt in report.reference.doubts:
+        console.print(Text(printable(f"WARNING: {doubt.text}"), style="bold red"), soft_wrap=True)
 
 
 def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str, ...]]]) -> Table:
@@ -74,12 +84,12 @@ def heading(report: Report) -> str:
 
 
 def lines(report: Report) -> tuple[str, ...]:
-    """Everything that a table cannot hold, one sentence a line."""
+    """Everything that a table cannot hold, one sentence a line; doubts about the float model stand apart."""
     found: list[str] = []
     for artifact in report.artifacts:
         name = f"{artifact.target} {artifact.precision}"
         found += [f"{name}: {artifact.verdict}: {reason}" for reason in artifact.reasons]
         found += [f"{name}: {note}" for note in artifact.notes]
     found += [f"not done: {item.what}: {item.why}" for item in report.not_done]
-    found += [f"warning: {text}" for text in report.warnings]
+    found += [f"warning: {text}" for text in other_warnings(report)]
     return (*found, summary(report))

@@ -38,6 +38,7 @@ def render(report: Report) -> str:
     preprocess = report.model.preprocess
     return environment.get_template("usage.md.j2").render(
         model=report.model,
+        doubts=report.reference.doubts,
         p=preprocess,
         rgb=_in_rgb(preprocess),
         pillow=_PILLOW[preprocess.interpolation],

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import LOGITS, OutputKind, class_scores, decisions
 from edgevit.core.report import Accuracy, Reference
+from edgevit.validate.chance import guessing
 from edgevit.validate.metrics import agreement
 from edgevit.validate.metrics._pairs import right
-from edgevit.validate.statistics import detectable_drop, drop_bounds, drop_interval
+from edgevit.validate.statistics import detectable_drop, drop_bounds, drop_interval, wilson_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +25,19 @@ def measure_reference(
     if labels is None or not kind.decides:
         return Reference(None, None, len(outputs))
     scores = class_scores(outputs, kind)
-    top1, top5 = (100.0 * float(right(scores, labels, k).mean()) for k in (1, 5))
-    return Reference(top1, top5, len(outputs))
+    n, known = len(scores), right(scores, labels, 1)
+    return Reference(
+        top1=100.0 * float(known.mean()),
+        top5=100.0 * float(right(scores, labels, 5).mean()),
+        n=n,
+        top1_ci95=_percent(wilson_interval(int(known.sum()), n)),
+        chance=_chance(scores, labels),
+    )
+
+
+def _chance(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
+    classes = scores.shape[1]
+    return None if classes < 2 else 100.0 * guessing(scores.argmax(axis=1), labels, classes).expected
 
 
 def measure_accuracy(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from edgevit.core.report import Accuracy, ArtifactReport, Limits, Total
+from edgevit.core.report import Accuracy, ArtifactReport, Doubt, Limits, Total
 from edgevit.validate.statistics import one_sided_bounds
 
 Finding = tuple[Literal["fail", "inconclusive"], str]
@@ -32,11 +32,13 @@ class Origin:
         planned: made from a plan that is known, and compared with it. Then only what fails is told here.
         pruned: the model was pruned before. What that costs was wanted, and nothing is told here.
         random_weights: the margins between the classes of such a model mean nothing: its SQNR alone counts.
+        doubts: what labelled images say against the float model.
     """
 
     planned: bool = True
     pruned: bool = False
     random_weights: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
 
 PLANNED: Final = Origin()

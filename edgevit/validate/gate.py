@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from edgevit.core.report import SITE_DB, Accuracy, ArtifactReport, Limits, SiteError, Verdict
+from edgevit.core.report import SITE_DB, Accuracy, ArtifactReport, Doubt, Limits, SiteError, Verdict
 from edgevit.validate.floors import PLANNED, Finding, Origin, floors, says_nothing
 from edgevit.validate.statistics import images_to_decide
 
@@ -39,7 +39,8 @@ def judge(
     A failed check goes before one that could not be decided. A quantized file whose plan is not known
     (made earlier, or by another tool) is judged without its conversion loss,
     which cannot be told apart from what the rounding costs. What quantization may cost where no limit
-    says so stands in `floors`.
+    says so stands in `floors`. A file that is faithful to a float model that knows nothing is not a
+    good file.
     """
     if artifact.verdict == "error":
         return "error", artifact.reasons
@@ -47,7 +48,13 @@ def judge(
         return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
     faithful = _fidelity(artifact) if origin.planned or artifact.precision in _FLOATS else ()
     kept = () if artifact.precision in _FLOATS else floors(artifact, limits, origin)
-    findings = (*faithful, *_integers(artifact), *kept, *_limits(artifact, limits))
+    findings = (
+        *faithful,
+        *_integers(artifact),
+        *kept,
+        *_limits(artifact, limits),
+        *_reference(origin.doubts),
+    )
     failed = tuple(text for kind, text in findings if kind == "fail")
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     if failed:
@@ -208,6 +215,17 @@ def _limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
                 "fail",
                 f"{artifact.total.sqnr_db:.1f} dB against the float reference, "
                 f"the limit is {limits.min_sqnr:g} dB",
+            )
+
+
+def _reference(doubts: tuple[Doubt, ...]) -> Iterator[Finding]:
+    for doubt in doubts:
+        if doubt.kind == "no-better-than-guessing":
+            yield (
+                "inconclusive",
+                f"the float model itself has {doubt.top1:.2f} % on these images, which is no better than "
+                "guessing; usual reasons are the order of the labels, the preprocessing, and a head or weights "
+                "that were not trained for these classes",
             )
 
 

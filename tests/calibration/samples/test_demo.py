@@ -26,6 +26,13 @@ def test_for_other_classes_they_are_unlabelled_with_a_warning() -> None:
     assert samples.labels is None and "unlabelled" in samples.warnings[0]
 
 
+def test_in_another_order_of_the_same_classes_the_names_count() -> None:
+    labels = read_labels(demo_asset("labels.txt"))
+    given, other = SAMPLES.open("demo", labels).labels, SAMPLES.open("demo", labels[::-1]).labels
+    assert given is not None and other is not None
+    assert [labels[index] for index in given] == [labels[::-1][index] for index in other]
+
+
 def test_an_unknown_split_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="test"):
         SAMPLES.open("demo:test", ())

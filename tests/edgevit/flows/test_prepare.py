@@ -4,39 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgevit.core import pixels as arithmetic
 from edgevit.core import recipe as recipes
 from edgevit.core._plain import to_plain
-from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
-from edgevit.flows import _inspect, _prepare
+from edgevit.flows import _inspect
 from edgevit.flows._request import prepare_request
 from tests.edgevit.flows._tiny import prepared, settings_of, write_model
-
-
-def test_reference_normalises_a_few_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 4, 4), torch.nn.Flatten())
-    outputs = (TensorSpec("logits", (1, 16), "float32"),)
-    spec = ModelSpec("small", "python:small", Preprocess(8, 8, (8, 8)), outputs, (), "", 0)
-    pixels = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), np.uint8)
-    expected = module(torch.from_numpy(arithmetic.normalise(pixels, spec.preprocess))).detach().numpy()
-    seen: list[int] = []
-    normalise = arithmetic.normalise
-
-    def counted(some: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-        seen.append(len(some))
-        return normalise(some, preprocess)
-
-    monkeypatch.setattr(arithmetic, "normalise", counted)
-    found = _prepare._forward(TorchModel(spec, module), pixels, lambda event: None)
-    np.testing.assert_allclose(found["logits"], expected, rtol=1e-5, atol=1e-6)
-    assert sum(seen) == 70 and max(seen) <= 32
-
 
 PLACED = """
 import torch

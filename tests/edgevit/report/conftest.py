@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -105,3 +106,20 @@ def report() -> r.Report:
         not_done=(r.NotDone("coreml latency", "the reference evaluator says nothing about a device"),),
         warnings=("1 image was unreadable: a<b>.jpg",),
     )
+
+
+@pytest.fixture
+def doubted(report: r.Report) -> r.Report:
+    """The same, whose float model is right more often with other preprocessing."""
+    doubt = r.Doubt(
+        kind="preprocessing",
+        text="with --preprocess color=bgr <b> it is right on 90.00 %",
+        flags=("--preprocess color=bgr",),
+        n=256,
+        top1=70.0,
+        top1_ci95=(64.1, 75.3),
+        alternative_top1=90.0,
+        alternative_ci95=(85.7, 93.1),
+    )
+    reference = replace(report.reference, doubts=(doubt,))
+    return replace(report, reference=reference, warnings=(doubt.text, *report.warnings))

@@ -94,6 +94,12 @@ def test_table_reasons_notes_and_omissions_are_there(report: Report) -> None:
         assert words in text, words
 
 
+def test_doubts_about_the_float_model_stand_at_the_top_and_nowhere_else(doubted: Report) -> None:
+    text = "".join(read(html.render(doubted)).text)
+    assert text.count("--preprocess color=bgr <b>") == 1
+    assert text.index("--preprocess color=bgr") < text.index("The files")
+
+
 def test_a_report_without_any_figure_still_makes_a_page(report: Report) -> None:
     bare = replace(report, artifacts=(ArtifactReport("onnx", "w8", "error", ("it crashed",)),))
     assert plots(bare) == ()

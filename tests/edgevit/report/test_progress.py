@@ -15,6 +15,7 @@ def job(progress: Progress) -> None:
     progress.advance()
     progress.advance()
     progress.note("a [note]")
+    progress.warn("look [here]")
 
 
 def run(terminal: bool, quiet: bool) -> str:
@@ -28,12 +29,13 @@ def test_on_a_terminal_each_stage_leaves_a_line() -> None:
     text = run(terminal=True, quiet=False)
     assert "✓ load (" in text
     assert "✓ calibrate (" in text
-    assert "a [note]" in text
+    assert "a [note]" in text and "\x1b[1;31mWARNING: look [here]" in text
 
 
 def test_without_a_terminal_there_are_lines_and_no_bars() -> None:
-    first, note, last = run(terminal=False, quiet=False).splitlines()
+    first, note, warning, last = run(terminal=False, quiet=False).splitlines()
     assert first.startswith("✓ load (") and last.startswith("✓ calibrate (") and note == "a [note]"
+    assert warning == "WARNING: look [here]"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

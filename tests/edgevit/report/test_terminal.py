@@ -66,6 +66,15 @@ def test_no_text_of_a_report_reaches_the_terminal_raw(report: Report, width: int
     assert r"\x1b[31m\x9b\u202e" in text
 
 
+def test_doubts_about_the_float_model_come_last_once_and_in_red(doubted: Report) -> None:
+    text = shown(doubted)
+    assert text.rstrip().endswith("WARNING: with --preprocess color=bgr <b> it is right on 90.00 %")
+    assert text.count("color=bgr") == 1 and "warning: 1 image was unreadable" in text
+    out = io.StringIO()
+    terminal.show(doubted, Console(file=out, width=140, force_terminal=True))
+    assert out.getvalue().rstrip().splitlines()[-1].startswith("\x1b[1;31mWARNING")
+
+
 def test_a_narrow_terminal_cuts_no_cell_off_and_says_where_the_rest_is(report: Report) -> None:
     text = shown(report, 80)
     assert "\u2026" not in text and "--json" in text

@@ -9,11 +9,13 @@ from edgevit.core.report import (
     Accuracy,
     ArtifactReport,
     Compression,
+    Doubt,
     Fidelity,
     Limits,
     SiteError,
     Total,
 )
+from edgevit.validate.floors import Origin
 from edgevit.validate.gate import exit_code, judge, judged
 
 NO_LIMITS = Limits()
@@ -212,3 +214,14 @@ def test_an_undecided_drop_names_how_many_images_would_decide() -> None:
     assert reason.endswith("; about 540 images like these would decide"), reason
     _, (reason,) = judge(static_int8(accuracy=seen), Limits(max_drop=1.001))
     assert reason.endswith("not even 100,000 images like these would decide")
+
+
+def test_a_file_that_is_faithful_to_a_model_that_knows_nothing_does_not_pass() -> None:
+    nothing = Doubt("no-better-than-guessing", "knows nothing", (), 200, 10.0, (6.6, 15.0))
+    order = Doubt("label-order", "in reverse order", (), 200, 10.0, (6.6, 15.0), 91.0, (86.2, 94.2))
+    verdict, reasons = judge(static_int8(), NO_LIMITS, Origin(doubts=(nothing, order)))
+    assert verdict == "inconclusive" and len(reasons) == 1
+    for words in ("10.00 %", "guessing", "order of the labels", "preprocessing", "head or weights"):
+        assert words in reasons[0]
+    assert judge(static_int8(), NO_LIMITS, Origin(doubts=(order,)))[0] == "pass"
+    assert judge(artifact("fp32", 20.0), NO_LIMITS, Origin(doubts=(nothing,)))[0] == "fail"
