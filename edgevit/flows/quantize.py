@@ -46,6 +46,8 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
                 files.replace_dir(staged, work.output, recipe.overwrite)
     data = {
         "model": prepared.spec.name,
+        "preprocess": to_plain(prepared.spec.preprocess),
+        "preprocess_origin": prepared.spec.preprocess_origin,
         "folds": list(prepared.folds),
         "output": None if recipe.dry_run else str(work.output),
         "plans": [_data(plan, prepared) for plan in plans],
@@ -55,7 +57,8 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
     missed = any(s.auto_float is not None and not s.auto_float.reached for s in prepared.simulated)
     tables = tuple(table for plan in plans for table in _plan_tables.tables(plan, prepared))
     warned = (Table("warnings", ("",), tuple((text,) for text in prepared.warnings)),)
-    return Answer(data, (*tables, *(warned if prepared.warnings else ())), exit_code=int(missed))
+    origin = Table("preprocessing", ("taken from",), ((prepared.spec.preprocess_origin,),))
+    return Answer(data, (*tables, origin, *(warned if prepared.warnings else ())), exit_code=int(missed))
 
 
 def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:

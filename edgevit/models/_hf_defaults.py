@@ -73,8 +73,10 @@ _ANY_SIZE: Final = frozenset({"dinov2", "dinov3_vit"})
 def of_class(name: str) -> Mapping[str, Any]:
     """The defaults of transformers' class of that name (older names too); empty if it has none."""
     base = name.removesuffix("Pil").removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
+    if not base.endswith("ImageProcessor"):
+        return {}
     transformers = require("transformers")
-    return _first(getattr(transformers, text, None) for text in (base, f"{base}Fast") if base)
+    return _first(getattr(transformers, text, None) for text in (base, f"{base}Fast"))
 
 
 def of_type(model_type: str) -> tuple[str, Mapping[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
 from edgevit.models._hf_defaults import has_own_size, of_class, of_family, of_type
@@ -74,8 +76,12 @@ def _timm(config: Mapping[str, Any], where: str, request: LoadRequest) -> Stated
         return not_stated(
             request, request.image_size or _DEFAULT_SIZE, f"{where} has no {' and '.join(absent)}"
         )
-    complete = require("timm.data").resolve_data_config({}, pretrained_cfg=dict(config), verbose=False)
-    return stated(from_timm(complete, request.image_size), where, request)
+    resolve = require("timm.data").resolve_data_config
+    try:
+        found = from_timm(resolve({}, pretrained_cfg=dict(config), verbose=False), request.image_size)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{where} is not understood: {type(error).__name__}: {brief(error)}") from error
+    return stated(found, where, request)
 
 
 def _family(config: Any, request: LoadRequest) -> Stated:

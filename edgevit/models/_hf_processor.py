@@ -43,7 +43,7 @@ def from_processor(
             raise UnsupportedError(f"the processor's step {step} is not supported", "resize and crop are")
     try:
         return _convert(config, model_size, kind)
-    except (TypeError, ValueError, KeyError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not understood: {type(error).__name__}: {error}") from error
 
 

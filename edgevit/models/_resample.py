@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 
-_ABSOLUTE = re.compile(r"pos(ition)?(al)?_?(embed|enc)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"pos(ition)?(al)?_?(emb|enc)", re.IGNORECASE)
 _RELATIVE = re.compile(r"relative_position_bias_table$|rel_pos(_bias)?(_table)?$")
 # Class token, none, class and distillation token, class token with four registers.
 _PREFIXES = (1, 0, 2, 5)

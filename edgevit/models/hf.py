@@ -147,8 +147,10 @@ def _changes(request: LoadRequest) -> dict[str, Any]:
 
 def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     """The same for a model of timm, whose arguments and classes have other names."""
-    arguments = {**(data.get("model_args") or {}), **literals(request.model_args)}
-    fixed = (data.get("pretrained_cfg") or {}).get("fixed_input_size")
+    given = data.get("model_args")
+    arguments = {**(given if isinstance(given, dict) else {}), **literals(request.model_args)}
+    record = data.get("pretrained_cfg")
+    fixed = isinstance(record, dict) and record.get("fixed_input_size")
     if request.image_size is not None and fixed:
         arguments["img_size"] = list(request.image_size)
     arguments.pop("num_classes", None)  # timm keeps it twice

@@ -107,6 +107,23 @@ def test_a_class_of_somebody_else_without_statistics_is_asked_for() -> None:
     assert found("theirs", files, preprocess={"normalize": "clip"})[1].startswith("--preprocess (normalize)")
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"image_processor_type": "ViTImageProcessor", "size": {"height": "a", "width": 2}},
+        {"image_processor_type": "PoolFormerImageProcessor", "crop_pct": 0, "size": {"shortest_edge": 1e400}},
+        {"image_processor_type": "os", "size": 32, "image_mean": 3, "image_std": [[]]},
+        {"data_config": {"mean": [1], "std": "x", "input_size": 7}},
+        {"pretrained_cfg": {"mean": {}, "std": [1, 1, 1], "input_size": [3, 8, 8]}},
+        {"image_processor": {"image_processor_type": 5, "size": []}},
+    ],
+)
+def test_nonsense_is_an_error_in_words(broken: dict[str, Any]) -> None:
+    for model_type in ("vit", "timm_wrapper"):
+        with pytest.raises((InputError, UsageError)):
+            found(model_type, {"preprocessor_config.json": broken})
+
+
 # ------------------------------------------------------------------ families
 
 # timm publishes the same weights, from the same authors, with its own record of how images are prepared.
