@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench._fuzz_seeds import PREPROCESS
+
 Reads = Callable[[Path], tuple[tuple[str, dict[str, Any]], ...]]
 
 _HERE: Final = "bench._fuzz_kinds"
@@ -99,7 +101,7 @@ def _load(source: str, argument: str, **more: Any) -> dict[str, Any]:
 
 def program(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """A MODEL that is a .pt2 file."""
-    return _load("exported", request["path"], preprocess={"mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5"})
+    return _load("exported", request["path"], preprocess=PREPROCESS)
 
 
 def weights(request: dict[str, Any], emit: object) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Net(nn.Module):
         value = self.norm(self.stem(image).flatten(2).transpose(1, 2))
         return self.head(self.layers(value).mean(1))
 """
+PREPROCESS = {"mean": "0.5,0.5,0.5", "std": "0.25,0.25,0.25"}
 _ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -66,6 +67,7 @@ def _bundle(place: Path) -> None:
 
     (place / "nets.py").write_text(NETS)
     given = ("--image-size", "16", "--random-weights", "0", "--labels", place / "labels.txt")
+    given += tuple(text for key, value in PREPROCESS.items() for text in ("--preprocess", f"{key}={value}"))
     sets = ("--calibrate", place / "images.npz", "--evaluate", place / "images.npz")
     wanted = ("--precision", "fp32,w8a8", "--to", "onnx,tflite,coreml", "-o", place / "bundle", "-q")
     command = [
@@ -106,7 +108,9 @@ def _graph(place: Path) -> None:
     from edgevit.registries import REWRITES, SOURCES
 
     argument = f"{place / 'nets.py'}:Net"
-    asked = LoadRequest(f"python:{argument}", argument, random_weights=0, image_size=(16, 16))
+    asked = LoadRequest(
+        f"python:{argument}", argument, random_weights=0, image_size=(16, 16), preprocess=PREPROCESS
+    )
     model = SOURCES.get("python").load(asked)
     storage.save(
         export_model(model, {name: REWRITES.get(name) for name in REWRITES.names()}, ()), place / "graph.pt2"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from edgevit.core.errors import InputError
+from edgevit.core.reading import reading
 
 _SUSPICIOUS_BYTES = 2 << 30
 _SUSPICIOUS_RATIO = 50
@@ -23,6 +24,16 @@ _UTF8: Final = 0x800
 _IN_EXTRA: Final = 0xFFFFFFFF
 
 
+def is_zip(path: Path, content: BinaryIO | None = None) -> bool:
+    """Whether `path`, or `content` in it, ends as a zip archive does.
+
+    Raises:
+        InputError: it says that it is a part of one in several files, where `zipfile` raises instead of answering.
+    """
+    with reading(path, "archive"):
+        return zipfile.is_zipfile(path if content is None else content)
+
+
 def check_zip(path: Path, stored_only: bool) -> None:
     """Refuse an archive that would unpack to an absurd size; does nothing if it isn't a zip archive.
 
@@ -34,13 +45,10 @@ def check_zip(path: Path, stored_only: bool) -> None:
     Raises:
         InputError: compressed or absurdly large members, or a directory that can't be read.
     """
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path}: the archive's directory is damaged ({error})") from error
+    with reading(path, "archive"), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
     on_disk = path.stat().st_size
     unpacked = sum(member.file_size for member in members)
     if stored_only:
@@ -72,26 +80,23 @@ def plain_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     seen: set[str] = set()
     end = 0
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            for member in sorted(archive.infolist(), key=lambda m: m.header_offset):
-                reason = _odd(member)
-                same = unicodedata.normalize("NFC", member.filename).casefold()
-                if reason is None and same in seen:
-                    reason = "is there twice"
-                if reason is None:
-                    start, reason = _header(file, member)
-                    if reason is None and member.header_offset < end:
-                        reason = "overlaps the member before it"
-                    end = start + member.compress_size
-                if reason is None and end > archive.start_dir:
-                    reason = "overlaps the directory"
-                if reason is not None:
-                    raise InputError(f"{path} is refused: its member {ascii(member.filename)[:200]} {reason}")
-                seen.add(same)
-                found[member.filename] = member
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        raise InputError(f"{path}: the archive is damaged ({error})") from error
+    with reading(path, "archive"), zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for member in sorted(archive.infolist(), key=lambda m: m.header_offset):
+            reason = _odd(member)
+            same = unicodedata.normalize("NFC", member.filename).casefold()
+            if reason is None and same in seen:
+                reason = "is there twice"
+            if reason is None:
+                start, reason = _header(file, member)
+                if reason is None and member.header_offset < end:
+                    reason = "overlaps the member before it"
+                end = start + member.compress_size
+            if reason is None and end > archive.start_dir:
+                reason = "overlaps the directory"
+            if reason is not None:
+                raise InputError(f"{path} is refused: its member {ascii(member.filename)[:200]} {reason}")
+            seen.add(same)
+            found[member.filename] = member
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.archive import check_zip
+from edgevit.core.archive import check_zip, is_zip
 from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.reading import reading
@@ -56,7 +56,7 @@ def check_keras(path: Path) -> None:
 
 def _config(path: Path) -> Any:
     regular_file(path, "the model", "keras: takes a file that model.save('model.keras') wrote")
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         what = "an older Keras format (HDF5)" if path.read_bytes()[:4] == b"\x89HDF" else "no .keras file"
         raise InputError(f"{path} is {what}", _SAVE)
     check_zip(path, stored_only=False)

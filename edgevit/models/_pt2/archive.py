@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.archive import plain_members
+from edgevit.core.archive import is_zip, plain_members
 from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
@@ -57,7 +57,7 @@ def clean_copy(path: Path, folder: Path) -> Path:
         OSError: no space for the copy.
     """
     regular_file(path, "the model")
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         raise InputError(f"{path} is not a .pt2 file", "write it with torch.export.save")
     members = plain_members(path)
     copy = folder / "model.pt2"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -101,8 +102,12 @@ def test_a_compressed_checkpoint_is_refused_before_it_unfolds(tmp_path: Path) ->
         load_weights(net(), tmp_path / "w.pth")
 
 
+# The end of a zip archive that says that it is in two files; `zipfile.is_zipfile` raises at it.
+ONE_OF_TWO = bytes(99) + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 2) + b"PK\5\6" + bytes(18)
+
+
 @pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(80), bytes(64)])
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(80), bytes(64), ONE_OF_TWO])
 def test_garbage_is_an_input_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="not a readable|directory is damaged"):
