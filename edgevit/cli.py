@@ -14,9 +14,10 @@ import typer
 from edgevit import __version__
 from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
-from edgevit.commands._show import write
-from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
+from edgevit.commands._streams import mend, say, write
+from edgevit.core.errors import EdgevitError, StorageError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
+from edgevit.core.space import missing_space
 
 app = typer.Typer(
     add_completion=False,
@@ -66,13 +67,28 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     flags = given[: given.index("--")] if "--" in given else given
     as_json, verbose = "--json" in flags, bool({"-v", "--verbose"} & set(flags))
+    mend()
     # `kill`, `timeout` and a cancelled build clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        code = _run(given, as_json, verbose)
+    except KeyboardInterrupt:  # also a second one, while the first was being answered
+        code = 130
+        _tell("interrupted", "interrupted: nothing was changed", "", as_json)
+    sys.exit(code)
+
+
+def _run(given: list[str], as_json: bool, verbose: bool) -> int:
+    """The exit code of one command; its error is told.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
+    try:
         _check_packages()
-        code = app(args=given or ["--help"], prog_name="edgevit", standalone_mode=False) or 0
+        code: int = app(args=given or ["--help"], prog_name="edgevit", standalone_mode=False) or 0
         if code == 130:  # Typer has turned Ctrl-C into this
-            _tell("interrupted", "interrupted: nothing was changed", "", as_json)
+            raise KeyboardInterrupt
     except EdgevitError as error:
         if verbose:
             _print_trace(error)
@@ -82,30 +98,34 @@ def main(arguments: list[str] | None = None) -> None:
         code = UsageError.exit_code
         _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
     except Exception as error:
-        # A bug of ours: it keeps its trace, but must not look like a failed check, which is code 1.
-        _print_trace(error)
         code = EdgevitError.exit_code
-        _tell(
-            "internal",
-            f"{type(error).__name__}: {error}",
-            "this is a bug in edgevit: please report it",
-            as_json,
-        )
-    sys.exit(code)
+        full = missing_space(error, ())
+        _print_trace(error)
+        if full is not None:
+            _tell(full.code, full.message, full.hint, as_json)
+        else:
+            # A bug of ours: it keeps its trace, but must not look like a failed check, which is code 1.
+            told = f"{type(error).__name__}: {error}"
+            _tell("internal", told, "this is a bug in edgevit: please report it", as_json)
+    return code
 
 
 def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
+    # From here on the exit code stands: neither another signal nor a full disk behind a stream changes it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if as_json:
         told = {"schema_version": 1, "error": {"code": code, "message": message, "hint": hint}}
-        write(json_text(told) + "\n")
+        try:
+            write(json_text(told) + "\n")
+        except StorageError as error:
+            say(f"error: {error.message}\n")
         return
-    print(f"error: {printable(message)}", file=sys.stderr)
-    if hint:
-        print(f"hint: {printable(hint)}", file=sys.stderr)
+    say(f"error: {printable(message)}\n" + (f"hint: {printable(hint)}\n" if hint else ""))
 
 
 def _print_trace(error: Exception) -> None:
-    print(printable("".join(traceback.format_exception(error)), lines=True), end="", file=sys.stderr)
+    say(printable("".join(traceback.format_exception(error)), lines=True))
 
 
 def _usage_hint(given: list[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.commands._streams import stdout_errors, write
 from edgevit.core.foreign import json_text, printable
 
 # Dataclasses take a while to be made: for --help, none is.
@@ -19,28 +18,6 @@ if TYPE_CHECKING:
     from edgevit.core.answer import Answer
     from edgevit.core.recipe import Recipe
     from edgevit.core.report import Report
-
-
-def write(text: str) -> None:
-    """Write to stdout; when its reader has gone, what is left goes nowhere, quietly.
-
-    What stdout cannot encode is written as JSON escapes it, so that JSON stays JSON.
-    """
-    try:
-        sys.stdout.write(_encodable(text))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _encodable(text: str) -> str:
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        known = set(text.encode(encoding, "ignore").decode(encoding))
-        return "".join(c if c in known else json.dumps(c)[1:-1] for c in text)
-    return text
 
 
 def show_answer(answer: Answer, as_json: bool) -> int:
@@ -53,7 +30,7 @@ def show_answer(answer: Answer, as_json: bool) -> int:
     from rich.text import Text
 
     console = _console()
-    with console.capture() as printed:
+    with stdout_errors(), console.capture() as printed:
         for table in answer.tables:
             title = Text(printable(table.title), style="bold")
             drawn = Table(title=title, title_justify="left", pad_edge=False)
@@ -78,7 +55,7 @@ def show_report(report: Report, as_json: bool) -> int:
         from edgevit.report import terminal
 
         console = _console()
-        with console.capture() as printed:
+        with stdout_errors(), console.capture() as printed:
             terminal.show(report, console)
         write(printed.get())
     return exit_code(artifact.verdict for artifact in report.artifacts)

@@ -7,7 +7,6 @@ Called as `python -m edgevit.core._child FOLDER PARENT_PID EVENT_FD`. The reques
 from __future__ import annotations
 
 import ctypes
-import errno
 import faulthandler
 import importlib
 import json
@@ -15,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.errors import EdgevitError, StepMemoryError, StorageError
+from edgevit.core.errors import EdgevitError, StepMemoryError
 from edgevit.core.sandbox import enter
+from edgevit.core.space import missing_space, written_by
 
 _PR_SET_PDEATHSIG = 1
-_FULL_OR_READ_ONLY = frozenset({errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EDQUOT})
 
 
 def main(arguments: list[str]) -> None:
@@ -68,16 +68,9 @@ def _call(function: str, request: dict[str, Any], emit: Callable[[dict[str, Any]
         return _described(error)
     except MemoryError as error:
         return _described(_with_trace(StepMemoryError("the system gave no more memory"), error))
-    except OSError as error:
-        if error.errno in _FULL_OR_READ_ONLY:
-            where = f" {error.filename}" if error.filename else ""
-            full = StorageError(
-                f"cannot write{where}: {error.strerror}", "free some space or choose another folder"
-            )
-            return _described(_with_trace(full, error))
-        return _foreign(error)
     except Exception as error:  # nothing may leave a step but as data: the parent names it
-        return _foreign(error)
+        full = missing_space(error, (Path(tempfile.gettempdir()), *written_by(request)))
+        return _foreign(error) if full is None else _described(_with_trace(full, error))
     except SystemExit as error:  # a library or a user's file that calls sys.exit
         return _foreign(error)
 

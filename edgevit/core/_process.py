@@ -15,6 +15,7 @@ from threading import Event
 from typing import Literal
 
 from edgevit.core._memory import resident_bytes
+from edgevit.core.interrupt import shielded
 
 _TICK_S = 0.25
 _KEPT_LINES = 40
@@ -116,9 +117,10 @@ def watch(
                 if broken is not None:
                     _kill(process)
     finally:
-        _kill(process)
-        os.close(read_end)
-        process.stdout.close()
+        with shielded():
+            _kill(process)
+            os.close(read_end)
+            process.stdout.close()
     kept.extend(line.decode(errors="replace") for line in text.rest())
     return Ending(process.returncode, broken, tuple(kept), time.monotonic() - started, peak)
 

@@ -1,23 +1,20 @@
-"""Files that are written whole or not at all, and folders that are swapped in whole."""
+"""Files that are written whole or not at all, and the digest and size of what is there."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.errors import InputError, StorageError, UsageError
-from edgevit.core.regular import is_unicode, kind
+from edgevit.core.errors import InputError, UsageError
+from edgevit.core.regular import kind
+from edgevit.core.space import storage_errors
 
 _CHUNK: Final = 1 << 20
-# A folder with one of these was written by edgevit and may be replaced by it.
-_OURS: Final = ("manifest.json", "plan.json", "report.json")
 
 
 def sha256_of(path: Path) -> str:
@@ -65,6 +62,16 @@ def write_atomic(path: Path, content: bytes | bytearray | str) -> None:
     write_stream(path, (content.encode() if isinstance(content, str) else content,))
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy a file of ours as `write_atomic` writes one.
+
+    Raises:
+        StorageError: as `write_atomic`.
+    """
+    with source.open("rb") as file:
+        write_stream(target, iter(lambda: file.read(_CHUNK), b""))
+
+
 def write_stream(path: Path, parts: Iterable[bytes | bytearray]) -> None:
     """`write_atomic` for what is too large to hold in memory at once.
 
@@ -73,7 +80,7 @@ def write_stream(path: Path, parts: Iterable[bytes | bytearray]) -> None:
         StorageError: the disk is full or the place is read-only; what was there is untouched.
     """
     _check_file_place(path)
-    with _storage_errors(path):
+    with storage_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
         try:
@@ -83,134 +90,19 @@ def write_stream(path: Path, parts: Iterable[bytes | bytearray]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes it readable by its owner only, which is wrong for a result.
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def check_output(path: Path, overwrite: bool) -> None:
-    """Before any work: may `path` be created (or replaced), and can its parent be written?
-
-    Missing parents are made, since writing would make them anyway.
-
-    Raises:
-        UsageError: it exists and `overwrite` is not set, it is a folder that edgevit did not write, it holds
-            the working directory, or a parent is a file.
-        StorageError: its parent cannot be written.
-    """
-    check_place(path, overwrite)
-    with _storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Asking for permissions proves nothing for root or on a read-only mount: try it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        Path(name).unlink()
-
-
-def check_place(path: Path, overwrite: bool) -> None:
-    """May `path` be created or replaced? Nothing is written to find out.
-
-    Raises:
-        UsageError: as `check_output`.
-    """
-    if not is_unicode(path):
-        raise UsageError(
-            f"{path} is not valid Unicode, so ONNX Runtime and coremltools could not open what is in it",
-            "choose another place with -o",
-        )
-    try:
-        _check_place(path, overwrite)
-    except (OSError, ValueError, RuntimeError) as error:
-        # A name that is too long, a loop of links, a working directory or a home that is gone.
-        told = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be made: {told}", "choose another place with -o") from error
-
-
-def _check_place(path: Path, overwrite: bool) -> None:
-    blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
-    if blocking is not None:
-        raise UsageError(f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o")
-    if path.is_symlink() or path.exists():
-        if not overwrite:
-            raise UsageError(
-                f"{path} already exists", "add --overwrite to replace it, or choose another place with -o"
-            )
-        if path.resolve() in (Path.cwd(), *Path.cwd().parents, Path.home()):
-            raise UsageError(f"{path} would be replaced as a whole", "choose a folder of its own with -o")
-        if not path.is_dir() or (any(path.iterdir()) and not any((path / m).exists() for m in _OURS)):
-            raise UsageError(
-                f"{path} is not a bundle of edgevit, so --overwrite does not replace it",
-                "choose another place with -o, or remove it yourself",
-            )
-
-
-@contextmanager
-def staged_beside(final: Path) -> Iterator[Path]:
-    """A fresh folder on the same disk as `final`, to build in and then to hand to `replace_dir`.
-
-    It is removed on the way out if it is still there, also after an error or Ctrl-C.
-    """
-    with _storage_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
-        staged.chmod(0o777 & ~_umask())
-    try:
-        yield staged
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def replace_dir(staged: Path, final: Path, overwrite: bool) -> None:
-    """Put the finished folder `staged` (on the same disk) in the place of `final`, whole.
-
-    What was there is kept aside until the new one is in place, and put back if that fails.
-
-    Raises:
-        UsageError: `final` exists and `overwrite` is not set.
-        StorageError: the system refused; `final` is as it was.
-    """
-    if not (final.is_symlink() or final.exists()):
-        with _storage_errors(final):
-            staged.rename(final)
-        return
-    if not overwrite:
-        raise UsageError(
-            f"{final} already exists", "add --overwrite to replace it, or choose another place with -o"
-        )
-    with _storage_errors(final):
-        aside = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".old"))
-        kept = aside / final.name
-        try:
-            final.rename(kept)
-            staged.rename(final)
-        except BaseException:
-            if not final.exists():
-                kept.rename(final)
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        if kept.is_symlink() or not kept.is_dir():
-            kept.unlink()
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _check_file_place(path: Path) -> None:
     """Renaming would put a file in the place of /dev/null, too."""
-    with _storage_errors(path):
+    with storage_errors(path):
         mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
         raise UsageError(f"{path} is {kind(mode)}, not a file", "choose another name for the file")
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}", "free some space or choose another place with -o"
-        ) from error
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
@@ -224,7 +116,8 @@ def _feed(digest: hashlib._Hash, path: Path) -> None:
             digest.update(chunk)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Which permissions new files do not get; the system only tells when it is set."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -18,3 +18,16 @@ PRECISIONS: Final = {
 
 # Activations with static ranges cannot be quantized without images to measure the ranges on.
 NEEDS_CALIBRATION: Final = frozenset({"w8a8", "w8a16"})
+
+# Of one weight, at most as many as a file really takes: some layers stay in float.
+WEIGHT_BITS: Final = {
+    "fp32": 32,
+    "fp16": 16,
+    "w8": 8,
+    "w8a8": 8,
+    "w8da8": 8,
+    "w8a16": 8,
+    "w4": 4,
+    "lut4": 4,
+    "lut6": 6,
+}

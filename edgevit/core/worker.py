@@ -13,7 +13,6 @@ import os
 import signal
 import site
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,18 @@ from typing import Any
 
 from edgevit.core import errors
 from edgevit.core._process import Ending, watch
-from edgevit.core.errors import EdgevitError, StepError, StepMemoryError, StepTimeoutError, StorageError
+from edgevit.core.errors import (
+    EdgevitError,
+    StepError,
+    StepMemoryError,
+    StepTimeoutError,
+    StorageError,
+    UsageError,
+)
+from edgevit.core.interrupt import shielded
 from edgevit.core.sandbox import Sandbox
+from edgevit.core.scratch import scratch
+from edgevit.core.space import full_place, storage_errors, written_by
 
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
@@ -111,41 +120,52 @@ def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | Edgev
         cancel.set()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with shielded():
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
+    _check_here()
+    with scratch() as folder:
         request = {
             "function": job.function,
             "request": dict(job.request),
             "address_space_bytes": _ADDRESS_BACKSTOP + job.limits.max_memory_bytes,
             "writable": None if job.limits.sandbox is None else job.limits.sandbox.writable,
         }
-        try:
-            Path(folder, "request.json").write_text(json.dumps(request))
-        except OSError as error:
-            raise _no_scratch(job, f"cannot write to {Path(folder).parent}: {error.strerror}") from error
+        with storage_errors(folder, temporary=True):
+            (folder / "request.json").write_text(json.dumps(request))
         ending = watch(
             # -P: a file torch.py in the folder where the user stands must not be imported.
-            [sys.executable, "-P", "-m", "edgevit.core._child", folder, str(os.getpid())],
-            _environment(job.limits.threads, folder),
+            [sys.executable, "-P", "-m", "edgevit.core._child", str(folder), str(os.getpid())],
+            _environment(job.limits.threads, str(folder)),
             job.limits.timeout_s,
             job.limits.max_memory_bytes,
             lambda line: job.on_event(json.loads(line)) if job.on_event is not None else None,
             cancel,
         )
         try:
-            outcome = json.loads(Path(folder, "result.json").read_text())
+            outcome = json.loads((folder / "result.json").read_text())
         except FileNotFoundError:
             outcome = {}
-    if "result" in outcome:
-        result: dict[str, Any] = outcome["result"]
-        return result if outcome["isolation"] is None else {**result, "isolation": outcome["isolation"]}
-    raise _failure(job, ending, outcome)
+        if "result" in outcome:
+            result: dict[str, Any] = outcome["result"]
+            return result if outcome["isolation"] is None else {**result, "isolation": outcome["isolation"]}
+        # What a half-written file left is still there, so that a full disk can be seen.
+        raise _failure(job, ending, outcome, folder)
 
 
-def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitError:
+def _check_here() -> None:
+    """Libraries that look where they are started crash without a word where that folder was removed."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working directory is gone: {error.strerror}", "change to a folder that exists"
+        ) from error
+
+
+def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any], folder: Path) -> EdgevitError:
     """The typed error for a step that gave no result; what only `-v` shows is attached as notes."""
     found: EdgevitError
     trace = ""
@@ -171,8 +191,10 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitErr
             f"{job.limits.max_memory_bytes / 2**30:.2f} GB, and was stopped",
             "allow more with --max-memory GB, or convert fewer targets at a time with --jobs 1",
         )
+    elif (full := full_place((folder, *written_by(job.request)))) is not None:
+        found = StorageError(f"{job.step}: {full.message}", full.hint)
     elif ending.returncode == os.EX_IOERR and ending.last_lines:
-        found = _no_scratch(job, ending.last_lines[-1])
+        found = StorageError(f"{job.step}: {ending.last_lines[-1]}", "free some space, or set TMPDIR")
     else:
         found = StepError(f"{job.step} crashed: {_ended_by(ending)}", "run again with -v for its last output")
     if trace:
@@ -180,10 +202,6 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any]) -> EdgevitErr
     if ending.last_lines:
         found.add_note("last output of the step:\n" + "\n".join(ending.last_lines))
     return found
-
-
-def _no_scratch(job: Job, what: str) -> StorageError:
-    return StorageError(f"{job.step}: {what}", "free some space, or set TMPDIR to a folder with more")
 
 
 def _ended_by(ending: Ending) -> str:

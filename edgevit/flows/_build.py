@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from edgevit.core.errors import EdgevitError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
 from edgevit.core.report import KeptFloat32
+from edgevit.core.space import writing
 from edgevit.core.types import Graph
 from edgevit.flows import _values
 from edgevit.flows._values import BuildRequest, Built, BuiltAll
@@ -73,16 +75,17 @@ def _build_form(
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"model.{target.suffix}"
         try:
-            if prepared is None:
-                graph = storage.load(work / form.file)
-                graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
-                if _values.FP32 in plan_of:
-                    save_site_values(graph, asked, work / _values.site_values(asked.target))
-                if asked.scan_float16:
-                    spoiled = _scan(graph, asked)
-                prepared = target.prepare(graph, asked.spec, asked.options)
-            float32 = spoiled if precision in asked.scan_float16 else ()
-            sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
+            with writing(folder, Path(tempfile.gettempdir())):
+                if prepared is None:
+                    graph = storage.load(work / form.file)
+                    graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
+                    if _values.FP32 in plan_of:
+                        save_site_values(graph, asked, work / _values.site_values(asked.target))
+                    if asked.scan_float16:
+                        spoiled = _scan(graph, asked)
+                    prepared = target.prepare(graph, asked.spec, asked.options)
+                float32 = spoiled if precision in asked.scan_float16 else ()
+                sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
         except EdgevitError as error:
             told = f"{error.message}; {error.hint}" if error.hint else error.message
             built = Built(asked.target, precision, time.perf_counter() - begin, error=told)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from edgevit import __version__
 from edgevit.core import files, manifest
+from edgevit.core.output import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.report import Report
@@ -19,7 +19,7 @@ from edgevit.report import json as report_json
 def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: Path) -> None:
     """Add plan, report, page, USAGE.md and, last, the manifest with everybody's hash."""
     for name in ("plan.json", "plan.safetensors"):
-        shutil.copyfile(plans / name, bundle / name)
+        files.copy(plans / name, bundle / name)
     files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     files.write_atomic(bundle / "report.html", html.render(report))
     files.write_atomic(bundle / "USAGE.md", usage.render(report))
@@ -30,13 +30,19 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     files.write_atomic(bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n")
 
 
-def swap_in(bundle: Path, report: Report, output: Path, progress: Progress) -> Path:
-    """Put the bundle in its place; an earlier one is not given up for one that could not be finished."""
+def swap_in(bundle: Path, report: Report, output: Path, overwrite: bool, progress: Progress) -> Path:
+    """Put the bundle in its place; an earlier one is not given up for one that could not be finished.
+
+    Raises:
+        UsageError: another run put its bundle there meanwhile, and `overwrite` is not set; this one stands
+            beside it.
+    """
     unfinished = any(a.verdict == "error" for a in report.artifacts)
     place = output
     if unfinished and output.exists():
-        place = output.with_name(output.name + ".incomplete")
+        place = keep_beside(bundle, output, "incomplete")
         progress.note(f"{output} is left as it was; what could be made is in {place}")
-    files.replace_dir(bundle, place, overwrite=True)
+    else:
+        place_or_keep(bundle, output, overwrite)
     progress.note(f"written to {place}: report.html has the plots, USAGE.md the code that loads the files")
     return place

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.layers import Difference, Layer
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
@@ -41,9 +41,12 @@ def diff(
 
     Raises:
         InputError: the file is missing, or a bundle.
+        UsageError: a threshold that is no number of decibels.
         UnsupportedError: nothing here gives out the file's intermediate values, or nothing in it
             can be compared.
     """
+    if threshold is not None and not -200 <= threshold <= 400:
+        raise UsageError(f"--threshold {threshold:g} is out of range", "give dB from -200 to 400")
     found = find_artifacts(artifact)
     if len(found) != 1 or found[0].path != artifact:
         raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")

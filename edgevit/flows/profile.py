@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgevit.core import worker
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
 from edgevit.core.progress import Progress
+from edgevit.core.scratch import WORK, scratch
 from edgevit.flows._artifacts import find_artifacts, runtime_for
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Timed, TimeRequest
@@ -37,9 +37,9 @@ def profile(artifact: Path, device: str, runs: int, threads: int, progress: Prog
             f"{artifact.name} is executed here by {runtime}, whose time says nothing about a device",
             "profile it on a Mac, where Core ML itself executes it",
         )
-    with TemporaryDirectory(prefix="edgevit-work-") as work:
+    with scratch(WORK) as work:
         request = TimeRequest(
-            work=work,
+            work=str(work),
             runtime=runtime,
             device=device,
             threads=threads,

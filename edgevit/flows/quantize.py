@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgevit.core import files
+from edgevit.core import files, output
 from edgevit.core._plain import to_plain
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
+from edgevit.core.scratch import WORK, scratch
 from edgevit.flows import _plan_tables, _values
 from edgevit.flows._prepared import placements, prepare
 from edgevit.flows._values import Prepared
@@ -34,16 +33,15 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
             "choose w8, w8a8 or another quantized one",
         )
     if not recipe.dry_run:
-        files.check_output(work.output, recipe.overwrite)
-    with TemporaryDirectory(prefix="edgevit-work-") as scratch:
-        folder = Path(scratch)
+        output.check_output(work.output, recipe.overwrite)
+    with scratch(WORK) as folder:
         prepared = prepare(work, folder, progress)
         plans = storage.load(folder / _values.PLANS)
         if not recipe.dry_run:
-            with files.staged_beside(work.output) as staged:
+            with output.staged_beside(work.output) as staged:
                 for name in ("plan.json", "plan.safetensors"):
-                    files.write_atomic(staged / name, (folder / _values.PLANS / name).read_bytes())
-                files.replace_dir(staged, work.output, recipe.overwrite)
+                    files.copy(folder / _values.PLANS / name, staged / name)
+                output.place_or_keep(staged, work.output, recipe.overwrite)
     data = {
         "model": prepared.spec.name,
         "preprocess": to_plain(prepared.spec.preprocess),

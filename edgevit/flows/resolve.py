@@ -10,8 +10,8 @@ from typing import Final
 from edgevit import registries
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.files import check_place
 from edgevit.core.modeltext import parse_source
+from edgevit.core.output import check_place
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.regular import existing

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgevit.core.errors import UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.core.sandbox import Sandbox
+from edgevit.core.scratch import WORK, scratch
 from edgevit.core.worker import Job, Limits
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import Found, find_artifacts
@@ -52,14 +52,14 @@ def validate(
         )
     work = resolve(replace(recipe, to=(), precision=(FP32,), prune=()))
     check_limits(work.recipe)
-    with TemporaryDirectory(prefix="edgevit-work-") as scratch:
-        folder = Path(scratch)
+    with scratch(WORK) as folder:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
-        prepared = prepare(asked, folder, told)
+        # before the model is loaded: a file that cannot be read is told at once
         files: dict[str, tuple[Built, ...]] = {}
         for file in found:
             built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
             files[file.target] = (*files.get(file.target, ()), built)
+        prepared = prepare(asked, folder, told)
         fp32 = {name: b for name, made in files.items() for b in made if b.precision == FP32}
         fed = override(prepared.spec.preprocess, file_preprocess or {})
         executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)

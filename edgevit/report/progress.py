@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from edgevit.core.foreign import printable
@@ -62,7 +62,9 @@ class _Plain:
         pass
 
     def note(self, text: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        with suppress(OSError):  # a log that cannot be written is no reason to stop
             self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:

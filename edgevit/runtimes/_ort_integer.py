@@ -17,6 +17,7 @@ from edgevit.core.errors import InputError
 from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import IntegerMacs
+from edgevit.core.space import writing
 from edgevit.runtimes import _ort_session
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def _optimize(path: Path, out: Path) -> onnx.ModelProto:
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALL)
     )
-    _ort_session.open_session(path, options, path)
+    with writing(out.parent):
+        _ort_session.open_session(path, options, path)
     return _ort_session.read_model(out)
 
 
