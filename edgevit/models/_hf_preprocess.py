@@ -99,7 +99,8 @@ def _family(config: Any, request: LoadRequest) -> Stated:
 def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
     if request.image_size is not None:
         return request.image_size
-    side = getattr(config, "image_size", None)
+    tower = getattr(config, "vision_config", None)  # of models for images and text
+    side = getattr(config, "image_size", None) or getattr(tower, "image_size", None)
     if isinstance(side, int):
         return (side, side)
     return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None

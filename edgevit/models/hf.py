@@ -116,7 +116,7 @@ def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
     data = without_code(data)
     if request.num_classes is not None:
         data = {key: value for key, value in data.items() if key not in _LABELS}
-    changes = _timm_changes(request, data) if kind == _TIMM else _changes(request)
+    changes = _timm_changes(request, data) if kind == _TIMM else _changes(request, data)
     try:
         return CONFIG_MAPPING[kind].from_dict({**data, **changes})
     except Exception as error:  # the validation of each configuration class raises its own types
@@ -135,13 +135,19 @@ def without_code(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changes(request: LoadRequest) -> dict[str, Any]:
+def _changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     changes = literals(request.model_args)
     if request.num_classes is not None:
         changes["num_labels"] = request.num_classes
     if request.image_size is not None:
         height, width = request.image_size
-        changes["image_size"] = height if height == width else [height, width]
+        size = height if height == width else [height, width]
+        tower = data.get("vision_config")  # of models for images and text
+        changes |= (
+            {"vision_config": {**tower, "image_size": size}}
+            if isinstance(tower, dict)
+            else {"image_size": size}
+        )
     return changes
 
 

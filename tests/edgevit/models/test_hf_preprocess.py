@@ -218,6 +218,23 @@ def test_a_checkpoint_without_a_processor_computes_what_it_computes_with_one(tmp
         torch.testing.assert_close(model.module(inputs), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_a_classifier_on_the_tower_of_a_model_for_images_and_text_has_the_tower_s_size(
+    tmp_path: Path,
+) -> None:
+    from transformers import SiglipConfig, SiglipForImageClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    tower = {**sizes, "image_size": 64, "patch_size": 8}
+    theirs = SiglipForImageClassification(SiglipConfig(text_config=sizes, vision_config=tower, num_labels=3))
+    theirs.eval().save_pretrained(tmp_path)
+    model = load(tmp_path)
+    assert (model.spec.preprocess.height, model.spec.preprocess.mean) == (64, (0.5,) * 3)
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(model.module(image), theirs(pixel_values=image).logits)
+    (told,) = load(tmp_path, image_size=(32, 32)).spec.warnings
+    assert "position_embedding.weight from (64, 16) to (16, 16)" in told
+
+
 def demo_wrapped(folder: Path) -> None:
     """The demo's own weights as transformers' Trainer leaves a model of timm: config.json, model.safetensors."""
     from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
