@@ -200,9 +200,9 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
         judged = list(operation.outputs[0].child_ops)
     elif operation.op_type == "quantize":
         judged = [operation.input.op]
-    elif operation.name.startswith(PROBABILITIES):
-        read = operation.values if operation.op_type == "concat" else (operation.x,)
-        judged = [var.op for var in read]
+    elif operation.name.startswith(PROBABILITIES) and operation.op_type != "const":
+        read = operation.values if operation.op_type == "concat" else (operation.x, operation.inputs.get("y"))
+        judged = [var.op for var in read if var is not None]
     return all(
         op is None or kept.isdisjoint(op.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or ()) for op in judged
     )

@@ -9,6 +9,7 @@ from typing import Final
 from edgevit.core.foreign import printable
 from edgevit.core.report import ArtifactReport, Report
 from edgevit.core.types import Preprocess
+from edgevit.report._answer import answer
 
 FILE_NAME: Final = "USAGE.md"
 _SUFFIXES: Final = ("onnx", "tflite", "mlpackage")  # of the files that the page has a section for
@@ -44,7 +45,17 @@ def render(report: Report) -> str:
         pillow=_PILLOW[preprocess.interpolation],
         files=[a for a in report.artifacts if a.path is not None],
         chosen=_chosen(report.artifacts),
+        answer=answer(report.model.output),
+        python=_python(report),
     )
+
+
+def _python(report: Report) -> tuple[str, ...]:
+    """The last lines of a snippet's function, which has the first output as the flat array `logits`."""
+    lines = answer(report.model.output).python
+    if report.model.labels:
+        return tuple(line.replace("NAME", "labels") for line in lines)
+    return tuple(re.sub(r"NAME\[(\w+)\]", r"\1", line) for line in lines)
 
 
 def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, str | None]:

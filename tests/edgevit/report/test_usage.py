@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from edgevit.core.outputs import OutputKind, Task
 from edgevit.core.report import Report
 from edgevit.core.types import Preprocess
 from edgevit.report import usage
@@ -166,3 +167,77 @@ def test_a_path_cannot_leave_its_code(report: Report) -> None:
     python = blocks(text, "python")[1]
     literals = [n.value for n in ast.walk(ast.parse(python)) if isinstance(n, ast.Constant)]
     assert path in literals and "\u202e" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "labels", "expected", "words"),
+    [
+        (OutputKind(), [0.5, 3.0, -1.0], 3, "b", "one logit per class"),
+        (OutputKind("single-label", "softmax"), [0.1, 0.2, 0.7], 3, "c", "ends in a softmax: apply none"),
+        (OutputKind("binary"), [-0.1], 2, "a", "above 0 it is the answer"),
+        (OutputKind("binary"), [0.1], 2, "b", "above 0 it is the answer"),
+        (OutputKind("binary", "sigmoid"), [0.4], 2, "a", "above 0.5 it is the answer"),
+        (OutputKind("binary", "sigmoid"), [0.6], 0, 1, "above 0.5 it is the answer"),
+        (OutputKind("multi-label"), [0.4, -0.4, 0.1], 3, ["a", "c"], "every label above 0 is in the image"),
+        (OutputKind("multi-label", "sigmoid"), [0.4, 0.6, 0.5], 0, [1], "every label above 0.5"),
+        (OutputKind("regression"), [41.5], 0, None, "the model's own values"),
+    ],
+)
+def test_the_answer_is_read_as_what_the_output_is(
+    report: Report,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: OutputKind,
+    values: list[float],
+    labels: int,
+    expected: object,
+    words: str,
+) -> None:
+    """The page's own Python code on a file that gives these values for every image."""
+    monkeypatch.chdir(tmp_path)
+    Path("onnx/fp16").mkdir(parents=True)
+    constant = helper.make_tensor("values", TensorProto.FLOAT, [1, len(values)], values)
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 1])
+    nodes = [
+        helper.make_node("ReduceSum", ["image", "axes"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Reshape", ["nothing", "shape"], ["flat"]),
+        helper.make_node("Add", ["flat", "values"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, P.height, P.width])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(values)])],
+        [constant, zero, axes, shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"edgevit.labels": json.dumps(list("abc")[:labels])})
+    onnx.save(model, "onnx/fp16/model.onnx")
+    Image.fromarray(np.zeros((P.height, P.width, 3), np.uint8)).save("image.png")
+
+    told = for_files(report, ["onnx/fp16/model.onnx"])
+    text = usage.render(replace(told, model=replace(told.model, output=kind, labels=labels)))
+    assert words in text
+    names: dict[str, Any] = {}
+    for code in blocks(text, "python"):
+        exec(compile(code, "USAGE.md", "exec"), names)  # the page's own code
+    found = names["classify"]("image.png")
+    given = found if expected is None else found[1]
+    np.testing.assert_allclose(given, values, rtol=1e-6)
+    assert expected is None or found[0] == expected
+
+
+@pytest.mark.parametrize("task", ["single-label", "binary", "multi-label", "regression", "features"])
+@pytest.mark.parametrize("labels", [0, 3])
+def test_every_page_is_code_whatever_the_output_is(report: Report, task: Task, labels: int) -> None:
+    paths = ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite", "coreml/fp16/model.mlpackage"]
+    told = for_files(report, paths)
+    text = usage.render(replace(told, model=replace(told.model, output=OutputKind(task), labels=labels)))
+    for code in blocks(text, "python"):
+        ast.parse(code)
+    for language in ("kotlin", "swift"):
+        assert all(code.count("{") == code.count("}") for code in blocks(text, language))
+    assert ("argmax" in text) == (task == "single-label") and "NAME" not in text

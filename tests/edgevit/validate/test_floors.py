@@ -67,7 +67,7 @@ def test_files_of_unknown_origin(
 
 
 def test_few_images_fail_no_file_by_bad_luck() -> None:
-    assert verdict(30.0, accuracy(75.0, 8))[0] == "pass"
+    assert verdict(30.0, accuracy(87.5, 8))[0] == "pass"
     assert verdict(30.0, accuracy(25.0, 8))[0] == "fail"
 
 
