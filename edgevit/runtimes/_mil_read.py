@@ -68,8 +68,11 @@ def read_mil(path: Path) -> MilFile:
             spec = ct.utils.load_spec(str(package.model))
         except Exception as error:  # protobuf raises its own classes
             raise InputError(f"{path}: the model cannot be read: {brief(error)}") from error
-        if spec.WhichOneof("Type") != "mlProgram":
-            raise UnsupportedError(f"{path} is a Core ML {spec.WhichOneof('Type')}, only ML programs can run")
+        kind = spec.WhichOneof("Type")
+        if kind is None:
+            raise InputError(f"{path} is damaged: its model is of no kind", AGAIN)
+        if kind != "mlProgram":
+            raise UnsupportedError(f"{path} is a Core ML {kind}, only ML programs can run")
         _check_operations(path, spec, package)
         program = _load(path, spec, package)
     name = spec.description.defaultFunctionName or "main"
