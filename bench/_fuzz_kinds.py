@@ -74,6 +74,7 @@ KINDS: Final = (
     Kind("npz images", ("images.npz",), _own("images", path="images.npz")),
     Kind("images", _IMAGES, _own("images", path="images")),
     Kind("plan", ("plan/plan.json", "plan/plan.safetensors"), _own("plan", path="plan", graph="graph.pt2")),
+    Kind("plan settings", ("plan/plan.json",), _own("settings", path="plan"), in_parent=True),
     Kind("manifest", ("bundle/manifest.json",), _own("manifest", path="bundle"), in_parent=True),
     Kind("report", ("report.json",), _own("report", path="report.json"), in_parent=True),
     Kind("recipe", ("recipe.toml",), _own("recipe", path="recipe.toml"), in_parent=True),
@@ -174,6 +175,16 @@ def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
     from edgevit.flows.resolve import resolve
 
     made = recipes.make({}, Path(request["path"]))
+    resolve(made)
+    return recipes.as_json(made)
+
+
+def settings(request: dict[str, Any], emit: object) -> dict[str, Any]:
+    """`--plan` alone: what the plan was made with."""
+    from edgevit.core import recipe as recipes
+    from edgevit.flows.resolve import resolve
+
+    made = recipes.make({"plan": request["path"]})
     resolve(made)
     return recipes.as_json(made)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.foreign import brief
 from edgevit.core.types import Preprocess
 from edgevit.models._preprocess import triple
 
@@ -44,7 +45,7 @@ def from_processor(
     try:
         return _convert(config, model_size, kind)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{where} is not understood: {type(error).__name__}: {error}") from error
+        raise InputError(f"{where} is not understood: {brief(error)}") from error
 
 
 def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str) -> Preprocess:
