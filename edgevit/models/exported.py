@@ -50,7 +50,7 @@ def load(request: LoadRequest) -> TorchModel:
         except (EdgevitError, MemoryError):
             raise
         except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
-            raise InputError(f"{path} is not a readable .pt2 file: {brief(error)}") from error
+            raise InputError(f"{path} is not a readable .pt2 file: {_reason(error)}") from error
     if request.image_size not in (None, size):
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
     preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
@@ -66,6 +66,14 @@ def load(request: LoadRequest) -> TorchModel:
         )
     except StepError as error:  # nobody's code but the file's ran
         raise InputError(f"{path}: {error.message}", "export it again, from a model that runs") from error
+
+
+def _reason(error: Exception) -> str:
+    import torch
+
+    if "error when deserializing" in str(error):  # PyTorch says why in its log alone
+        return f"its graph does not hang together, or a PyTorch newer than {torch.__version__} wrote it"
+    return brief(error)
 
 
 def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | None, tuple[int, int]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -199,6 +200,9 @@ def test_a_graph_that_does_not_hang_together_is_the_files_fault(good: Path, tmp_
     bad = changed(good, tmp_path / "bad.pt2", {PROGRAM: put([], "graph_module", "graph", "nodes")})
     with pytest.raises(InputError, match="is not a readable .pt2 file"):
         load(request(bad))
+    newer = changed(good, tmp_path / "newer.pt2", {PROGRAM: put(99, "schema_version", "major")})
+    with pytest.raises(InputError, match=f"a PyTorch newer than {re.escape(torch.__version__)} wrote it"):
+        load(request(newer))
 
 
 def test_a_program_that_fails_when_it_runs_is_the_files_fault(good: Path, tmp_path: Path) -> None:
