@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
-from edgevit.commands._show import show_answer
+from edgevit.commands._show import make_recipe, show_answer
 
 
 def command(
@@ -20,6 +20,8 @@ def command(
         int, typer.Option(metavar="N", min=1, max=100_000, help="Timed runs after warm-up.")
     ] = 50,
     threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    timeout: o.Timeout = None,
+    max_memory: o.MaxMemory = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -31,9 +33,10 @@ def command(
       edgevit profile dist/demo/onnx/w8a8/model.onnx
       edgevit profile dist/demo/tflite/fp16/model.tflite --device local --runs 200 --threads 1 --json
     """
+    wanted = make_recipe(locals(), model=str(artifact))
     from edgevit.flows.profile import profile
     from edgevit.report.progress import open_progress
 
     with open_progress(quiet) as progress:
-        answer = profile(artifact, device, runs, threads, progress)
+        answer = profile(artifact, device, runs, wanted, progress)
     return show_answer(answer, json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
-from edgevit.commands._show import show_answer
+from edgevit.commands._show import make_recipe, show_answer
 
 
 def command(
@@ -16,6 +16,8 @@ def command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes.")] = 5,
     threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    timeout: o.Timeout = None,
+    max_memory: o.MaxMemory = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -27,6 +29,7 @@ def command(
       edgevit run dist/demo/onnx/w8a8/model.onnx shoe.jpg
       edgevit run dist/demo/coreml/fp16/model.mlpackage *.png --top 3 --json
     """
+    wanted = make_recipe(locals(), model=str(artifact))
     from edgevit.flows.run import run
 
-    return show_answer(run(artifact, tuple(images), top, threads), json)
+    return show_answer(run(artifact, tuple(images), top, wanted), json)

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call of `run`: `step` is what messages call it, `function` is `package.module:function`."""
+    """One call of `run`: `step` is what messages call it, `function` is `package.module:function`.
+
+    Attributes:
+        file: the converted file that the step executes, if that is all it does: what happens is its doing.
+    """
 
     step: str
     function: str
     request: Mapping[str, Any]
     limits: Limits = Limits()
     on_event: OnEvent | None = None
+    file: str = ""
 
 
 def run(
@@ -78,6 +83,7 @@ def run(
     request: Mapping[str, Any],
     limits: Limits = Limits(),
     on_event: OnEvent | None = None,
+    file: str = "",
 ) -> dict[str, Any]:
     """Call `function(request, emit)` in a fresh process and return its result.
 
@@ -88,7 +94,7 @@ def run(
         StepError: a signal ended it, or a foreign exception, of which the trace is a note (`-v`).
         KeyboardInterrupt: Ctrl-C; the process group was ended first.
     """
-    return _run(Job(step, function, request, limits, on_event), threading.Event())
+    return _run(Job(step, function, request, limits, on_event, file), threading.Event())
 
 
 def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | EdgevitError, ...]:
@@ -108,7 +114,7 @@ def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | Edgev
                     job.on_event(event)
 
         try:
-            return _run(Job(job.step, job.function, job.request, job.limits, locked), cancel)
+            return _run(replace(job, on_event=locked), cancel)
         except EdgevitError as error:
             return error
 
@@ -182,26 +188,41 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any], folder: Path)
         trace = outcome["foreign"]["trace"]
     elif ending.broken == "timeout":
         found = StepTimeoutError(
-            f"{job.step} took longer than {job.limits.timeout_s:g} s and was stopped",
-            "allow more with --timeout SECONDS",
+            f"{job.step} took longer than {job.limits.timeout_s:g} s and was stopped"
+            + _doing(job, "takes its runtime that long"),
+            _or_again(job, "allow more with --timeout SECONDS"),
         )
     elif ending.broken == "memory":
+        fewer = "" if job.file else ", or convert fewer targets at a time with --jobs 1"
         found = StepMemoryError(
             f"{job.step} used {ending.peak_bytes / 2**30:.2f} GB of memory, more than the limit of "
-            f"{job.limits.max_memory_bytes / 2**30:.2f} GB, and was stopped",
-            "allow more with --max-memory GB, or convert fewer targets at a time with --jobs 1",
+            f"{job.limits.max_memory_bytes / 2**30:.2f} GB, and was stopped"
+            + _doing(job, "makes its runtime take that much"),
+            _or_again(job, "allow more with --max-memory GB" + fewer),
         )
     elif (full := full_place((folder, *written_by(job.request)))) is not None:
         found = StorageError(f"{job.step}: {full.message}", full.hint)
     elif ending.returncode == os.EX_IOERR and ending.last_lines:
         found = StorageError(f"{job.step}: {ending.last_lines[-1]}", "free some space, or set TMPDIR")
     else:
-        found = StepError(f"{job.step} crashed: {_ended_by(ending)}", "run again with -v for its last output")
+        found = StepError(
+            f"{job.step} crashed: {_ended_by(ending)}" + _doing(job, "makes its runtime crash"),
+            _or_again(job, "run again with -v for its last output"),
+        )
     if trace:
         found.add_note(trace.rstrip())
     if ending.last_lines:
         found.add_note("last output of the step:\n" + "\n".join(ending.last_lines))
     return found
+
+
+def _doing(job: Job, what: str) -> str:
+    return f": the file {job.file} {what}" if job.file else ""
+
+
+def _or_again(job: Job, hint: str) -> str:
+    """A model of normal size needs none of it, so that a damaged file is the likelier reason."""
+    return f"take the file from its source anew, or convert it again; {hint}" if job.file else hint
 
 
 def _ended_by(ending: Ending) -> str:

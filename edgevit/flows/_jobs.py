@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +42,31 @@ def job(
     sandbox = None
     if data_only or _isolated(recipe.model):
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
-    limits = worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
+    limits = limits_of(recipe, threads, sandbox)
     return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)
 
 
 def run(one: worker.Job) -> dict[str, Any]:
     """Run one step alone."""
-    return worker.run(one.step, one.function, one.request, one.limits, one.on_event)
+    return worker.run(one.step, one.function, one.request, one.limits, one.on_event, one.file)
+
+
+def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.Limits:
+    """What one step of this recipe may use."""
+    return worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
+
+
+def on_file(
+    step: str, function: str, request: Mapping[str, Any], path: Path, recipe: Recipe, threads: int = 0
+) -> worker.Job:
+    """One step that reads or executes a converted file and does nothing else, in a sandbox.
+
+    Args:
+        request: without paths, which a worker would not find: those in it are absolute.
+        path: the file as the user named it.
+    """
+    limits = limits_of(recipe, threads, Sandbox())
+    return worker.Job(step, f"edgevit.flows.{function}", request, limits, file=str(path))
 
 
 def _isolated(model: str) -> bool:

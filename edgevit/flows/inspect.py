@@ -10,8 +10,6 @@ from edgevit.core.answer import Answer, Table
 from edgevit.core.outputs import OutputKind
 from edgevit.core.progress import Silent
 from edgevit.core.recipe import Recipe
-from edgevit.core.sandbox import Sandbox
-from edgevit.core.worker import Job, Limits
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import find_artifacts
 from edgevit.flows._request import prepare_request
@@ -28,8 +26,8 @@ def inspect(recipe: Recipe) -> Answer:
     if path.suffix.removeprefix(".") in {TARGETS.get(name).suffix for name in TARGETS.names()}:
         find_artifacts(path)
         request = {"path": str(path.absolute())}
-        limits = Limits(recipe.timeout, int(recipe.max_memory * 2**30), sandbox=Sandbox())
-        data = _jobs.run(Job(f"reading {path.name}", "edgevit.flows._inspect:artifact", request, limits))
+        step = f"reading {path.name}"
+        data = _jobs.run(_jobs.on_file(step, "_inspect:artifact", request, path, recipe))
     else:
         asked = prepare_request(recipe, Path(), ())
         step = f"reading {recipe.model}"

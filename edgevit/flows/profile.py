@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.core import worker
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
 from edgevit.core.progress import Progress
+from edgevit.core.recipe import Recipe
 from edgevit.core.scratch import WORK, scratch
+from edgevit.flows import _jobs
 from edgevit.flows._artifacts import find_artifacts, runtime_for
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
 
 
-def profile(artifact: Path, device: str, runs: int, threads: int, progress: Progress) -> Answer:
-    """Time `runs` executions after a warm-up, on one synthetic image.
+def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Progress) -> Answer:
+    """Time `runs` executions after a warm-up, on one synthetic image; of `recipe` limits and threads count.
 
     Raises:
         UsageError: an unknown device.
@@ -42,17 +43,14 @@ def profile(artifact: Path, device: str, runs: int, threads: int, progress: Prog
             work=str(work),
             runtime=runtime,
             device=device,
-            threads=threads,
+            threads=recipe.threads,
             runs=runs,
             paths=(str(artifact.absolute()),),
         )
         progress.stage(f"timing {artifact.name}")
-        result = worker.run(
-            f"timing {artifact.name}",
-            "edgevit.flows._time:measure",
-            to_plain(request),
-            worker.Limits(threads=threads),
-        )
+        step = f"timing {artifact.name}"
+        asked = to_plain(request)
+        result = _jobs.run(_jobs.on_file(step, "_time:measure", asked, artifact, recipe, recipe.threads))
     (timing,) = from_plain(Timed, result, "timing").timings
     latency = summarize(timing)
     data = {

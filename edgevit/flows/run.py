@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgevit.core import worker
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import InputError
-from edgevit.core.sandbox import Sandbox
+from edgevit.core.recipe import Recipe
+from edgevit.flows import _jobs
 from edgevit.flows._artifacts import find_artifacts
 
 
-def run(artifact: Path, images: tuple[Path, ...], top: int, threads: int) -> Answer:
-    """Execute one converted file on image files.
+def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> Answer:
+    """Execute one converted file on image files; of `recipe` only limits and threads count.
 
     Raises:
         InputError: the artifact or an image is missing or unreadable.
@@ -24,10 +24,10 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, threads: int) -> Ans
         "artifact": str(artifact.absolute()),
         "images": [str(image) for image in images],
         "top": top,
-        "threads": threads,
+        "threads": recipe.threads,
     }
-    limits = worker.Limits(threads=threads, sandbox=Sandbox())
-    data = worker.run(f"executing {artifact.name}", "edgevit.flows._classify:classify", request, limits)
+    step = f"executing {artifact.name}"
+    data = _jobs.run(_jobs.on_file(step, "_classify:classify", request, artifact, recipe, recipe.threads))
     title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
     return Answer(
         data, (_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data),)

@@ -11,9 +11,7 @@ from edgevit.core.errors import UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
-from edgevit.core.sandbox import Sandbox
 from edgevit.core.scratch import WORK, scratch
-from edgevit.core.worker import Job, Limits
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import Found, find_artifacts
 from edgevit.flows._assemble import assemble
@@ -97,6 +95,6 @@ def _precision(file: Found, recipe: Recipe) -> str:
     if file.precision is not None:
         return file.precision
     request = {"path": str(file.path.absolute())}
-    limits = Limits(recipe.timeout, int(recipe.max_memory * 2**30), sandbox=Sandbox())
-    told = _jobs.run(Job(f"reading {file.path.name}", "edgevit.flows._inspect:artifact", request, limits))
+    step = f"reading {file.path.name}"
+    told = _jobs.run(_jobs.on_file(step, "_inspect:artifact", request, file.path, recipe))
     return str(told["precision"])
