@@ -62,6 +62,9 @@ def _execute_one(
     emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
     reference = _outputs.load(work / _values.REFERENCE)
     options = RunOptions(asked.threads, (), asked.preprocess)
+    contents = runtime.contents(
+        path
+    )  # before the runtime opens the file: what must not be opened is refused here
     outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit({"advance": n}))
     for name, wanted in reference.items():
         if (
@@ -76,7 +79,7 @@ def _execute_one(
     file = f"executed-{built.target}-{built.precision}.npz"
     _outputs.save(work / file, outputs)
     sites: tuple[SiteError, ...] = ()
-    integer, contents = runtime.integer_macs(path), runtime.contents(path)
+    integer = runtime.integer_macs(path)
     kind, explanation = file_kind(contents, _outputs.first(outputs)), ""
     if asked.reference is not None:
         sqnr = partial(_sqnr, runtime, path, options, reference, asked.reference, kind)

@@ -12,6 +12,7 @@ from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
+from edgevit.runtimes._ort_external import check_external
 
 if TYPE_CHECKING:
     import onnx
@@ -90,7 +91,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     """The file as a protobuf message; weights in a file beside it stay there.
 
     Raises:
-        InputError: missing or not ONNX.
+        InputError: missing, not ONNX, or with weights in a place where they may not be.
     """
     model: onnx.ModelProto
     onnx = require("onnx", EXTRA)
@@ -100,6 +101,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path} holds no ONNX graph", "give a .onnx file")
     if not _is_text(model):
         raise InputError(f"{path} is damaged: a name in it is not valid Unicode", AGAIN)
+    check_external(model, path)
     return model
 
 

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests._command import ROOT, command, edgevit, environment
 from tests.edgevit.core.test_worker import wait_until_gone
+from tests.edgevit.runtimes._tflite_files import swollen
 
 NET = """
 from torch import nn
@@ -94,6 +96,21 @@ def test_streams_that_are_full_or_closed(streams: str, code: int, words: str) ->
     )
     assert done.returncode == code, done.stderr
     assert words in done.stderr and "bug" not in done.stderr and "Traceback" not in done.stdout
+
+
+def test_a_small_file_that_takes_gigabytes_is_told_as_its_fault(tmp_path: Path) -> None:
+    from edgevit.core import preprocess_json
+    from edgevit.core.types import Preprocess
+
+    text = preprocess_json.dumps(Preprocess(2, 2, (2, 2)), "NHWC")
+    path = swollen(tmp_path / "big.tflite", 3000, {"edgevit.preprocess": text.encode()})
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    done = edgevit("run", path, tmp_path / "a.png", "--max-memory", "0.5", "--timeout", "100")
+    assert path.stat().st_size < 4096
+    assert done.returncode == 3, done.stderr
+    assert "more than the limit of 0.50 GB" in done.stderr
+    assert f"the file {path} makes its runtime take that much" in done.stderr
+    assert "take the file from its source anew" in done.stderr
 
 
 def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +77,19 @@ def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
         run("slow step", f"{JOBS}:hang", {}, Limits(timeout_s=1.5), lambda event: pids.extend(event["pids"]))
     assert time.monotonic() - started < 15
     assert len(pids) == 2 and wait_until_gone(pids)
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "words"),
+    [
+        ("segfault", Limits(), "SIGSEGV (Segmentation fault): the file a.tflite makes its runtime crash"),
+        ("hang", Limits(timeout_s=1), "was stopped: the file a.tflite takes its runtime that long"),
+    ],
+)
+def test_a_step_that_only_executes_a_file_names_it(function: str, limits: Limits, words: str) -> None:
+    with pytest.raises(StepError, match=re.escape(words)) as caught:
+        run("executing a.tflite", f"{JOBS}:{function}", {}, limits, file="a.tflite")
+    assert caught.value.hint.startswith("take the file from its source anew")
 
 
 def test_memory_limit_watches_resident_size() -> None:

@@ -150,3 +150,20 @@ def image_model(path: Path, notes: dict[str, bytes]) -> Path:
     for name, data in notes.items():
         b.note(name, data)
     return b.save(path, [image], [logits])
+
+
+def swollen(path: Path, mebibytes: int, notes: dict[str, bytes]) -> Path:
+    """(1, 2, 2, 3) flattened, and beside it a tensor that is filled and that nobody reads."""
+    b = Builder()
+    image, logits = b.tensor("image", [1, 2, 2, 3]), b.tensor("logits", [1, 12])
+    shape = b.tensor("shape", [2], "INT32", np.array([1, 12], np.int32))
+    size = [mebibytes, 512, 512]
+    dims, one = (
+        b.tensor("dims", [3], "INT32", np.array(size, np.int32)),
+        b.tensor("one", [], value=np.float32(1)),
+    )
+    b.add("FILL", 1, [dims, one], [b.tensor("big", size)])
+    b.add("RESHAPE", 1, [image, shape], [logits])
+    for name, data in notes.items():
+        b.note(name, data)
+    return b.save(path, [image], [logits])
