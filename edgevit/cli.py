@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,8 @@ import typer
 from edgevit import __version__
 from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
-from edgevit.commands._streams import mend, say, write
-from edgevit.core.errors import EdgevitError, StorageError, UnsupportedError, UsageError, nearest
+from edgevit.commands._streams import StdoutError, mend, say, write
+from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
 from edgevit.core.space import missing_space
 
@@ -93,7 +94,7 @@ def _run(given: list[str], as_json: bool, verbose: bool) -> int:
         if verbose:
             _print_trace(error)
         code = error.exit_code
-        _tell(error.code, error.message, error.hint, as_json)
+        _tell(error.code, error.message, error.hint, as_json and not isinstance(error, StdoutError))
     except typer.TyperException as error:
         code = UsageError.exit_code
         _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
@@ -116,10 +117,8 @@ def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
         signal.signal(number, signal.SIG_IGN)
     if as_json:
         told = {"schema_version": 1, "error": {"code": code, "message": message, "hint": hint}}
-        try:
+        with suppress(StdoutError):
             write(json_text(told) + "\n")
-        except StorageError as error:
-            say(f"error: {error.message}\n")
         return
     say(f"error: {printable(message)}\n" + (f"hint: {printable(hint)}\n" if hint else ""))
 

@@ -30,12 +30,16 @@ def mend() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
+class StdoutError(StorageError):
+    """The disk behind stdout is full, so that no error can be told there either."""
+
+
 @contextmanager
 def stdout_errors() -> Iterator[None]:
     """Within it stdout is written to; when its reader has gone, what is left goes nowhere, quietly.
 
     Raises:
-        StorageError: the disk behind it is full.
+        StdoutError: the disk behind it is full.
     """
     try:
         yield
@@ -43,7 +47,7 @@ def stdout_errors() -> Iterator[None]:
         _silence(sys.stdout)
     except OSError as error:
         _silence(sys.stdout)
-        raise StorageError(
+        raise StdoutError(
             f"cannot write to stdout: {error.strerror}", "free some space, or send the output elsewhere"
         ) from error
 
@@ -52,7 +56,7 @@ def write(text: str) -> None:
     """Write to stdout; what it cannot encode is written as JSON escapes it, so that JSON stays JSON.
 
     Raises:
-        StorageError: the disk behind it is full.
+        StdoutError: the disk behind it is full.
     """
     with stdout_errors():
         sys.stdout.write(_encodable(text))
