@@ -10,6 +10,7 @@ from typing import Any, Final
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.modeltext import parse_source
+from edgevit.core.regular import existing
 
 # Settings that say which model it is; those of another model are none of the plan's.
 OF_THE_MODEL: Final = (
@@ -70,8 +71,7 @@ def read_made_with(path: Path) -> MadeWith | None:
     """
     where = plan_file(path)
     hint = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
-    if not path.exists():
-        raise InputError(f"there is no {path}", hint)
+    existing(path, "the plan", hint)
     found = read_json(where, "the plan", hint, _MOST_BYTES).get("made_with")
     if found is None:
         return None
