@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.runtimes._mil_batch import broadcasts, with_images
+from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_fuse import fuse, stage_of
 from edgevit.runtimes._mil_kernel import Kernel
-from edgevit.runtimes._mil_read import MilFile, constant, plain, type_name
+from edgevit.runtimes._mil_read import MilProgram, constant, plain, type_name
 from edgevit.runtimes._mil_step import Output, Program, Stage, Step
 from edgevit.runtimes._mil_table import KERNELS
 
@@ -22,35 +24,39 @@ if TYPE_CHECKING:
 _IN_FLOAT32 = ("fp16", "fp32", "int4", "int8", "uint1", "uint2", "uint3", "uint4", "uint6", "uint8")
 
 
-def compile_program(file: MilFile, taps: tuple[str, ...] = ()) -> Program:
+def compile_program(file: MilProgram, taps: tuple[str, ...] = ()) -> Program:
     """Bind constants, run everything that does not depend on the input, join what runs elementwise.
 
     Raises:
-        UnsupportedError: an operation with an input that is not covered, or one that must be constant.
+        UnsupportedError: an operation with an input that is not covered.
+        EdgevitError: whatever an operation on constants raises, see `call`.
         InputError: a tap that is no value of the program.
     """
     values: dict[str, Tensor] = {}
-    types: dict[str, str] = {file.input.name: "fp32"}
+    types = dict(file.inputs)
     steps: list[Step] = []
     labelled = None
     for operation in file.operations:
         if operation.op_type == "const":
+            (var,) = operation.outputs
+            if var.name in file.outputs:
+                values[var.name], types[var.name] = _tensor(var), type_name(var)
             continue
         if operation.op_type == "classify":
             label, scores = (var.name for var in operation.outputs)
             labelled = (label, scores, operation.inputs["probabilities"].name)
             continue
         kernel = KERNELS[operation.op_type]
-        step = _bind(file, operation, kernel, values)
+        step = bind(file.path, operation, values)
         types.update((output.name, output.type) for output in step.outputs)
         if step.operands:
             steps.append(_for_images(step, operation, kernel, types, values))
         else:
-            values.update(_computed(step))
+            values.update(computed(step))
     wanted = _wanted(file, taps, types, labelled)
     used = {name for step in steps for name in step.reads()} | set(wanted)
     return Program(
-        input=file.input.name,
+        inputs=file.inputs,
         steps=_with_deaths(fuse(steps, set(wanted)), set(wanted)),
         constants={name: value for name, value in values.items() if name in used},
         wanted=wanted,
@@ -59,7 +65,7 @@ def compile_program(file: MilFile, taps: tuple[str, ...] = ()) -> Program:
 
 
 def _wanted(
-    file: MilFile, taps: tuple[str, ...], types: Mapping[str, str], labelled: tuple[str, str, str] | None
+    file: MilProgram, taps: tuple[str, ...], types: Mapping[str, str], labelled: tuple[str, str, str] | None
 ) -> dict[str, str]:
     unknown = [name for name in taps if name not in types]
     if unknown:
@@ -69,15 +75,24 @@ def _wanted(
     return {name: types[name] for name in dict.fromkeys((*names, *taps))}
 
 
-def _bind(file: MilFile, operation: Any, kernel: Kernel, values: Mapping[str, Tensor]) -> Step:
+def bind(path: Path, operation: Any, values: Mapping[str, Tensor]) -> Step:
+    """The operation with its constants bound.
+
+    Args:
+        path: of the package, for messages.
+        operation: coremltools' Operation.
+        values: results of what depends on constants alone, by name.
+    """
+    kernel = KERNELS[operation.op_type]
     parameters = kernel.parameters()
     operands: dict[str, str | tuple[str, ...]] = {}
     fixed: dict[str, Any] = {}
+    numbers: list[str] = []
     for name, given in operation.inputs.items():
         if given is None:
             continue
         if name not in parameters:
-            raise UnsupportedError(f"{file.path}: operation {operation.op_type!r} with the input {name!r}")
+            raise UnsupportedError(f"{path}: operation {operation.op_type!r} with the input {name!r}")
         several = isinstance(given, list | tuple)
         if parameters[name]:
             sources = tuple(given) if several else (given,)
@@ -88,15 +103,24 @@ def _bind(file: MilFile, operation: Any, kernel: Kernel, values: Mapping[str, Te
                 operands[name] = tuple(var.name for var in sources) if several else given.name
                 _keep_mixed(sources, tensors, values)
         elif several:
-            fixed[name] = [_plain(file, operation, var) for var in given]
+            fixed[name] = [_plain(path, operation, var, values) for var in given]
+        elif plain(given) is None and given.name not in values:
+            operands[name] = given.name
+            numbers.append(name)
         else:
-            fixed[name] = _plain(file, operation, given)
+            fixed[name] = _plain(path, operation, given, values)
     missing = [name for name in kernel.required() if name not in operands and name not in fixed]
     if missing:
-        raise InputError(f"{file.path}: operation {operation.name!r} lacks {', '.join(missing)}")
+        raise InputError(f"{path}: operation {operation.name!r} lacks {', '.join(missing)}")
     outputs = tuple(_output(var) for var in operation.outputs)
     return Step(
-        operation.op_type, kernel.function, operands, fixed, outputs, stages=_rounding(outputs, kernel)
+        operation.op_type,
+        kernel.function,
+        operands,
+        fixed,
+        outputs,
+        numbers=tuple(numbers),
+        stages=_rounding(outputs, kernel),
     )
 
 
@@ -109,6 +133,8 @@ def _for_images(
     step: Step, operation: Any, kernel: Kernel, types: Mapping[str, str], values: Mapping[str, Tensor]
 ) -> Step:
     """The step for inputs that have an axis of images in front."""
+    if step.numbers or not step.operands.keys().isdisjoint(kernel.by_value):
+        return replace(step, images="each")
     sources = {name: operation.inputs[name] for name in step.operands}
     several = {name: tuple(v) if isinstance(v, list | tuple) else (v,) for name, v in sources.items()}
     if any(var.name in values for found in several.values() for var in found):
@@ -119,20 +145,21 @@ def _for_images(
         found = with_images(step.operation, kernel.function, step.fixed, ranks, shape)
         if found is None and step.operation == "matmul" and broadcasts(step.fixed, ranks, least=2):
             found = kernel.function, step.fixed
-        return step if found is None else replace(step, function=found[0], fixed=found[1], mapped=False)
+        return step if found is None else replace(step, function=found[0], fixed=found[1], images="together")
     sizes = [v.numel() for v in step.fixed.values() if hasattr(v, "numel")]
     (first, *others) = (var for found in several.values() for var in found)
-    in_float = all(_stored(kind).is_floating_point for kind in (types[first.name], step.outputs[0].type))
+    in_float = all(stored(kind).is_floating_point for kind in (types[first.name], step.outputs[0].type))
     if max(sizes, default=1) == 1 and not others and in_float and shape == tuple(first.shape):
-        stage = stage_of(step.operation, kernel, next(iter(ranks)), step.fixed, bool(step.stages))
-        return replace(step, function=None, fixed={}, mapped=False, stages=(stage,))
-    return replace(step, mapped="axis" in step.fixed or not broadcasts(step.fixed, ranks))
+        stage = stage_of(step, kernel, next(iter(ranks)))
+        return replace(step, function=None, fixed={}, images="together", stages=(stage,))
+    together = "axis" not in step.fixed and broadcasts(step.fixed, ranks)
+    return replace(step, images="together" if together else "mapped")
 
 
-def _computed(step: Step) -> dict[str, Tensor]:
+def computed(step: Step) -> dict[str, Tensor]:
     """The results of a step that depends on constants alone."""
     assert step.function is not None
-    result = step.function(**step.fixed)
+    result = call(step.operation, step.outputs[0].name, step.function, step.fixed)
     results = result if isinstance(result, tuple) else (result,)
     found = {}
     for output, value in zip(step.outputs, results, strict=True):
@@ -151,14 +178,17 @@ def _keep_mixed(sources: tuple[Any, ...], tensors: list[Tensor | None], values: 
 
 def _known(var: Any, values: Mapping[str, Tensor]) -> Tensor | None:
     """The tensor of a constant, None for a value of run time."""
-    import torch
-
     if var.name in values:
         return values[var.name]
     if var.op is None or var.op.op_type != "const":
         return None
-    tensor = torch.from_numpy(_writable(constant(var)))
-    return tensor.to(_stored(type_name(var)))
+    return _tensor(var)
+
+
+def _tensor(var: Any) -> Tensor:
+    import torch
+
+    return torch.from_numpy(_writable(constant(var))).to(stored(type_name(var)))
 
 
 def _writable(array: Any) -> Any:
@@ -168,18 +198,20 @@ def _writable(array: Any) -> Any:
     return wide if wide.flags.writeable else np.array(wide)
 
 
-def _plain(file: MilFile, operation: Any, var: Any) -> Any:
+def _plain(path: Path, operation: Any, var: Any, values: Mapping[str, Tensor]) -> Any:
     value = plain(var)
+    if value is None and var.name in values:
+        return values[var.name].tolist()
     if value is None:
         raise UnsupportedError(
-            f"{file.path}: operation {operation.op_type!r} ({operation.name}) takes {var.name} at run time, "
+            f"{path}: operation {operation.op_type!r} ({operation.name}) takes {var.name} at run time, "
             "where the reference evaluator wants a constant",
             "convert with fixed shapes",
         )
     return value
 
 
-def _stored(type_text: str) -> torch.dtype:
+def stored(type_text: str) -> torch.dtype:
     """The tensor type that holds a MIL type."""
     import torch
 
@@ -194,7 +226,7 @@ def _stored(type_text: str) -> torch.dtype:
 
 def _output(var: Any) -> Output:
     type_text = type_name(var)
-    return Output(var.name, type_text, _stored(type_text))
+    return Output(var.name, type_text, stored(type_text))
 
 
 def _with_deaths(steps: list[Step], keep: set[str]) -> tuple[Step, ...]:

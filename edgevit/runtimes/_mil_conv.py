@@ -85,8 +85,15 @@ def conv_transpose(
 ) -> Tensor:
     """Transposed convolution; x (N, C_in, ...), weight (C_in, C_out / groups, ...).
 
-    `pad` is cut off the full result; `output_shape`, the whole shape of the result, decides how
-    much of the end is kept.
+    The full result of an axis of n elements is F = (n - 1) stride + window long, window the extent of the
+    dilated kernel. Of it the elements from `start` on are kept, size of them, 0 where it has ended:
+
+    - valid: start 0, size F; custom: without `pad` before and after.
+    - same: size n stride, start = max(F - size, 0) / 2, rounded down: what a `same` convolution from that
+      size pads before. same_lower: rounded up.
+    - `output_shape`, the whole shape of the result, replaces size, for `same` before start is computed.
+
+    Source: the operator set's `conv_transpose`; TensorFlow's Conv2DBackpropInput for `same`.
     """
     import torch.nn.functional as F
 
@@ -94,16 +101,15 @@ def conv_transpose(
     strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
     windows = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
     full = [(n - 1) * s + w for n, s, w in zip(x.shape[2:], strides, windows, strict=True)]
+    wanted = output_shape[-spatial:] if output_shape else None
     if pad_type in ("same", "same_lower"):
-        sizes = [n * s for n, s in zip(x.shape[2:], strides, strict=True)]
+        sizes = wanted or [n * s for n, s in zip(x.shape[2:], strides, strict=True)]
         totals = [max(f - n, 0) for f, n in zip(full, sizes, strict=True)]
         starts = [t // 2 if pad_type == "same" else t - t // 2 for t in totals]
     else:
         pads = paddings(pad_type, pad, list(x.shape[2:]), windows, strides)
         starts = [before for before, _ in pads]
-        sizes = [f - before - after for f, (before, after) in zip(full, pads, strict=True)]
-    if output_shape is not None:
-        sizes = output_shape[-spatial:]
+        sizes = wanted or [f - before - after for f, (before, after) in zip(full, pads, strict=True)]
     function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[spatial - 1]
     y = function(x, weight, None, strides, 0, 0, groups, dilations)
     y = pad_spatial(y, [(0, max(start + n - f, 0)) for start, n, f in zip(starts, sizes, full, strict=True)])

@@ -64,23 +64,25 @@ def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(cond.bool(), a, b)
 
 
+_BITS: Final = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
+
+
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """Change the type; towards integers the fraction is cut off. float16 is rounded by the caller."""
+    """Change the type. Towards integers the fraction is cut off, then of types below 32 bits the low bits stay.
+
+    That is what C and numpy do, by which coremltools folds constants: 40000 becomes -25536 as int16, -1
+    becomes 255 as uint8. Numbers beyond int32 are undefined there. float16 is rounded by the caller.
+    """
     import torch
 
-    types = {
-        "fp32": torch.float32,
-        "fp16": torch.float32,
-        "int8": torch.int8,
-        "uint8": torch.uint8,
-        "int16": torch.int32,
-        "uint16": torch.int32,
-        "int32": torch.int32,
-        "bool": torch.bool,
-    }
-    if dtype not in types:
-        raise UnsupportedError(f"Core ML operation 'cast' to {dtype!r}", f"known types: {', '.join(types)}")
-    return x.to(types[dtype])
+    types = {"fp32": torch.float32, "fp16": torch.float32, "int32": torch.int32, "bool": torch.bool}
+    if dtype in types:
+        return x.to(types[dtype])
+    if dtype not in _BITS:
+        known = ", ".join((*types, *_BITS))
+        raise UnsupportedError(f"Core ML operation 'cast' to {dtype!r}", f"known types: {known}")
+    lowest = 0 if dtype.startswith("u") else -(1 << (_BITS[dtype] - 1))
+    return (x.long() - lowest & (1 << _BITS[dtype]) - 1) + lowest
 
 
 def identity(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_kernel import Kernel
 from edgevit.runtimes._mil_quant import requantize
 from edgevit.runtimes._mil_step import Stage, Step
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 _PIECE: Final = 65536
 
 
-def stage_of(operation: str, kernel: Kernel, parameter: str, fixed: Mapping[str, Any], rounds: bool) -> Stage:
+def stage_of(step: Step, kernel: Kernel, parameter: str) -> Stage:
     """An elementwise operation with one run-time input, as a stage."""
-    scalars = {k: v.reshape(()) if hasattr(v, "reshape") else v for k, v in fixed.items()}
-    return Stage(partial(_called, kernel.function, parameter, scalars), rounds, operation, scalars)
+    scalars = {k: v.reshape(()) if hasattr(v, "reshape") else v for k, v in step.fixed.items()}
+    function = partial(call, step.operation, step.outputs[0].name, kernel.function)
+    return Stage(partial(_called, function, parameter, scalars), bool(step.stages), step.operation, scalars)
 
 
 def fuse(steps: list[Step], wanted: set[str]) -> list[Step]:
@@ -74,7 +76,7 @@ def through(value: Tensor, stages: tuple[Stage, ...], own: bool) -> Tensor:
 
 
 def _called(function: Callable[..., Tensor], parameter: str, fixed: Mapping[str, Any], x: Tensor) -> Tensor:
-    return function(**{parameter: x}, **fixed)
+    return function({parameter: x, **fixed})
 
 
 def _holds_float(dtype: torch.dtype) -> bool:

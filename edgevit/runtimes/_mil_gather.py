@@ -4,50 +4,68 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edgevit.runtimes._mil_indices import places
 from edgevit.runtimes._mil_kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _positive(indices: Tensor, size: int) -> Tensor:
-    """Indices as int64, negative ones counted from the end."""
+def gather(
+    x: Tensor,
+    indices: Tensor,
+    axis: int = 0,
+    batch_dims: int = 0,
+    validate_indices: bool | None = None,
+) -> Tensor:
+    """y[p.., i.., q..] = x[p.., indices[i..], q..]: slices of x along `axis`.
+
+    The result has the shape x.shape[:axis] + indices.shape[batch_dims:] + x.shape[axis + 1:]; the first
+    `batch_dims` axes of x and of indices are the same axes. Indices as in `places`.
+    """
+    axis %= x.dim()
+    return _slices(x, places(indices, x.shape[axis], validate_indices), axis, batch_dims)
+
+
+def _slices(x: Tensor, chosen: Tensor, axis: int, batch_dims: int) -> Tensor:
     import torch
 
-    wide = indices.long()
-    return torch.where(wide < 0, wide + size, wide)
+    if batch_dims > 0:
+        return torch.vmap(lambda a, i: _slices(a, i, axis - 1, batch_dims - 1))(x, chosen)
+    y = x.index_select(axis, chosen.reshape(-1))
+    return y.reshape((*x.shape[:axis], *chosen.shape, *x.shape[axis + 1 :]))
 
 
-def gather(
-    x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
+def gather_along_axis(
+    x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool | None = None
 ) -> Tensor:
-    """Slices of x along `axis`.
+    """y[p.., i, q..] = x[p.., indices[p.., i, q..], q..], i on `axis`; the result has the shape of indices.
 
-    The result has the shape x.shape[:axis] + indices.shape[batch_dims:] + x.shape[axis + 1:].
+    Indices as in `places`.
+    """
+    return x.gather(axis, places(indices, x.shape[axis], validate_indices))
+
+
+def gather_nd(
+    x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool | None = None
+) -> Tensor:
+    """y[i..] = x[indices[i.., 0], indices[i.., 1], ..]: elements of x, or slices with fewer coordinates.
+
+    The first `batch_dims` axes of x and of indices are the same axes. Indices as in `places`.
     """
     import torch
 
-    axis %= x.dim()
-    if batch_dims > 0:
-        return torch.vmap(lambda a, i: gather(a, i, axis - 1, batch_dims - 1))(x, indices)
-    chosen = _positive(indices, x.shape[axis]).reshape(-1)
-    y = x.index_select(axis, chosen)
-    return y.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    sizes = x.shape[batch_dims:]
+    coordinates = [places(c, sizes[n], validate_indices) for n, c in enumerate(indices.unbind(-1))]
+    return _elements(x, torch.stack(coordinates, -1), batch_dims)
 
 
-def gather_along_axis(x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False) -> Tensor:
-    """y[i, j, ...] = x[i, ..., indices[i, j, ...], ...]; the result has the shape of indices."""
-    return x.gather(axis, _positive(indices, x.shape[axis]))
-
-
-def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
-    """Elements (or slices) of x at the coordinates in the last axis of indices."""
+def _elements(x: Tensor, coordinates: Tensor, batch_dims: int) -> Tensor:
     import torch
 
     if batch_dims > 0:
-        return torch.vmap(lambda a, i: gather_nd(a, i, batch_dims - 1))(x, indices)
-    coordinates = indices.unbind(-1)
-    return x[tuple(_positive(c, x.shape[axis]) for axis, c in enumerate(coordinates))]
+        return torch.vmap(lambda a, i: _elements(a, i, batch_dims - 1))(x, coordinates)
+    return x[coordinates.unbind(-1)]
 
 
 def one_hot(
@@ -132,9 +150,9 @@ def shape(x: Tensor) -> Tensor:
 
 
 OPERATIONS: Final[Kernels] = {
-    "gather": Kernel(gather, exact=True),
-    "gather_along_axis": Kernel(gather_along_axis, exact=True),
-    "gather_nd": Kernel(gather_nd, exact=True),
+    "gather": Kernel(gather, exact=True, by_value=("indices",)),
+    "gather_along_axis": Kernel(gather_along_axis, exact=True, by_value=("indices",)),
+    "gather_nd": Kernel(gather_nd, exact=True, by_value=("indices",)),
     "one_hot": Kernel(one_hot),
     "topk": Kernel(topk, exact=True),
     "argsort": Kernel(argsort, exact=True),

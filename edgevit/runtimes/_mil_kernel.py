@@ -3,7 +3,8 @@
 A kernel's parameters have the names of the MIL operation's inputs. The annotation of a parameter
 says what it receives: `Tensor` (or a tuple of them) gets run-time values and constants alike as
 tensors; any other annotation gets a constant of the program as a plain Python value. Defaults are
-those of the operator set. Batch 1 stays in every shape: many images run through `torch.vmap`.
+those of the operator set. A kernel sees the program's own shapes, batch 1 included: the axis of images
+is added from outside (`_mil_step.Step.images`).
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ class Kernel:
             such as 0), so that a float16 result needs no rounding.
         pointwise: an element of the result depends on the broadcast inputs at its own place alone
             (per-channel constants of quantize count as broadcast).
+        by_value: parameters whose values decide more than the result's values (they are checked, or
+            give its shape), which rules out `torch.vmap` where they come at run time.
     """
 
     function: Callable[..., Any]
     exact: bool = False
     pointwise: bool = False
+    by_value: tuple[str, ...] = ()
 
     def parameters(self) -> Mapping[str, bool]:
         """Name of each parameter, and whether it takes tensors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -11,17 +12,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def _of_one_type(*values: Tensor) -> tuple[Tensor, ...]:
+    """The tensors, as floats where any of them is one: PyTorch's products take no mixture."""
+    import torch
+
+    wanted = functools.reduce(torch.promote_types, (value.dtype for value in values))
+    return tuple(value.to(wanted) for value in values)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """X weight^T + bias; x (..., in), weight (out, in)."""
+    """y[.., o] = sum over i of x[.., i] weight[o, i] + bias[o]; x (..., in), weight (out, in), bias (out,)."""
     import torch.nn.functional as F
 
-    return F.linear(x, weight, bias)
+    if bias is None:
+        return F.linear(*_of_one_type(x, weight))
+    return F.linear(*_of_one_type(x, weight, bias))
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
     """Matrix product of the last two axes, the others broadcast; each side may be transposed first."""
     left = x.transpose(-1, -2) if transpose_x and x.dim() > 1 else x
     right = y.transpose(-1, -2) if transpose_y and y.dim() > 1 else y
+    left, right = _of_one_type(left, right)
     return left @ right
 
 

@@ -33,34 +33,59 @@ class MilInput:
 
 
 @dataclass(frozen=True, slots=True)
-class MilFile:
-    """An opened package.
+class MilProgram:
+    """The main function of a package, whatever its inputs.
 
     Attributes:
-        operations: the operations of the main function, in order (coremltools' Operation).
+        inputs: name -> element type.
+        operations: in order (coremltools' Operation).
         outputs: names of the program's outputs in the order of the model description.
         classes: labels of the classify operation, empty without one.
         metadata: the user-defined strings.
     """
 
     path: Path
-    input: MilInput
+    inputs: dict[str, str]
     operations: tuple[Any, ...]
     outputs: tuple[str, ...]
     classes: tuple[str, ...]
     metadata: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class MilFile(MilProgram):
+    """A program whose only input can be fed from images."""
+
+    input: MilInput
+
+
 @reads("Core ML package", AGAIN)
 def read_mil(path: Path) -> MilFile:
+    """Open a package that takes images.
+
+    Raises:
+        InputError, UnsupportedError, MissingDependencyError: as `read_program`; UnsupportedError also
+            for other inputs than one RGB image or one tensor.
+    """
+    program, spec, function = _read(path)
+    fields = {field: getattr(program, field) for field in MilProgram.__slots__}
+    return MilFile(**fields, input=_input(path, spec, function))
+
+
+@reads("Core ML package", AGAIN)
+def read_program(path: Path) -> MilProgram:
     """Open a package.
 
     Raises:
         InputError: not a package, or damaged.
-        UnsupportedError: not an ML program, an operation that is not covered (named), other inputs
-            than one RGB image or one tensor.
+        UnsupportedError: not an ML program, or an operation that is not covered (named).
         MissingDependencyError: coremltools is not installed.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[MilProgram, Any, Any]:
+    """The program, coremltools' specification, and its main function."""
     package = check_package(path)
     with quiet():
         ct = require("coremltools", "coreml")
@@ -74,19 +99,20 @@ def read_mil(path: Path) -> MilFile:
         if kind != "mlProgram":
             raise UnsupportedError(f"{path} is a Core ML {kind}, only ML programs can run")
         _check_operations(path, spec, package)
-        program = _load(path, spec, package)
+        loaded = _load(path, spec, package)
     name = spec.description.defaultFunctionName or "main"
-    if name not in program.functions:
+    if name not in loaded.functions:
         raise InputError(f"{path}: the program has no function {name!r}")
-    function = program.functions[name]
-    return MilFile(
+    function = loaded.functions[name]
+    program = MilProgram(
         path=path,
-        input=_input(path, spec, function),
+        inputs={name: type_name(var) for name, var in function.inputs.items()},
         operations=tuple(function.operations),
         outputs=tuple(output.name for output in spec.description.output),
         classes=_classes(function),
         metadata=dict(spec.description.metadata.userDefined),
     )
+    return program, spec, function
 
 
 def type_name(var: Any) -> str:

@@ -1,17 +1,19 @@
 """Execute a compiled MIL program operation by operation, for many images at once.
 
-The program is batch 1; the images are one more axis in front, which either the operation passes on
-by itself or `torch.vmap` maps over, so that shapes, axes and constants stay what the file says. A
-value typed float16 lives in a float32 tensor and is rounded after the operation that makes it;
+The program is batch 1; the images are one more axis in front, which the operation passes on by itself,
+`torch.vmap` maps over, or a loop goes through, so that shapes, axes and constants stay what the file
+says. A value typed float16 lives in a float32 tensor and is rounded after the operation that makes it;
 integers up to 8 bits live in float32 too, which holds them exactly, so that quantize and dequantize
 need no conversion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.errors import UnsupportedError
+from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_fuse import through
 from edgevit.runtimes._mil_step import Program, Step
 
@@ -19,25 +21,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def run(program: Program, images: Tensor) -> dict[str, Tensor]:
-    """Run on images (N, 1, 3, height, width), values as the program's input takes them.
+def run(program: Program, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Run on the program's inputs (N, ...), N images of each; values as the program's inputs take them.
 
     Returns:
         Each wanted value, (N, ...) with the program's own batch axis still there; types of up to 16
         bits as float32 (integers of 16 bits as int32) tensors.
+
+    Raises:
+        EdgevitError: whatever an operation raises, see `call`.
     """
     import torch
 
+    count = len(next(iter(images.values())))
     with torch.inference_mode():
-        live = {**program.constants, program.input: images}
+        live = {**program.constants, **images}
         for step in program.steps:
             live.update(_execute(step, live, program.constants))
             for name in step.last:
                 del live[name]
         return {
-            name: live[name].expand(len(images), *live[name].shape)
-            if name in program.constants
-            else live[name]
+            name: live[name].expand(count, *live[name].shape) if name in program.constants else live[name]
             for name in program.wanted
         }
 
@@ -46,32 +50,54 @@ def _execute(step: Step, live: Mapping[str, Tensor], constants: Mapping[str, Ten
     if step.function is None:
         value = live[step.reads()[0]]
         return {step.outputs[0].name: through(value, step.stages, own=False)}
-    names = tuple(dict.fromkeys(step.reads()))
-    given = [live[name] for name in names]
-    if step.mapped:
-        import torch
-
-        axes = tuple(None if name in constants else 0 for name in names)
-        result = torch.vmap(lambda *tensors: _call(step, dict(zip(names, tensors, strict=True))), axes)(
-            *given
-        )
-    else:
-        result = _call(step, dict(zip(names, given, strict=True)))
-    results = result if isinstance(result, tuple) else (result,)
+    given = {name: live[name] for name in step.reads()}
+    same = constants.keys() & given.keys()
+    results = call(
+        step.operation, step.outputs[0].name, _results, {"step": step, "given": given, "same": same}
+    )
     found = {}
     for output, value in zip(step.outputs, results, strict=True):
         typed = value if value.dtype == output.dtype else value.to(output.dtype)
-        found[output.name] = through(typed, step.stages, _is_new(typed, given)) if step.stages else typed
+        own = _is_new(typed, list(given.values()))
+        found[output.name] = through(typed, step.stages, own) if step.stages else typed
     return found
 
 
-def _call(step: Step, values: Mapping[str, Tensor]) -> Any:
-    function: Callable[..., Any] | None = step.function
-    assert function is not None
+def _results(step: Step, given: Mapping[str, Tensor], same: set[str]) -> tuple[Tensor, ...]:
+    """What the operation makes for all images; the values in `same` have no axis of images."""
+    if step.images == "together":
+        return _call(step, given)
+    import torch
+
+    if step.images == "mapped":
+        names = tuple(given)
+        axes = tuple(None if name in same else 0 for name in names)
+
+        def one(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return _call(step, dict(zip(names, tensors, strict=True)))
+
+        results: tuple[Tensor, ...] = torch.vmap(one, axes)(*given.values())
+        return results
+    count = next(len(value) for name, value in given.items() if name not in same)
+    each = [
+        _call(step, {name: value if name in same else value[i] for name, value in given.items()})
+        for i in range(count)
+    ]
+    if any(a.shape != b.shape for results in each for a, b in zip(results, each[0], strict=True)):
+        raise UnsupportedError("the result has another shape for each image", "run images one by one")
+    return tuple(torch.stack(values) for values in zip(*each, strict=True))
+
+
+def _call(step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    assert step.function is not None
     given: dict[str, Any] = {}
     for parameter, source in step.operands.items():
-        given[parameter] = values[source] if isinstance(source, str) else tuple(values[n] for n in source)
-    return function(**given, **step.fixed)
+        if isinstance(source, str):
+            given[parameter] = values[source].tolist() if parameter in step.numbers else values[source]
+        else:
+            given[parameter] = tuple(values[name] for name in source)
+    result = step.function(**given, **step.fixed)
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _is_new(value: Tensor, given: list[Tensor]) -> bool:

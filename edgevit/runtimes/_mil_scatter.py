@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UnsupportedError
+from edgevit.runtimes._mil_indices import places
 from edgevit.runtimes._mil_kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
@@ -18,24 +19,31 @@ def scatter_along_axis(
     updates: Tensor,
     axis: int = 0,
     mode: str = "add",
-    validate_indices: bool = False,
+    validate_indices: bool | None = None,
 ) -> Tensor:
-    """Data with updates[.., i, ..] combined into place indices[.., i, ..] of `axis`.
+    """data with y[p.., indices[p.., i, q..], q..] made of itself and updates[p.., i, q..], i on `axis`.
 
-    Modes: update (replaces), add, sub, mul, div, max, min.
+    Modes: update (replaces), add, sub, mul, div, max, min; several updates of one element combine. The
+    shape of data; updates has the shape of indices. Indices as in `places`.
     """
-    places = indices.long()
-    places = places.where(places >= 0, places + data.shape[axis])
+    return _combined(data, places(indices, data.shape[axis], validate_indices), updates, axis, mode)
+
+
+def _combined(data: Tensor, chosen: Tensor, updates: Tensor, axis: int, mode: str) -> Tensor:
+    import torch
+
     if mode == "update":
-        return data.scatter(axis, places, updates)
+        return data.scatter(axis, chosen, updates)
     if mode in ("add", "sub"):
-        return data.scatter_add(axis, places, updates if mode == "add" else -updates)
-    reductions = {"mul": "prod", "div": "prod", "max": "amax", "min": "amin"}
+        return data.scatter_add(axis, chosen, updates if mode == "add" else -updates)
+    if mode == "div":
+        divisors = torch.ones_like(data).scatter_reduce(axis, chosen, updates, "prod")
+        return torch.div(data, divisors, rounding_mode=None if data.is_floating_point() else "trunc")
+    reductions = {"mul": "prod", "max": "amax", "min": "amin"}
     if mode not in reductions:
         known = "known: update, add, sub, mul, div, max, min"
         raise UnsupportedError(f"Core ML scatter in mode {mode!r}", known)
-    factors = updates.reciprocal() if mode == "div" else updates
-    return data.scatter_reduce(axis, places, factors, reductions[mode])
+    return data.scatter_reduce(axis, chosen, updates, reductions[mode])
 
 
 def scatter(
@@ -44,27 +52,42 @@ def scatter(
     updates: Tensor,
     axis: int = 0,
     mode: str = "add",
-    validate_indices: bool = False,
+    validate_indices: bool | None = None,
 ) -> Tensor:
-    """Data with slice i of the updates combined into slice indices[i] along `axis`."""
-    column = indices.reshape(-1, *[1] * (updates.dim() - 1 - axis % updates.dim()))
-    return scatter_along_axis(data, column.expand(updates.shape), updates, axis, mode)
+    """data with y[p.., indices[i..], q..] made of itself and updates[p.., i.., q..].
+
+    updates has the shape data.shape[:axis] + indices.shape + data.shape[axis + 1:]. Modes as in
+    `scatter_along_axis`, indices as in `places`.
+    """
+    axis %= data.dim()
+    chosen = places(indices, data.shape[axis], validate_indices).reshape(-1)
+    rows = updates.reshape(*data.shape[:axis], chosen.numel(), *data.shape[axis + 1 :])
+    column = chosen.reshape(-1, *[1] * (data.dim() - 1 - axis))
+    return _combined(data, column.expand(rows.shape), rows, axis, mode)
 
 
 def scatter_nd(
-    data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add", validate_indices: bool = False
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    mode: str = "add",
+    validate_indices: bool | None = None,
 ) -> Tensor:
-    """Data with updates[i] combined into data[indices[i]]; the last axis of the indices goes through data's axes."""
+    """data with y[indices[i.., 0], indices[i.., 1], ..] made of itself and updates[i..].
+
+    The last axis of indices goes through the first axes of data; updates has the shape
+    indices.shape[:-1] + data.shape[indices.shape[-1]:]. Modes as in `scatter_along_axis`, indices as in
+    `places`.
+    """
     depth = indices.shape[-1]
     sizes = data.shape[:depth]
-    row = indices.long()[..., 0]
-    row = row.where(row >= 0, row + sizes[0])
-    for axis in range(1, depth):
-        place = indices.long()[..., axis]
-        row = row * sizes[axis] + place.where(place >= 0, place + sizes[axis])
+    row = indices.new_zeros(indices.shape[:-1]).long()
+    for size, coordinate in zip(sizes, indices.unbind(-1), strict=True):
+        row = row * size + places(coordinate, size, validate_indices)
+    column = row.reshape(-1, 1)
     rows = data.reshape(math.prod(sizes), -1)
-    changed = scatter(rows, row.reshape(-1), updates.reshape(row.numel(), -1), 0, mode)
-    return changed.reshape(data.shape)
+    changes = updates.reshape(column.numel(), -1)
+    return _combined(rows, column.expand(changes.shape), changes, 0, mode).reshape(data.shape)
 
 
 def resample(
@@ -106,8 +129,8 @@ def resample(
 
 
 OPERATIONS: Final[Kernels] = {
-    "scatter": Kernel(scatter),
-    "scatter_along_axis": Kernel(scatter_along_axis),
-    "scatter_nd": Kernel(scatter_nd),
+    "scatter": Kernel(scatter, by_value=("indices",)),
+    "scatter_along_axis": Kernel(scatter_along_axis, by_value=("indices",)),
+    "scatter_nd": Kernel(scatter_nd, by_value=("indices",)),
     "resample": Kernel(resample),
 }

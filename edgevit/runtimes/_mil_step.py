@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,9 @@ class Step:
             its only operand.
         operands: parameter -> name of a value, or names where it takes several.
         fixed: parameter -> constant.
-        mapped: the function knows no axis of images, `torch.vmap` has to add it.
+        numbers: operands that the function takes as plain numbers; the others are tensors.
+        images: how it sees many: their axis in front ("together"), added by `torch.vmap` ("mapped"),
+            or one after another ("each"), which an operation needs that looks at values.
         stages: run on the single output, piece by piece.
         last: values that nothing reads after this step.
     """
@@ -54,7 +56,8 @@ class Step:
     operands: Mapping[str, str | tuple[str, ...]]
     fixed: Mapping[str, Any]
     outputs: tuple[Output, ...]
-    mapped: bool = True
+    numbers: tuple[str, ...] = ()
+    images: Literal["together", "mapped", "each"] = "mapped"
     stages: tuple[Stage, ...] = ()
     last: tuple[str, ...] = ()
 
@@ -69,13 +72,14 @@ class Program:
     """A program ready to run.
 
     Attributes:
-        steps: what depends on the input, in order.
+        inputs: name -> MIL type.
+        steps: what depends on the inputs, in order.
         constants: every other value that a step or the caller reads.
         wanted: name -> type of what `run` returns.
         labelled: (label output, probabilities output, tensor) of a classify operation.
     """
 
-    input: str
+    inputs: Mapping[str, str]
     steps: tuple[Step, ...]
     constants: Mapping[str, Tensor]
     wanted: Mapping[str, str]

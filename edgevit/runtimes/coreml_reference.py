@@ -112,7 +112,7 @@ class ReferenceRunner:
         torch.set_num_threads(threads)
         try:
             with executing(self.file.path, "the reference evaluator"):
-                values = run(self.program, images)
+                values = run(self.program, {self.file.input.name: images})
         finally:
             torch.set_num_threads(before)
         return _outputs(self.program, self.file, values)

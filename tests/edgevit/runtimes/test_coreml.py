@@ -16,7 +16,13 @@ from edgevit.runtimes._mil_read import MilFile, MilInput
 from edgevit.runtimes.coreml import RUNTIME, CoreMLRunner
 
 FILE = MilFile(
-    Path("m.mlpackage"), MilInput("image", (1, 3, 2, 4), "image", "bgr"), (), ("y",), ("a", "b"), {}
+    path=Path("m.mlpackage"),
+    inputs={"image": "fp32"},
+    input=MilInput("image", (1, 3, 2, 4), "image", "bgr"),
+    operations=(),
+    outputs=("y",),
+    classes=("a", "b"),
+    metadata={},
 )
 
 

@@ -483,7 +483,7 @@ CASES: list[tuple[str, dict[str, Any], Any]] = [
     (
         "resize_nearest_neighbor",
         {"x": [[[1.0, 2.0]]], "target_size_height": 2, "target_size_width": 3},
-        [[[1.0, 1.0, 2.0]] * 2],
+        [[[1.0, 2.0, 2.0]] * 2],  # Apple's test
     ),
     ("upsample_nearest_neighbor", {"x": [[[1.0, 2.0]]], "scale_factor_width": 2}, [[[1.0, 1.0, 2.0, 2.0]]]),
     (

@@ -1,0 +1,174 @@
+"""Run coremltools' operator tests on our evaluator, and keep what became of each value that they state.
+
+Their tests build a program, convert it, and give it to `MLModel.predict`, which works on macOS alone. Here
+`predict` is our evaluator's, on the package that was written; everything else is theirs: the cases, the
+expected values, the comparison and its tolerances.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from edgevit.core.errors import EdgevitError, InputError
+from edgevit.runtimes._mil_evaluate import evaluate, fold
+
+_INT32 = 131104  # ArrayFeatureType.INT32 of Core ML's model format
+Outcome = Literal["passed", "refused", "wrong", "crashed"]
+
+
+class RefusedError(Exception):
+    """Our evaluator does not run this program, and says why."""
+
+
+@dataclass
+class Results:
+    """What became of each test that asked for a prediction, and of each constant that coremltools folded.
+
+    Attributes:
+        outcomes: test -> outcome, and why.
+        others: tests without a prediction: outcome of pytest -> count.
+        folded: operation -> number of equal results.
+        unlike: operation, and how our result differs from coremltools' own.
+    """
+
+    outcomes: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    folded: dict[str, int] = field(default_factory=dict)
+    unlike: list[tuple[str, str]] = field(default_factory=list)
+    _asked: int = 0
+    _refused: str = ""
+    _crashed: str = ""
+
+    def predict(self, model: Any, data: dict[str, Any], state: object = None) -> dict[str, Any]:
+        """In place of `MLModel.predict`."""
+        self._asked += 1
+        if state is not None:
+            self._refused = "a model with state"
+            raise RefusedError(self._refused)
+        kinds = {i.name: i.type.multiArrayType.dataType for i in model.get_spec().description.input}
+        try:
+            given = {name: _two(value, kinds[name] != _INT32) for name, value in data.items()}
+            found = evaluate(Path(model.package_path), given)
+        except InputError as error:  # what Core ML answers to values that a program does not allow
+            raise RuntimeError(f"Error computing NN outputs: {error.message}") from error
+        except EdgevitError as error:
+            self._refused = error.message
+            raise RefusedError(error.message) from error
+        except Exception as error:
+            self._crashed = f"{type(error).__name__}: {error}"
+            raise
+        return {name: value[0] for name, value in found.items()}
+
+    def pytest_collection_finish(self) -> None:
+        """Leave all that is imported alone: every conversion collects garbage, a second long otherwise."""
+        gc.freeze()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Judge one test."""
+        self._asked, self._refused, self._crashed = 0, "", ""
+        try:
+            result = yield
+        except BaseException as error:
+            self._judge(item.nodeid, error)
+            raise
+        self._judge(item.nodeid, None)
+        return result
+
+    def _judge(self, test: str, error: BaseException | None) -> None:
+        kind = "passed" if error is None else type(error).__name__
+        if not self._asked:
+            self.others[kind] = self.others.get(kind, 0) + 1
+        elif self._crashed:
+            self.outcomes[test] = "crashed", self._crashed
+        elif self._refused:
+            self.outcomes[test] = "refused", self._refused
+        elif error is None:
+            self.outcomes[test] = "passed", ""
+        else:
+            self.outcomes[test] = "wrong", f"{kind}: {error}"
+
+    def folding(self, operation: Any) -> None:
+        """Compare a constant that coremltools has just computed with ours."""
+        wanted = [var.val for var in operation.outputs]
+        if any(value is None for value in wanted):
+            return
+        try:
+            found = fold(operation)
+        except Exception as error:  # noqa: BLE001 - whatever it raises is what is looked for
+            self.unlike.append((operation.op_type, f"{type(error).__name__}: {error}"))
+            return
+        for ours, theirs in zip(found, wanted, strict=True):
+            expected = np.asarray(theirs)
+            rough = expected.dtype == np.float16
+            same = ours.shape == expected.shape and np.allclose(
+                ours.astype(np.float64),
+                expected.astype(np.float64),
+                rtol=1e-2 if rough else 1e-4,
+                atol=1e-3 if rough else 1e-5,
+                equal_nan=True,
+            )
+            if not same:
+                self.unlike.append((operation.op_type, f"ours {ours!r}, coremltools' {expected!r}"))
+                return
+        self.folded[operation.op_type] = self.folded.get(operation.op_type, 0) + 1
+
+
+def run(tests: Path, results: Results, arguments: list[str]) -> None:
+    """Run every test below a folder."""
+    with _in_place_of_core_ml(results):
+        pytest.main(
+            [
+                str(tests),
+                "-q",
+                "--no-header",
+                "--no-summary",
+                "--tb=no",
+                "-p",
+                "no:cacheprovider",
+                *arguments,
+            ],
+            plugins=[results],
+        )
+
+
+@contextlib.contextmanager
+def _in_place_of_core_ml(results: Results) -> Iterator[None]:
+    import coremltools as ct
+    from coremltools.converters.mil import testing_utils
+    from coremltools.converters.mil.mil import Operation
+
+    from edgevit.runtimes._mil_table import KERNELS
+
+    infer = Operation.type_value_inference
+
+    def inferred(operation: Any, overwrite_output: bool = False) -> None:
+        infer(operation, overwrite_output)
+        if operation.op_type in KERNELS:
+            results.folding(operation)
+
+    def predict(model: Any, data: dict[str, Any], state: object = None) -> dict[str, Any]:
+        return results.predict(model, data, state)
+
+    with (
+        mock.patch.object(ct.models.MLModel, "predict", predict),
+        mock.patch.object(testing_utils, "_IS_MACOS", True),
+        mock.patch.object(ct.models.utils, "_macos_version", lambda: (15, 0)),
+        mock.patch.object(Operation, "type_value_inference", inferred),
+    ):
+        yield
+
+
+def _two(value: Any, real: bool) -> np.ndarray[Any, np.dtype[Any]]:
+    """The value, and half of it (integers as they are) as a second image, which must not reach the first."""
+    array = np.asarray(value, dtype=np.float32)
+    return np.stack([array, array / 2 if real else array])
