@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,12 @@ class Results:
         others: tests without a prediction: outcome of pytest -> count.
         folded: operation -> number of equal results.
         unlike: operation, and how our result differs from coremltools' own.
+        precision: of the programs, fp32 or fp16; tests in the other one are left out.
+        tell: called with a line for each result that is not the stated one.
     """
+
+    precision: Literal["fp16", "fp32"]
+    tell: Callable[[str], None]
 
     outcomes: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
@@ -61,12 +66,17 @@ class Results:
         except InputError as error:  # what Core ML answers to values that a program does not allow
             raise RuntimeError(f"Error computing NN outputs: {error.message}") from error
         except EdgevitError as error:
-            self._refused = error.message
+            self._refused = error.message.removeprefix(f"{model.package_path}: ")
             raise RefusedError(error.message) from error
         except Exception as error:
             self._crashed = f"{type(error).__name__}: {error}"
             raise
         return {name: value[0] for name, value in found.items()}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the programs of one precision, and tests without any."""
+        other = f"precision='{'fp16' if self.precision == 'fp32' else 'fp32'}'"
+        items[:] = [item for item in items if other not in item.name]
 
     def pytest_collection_finish(self) -> None:
         """Leave all that is imported alone: every conversion collects garbage, a second long otherwise."""
@@ -96,16 +106,20 @@ class Results:
             self.outcomes[test] = "passed", ""
         else:
             self.outcomes[test] = "wrong", f"{kind}: {error}"
+        outcome, why = self.outcomes.get(test, ("", ""))
+        if outcome not in ("", "passed"):
+            self.tell(f"{outcome} {test.rsplit('/', 2)[-1]}: {why}")
 
     def folding(self, operation: Any) -> None:
         """Compare a constant that coremltools has just computed with ours."""
         wanted = [var.val for var in operation.outputs]
-        if any(value is None for value in wanted):
+        sources = [v for g in operation.inputs.values() for v in (g if isinstance(g, list | tuple) else (g,))]
+        if any(value is None for value in (*wanted, *(var.val for var in sources if var is not None))):
             return
         try:
             found = fold(operation)
         except Exception as error:  # noqa: BLE001 - whatever it raises is what is looked for
-            self.unlike.append((operation.op_type, f"{type(error).__name__}: {error}"))
+            self._differs(operation, f"{type(error).__name__}: {error}")
             return
         for ours, theirs in zip(found, wanted, strict=True):
             expected = np.asarray(theirs)
@@ -118,9 +132,13 @@ class Results:
                 equal_nan=True,
             )
             if not same:
-                self.unlike.append((operation.op_type, f"ours {ours!r}, coremltools' {expected!r}"))
+                self._differs(operation, f"ours {ours!r}, coremltools' {expected!r}")
                 return
         self.folded[operation.op_type] = self.folded.get(operation.op_type, 0) + 1
+
+    def _differs(self, operation: Any, why: str) -> None:
+        self.unlike.append((operation.op_type, why))
+        self.tell(f"unlike {operation.op_type}: {why}")
 
 
 def run(tests: Path, results: Results, arguments: list[str]) -> None:

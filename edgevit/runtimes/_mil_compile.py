@@ -40,7 +40,7 @@ def compile_program(file: MilProgram, taps: tuple[str, ...] = ()) -> Program:
         if operation.op_type == "const":
             (var,) = operation.outputs
             if var.name in file.outputs:
-                values[var.name], types[var.name] = _tensor(var), type_name(var)
+                values[var.name], types[var.name] = tensor_of(var), type_name(var)
             continue
         if operation.op_type == "classify":
             label, scores = (var.name for var in operation.outputs)
@@ -182,10 +182,11 @@ def _known(var: Any, values: Mapping[str, Tensor]) -> Tensor | None:
         return values[var.name]
     if var.op is None or var.op.op_type != "const":
         return None
-    return _tensor(var)
+    return tensor_of(var)
 
 
-def _tensor(var: Any) -> Tensor:
+def tensor_of(var: Any) -> Tensor:
+    """A constant in the tensor type that holds it; coremltools' Var with a value."""
     import torch
 
     return torch.from_numpy(_writable(constant(var))).to(stored(type_name(var)))

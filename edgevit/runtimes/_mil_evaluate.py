@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
-from edgevit.runtimes._mil_compile import bind, compile_program, computed, stored
-from edgevit.runtimes._mil_read import read_program
+from edgevit.runtimes._mil_compile import bind, compile_program, computed, stored, tensor_of
+from edgevit.runtimes._mil_read import read_program, type_name
 from edgevit.runtimes._mil_run import run
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _tensor(array: NDArray[np.generic], kind: str) -> Tensor:
 
 
 def fold(operation: Any) -> tuple[NDArray[np.generic], ...]:
-    """The results of one operation whose inputs are constants.
+    """The results of one operation whose inputs have values that are known before it runs.
 
     Args:
         operation: coremltools' Operation.
@@ -53,4 +53,6 @@ def fold(operation: Any) -> tuple[NDArray[np.generic], ...]:
     Raises:
         EdgevitError: as `compile_program`.
     """
-    return tuple(value.numpy() for value in computed(bind(Path(), operation, {})).values())
+    given = [v for g in operation.inputs.values() for v in (g if isinstance(g, list | tuple) else (g,))]
+    known = {v.name: tensor_of(v) for v in given if v is not None and type_name(v) != "string"}
+    return tuple(value.numpy() for value in computed(bind(Path(), operation, known)).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from coremltools.converters.mil.mil import Builder as mb
 
 SIZE = 8
+# each conversion collects garbage, which takes a second with all that is imported by now
+gc.freeze()
 
 
 def image_program(body: Callable[[Any], Any], shape: tuple[int, ...] = (1, 3, SIZE, SIZE)) -> Any:
