@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from edgevit.core.errors import InputError, nearest
@@ -14,7 +15,7 @@ _AMBIGUOUS = -1
 def match_folders(folders: tuple[str, ...], labels: tuple[str, ...], where: str) -> dict[str, int]:
     """Match names of folders with labels by name, by one of a label's comma-separated synonyms, or by WordNet synset.
 
-    Case, `_` against space, and outer blanks make no difference.
+    Case, `_` against space, outer blanks, and how accents are encoded make no difference.
 
     Raises:
         InputError: a folder that is no label, or that could be two of them.
@@ -40,7 +41,8 @@ def match_folders(folders: tuple[str, ...], labels: tuple[str, ...], where: str)
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
+    """Composed (NFC): macOS, and what is copied from it, writes letters and their marks one by one (NFD)."""
+    return unicodedata.normalize("NFC", " ".join(name.replace("_", " ").split()).casefold())
 
 
 def _known(labels: tuple[str, ...]) -> dict[str, int]:

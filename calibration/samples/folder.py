@@ -11,6 +11,7 @@ from calibration.decode import decode
 from calibration.samples._classes import match_folders
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Samples, SampleSource, Survey
+from edgevit.core.reading import reading
 from edgevit.core.regular import existing, regular_file
 
 if TYPE_CHECKING:
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 
 
 _HINT: Final = "give a folder of images or of class folders, a .npz with `images`, or demo"
+
+# What systems put into folders without being asked: Windows, macOS' zip archives, Synology, Linux' disks.
+_LEFT_BEHIND: Final = frozenset(
+    (
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "$recycle.bin",
+        "system volume information",
+        "__macosx",
+        "@eadir",
+        "lost+found",
+    )
+)
 
 
 def accepts(text: str) -> bool:
@@ -35,7 +50,7 @@ def survey(text: str) -> Survey:
 
 
 def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
-    """List the files; every file that is not hidden counts as an image.
+    """List the files; every file counts as an image that is not hidden and that no system left there.
 
     Raises:
         InputError: missing, empty, class folders mixed with images, or a folder that is no label.
@@ -62,9 +77,10 @@ def _entries(text: str) -> tuple[list[Path], list[Path]]:
     root = existing(Path(text), "samples", _HINT)
     if not root.is_dir():
         raise InputError(f"samples {text} is not a folder", _HINT)
-    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    folders = [entry for entry in entries if entry.is_dir()]
-    loose = [entry for entry in entries if not entry.is_dir()]
+    with reading(root, "folder of images", _HINT):
+        entries = sorted(entry for entry in root.iterdir() if not _is_left_behind(entry.name))
+        folders = [entry for entry in entries if entry.is_dir()]
+        loose = [entry for entry in entries if not entry.is_dir()]
     if folders and loose:
         raise InputError(
             f"{text} holds class folders and also {len(loose)} files such as {loose[0].name}",
@@ -80,9 +96,13 @@ def _empty(text: str) -> InputError:
 def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for parent, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [Path(parent) / name for name in names if not name.startswith(".")]
+        inner[:] = [name for name in inner if not _is_left_behind(name)]
+        found += [Path(parent) / name for name in names if not _is_left_behind(name)]
     return sorted(found)
+
+
+def _is_left_behind(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in _LEFT_BEHIND
 
 
 def _samples(

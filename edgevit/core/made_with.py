@@ -10,7 +10,7 @@ from typing import Any, Final
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.modeltext import parse_source
-from edgevit.core.regular import existing
+from edgevit.core.regular import existing, is_there
 
 # Settings that say which model it is; those of another model are none of the plan's.
 OF_THE_MODEL: Final = (
@@ -138,4 +138,4 @@ def _missing(name: str, value: str) -> str | None:
         path = file
     else:
         return None
-    return None if Path(path).exists() else path
+    return None if is_there(Path(path)) else path

@@ -58,6 +58,20 @@ def is_unicode(path: Path) -> bool:
     return True
 
 
+def is_there(path: Path) -> bool:
+    """Whether something stands at `path`; a name that the system cannot even look up stands nowhere."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder stands at `path`, as `is_there` says it."""
+    return is_there(path) and path.is_dir()
+
+
 def kind(mode: int) -> str:
     """What `st_mode` says, in words: "a folder", "a pipe", "a symbolic link"."""
     return next((name for test, name in _KINDS if test(mode)), "no plain file")

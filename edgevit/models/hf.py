@@ -12,6 +12,7 @@ from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.regular import is_folder, is_there
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked, check_adapted
@@ -66,13 +67,9 @@ def load(request: LoadRequest) -> TorchModel:
 
 def _finder(argument: str) -> Find:
     folder, hint = Path(argument), "give a folder with config.json, or a repository id"
-    try:
-        if folder.is_dir():
-            return lambda name: folder / name if (folder / name).is_file() else None
-        local = folder.exists() or argument.count("/") > 1 or argument.startswith((".", "/", "~"))
-    except OSError as error:  # such as a name that is too long
-        raise InputError(f"hf:{argument} cannot be read: {error.strerror}", hint) from error
-    if local:
+    if is_folder(folder):
+        return lambda name: folder / name if (folder / name).is_file() else None
+    if is_there(folder) or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
         raise InputError(f"hf:{argument} is not a folder", hint)
     return lambda name: _from_hub(argument, name)
 
@@ -286,7 +283,7 @@ def _labels(config: Any) -> tuple[str, ...]:
 
 
 SOURCE: Final = Source(
-    isolated=lambda argument: Path(argument).is_dir(),
+    isolated=lambda argument: is_folder(Path(argument)),
     summary="an image model in Hugging Face's format, with or without a classifier, from a folder or the hub",
     syntax="hf:DIR_OR_ID",
     load=load,

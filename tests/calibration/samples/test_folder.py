@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from calibration.samples.folder import SAMPLES
 from edgevit.core.errors import InputError
 
+Form = Literal["NFC", "NFD"]
 LABELS = ("cat", "dog", "polar bear, ice bear")
 
 
@@ -170,3 +173,31 @@ def test_a_name_of_bytes_that_are_no_text_counts_like_any_other(tmp_path: Path) 
         assert samples.names == (name,) and samples.read(0).shape == (40, 60, 3)
         digests.add(samples.digest())
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("other", ["NFC", "NFD"])
+def test_names_from_a_mac_match_however_their_letters_are_composed(
+    form: Form, other: Form, tmp_path: Path
+) -> None:
+    names = ("고양이", "강아지", "Äpfel")
+    for name in names:
+        save(tmp_path / unicodedata.normalize(other, name) / "a.png")
+    samples = SAMPLES.open(str(tmp_path), tuple(unicodedata.normalize(form, name) for name in names))
+    found = dict(zip(samples.names, samples.labels or (), strict=True))
+    assert {unicodedata.normalize("NFC", path): index for path, index in found.items()} == {
+        "고양이/a.png": 0,
+        "강아지/a.png": 1,
+        "Äpfel/a.png": 2,
+    }
+
+
+def test_what_systems_leave_in_folders_is_no_image_and_no_class(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "dog/b.png"):
+        save(tmp_path / name)
+    for name in ("__MACOSX/cat/._a.png", "cat/Thumbs.db", "dog/desktop.ini", "dog/@eaDir/x.png", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for labels in (("cat", "dog"), ()):
+        samples = SAMPLES.open(str(tmp_path), labels)
+        assert (samples.names, samples.labels) == (("cat/a.png", "dog/b.png"), (0, 1))
