@@ -56,11 +56,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     if deployment is not None:
         _refuse_too_old(precision, deployment)
     share = 0.0
-    attention = (options or {}).get("attention", "float")
-    if attention not in ("float", "integer"):
-        raise UsageError(
-            f"coreml.attention must be float or integer, not {attention!r}", "leave it out for float"
-        )
+    attention = _attention(options or {})
     if precision == "w8":
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
@@ -93,6 +89,22 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
     with _coreml_package.quiet():
         require("coremltools", "coreml")
     return _Prepared(graph, spec, deployment)
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Raise UsageError for a value that is not offered."""
+    _deployment(options)
+    _attention(options)
+    _float_share.float_share("coreml", options)
+
+
+def _attention(options: Mapping[str, str]) -> str:
+    attention = options.get("attention", "float")
+    if attention not in ("float", "integer"):
+        raise UsageError(
+            f"coreml.attention must be float or integer, not {attention!r}", "leave it out for float"
+        )
+    return attention
 
 
 def _deployment(options: Mapping[str, str]) -> str | None:
@@ -174,6 +186,8 @@ TARGET: Final = Target(
         "float_share": _float_share.HELP,
         "attention": "the two products of attention in w8a8: float (default) or integer",
     },
+    check_options=check_options,
+    modules=("coremltools",),
     placement=placement,
     prepare=prepare,
     write=write,

@@ -55,9 +55,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     _forms(options or {})
     pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
-    start = (options or {}).get("start", "float")
-    if start not in ("float", "integer"):
-        raise UsageError(f"onnx.start must be float or integer, not {start!r}", "leave it out for float")
+    start = _start(options or {})
     stored = KindPlacement("conv", None, None, "float32")
     kinds: tuple[KindPlacement, ...]
     if precision == "w8":
@@ -91,6 +89,21 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         return None
     folds = ("layernorm_fold",) if precision in ("w8a8", "w8da8") else ()
     return Placement("onnx", precision, "float32", kinds, float_share=share, folds=folds)
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Raise UsageError for a value that is not offered."""
+    _forms(options)
+    _is_safe(options)
+    _start(options)
+    _float_share.float_share("onnx", options)
+
+
+def _start(options: Mapping[str, str]) -> str:
+    start = options.get("start", "float")
+    if start not in ("float", "integer"):
+        raise UsageError(f"onnx.start must be float or integer, not {start!r}", "leave it out for float")
+    return start
 
 
 def _is_safe(options: Mapping[str, str]) -> bool:
@@ -179,6 +192,8 @@ TARGET: Final = Target(
         "float_share": _float_share.HELP,
         "host_safe": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
+    check_options=check_options,
+    modules=("onnx", "onnxscript"),
     placement=placement,
     prepare=prepare,
     write=write,

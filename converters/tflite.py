@@ -85,6 +85,13 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds)
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """Raise UsageError for a value that is not offered."""
+    if options.get("input", "float32") != "float32":
+        raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
+    _float_share.float_share("tflite", options)
+
+
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
     """Convert to TFLite in float32, once. Input `image` (1, H, W, 3) float32 RGB, outputs named as in `spec`.
 
@@ -97,8 +104,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
         UnsupportedError: the model is larger than the format allows (told before any conversion),
             litert-torch cannot convert it, or a site cannot be found in the result.
     """
-    if options.get("input", "float32") != "float32":
-        raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
+    check_options(options)
     _refuse_above_limit(graph)
     data, fenced = _tflite_lower.lower(graph, spec.preprocess.color == "bgr")
     model = tfl.read(data)
@@ -190,6 +196,8 @@ TARGET: Final = Target(
     precisions=_PRECISIONS,
     runtimes=("litert",),
     options={"input": "type of the input; float32 is the only one so far", "float_share": _float_share.HELP},
+    check_options=check_options,
+    modules=("litert_torch", "ai_edge_litert", "flatbuffers"),
     placement=placement,
     prepare=prepare,
     write=write,

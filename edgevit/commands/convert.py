@@ -48,7 +48,9 @@ def command(
     timeout: o.Timeout = None,
     max_memory: o.MaxMemory = None,
     seed: o.Seed = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Load and check everything, say what would be made, and stop.")
+    ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -66,12 +68,15 @@ def command(
       edgevit convert --plan dist/demo/plan.json -o dist/again
     """
     wanted = make_recipe(locals(), recipe, save_recipe)
-    if dry_run:
-        from edgevit.flows.resolve import describe, resolve
-
-        return show_answer(describe(resolve(wanted)), json)
-    from edgevit.flows.convert import convert
     from edgevit.report.progress import open_progress
+
+    if dry_run:
+        from edgevit.flows.dry_run import dry_run as rehearse
+
+        with open_progress(quiet) as progress:
+            answer = rehearse(wanted, progress)
+        return show_answer(answer, json)
+    from edgevit.flows.convert import convert
 
     with open_progress(quiet) as progress:
         report = convert(wanted, progress)

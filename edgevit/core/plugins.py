@@ -200,6 +200,8 @@ class Target:
         precisions: what it can write.
         runtimes: names of runtimes that execute it, preferred first.
         options: names allowed after `TARGET.` in `--option`, with one line each.
+        check_options: raises UsageError for a value of them that is not offered, whatever the precision.
+        modules: what a conversion imports beside the base dependencies; `extra` brings them.
         placement: (precision, options) -> what the runtime can do, None where nothing is quantized.
         prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
         write: makes one file.
@@ -215,6 +217,8 @@ class Target:
     precisions: tuple[str, ...]
     runtimes: tuple[str, ...]
     options: Mapping[str, str]
+    check_options: Callable[[Mapping[str, str]], None]
+    modules: tuple[str, ...]
     placement: Place
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
     write: Write

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from edgevit.core.errors import UnsupportedError
+from edgevit.core.precisions import WEIGHT_BITS
 from edgevit.core.report import NotDone
+from edgevit.core.space import require_space
 from edgevit.core.types import ModelSpec
+from edgevit.flows._values import FP32
 from edgevit.flows.resolve import Work
 
 _FLOAT32 = 4  # bytes of one parameter
@@ -48,3 +52,20 @@ def narrowed(work: Work, left_out: Mapping[str, str]) -> Work:
     )
     kept = {name: asked for name, asked in work.pairs.items() if name not in left_out}
     return replace(work, pairs=kept, not_done=(*work.not_done, *told))
+
+
+def require_room(work: Work, spec: ModelSpec, folder: Path) -> None:
+    """Before minutes of work: the files take at least their weights, and fp32 files are made in any case.
+
+    Args:
+        folder: of the temporary files.
+
+    Raises:
+        StorageError: the disk of the output or of the temporary files has less room than that.
+    """
+    bits = sum(WEIGHT_BITS[precision] for precisions in work.pairs.values() for precision in precisions)
+    require_space(work.output.absolute().parent, spec.parameters * bits // 8, "the bundle")
+    extra = sum(FP32 not in precisions for precisions in work.pairs.values())
+    require_space(
+        folder, spec.parameters * extra * WEIGHT_BITS[FP32] // 8, "what is converted only to compare with"
+    )

@@ -90,7 +90,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         graph = _open.export(model, asked, given, left_out, emit)
     clock.lap("export")
 
-    reference = _forward(unpruned, judged.pixels, emit)
+    reference = run_reference(unpruned, judged.pixels, emit)
     count = min(len(judged.pixels), _values.FIDELITY_IMAGES)
     inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
     np.save(work / _values.PIXELS, judged.pixels)
@@ -116,7 +116,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     base, pruned = _values.REFERENCE, None
     if prune_lines:
         base = "base.npz"
-        after = _forward(model, judged.pixels, emit)
+        after = run_reference(model, judged.pixels, emit)
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
     spec = replace(model.spec, output=kind)
@@ -202,7 +202,7 @@ def _keep_apart(
 
     labelled = images.labels is not None
     rest, held = (list(part) for part in _auto_float.keep_apart(len(calibration), labelled, limits))
-    reference = _forward(model, np.ascontiguousarray(images.pixels[held]), emit)
+    reference = run_reference(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     return calibration[rest], KeptApart(calibration[held], reference, labels)
 
@@ -262,7 +262,7 @@ def _normalise(pixels: Pixels, model: TorchModel) -> Floats:
     return normalise(pixels, model.spec.preprocess)
 
 
-def _forward(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]:
+def run_reference(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]:
     """Outputs of the float model on all images by name, each float32 (N, ...).
 
     Raises:

@@ -10,7 +10,7 @@ from edgevit.core.plans import Placement
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
-from edgevit.flows._values import FP16, Prepared
+from edgevit.flows._values import FP16, Prepared, PrepareRequest
 from edgevit.flows.resolve import Work
 from edgevit.registries import TARGETS
 
@@ -19,13 +19,22 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     """Load, prune, export, calibrate, plan and simulate, in a worker; files go to `folder`."""
     recipe = work.recipe
     step = f"preparing {recipe.model}"
-    half = any(in_float16(work)[name] for name in work.pairs)
-    limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
-    request = prepare_request(recipe, folder, placements(work), half, limits)
+    request = request_of(work, folder)
     job = _jobs.job(
         step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
     )
     return from_plain(Prepared, _jobs.run(job), step)
+
+
+def request_of(work: Work, folder: Path) -> PrepareRequest:
+    """What the worker is asked for, with what all targets can do and hold.
+
+    Raises:
+        UnsupportedError: a system that is too old for a precision.
+    """
+    half = any(in_float16(work)[name] for name in work.pairs)
+    limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
+    return prepare_request(work.recipe, folder, placements(work), half, limits)
 
 
 def in_float16(work: Work) -> dict[str, tuple[str, ...]]:

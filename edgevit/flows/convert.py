@@ -8,16 +8,14 @@ from pathlib import Path
 from edgevit.core import output, worker
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
-from edgevit.core.precisions import WEIGHT_BITS
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
 from edgevit.core.scratch import WORK, scratch
-from edgevit.core.space import require_space
 from edgevit.flows import _bundle, _jobs, _values
 from edgevit.flows._assemble import assemble
 from edgevit.flows._decidable import check_limits
-from edgevit.flows._limits import narrowed
+from edgevit.flows._limits import narrowed, require_room
 from edgevit.flows._prepared import in_float16, prepare
 from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
 from edgevit.flows._values import FP32, BuildRequest, Built, BuiltAll, Prepared
@@ -43,7 +41,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     with scratch(WORK) as folder, output.staged_beside(work.output) as bundle:
         prepared = prepare(work, folder, told)
         work = narrowed(work, prepared.left_out)
-        _require_space(work, prepared, folder)
+        require_room(work, prepared.spec, folder)
         made_by = _build(work, prepared, folder, bundle, told)
         built = {name: made.files for name, made in made_by.items()}
         memory = PeakMemory(
@@ -80,21 +78,6 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / _values.PLANS)
         _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
     return report
-
-
-def _require_space(work: Work, prepared: Prepared, folder: Path) -> None:
-    """Before minutes of work: the files take at least their weights, and fp32 files are made in any case.
-
-    Raises:
-        StorageError: the disk of the output or of the temporary files has less room than that.
-    """
-    parameters = prepared.spec.parameters
-    bits = sum(WEIGHT_BITS[precision] for precisions in work.pairs.values() for precision in precisions)
-    require_space(work.output.absolute().parent, parameters * bits // 8, "the bundle")
-    extra = sum(FP32 not in precisions for precisions in work.pairs.values())
-    require_space(
-        folder, parameters * extra * WEIGHT_BITS[FP32] // 8, "what is converted only to compare with"
-    )
 
 
 def _build(

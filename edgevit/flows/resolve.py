@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Final
 
 from edgevit import registries
-from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.errors import MissingDependencyError, UnsupportedError, UsageError, nearest
 from edgevit.core.modeltext import parse_source
-from edgevit.core.output import check_place
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
-from edgevit.core.recipe import Recipe, as_json
+from edgevit.core.recipe import Recipe
 from edgevit.core.regular import existing
 from edgevit.core.report import NotDone
 from edgevit.flows._algorithms import folds
@@ -143,6 +142,9 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, .
                 "choose another --precision, or leave --to out and get what each target can do",
             )
         not_done += [NotDone(f"{name}/{precision}", why) for precision in refused]
+        if lacking := _lacking(name, bool(recipe.to)):
+            not_done += [NotDone(f"{name}/{p}", lacking) for p in recipe.precision if p not in refused]
+            continue
         if done := tuple(precision for precision in recipe.precision if precision in can):
             pairs[name] = done
     if not pairs:
@@ -152,6 +154,24 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, .
             "choose another --precision",
         )
     return pairs, tuple(not_done)
+
+
+def _lacking(name: str, named: bool) -> str:
+    """Why a target cannot convert on this machine; empty if it can.
+
+    Raises:
+        MissingDependencyError: `--to` names it.
+    """
+    target = registries.TARGETS.get(name)
+    missing = next((module for module in target.modules if find_spec(module) is None), None)
+    if missing is None:
+        return ""
+    told = f"{name} needs the Python package {missing!r}, which is not installed"
+    if named:
+        raise MissingDependencyError(
+            told, f"pip install 'edgevit[{target.extra}]', or leave {name} out of --to"
+        )
+    return f"{told}: pip install 'edgevit[{target.extra}]'"
 
 
 def _check_samples(recipe: Recipe) -> None:
@@ -183,6 +203,8 @@ def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dic
         if name not in options:
             raise UsageError(f"--option {name}.{key}: {name} is not among the targets", f"add {name} to --to")
         options[name][key] = value
+    for name, given in options.items():
+        registries.TARGETS.get(name).check_options(given)
     return options
 
 
@@ -191,28 +213,3 @@ def _known(kind: str, name: str, known: Collection[str]) -> None:
         raise UsageError(
             f"unknown {kind} {name!r}", nearest(name, known) if known else f"there is no {kind} yet"
         )
-
-
-def describe(work: Work) -> Answer:
-    """What `--dry-run` prints: the files that would be made, and what would be left out.
-
-    Raises:
-        UsageError: the output is in the way, as it would be in earnest.
-    """
-    check_place(work.output, work.recipe.overwrite)
-    files = tuple(
-        f"{target}/{precision}/model.{registries.TARGETS.get(target).suffix}"
-        for target, precisions in work.pairs.items()
-        for precision in precisions
-    )
-    data = {
-        "output": str(work.output),
-        "files": list(files),
-        "not_done": [{"what": item.what, "why": item.why} for item in work.not_done],
-        "recipe": as_json(work.recipe),
-    }
-    left_out = tuple((item.what, item.why) for item in work.not_done)
-    tables = [Table(f"would be made in {work.output}", ("file",), tuple((name,) for name in files))]
-    if left_out:
-        tables.append(Table("left out", ("what", "why"), left_out))
-    return Answer(data, tuple(tables))

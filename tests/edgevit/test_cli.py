@@ -69,6 +69,12 @@ def call_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
             "the plan plan.json does not exist",
         ),
         (["convert", "model.pt2", "--prune", "mlp=0.5"], 3, "--prune"),
+        (["convert", "demo", "--option", "onnx.opset=banana"], 2, "onnx.opset must be"),
+        (["convert", "demo", "--option", "onnx.float_share=2"], 2, "onnx.float_share must be"),
+        (["convert", "demo", "--option", "tflite.input=int9"], 2, "tflite.input must be"),
+        (["convert", "demo", "--option", "coreml.deployment=iOS3"], 2, "coreml.deployment is"),
+        (["convert", "demo", "--option", "coreml.attention=maybe"], 2, "coreml.attention must be"),
+        (["convert", "timm:vit_tiny_patch16_224", "--max-drop", "1"], 2, "without labelled images"),
         (["list", "target"], 2, "did you mean targets"),
         (["verify", "missing"], 2, "is not a bundle"),
     ],
@@ -99,37 +105,42 @@ def test_images_that_are_not_there_are_told_before_any_work(tmp_path: Path, caps
     assert code == 2 and str(tmp_path / "none") in told["error"]["message"]
 
 
-def test_dry_run_names_the_files_and_makes_none(
+def test_dry_run_loads_everything_names_the_files_and_makes_none(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, told = call_json(capsys, "convert", "demo", "--to", "onnx", "--precision", "fp32,w8a8", "--dry-run")
+    """Against what is known of the demo: its parameters, its labels, its two sets of images."""
+    monkeypatch.chdir(tmp_path)  # the checkout may hold a bundle of `make demo`
+    flags = ("--precision", "fp16,w8a16", "--evaluate-count", "900", "--max-drop", "1", "--dry-run", "-q")
+    code, told = call_json(capsys, "convert", "demo", *flags)
     assert code == 0
     assert told["output"] == "dist/demo"
-    assert told["files"] == ["onnx/fp32/model.onnx", "onnx/w8a8/model.onnx"]
-    assert (told["recipe"]["calibrate"], told["recipe"]["evaluate"]) == ("demo", "demo")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_pair_is_left_out_with_its_reason_when_targets_were_not_named(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)  # the checkout may hold a bundle of `make demo`
-    code, told = call_json(capsys, "convert", "demo", "--precision", "fp16,w8a16", "--dry-run")
-    assert code == 0
     assert {name.partition("/")[0] for name in told["files"]} == set(registries.TARGETS.names())
     assert {item["what"] for item in told["not_done"]} == {f"{n}/w8a16" for n in registries.TARGETS.names()}
     assert all("writes fp32" in item["why"] for item in told["not_done"])
+    assert (told["recipe"]["calibrate"], told["recipe"]["evaluate"]) == ("demo", "demo")
+    assert told["model"]["name"] == "demo" and told["model"]["labels"] == 10
+    assert told["model"]["preprocess_origin"] and told["model"]["outputs"][0]["shape"] == [1, 10]
+    assert told["samples"]["evaluate"] == {
+        "path": "demo:evaluation",
+        "found": 2000,
+        "used": 900,
+        "labelled": True,
+    }
+    assert told["samples"]["calibrate"]["used"] == 128
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_saved_recipe_can_be_used_again(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Both runs end at the same option, after the recipe was read and before anything is loaded."""
     monkeypatch.chdir(tmp_path)
     path = str(tmp_path / "recipe.toml")
-    flags = ("convert", "demo", "--to", "onnx", "--seed", "3", "--dry-run")
+    flags = ("convert", "demo", "--to", "onnx", "--seed", "3", "--option", "onnx.opset=banana")
     first = call_json(capsys, *flags, "--save-recipe", path)
-    assert first[0] == 0 and call_json(capsys, "convert", "--recipe", path, "--dry-run") == first
+    assert first[0] == 2 and "onnx.opset must be a whole number" in first[1]["error"]["message"]
+    assert call_json(capsys, "convert", "--recipe", path) == first
+    assert "seed = 3" in Path(path).read_text()
 
 
 def test_list_without_a_kind_gives_the_kinds_with_some_of_each(capsys: Capture) -> None:

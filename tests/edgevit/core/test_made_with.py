@@ -105,7 +105,7 @@ def test_nonsense_in_a_plan_is_the_plans_error(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("no json")
     with pytest.raises(InputError):
         recipes.make({"plan": str(tmp_path)})
-    with pytest.raises(InputError, match="there is no"):
+    with pytest.raises(InputError, match="the plan .* does not exist"):
         recipes.make({"plan": str(tmp_path / "none.json")})
     (tmp_path / "plan.json").write_text('{"schema_version": 1, "plans": []}')  # as older ones are
     with pytest.raises(UsageError, match="no MODEL"):

@@ -1,0 +1,103 @@
+"""The step of a dry run: everything up to the long stages, on two images of each kind. Runs in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.plugins import Samples
+from edgevit.core.types import ModelSpec
+from edgevit.flows import _limits, _open
+from edgevit.flows._values import PrepareRequest
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Images of one role: how many there are, how many a run would read, and whether their classes are known."""
+
+    path: str
+    found: int
+    used: int
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a run would work on.
+
+    Attributes:
+        macs: of the exported graph, for one image.
+        prune: a line for each layer that became smaller.
+        left_out: target -> why it cannot hold the model.
+    """
+
+    spec: ModelSpec
+    macs: int
+    calibrate: Listed | None
+    evaluate: Listed | None
+    prune: tuple[str, ...]
+    left_out: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def rehearse(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Worker function: PrepareRequest -> Rehearsed, both as plain data.
+
+    Raises:
+        EdgevitError: what a run would fail with, or what it would fail with later.
+    """
+    asked = from_plain(PrepareRequest, request, "request")
+    return to_plain(_rehearse(asked, emit))
+
+
+def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
+    import numpy as np
+    import torch
+
+    from calibration.load import load_pixels
+    from edgevit.core.pixels import normalise
+    from edgevit.flows._prepare import run_reference
+    from edgevit.graph.sites import total_macs
+
+    opened = _open.open_all(asked, emit)
+    model, left_out = opened.model, opened.left_out
+    preprocess = model.spec.preprocess
+    emit({"stage": "reading two images of each kind"})
+    read = [
+        load_pixels(
+            s, preprocess, indices=sorted({0, len(s.names) - 1}), skip_bad=asked.skip_bad_images
+        ).pixels
+        for s in (opened.calibrate, opened.evaluate)
+        if s is not None
+    ]
+    pixels = read[0] if read else np.full((1, preprocess.height, preprocess.width, 3), 128, np.uint8)
+    for some in read or [pixels]:
+        run_reference(model, some, emit)
+    calibration = torch.from_numpy(normalise(read[0], preprocess)) if opened.calibrate is not None else None
+    model, lines = _open.prune(model, asked.prune, calibration, emit)
+    if asked.prune:
+        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    graph = _open.export(model, asked, opened.given, left_out, emit)
+    calibrate = _listed(opened.calibrate, asked.calibration_count)
+    evaluate = _listed(opened.evaluate, asked.evaluate_count)
+    warned = [w for s in (opened.calibrate, opened.evaluate) if s is not None for w in s.warnings]
+    return Rehearsed(
+        spec=model.spec,
+        macs=total_macs(graph),
+        calibrate=calibrate,
+        evaluate=evaluate,
+        prune=lines,
+        left_out=left_out,
+        warnings=(*model.spec.warnings, *warned),
+    )
+
+
+def _listed(samples: Samples | None, count: int | None) -> Listed | None:
+    if samples is None:
+        return None
+    found = len(samples.names)
+    return Listed(samples.path, found, min(found, count or found), samples.labels is not None)
