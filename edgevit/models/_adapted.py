@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
-from edgevit.models._resample import trained_size
+from edgevit.models._resample import alike, trained_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +134,11 @@ def compare(given: Values, taken: Values) -> tuple[tuple[Change, ...], tuple[str
     changes = []
     for name, value in rest.items():
         counterpart = _counterpart(name, value, spare)
-        resized = counterpart == name and spare[name].numel() != value.numel()
+        resized = (
+            counterpart is not None
+            and (counterpart == name or _SIZED.search(name) is not None)
+            and spare[counterpart].numel() != value.numel()
+        )
         if not resized and _within(value, pool):
             moved.append(value)
         else:
@@ -155,12 +159,11 @@ def _is_sized(change: Change) -> bool:
 
 
 def _counterpart(name: str, value: torch.Tensor, spare: Values) -> str | None:
-    """The tensor of the file that `name` was made from: of that name, or else of a name that ends like it."""
+    """The tensor of the file that `name` was made from: of that name, or else of one that ends like it."""
     if name in spare:
         return name
-    last = name.rpartition(".")[2]
-    ends = [n for n, v in spare.items() if n.rpartition(".")[2] == last and v.ndim == value.ndim]
-    return ends[0] if len(ends) == 1 else None
+    same = [key for key, kept in spare.items() if kept.ndim == value.ndim and alike(key, name)]
+    return same[0] if len(same) == 1 else None
 
 
 def _flag(height: int, width: int) -> str:

@@ -60,14 +60,19 @@ def resample_renamed(
     """The same where transformers renames on loading: `mismatched` has the model's names and both shapes."""
     result = dict(state)
     for name, old, new in mismatched:
-        ends = [
-            k
-            for k, v in state.items()
-            if tuple(v.shape) == tuple(old) and (name.endswith(k) or k.endswith(name))
-        ]
-        if len(ends) == 1 and name in wanted:
-            result[ends[0]] = fitted(name, state[ends[0]], tuple(new), size)
+        same = [key for key, value in state.items() if tuple(value.shape) == tuple(old) and alike(key, name)]
+        if len(same) == 1 and name in wanted:
+            result[same[0]] = fitted(name, state[same[0]], tuple(new), size)
     return result
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether two names can stand for one tensor: the last part and the numbers of the layers are the same."""
+    return first.rpartition(".")[2] == second.rpartition(".")[2] and _numbers(first) == _numbers(second)
+
+
+def _numbers(name: str) -> list[str]:
+    return [part for part in name.split(".") if part.isdigit()]
 
 
 def fitted(name: str, value: torch.Tensor, shape: tuple[int, ...], size: Size) -> torch.Tensor:

@@ -18,6 +18,7 @@ from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._classes import last_layers, rows, settle
 from edgevit.models._files import read_weights
+from edgevit.models._hf_defaults import has_own_size
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
 from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
 from edgevit.models._hub import hub_file
@@ -136,7 +137,7 @@ def _changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     changes = literals(request.model_args)
     if request.num_classes is not None:
         changes["num_labels"] = request.num_classes
-    if request.image_size is not None:
+    if request.image_size is not None and has_own_size(str(data.get("model_type"))):
         height, width = request.image_size
         size = height if height == width else [height, width]
         tower = data.get("vision_config")  # of models for images and text

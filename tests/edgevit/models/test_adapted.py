@@ -90,6 +90,36 @@ def test_hugging_face_weights_of_another_size_behave_the_same(tmp_path: Path) ->
     torch.testing.assert_close(taken, by_hand(given, 1, 8, 4))
 
 
+def test_tables_under_older_names_and_models_that_adapt_by_themselves(tmp_path: Path) -> None:
+    from transformers import (
+        BeitConfig,
+        BeitForImageClassification,
+        Dinov2Config,
+        Dinov2ForImageClassification,
+    )
+
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 8,
+    }
+    tables = BeitConfig(**small, intermediate_size=32, use_relative_position_bias=True, num_labels=3)
+    beit = BeitForImageClassification(tables)
+    for name, parameter in beit.named_parameters():  # they start at 0
+        if name.endswith("bias_table"):
+            parameter.data.normal_()
+    beit.save_pretrained(tmp_path / "beit")
+    (told,) = load(f"hf:{tmp_path / 'beit'}", image_size=(32, 32)).spec.warnings
+    assert told.count("relative_position_bias_table from (228, 2) to (52, 2)") == 2
+    theirs = Dinov2ForImageClassification(Dinov2Config(**small, num_labels=3)).eval()
+    theirs.save_pretrained(tmp_path / "dinov2")
+    model, image = load(f"hf:{tmp_path / 'dinov2'}", image_size=(32, 32)), torch.randn(1, 3, 32, 32)
+    assert model.spec.warnings == ()
+    torch.testing.assert_close(model.module(image), theirs(pixel_values=image).logits)
+
+
 MODULE = """
 import torch
 class Net(torch.nn.Module):
