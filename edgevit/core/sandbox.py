@@ -38,6 +38,8 @@ _REFER: Final = 1 << 13  # 2: link or rename across folders
 _TRUNCATE: Final = 1 << 14  # 3
 _TCP: Final = 0b11  # 4: bind and connect
 _SCOPES: Final = 0b11  # 6: abstract sockets and signals of processes outside
+# Devices, pipes and symbolic links, not even in its own folders: the parent reads and writes there afterwards.
+_NEVER: Final = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 12
 _OF_FILES: Final = _WRITE_FILE | _TRUNCATE
 
 # Where libraries keep caches; all of it goes into the scratch folder.
@@ -170,7 +172,7 @@ def _restrict(version: int, writable: Sequence[Path]) -> bool:
     try:
         for path in writable:
             opened = os.open(path, os.O_PATH | os.O_CLOEXEC)  # type: ignore[attr-defined,unused-ignore]
-            allowed = rights if path.is_dir() else rights & _OF_FILES
+            allowed = rights & (~_NEVER if path.is_dir() else _OF_FILES)
             rule = struct.pack("=Qi", allowed, opened)
             failed = libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0)
             os.close(opened)

@@ -118,6 +118,7 @@ def reach_out(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "remove": lambda: kept.unlink(),
         "rename": lambda: kept.rename(outside / "other"),
         "link": lambda: (outside / "link").symlink_to("/"),
+        "link of its own": lambda: (folder / "link").symlink_to(outside),
         "folder": lambda: (outside / "folder").mkdir(),
         "move in": lambda: shutil.move(kept, mine / "stolen"),
         "by another program": lambda: subprocess.run(

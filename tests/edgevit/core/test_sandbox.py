@@ -9,7 +9,18 @@ from edgevit.core.sandbox import Isolation, Sandbox, available
 from edgevit.core.worker import Limits, run
 
 JOB = "tests.edgevit.core._jobs:reach_out"
-WRITES = {"create", "change", "append", "truncate", "remove", "rename", "link", "folder", "move in"}
+WRITES = {
+    "create",
+    "change",
+    "append",
+    "truncate",
+    "remove",
+    "rename",
+    "link",
+    "folder",
+    "move in",
+    "link of its own",
+}
 WRITES |= {"by another program"}
 ALLOWED = {"own scratch", "given folder", "null", "read"}
 
