@@ -64,7 +64,9 @@ def require_room(work: Work, spec: ModelSpec, folder: Path) -> None:
         StorageError: the disk of the output or of the temporary files has less room than that.
     """
     bits = sum(WEIGHT_BITS[precision] for precisions in work.pairs.values() for precision in precisions)
-    require_space(work.output.absolute().parent, spec.parameters * bits // 8, "the bundle")
+    output = work.output.absolute()
+    place = next(parent for parent in output.parents if parent.is_dir())  # a dry run makes none
+    require_space(place, spec.parameters * bits // 8, "the bundle")
     extra = sum(FP32 not in precisions for precisions in work.pairs.values())
     require_space(
         folder, spec.parameters * extra * WEIGHT_BITS[FP32] // 8, "what is converted only to compare with"

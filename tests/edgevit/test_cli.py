@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgevit import cli, registries
@@ -108,26 +109,31 @@ def test_images_that_are_not_there_are_told_before_any_work(tmp_path: Path, caps
 def test_dry_run_loads_everything_names_the_files_and_makes_none(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Against what is known of the demo: its parameters, its labels, its two sets of images."""
-    monkeypatch.chdir(tmp_path)  # the checkout may hold a bundle of `make demo`
-    flags = ("--precision", "fp16,w8a16", "--evaluate-count", "900", "--max-drop", "1", "--dry-run", "-q")
-    code, told = call_json(capsys, "convert", "demo", *flags)
-    assert code == 0
-    assert told["output"] == "dist/demo"
+    """With a net of one layer, which has 3x8x8x4 weights and 4 biases there, and 64x3 with 3 in its head."""
+    net = "nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(), nn.Linear(64, 3))"
+    (tmp_path / "nets.py").write_text(f"from torch import nn\n\ndef net():\n    return {net}\n")
+    pixels = np.zeros((300, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "images.npz", images=pixels, labels=np.zeros(300, np.int64))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    model = (f"python:{tmp_path / 'nets.py'}:net", "--random-weights", "0", "--image-size", "32")
+    path = str(tmp_path / "images.npz")
+    images = ("--calibrate", path, "--evaluate", path, "--evaluate-count", "280", "--max-drop", "1")
+    flags = ("--precision", "fp16,w8a16", "--dry-run", "-q")
+    code, told = call_json(capsys, "convert", *model, *images, *flags)
+    assert code == 0, told
+    assert told["output"] == "dist/net"
     assert {name.partition("/")[0] for name in told["files"]} == set(registries.TARGETS.names())
     assert {item["what"] for item in told["not_done"]} == {f"{n}/w8a16" for n in registries.TARGETS.names()}
     assert all("writes fp32" in item["why"] for item in told["not_done"])
-    assert (told["recipe"]["calibrate"], told["recipe"]["evaluate"]) == ("demo", "demo")
-    assert told["model"]["name"] == "demo" and told["model"]["labels"] == 10
-    assert told["model"]["preprocess_origin"] and told["model"]["outputs"][0]["shape"] == [1, 10]
-    assert told["samples"]["evaluate"] == {
-        "path": "demo:evaluation",
-        "found": 2000,
-        "used": 900,
-        "labelled": True,
-    }
-    assert told["samples"]["calibrate"]["used"] == 128
-    assert list(tmp_path.iterdir()) == []
+    assert told["recipe"]["evaluate"] == path
+    assert told["model"]["parameters"] == 3 * 8 * 8 * 4 + 4 + 64 * 3 + 3
+    assert told["model"]["macs"] == 16 * 3 * 8 * 8 * 4 + 64 * 3
+    assert told["model"]["preprocess_origin"] and told["model"]["outputs"][0]["shape"] == [1, 3]
+    found = {"path": path, "found": 300, "used": 280, "labelled": True}
+    assert told["samples"] == {"calibrate": {**found, "used": 128}, "evaluate": found}
+    assert list(here.iterdir()) == []
 
 
 def test_saved_recipe_can_be_used_again(
