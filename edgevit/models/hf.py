@@ -69,7 +69,7 @@ def load(request: LoadRequest) -> TorchModel:
 def _finder(argument: str) -> Find:
     folder, hint = Path(argument), "give a folder with config.json, or a repository id"
     if is_folder(folder):
-        return lambda name: folder / name if (folder / name).is_file() else None
+        return lambda name: _file_in(folder, name)
     if is_there(folder) or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
         raise InputError(f"hf:{argument} is not a folder", hint)
     return lambda name: _from_hub(argument, name)
@@ -85,6 +85,13 @@ def _from_hub(repository: str, name: str) -> Path | None:
     except InputError:
         if name != PROCESSOR:
             raise
+        return None
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    try:
+        return folder / name if (folder / name).is_file() else None
+    except (OSError, ValueError):  # a name that an index gives may be too long, or hold a zero byte
         return None
 
 
@@ -212,7 +219,7 @@ def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Te
         for shard in shards:
             part = find(shard) if Path(shard).name == shard else None
             if part is None:
-                raise InputError(f"{path} names the file {shard!r}, which is not beside it")
+                raise InputError(f"{path} names the file {shard[:80]!r}, which is not beside it")
             state.update(read_weights(part))
         return str(path), state
     raise InputError(
