@@ -137,6 +137,8 @@ def _hint(number: int | None, temporary: bool) -> str:
     elsewhere = "set TMPDIR to a folder with more" if temporary else "choose another place with -o"
     if number == errno.EFBIG:
         return "raise the limit on the size of files (ulimit -f)"
+    if number == errno.ENOENT:
+        return "make the folder first, or choose another place"
     return f"free some space, or {elsewhere}" if number in _FULL else f"make it writable, or {elsewhere}"
 
 

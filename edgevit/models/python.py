@@ -85,6 +85,8 @@ def _made(make: Any, place: str, factory: str, arguments: Mapping[str, Any]) -> 
 
     try:
         module = make(**arguments)
+    except SystemExit as error:
+        raise _left(f"{factory} of {place}", error) from error
     except Exception as error:  # foreign code may raise anything
         raise StepError(f"{factory} of {place} failed: {type(error).__name__}: {error}") from error
     if not isinstance(module, torch.nn.Module):
@@ -157,8 +159,17 @@ def _module(place: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         raise UsageError(f"{place} cannot be imported: {error}", "is it on the search path?") from error
+    except SystemExit as error:
+        raise _left(f"importing {place}", error) from error
     except Exception as error:  # foreign code may raise anything
         raise StepError(f"importing {place} failed: {type(error).__name__}: {error}") from error
+
+
+def _left(what: str, error: SystemExit) -> StepError:
+    return StepError(
+        f"{what} ended the program (sys.exit with {error.code!r}), as a script does that reads its own command line",
+        "put that part of the script behind `if __name__ == '__main__':`, or into a file of its own",
+    )
 
 
 def _factory(module: ModuleType, place: str, factory: str) -> Any:
