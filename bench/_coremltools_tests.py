@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +43,12 @@ class Results:
         folded: operation -> number of equal results.
         unlike: operation, and how our result differs from coremltools' own.
         precision: of the programs, fp32 or fp16; tests in the other one are left out.
+        each: at most so many cases of each test function, chosen by chance with a fixed seed; 0 for all.
         tell: called with a line for each result that is not the stated one.
     """
 
     precision: Literal["fp16", "fp32"]
+    each: int
     tell: Callable[[str], None]
 
     outcomes: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
@@ -77,9 +80,18 @@ class Results:
         return {name: value[0] for name, value in found.items()}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep the programs of one precision, and tests without any."""
+        """Keep the programs of one precision and tests without any, and of these at most `each`."""
         other = f"precision='{'fp16' if self.precision == 'fp32' else 'fp32'}'"
-        items[:] = [item for item in items if other not in item.name]
+        functions: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            if other not in item.name:
+                functions.setdefault(item.nodeid.split("[")[0], []).append(item)
+        chance = random.Random(0)
+        items[:] = [
+            item
+            for cases in functions.values()
+            for item in (cases if not 0 < self.each < len(cases) else chance.sample(cases, self.each))
+        ]
 
     def pytest_collection_finish(self) -> None:
         """Leave all that is imported alone: every conversion collects garbage, a second long otherwise."""

@@ -23,6 +23,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--tests", type=Path, help="a folder or file of tests instead of the installed ones")
     cli.add_argument("--half", action="store_true", help="programs in float16 instead of float32")
+    cli.add_argument("--each", type=int, default=0, help="at most so many cases of each test function")
     cli.add_argument("--details", type=Path, default=Path(os.devnull), help="write what did not pass here")
     cli.add_argument("pytest", nargs="*", help="further arguments for pytest, after --")
     args = cli.parse_args()
@@ -36,7 +37,9 @@ def main() -> None:
     left_out = [f"--ignore-glob={tests.absolute()}/*test_{name}.py" for name in LEFT_OUT]
     with args.details.open("w") as details:
         results = Results(
-            "fp16" if args.half else "fp32", lambda line: print(line[:1000], file=details, flush=True)
+            "fp16" if args.half else "fp32",
+            args.each,
+            lambda line: print(line[:1000], file=details, flush=True),
         )
         run(tests, results, [*left_out, *args.pytest])
     print(f"coremltools {coremltools.__version__}: {len(results.outcomes)} tests with stated values")

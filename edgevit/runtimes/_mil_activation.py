@@ -34,40 +34,40 @@ def clamped_relu(x: Tensor, alpha: float, beta: float) -> Tensor:
 
 
 def elu(x: Tensor, alpha: float) -> Tensor:
-    """X where x > 0, else alpha (exp(x) - 1)."""
+    """y = x where x > 0, else alpha (exp(x) - 1)."""
     import torch.nn.functional as F
 
     return F.elu(x, alpha)
 
 
 def leaky_relu(x: Tensor, alpha: float) -> Tensor:
-    """X where x >= 0, else alpha x."""
+    """y = x where x >= 0, else alpha x."""
     import torch.nn.functional as F
 
     return F.leaky_relu(x, alpha)
 
 
 def prelu(x: Tensor, alpha: Tensor) -> Tensor:
-    """X where x > 0, else alpha[c] x; x (N, C, ...), alpha (C,)."""
+    """y = x where x > 0, else alpha[c] x; x (N, C, ...), alpha (C,), c on axis 1."""
     import torch
 
     return torch.where(x > 0, x, _per_channel(alpha, x) * x)
 
 
 def thresholded_relu(x: Tensor, alpha: float) -> Tensor:
-    """X where x >= alpha, else 0."""
+    """y = x where x >= alpha, else 0."""
     import torch
 
     return torch.where(x >= alpha, x, torch.zeros_like(x))
 
 
 def linear_activation(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """Alpha x + beta."""
+    """y = alpha x + beta."""
     return x * alpha + beta
 
 
 def scaled_tanh(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """Alpha tanh(beta x)."""
+    """y = alpha tanh(beta x)."""
     return alpha * (beta * x).tanh()
 
 
@@ -82,14 +82,14 @@ def sigmoid_hard(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
-    """X sigmoid(x)."""
+    """y = x sigmoid(x)."""
     import torch.nn.functional as F
 
     return F.silu(x)
 
 
 def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
-    """X Phi(x), or the approximation by tanh or by sigmoid(1.702 x)."""
+    """y = x Phi(x), Phi the normal distribution; approximated by tanh, or as x sigmoid(1.702 x)."""
     import torch.nn.functional as F
 
     if mode == "EXACT":
@@ -119,12 +119,12 @@ def softplus_parametric(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 def softsign(x: Tensor) -> Tensor:
-    """X / (1 + |x|)."""
+    """y = x / (1 + |x|)."""
     return x / (1 + x.abs())
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) over its sum along axis."""
+    """y = exp(x) / sum of exp(x) along axis."""
     return x.softmax(axis)
 
 

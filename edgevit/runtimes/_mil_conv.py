@@ -41,7 +41,7 @@ def paddings(
 
 
 def pad_spatial(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
-    """X (N, C, ...) with the spatial axes extended by `value`."""
+    """y = x (N, C, ...) with the spatial axes extended by `value`."""
     import torch.nn.functional as F
 
     if not any(before or after for before, after in pads):

@@ -33,32 +33,32 @@ def _binary(torch_name: str) -> Kernel:
 
 
 def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """min(max(x, alpha), beta)."""
+    """y = min(max(x, alpha), beta)."""
     return x.clamp(alpha, beta)
 
 
 def threshold(x: Tensor, alpha: float) -> Tensor:
-    """max(x, alpha)."""
+    """y = max(x, alpha)."""
     return x.clamp(min=alpha)
 
 
 def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """1 / (x + epsilon)."""
+    """y = 1 / (x + epsilon)."""
     return (x + epsilon).reciprocal()
 
 
 def log(x: Tensor, epsilon: float = 1e-45) -> Tensor:
-    """Natural logarithm of x + epsilon."""
+    """y = ln(x + epsilon)."""
     return (x + epsilon).log()
 
 
 def rsqrt(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    """1 / sqrt(x + epsilon)."""
+    """y = 1 / sqrt(x + epsilon)."""
     return (x + epsilon).rsqrt()
 
 
 def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """A where cond holds, else b, elementwise."""
+    """y = a where cond is true (not 0), else b; the three broadcast."""
     import torch
 
     return torch.where(cond.bool(), a, b)
@@ -86,7 +86,7 @@ def cast(x: Tensor, dtype: str) -> Tensor:
 
 
 def identity(x: Tensor) -> Tensor:
-    """X."""
+    """y = x, of any type."""
     return x
 
 

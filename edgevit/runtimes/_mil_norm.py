@@ -63,7 +63,7 @@ def batch_norm(
 
 
 def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """X over the root of its sum of squares (of the last three axes) plus epsilon."""
+    """y = x / sqrt(sum of x^2 over the last three axes + epsilon)."""
     axes = list(range(max(x.dim() - 3, 0), x.dim()))
     return x * (x.square().sum(axes, keepdim=True) + epsilon).rsqrt()
 
@@ -71,7 +71,7 @@ def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
 def local_response_norm(
     x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """X (k + alpha / size * the sum of squares of `size` neighbouring channels)^-beta; x (N, C, ...)."""
+    """y = x (k + alpha / size * sum of x^2 over `size` neighbouring channels)^-beta; x (N, C, ...)."""
     import torch.nn.functional as F
 
     return F.local_response_norm(x, size, alpha, beta, k)

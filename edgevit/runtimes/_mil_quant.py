@@ -43,7 +43,7 @@ def quantize(
 def dequantize(
     input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: int | None = None
 ) -> Tensor:
-    """Scale (input - zero_point)."""
+    """y = scale (input - zero_point), per tensor or per index of axis."""
     factor = _along(scale, input.dim(), axis)
     if zero_point is None:
         return input * factor
@@ -75,7 +75,7 @@ def requantize(first: Mapping[str, Any], second: Mapping[str, Any]) -> Callable[
 def constexpr_affine_dequantize(
     quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: int
 ) -> Tensor:
-    """Scale (quantized_data - zero_point), per tensor or per index of axis."""
+    """y = scale (quantized_data - zero_point), per tensor or per index of axis."""
     return dequantize(quantized_data, scale, zero_point, axis)
 
 
@@ -87,7 +87,7 @@ def _repeat_blocks(values: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def constexpr_blockwise_shift_scale(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tensor:
-    """Scale (data - offset), one scale and offset per block of data.shape / scale.shape."""
+    """y = scale (data - offset), one scale and offset per block of data.shape / scale.shape."""
     y = data.float()
     if offset is not None:
         y = y - _repeat_blocks(offset.float(), tuple(data.shape))

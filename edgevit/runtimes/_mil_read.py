@@ -173,11 +173,18 @@ def _load(path: Path, spec: Any, package: Package) -> Any:
 
 
 def _input(path: Path, spec: Any, function: Any) -> MilInput:
+    from coremltools.converters.mil.mil.types.symbolic import is_symbolic
+
     described = list(spec.description.input)
     if len(described) != 1 or described[0].name not in function.inputs:
         names = ", ".join(d.name for d in described)
         raise UnsupportedError(f"{path} has the inputs {names}; only a single image or tensor can be fed")
     name, feature = described[0].name, described[0].type
+    if any(is_symbolic(n) for n in function.inputs[name].shape):
+        raise UnsupportedError(
+            f"{path}: the input {name} has a flexible shape, only one size can be fed",
+            "convert the model with a fixed shape",
+        )
     shape = tuple(int(n) for n in function.inputs[name].shape)
     kind = feature.WhichOneof("Type")
     if kind == "multiArrayType" and len(shape) == 4 and shape[:2] == (1, 3):

@@ -31,7 +31,7 @@ def reshape_like(
     ends: list[int],
     end_masks: list[bool],
 ) -> Tensor:
-    """X in the shape made of slices of the shapes of others."""
+    """y = x in the shape that slices of the shapes of others make, one behind the other."""
     sizes: list[int] = []
     for other, begin, end, to_end in zip(ref_tensors, begins, ends, end_masks, strict=True):
         sizes += other.shape[begin : None if to_end else end]

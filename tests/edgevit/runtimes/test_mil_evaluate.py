@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil import types
+from coremltools.converters.mil.mil import get_new_symbol, types
 
 from edgevit.core.errors import EdgevitError, InputError, UnsupportedError
 from edgevit.core.runner import RunOptions
@@ -20,7 +20,7 @@ from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_evaluate import evaluate
 from edgevit.runtimes._mil_table import KERNELS
 from edgevit.runtimes.coreml_reference import RUNTIME
-from tests.edgevit.runtimes._packages import image_program, pixels, save_program
+from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_program
 
 Body = Callable[..., Any]
 INTEGERS = types.int32
@@ -233,6 +233,15 @@ def test_whatever_an_operation_raises_names_it_and_its_value(
 def test_lack_of_memory_stays_what_it_is(error: Exception) -> None:
     with pytest.raises(MemoryError):
         call("conv", "y", _raises(error), {})
+
+
+def test_an_image_of_any_size_is_refused(tmp_path: Path) -> None:
+    shape = (1, 3, ct.RangeDim(4, 16), SIZE)
+    inputs = [ct.ImageType("image", shape=shape, color_layout=ct.colorlayout.RGB)]
+    program = image_program(lambda x: mb.relu(x=x), (1, 3, get_new_symbol(), SIZE))
+    path = save_program(program, tmp_path / "m.mlpackage", inputs=inputs)
+    with pytest.raises(UnsupportedError, match="the input image has a flexible shape"):
+        RUNTIME.open(path, RunOptions(threads=1))
 
 
 def test_other_inputs_than_the_programs_are_named(tmp_path: Path) -> None:
