@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def with_images(
         shape: of the first output in the program.
     """
     alone = set(ranks) <= {"x", "values"}
-    if operation in _SHAPES:
+    if operation in _SHAPES and all(isinstance(size, Integral) for size in shape):  # none is symbolic
         return partial(_reshaped, shape=shape), {}
     if not alone:
         return None

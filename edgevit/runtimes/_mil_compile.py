@@ -13,7 +13,7 @@ from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_fuse import fuse, stage_of
 from edgevit.runtimes._mil_kernel import Kernel
 from edgevit.runtimes._mil_read import MilProgram, constant, plain, type_name
-from edgevit.runtimes._mil_step import Output, Program, Stage, Step
+from edgevit.runtimes._mil_step import Output, Program, Stage, Step, as_numbers
 from edgevit.runtimes._mil_table import KERNELS
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def bind(path: Path, operation: Any, values: Mapping[str, Tensor]) -> Step:
     parameters = kernel.parameters()
     operands: dict[str, str | tuple[str, ...]] = {}
     fixed: dict[str, Any] = {}
-    numbers: list[str] = []
+    numbers: dict[str, bool] = {}
     for name, given in operation.inputs.items():
         if given is None:
             continue
@@ -106,7 +106,7 @@ def bind(path: Path, operation: Any, values: Mapping[str, Tensor]) -> Step:
             fixed[name] = [_plain(path, operation, var, values) for var in given]
         elif plain(given) is None and given.name not in values:
             operands[name] = given.name
-            numbers.append(name)
+            numbers[name] = "int" in type_name(given)
         else:
             fixed[name] = _plain(path, operation, given, values)
     missing = [name for name in kernel.required() if name not in operands and name not in fixed]
@@ -119,7 +119,7 @@ def bind(path: Path, operation: Any, values: Mapping[str, Tensor]) -> Step:
         operands,
         fixed,
         outputs,
-        numbers=tuple(numbers),
+        numbers=numbers,
         stages=_rounding(outputs, kernel),
     )
 
@@ -202,7 +202,7 @@ def _writable(array: Any) -> Any:
 def _plain(path: Path, operation: Any, var: Any, values: Mapping[str, Tensor]) -> Any:
     value = plain(var)
     if value is None and var.name in values:
-        return values[var.name].tolist()
+        return as_numbers(values[var.name], "int" in type_name(var))
     if value is None:
         raise UnsupportedError(
             f"{path}: operation {operation.op_type!r} ({operation.name}) takes {var.name} at run time, "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.errors import UnsupportedError
 from edgevit.runtimes._mil_call import call
 from edgevit.runtimes._mil_fuse import through
-from edgevit.runtimes._mil_step import Program, Step
+from edgevit.runtimes._mil_step import Program, Step, as_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ def run(program: Program, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     import torch
 
-    count = len(next(iter(images.values())))
+    count = next((len(value) for value in images.values()), 1)
     with torch.inference_mode():
         live = {**program.constants, **images}
         for step in program.steps:
@@ -92,10 +92,12 @@ def _call(step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     assert step.function is not None
     given: dict[str, Any] = {}
     for parameter, source in step.operands.items():
-        if isinstance(source, str):
-            given[parameter] = values[source].tolist() if parameter in step.numbers else values[source]
-        else:
+        if not isinstance(source, str):
             given[parameter] = tuple(values[name] for name in source)
+        elif parameter in step.numbers:
+            given[parameter] = as_numbers(values[source], step.numbers[parameter])
+        else:
+            given[parameter] = values[source]
     result = step.function(**given, **step.fixed)
     return result if isinstance(result, tuple) else (result,)
 

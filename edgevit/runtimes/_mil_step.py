@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Step:
             its only operand.
         operands: parameter -> name of a value, or names where it takes several.
         fixed: parameter -> constant.
-        numbers: operands that the function takes as plain numbers; the others are tensors.
+        numbers: operands that the function takes as plain numbers, and whether these are integers; the
+            others are tensors.
         images: how it sees many: their axis in front ("together"), added by `torch.vmap` ("mapped"),
             or one after another ("each"), which an operation needs that looks at values.
         stages: run on the single output, piece by piece.
@@ -56,7 +57,7 @@ class Step:
     operands: Mapping[str, str | tuple[str, ...]]
     fixed: Mapping[str, Any]
     outputs: tuple[Output, ...]
-    numbers: tuple[str, ...] = ()
+    numbers: Mapping[str, bool] = field(default_factory=dict)
     images: Literal["together", "mapped", "each"] = "mapped"
     stages: tuple[Stage, ...] = ()
     last: tuple[str, ...] = ()
@@ -65,6 +66,11 @@ class Step:
         """Names of the values that it takes at run time."""
         sources = self.operands.values()
         return tuple(n for source in sources for n in ((source,) if isinstance(source, str) else source))
+
+
+def as_numbers(value: Tensor, integers: bool) -> Any:
+    """A value of the program as a plain number or lists of them; small integers live in float32 tensors."""
+    return (value.long() if integers else value).tolist()
 
 
 @dataclass(frozen=True, slots=True)

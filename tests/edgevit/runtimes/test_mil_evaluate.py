@@ -103,6 +103,30 @@ def test_a_size_of_run_time_is_read_where_all_images_have_it_in_common(tmp_path:
         values(path, x=x, size=[[3], [4]])
 
 
+def test_bounds_of_run_time_may_be_small_integers(tmp_path: Path) -> None:
+    path = package(
+        lambda x, i: mb.slice_by_index(x=x, begin=mb.cast(x=i, dtype="int8"), end=np.array([3], np.int8)),
+        tmp_path / "m.mlpackage",
+        x=((4,), types.fp32),
+        i=((1,), INTEGERS),
+    )
+    assert values(path, x=TWO[:, :, 0], i=[[1], [1]]).tolist() == [[3, 6], [6, 12]]
+
+
+def test_axes_whose_sizes_the_program_leaves_open(tmp_path: Path) -> None:
+    program = mb.program(
+        input_specs=[mb.TensorSpec(shape=(get_new_symbol(), 3))], opset_version=ct.target.iOS17
+    )(lambda x: mb.expand_dims(x=x, axes=[1]))
+    sizes = [ct.TensorType("x", shape=(ct.RangeDim(1, 8), 3))]
+    path = save_program(program, tmp_path / "m.mlpackage", inputs=sizes)
+    assert np.array_equal(values(path, x=TWO), TWO[:, :, None])
+
+
+def test_a_program_may_have_no_input(tmp_path: Path) -> None:
+    path = package(lambda: mb.const(val=DATA, name="fixed"), tmp_path / "m.mlpackage")
+    assert np.array_equal(values(path), DATA[None])
+
+
 def test_an_output_may_be_a_constant(tmp_path: Path) -> None:
     def body(image: Any) -> Any:
         return mb.relu(x=image, name="y"), mb.const(val=np.array([[1.5, 2.5]], np.float32), name="fixed")
