@@ -171,7 +171,7 @@ def variant(model: Path, folder: Path, old: str, new: str) -> dict[str, Any]:
 def test_a_layer_that_nothing_reaches_is_warned_about(model: Path, tmp_path: Path) -> None:
     dead = variant(model, tmp_path, "self.layers(value)", "self.layers(value * 0 + 0.3)")
     found = prepared(model, tmp_path / "work", **dead)
-    (told,) = found.warnings
+    (told,) = (text for text in found.warnings if "one value" in text)
     assert "activations with one value throughout all 64 calibration images: " in told and "(0.3)" in told
 
 
