@@ -54,7 +54,8 @@ class Place:
     def convert(
         self, *flags: str | Path, model: str | None = None, onto: str = "out"
     ) -> subprocess.CompletedProcess[str]:
-        given = (model or self.model, "--image-size", "32", "--to", "onnx", "--precision", "fp32")
+        given = (model or self.model, "--image-size", "32", "--preprocess", "normalize=imagenet")
+        given = (*given, "--to", "onnx", "--precision", "fp32")
         seeded = () if "--weights" in flags else ("--random-weights", "0")
         where = ("-o", self.folder / onto, "--overwrite")
         return edgevit("convert", *given, *seeded, *flags, *where, TMPDIR=self.folder / "scratch")
