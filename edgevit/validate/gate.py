@@ -57,9 +57,10 @@ def judge(
     )
     failed = tuple(text for kind, text in findings if kind == "fail")
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
+    if artifact.explanation and (failed or undecided):  # another input: fed as it was, it is not the model
+        failed = (artifact.explanation, *failed)
     if failed:
-        why = (artifact.explanation,) if artifact.explanation else ()
-        return "fail", why + failed + undecided
+        return "fail", failed + undecided
     return ("inconclusive", undecided) if undecided else ("pass", ())
 
 

@@ -1,4 +1,4 @@
-"""A model that ends in a softmax, a sigmoid or one number: nothing is applied twice, in any format."""
+"""A model that ends in a softmax, a sigmoid or one number: nothing is applied twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from converters.onnx import TARGET as ONNX
 from converters.tflite import TARGET as TFLITE
 from edgevit.core.outputs import KEY, OutputKind, dumps
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
@@ -37,7 +36,6 @@ KINDS: Mapping[str, tuple[int, Ending, OutputKind, Ending]] = {
     # columns, what the model ends in, its kind, and the probabilities from the logits, by PyTorch
     "softmax": (3, lambda x: x.softmax(-1), OutputKind("single-label", "softmax"), lambda x: x.softmax(-1)),
     "labels": (3, lambda x: x.sigmoid(), OutputKind("multi-label", "sigmoid"), torch.sigmoid),
-    "one": (1, lambda x: x, OutputKind("binary"), lambda x: torch.cat([(-x).sigmoid(), x.sigmoid()], 1)),
     "probability": (
         1,
         lambda x: x.sigmoid().squeeze(1),
@@ -57,9 +55,8 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("softmax", "onnx"),
         ("probability", "tflite"),
-        *((name, "coreml") for name in ("softmax", "labels", "one", "probability")),
+        *((name, "coreml") for name in ("softmax", "labels", "probability")),
     ],
 )
 def test_probabilities_are_those_of_pytorch(name: str, target: str, picture: Path, tmp_path: Path) -> None:
@@ -96,9 +93,8 @@ def write(target: str, graph: models.Graph, spec: ModelSpec, path: Path) -> None
     if target == "coreml":
         models.convert(graph, spec, "fp32", path)
     else:
-        found = ONNX if target == "onnx" else TFLITE
-        found.write(found.prepare(graph, spec, {}), "fp32", None, path, frozenset())
-    runtime = {"onnx": "onnxruntime", "tflite": "litert", "coreml": "coreml_reference"}[target]
+        TFLITE.write(TFLITE.prepare(graph, spec, {}), "fp32", None, path, frozenset())
+    runtime = {"tflite": "litert", "coreml": "coreml_reference"}[target]
     contents = RUNTIMES.get(runtime).contents(path)
     assert contents.output == spec.output and KEY not in contents.metadata
     assert contents.activation == spec.output.activation or target == "coreml", dumps(spec.output)

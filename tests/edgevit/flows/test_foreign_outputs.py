@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,18 +197,6 @@ def test_a_wrong_file_stays_wrong_and_nothing_explains_it(four: Case) -> None:
     assert "lost precision" in found.reasons[0]
 
 
-def test_a_wrong_quantized_file_fails_without_any_limit(four: Case) -> None:
-    path = four.work / "wrong-int8.onnx"
-    quantize_dynamic(
-        four.export("wrong", lambda x: x.flip(1) * 0.3 + 1, lambda x: -x, PLANES),
-        path,
-        weight_type=QuantType.QInt8,
-    )
-    found = judge_unplanned(four, path, Limits())
-    assert found.verdict == "fail"
-    assert any("fails below 10 dB" in reason for reason in found.reasons)
-
-
 def test_a_good_quantized_file_of_another_tool_passes(four: Case) -> None:
     path = four.work / "good-int8.onnx"
     quantize_dynamic(
@@ -229,18 +217,3 @@ def test_one_number_in_any_shape_and_as_a_probability(one: Case) -> None:
         found = one.judge(one.export(name, same, behind, PLANES), "fp32", Limits(min_agreement=99))
         assert found.verdict == "pass", (name, found.reasons)
         assert found.accuracy is not None and found.accuracy.agreement == 100
-
-
-def test_other_weights_of_one_number_are_not_green(one: Case) -> None:
-    """Where the model says yes to every image, a file that always says yes agrees on all of them."""
-    work, kept = one.work, np.load(one.work / "reference.npz")["logits"]
-    np.savez(work / "reference.npz", logits=np.abs(kept) + 1)
-    try:
-        path = one.export("constant", same, lambda x: 0 * x + 3, PLANES)
-        found = judge_unplanned(replace(one), path, Limits(min_agreement=99))
-    finally:
-        np.savez(work / "reference.npz", logits=kept)
-    assert found.accuracy is not None and found.accuracy.agreement == 100
-    assert found.verdict == "fail"
-    assert any("agreement shows nothing" in reason for reason in found.reasons)
-    assert any("of what differs from image to image" in reason for reason in found.reasons)

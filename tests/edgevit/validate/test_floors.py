@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgevit.core.report import Accuracy, ArtifactReport, Limits, Total, Verdict
@@ -64,6 +66,17 @@ def test_files_of_unknown_origin(
     told, reasons = verdict(sqnr_db, None if agreement is None else accuracy(agreement, n, drop))
     assert told == expected, reasons
     assert ("--auto-float" in reasons) == (expected != "pass")
+
+
+def test_a_file_that_wants_another_input_fails_where_it_would_be_undecided() -> None:
+    far = ArtifactReport(
+        "onnx", "w8", executed_by="a runtime", total=Total(15.0, 1.0), weight_bytes={"int8": 1}
+    )
+    assert judge(far, Limits(), FOREIGN)[0] == "inconclusive"
+    told, reasons = judge(replace(far, explanation="it wants BGR"), Limits(), FOREIGN)
+    assert (told, reasons[0]) == ("fail", "it wants BGR")
+    near = replace(far, total=Total(30.0, 1.0), explanation="it wants BGR")
+    assert judge(near, Limits(), FOREIGN)[0] == "pass"
 
 
 def test_few_images_fail_no_file_by_bad_luck() -> None:
