@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgevit.core.documents import read_json
-from edgevit.core.errors import InputError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.regular import existing, is_there
 
@@ -99,6 +99,7 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         InputError: no plan there, or a file that it was made with is not where it was.
+        UsageError: the model is code, `python:`, which only the command line may name.
     """
     made = read_made_with(path)
     if made is None:
@@ -108,6 +109,11 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in kept.items() if name not in OF_THE_MODEL}
     if {"weights", "random_weights"} & set(given):
         kept = {name: value for name, value in kept.items() if name not in ("weights", "random_weights")}
+    if parse_source(str(kept.get("model", "demo")))[0] == "python":
+        raise UsageError(
+            f"{plan_file(path)} was made with {kept['model']}, which is code; a plan alone does not run code",
+            f"name it if you trust it: {kept['model']} --plan {path}",
+        )
     for name, value in kept.items():
         missing = _missing(name, str(value))
         if missing is not None:

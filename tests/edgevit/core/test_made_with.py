@@ -73,7 +73,6 @@ def test_what_is_given_wins_and_another_model_takes_nothing_of_the_plans(tmp_pat
         ("evaluate", "val.npz", "--evaluate val.npz"),
         ("model", "net.pt2", "MODEL net.pt2"),
         ("model", "keras:net.keras", "MODEL keras:net.keras"),
-        ("model", "python:nets.py:net", "MODEL python:nets.py:net"),
         ("model", "hf:./mine", "MODEL hf:./mine"),
     ],
 )
@@ -90,9 +89,17 @@ def test_a_file_that_stayed_on_another_machine_is_named_with_the_flag_that_repla
     assert recipes.make({"plan": path, name: "demo" if name == "model" else str(tmp_path / "w")})
 
 
-@pytest.mark.parametrize("model", ["hf:google/vit-base", "timm:x", "python:package.nets:net", "demo"])
+@pytest.mark.parametrize("model", ["hf:google/vit-base", "timm:x", "demo"])
 def test_a_model_that_is_no_file_is_not_looked_for(tmp_path: Path, model: str) -> None:
     assert recipes.make({"plan": plan(tmp_path, model=model, calibrate="synthetic:8")}).model == model
+
+
+@pytest.mark.parametrize("model", ["python:nets.py:net", "python:package.nets:net", " python:a:b"])
+def test_a_plan_alone_runs_no_code(tmp_path: Path, model: str) -> None:
+    path = plan(tmp_path, model=model, calibrate="synthetic:8", seed=7)
+    with pytest.raises(UsageError, match="which is code"):
+        recipes.make({"plan": path})
+    assert recipes.make({"plan": path, "model": model}).seed == 7
 
 
 def test_nonsense_in_a_plan_is_the_plans_error(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
 ) -> None:
     """Through the command line: what was decided with --auto-float needs nothing but its plan to be made again.
 
-    The plan remembers model, weights, images and targets: no other flag is given.
+    The plan remembers weights, images and targets. The model is code, which a plan alone does not run.
     """
     limits = ("--auto-float", "--min-sqnr", "35")
     first = edgevit("convert", *flags(model, *limits, "-o", tmp_path / "a", "--json"))
@@ -46,7 +46,10 @@ def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
     left = [site["site"] for site in told["auto_float"]["sites"]]
     assert left and any("Left in float32 to keep --min-sqnr 35: " + left[0] in note for note in told["notes"])
     assert [s["sqnr_db"] for s in told["sensitivity"]] == sorted(s["sqnr_db"] for s in told["sensitivity"])
-    again = edgevit("convert", "--plan", tmp_path / "a" / "plan.json", "-o", tmp_path / "b", "-q")
+    given = ("--plan", tmp_path / "a" / "plan.json", "-o", tmp_path / "b", "-q")
+    alone = edgevit("convert", *given)
+    assert alone.returncode == 2 and "which is code" in alone.stderr and not (tmp_path / "b").exists()
+    again = edgevit("convert", settings_of(model)["model"], *given)
     assert again.returncode == 0, again.stderr
     for name in ("onnx/w8a8/model.onnx", "plan.json", "plan.safetensors"):
         assert sha256(tmp_path / "a" / name) == sha256(tmp_path / "b" / name), name
