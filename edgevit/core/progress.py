@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
+
+# What a step tells its parent while it works: a stage, steps of it, a warning; plain data, as JSON has it.
+Emit = Callable[[dict[str, Any]], None]
 
 
 class Progress(Protocol):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.plans import QuantPlan
+from edgevit.core.progress import Emit
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
 from edgevit.core.types import Graph
 from edgevit.flows import _outputs
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 FEWEST = 16
 SHARE = 4
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
+from edgevit.core.progress import Emit
 from edgevit.core.report import KeptFloat32
 from edgevit.core.space import writing
 from edgevit.core.types import Graph
@@ -24,8 +25,6 @@ from edgevit.registries import REWRITES, TARGETS
 
 if TYPE_CHECKING:
     import torch
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._memory import give_back
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
+from edgevit.core.progress import Emit
 from edgevit.core.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _outputs, _threads, _values
@@ -19,8 +20,6 @@ from edgevit.flows._observe import measure
 
 if TYPE_CHECKING:
     import torch
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 def measure_all(forms: Forms, calibration: torch.Tensor | None, seed: int, emit: Emit) -> dict[str, Stats]:

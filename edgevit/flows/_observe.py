@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._memory import give_back
 from edgevit.core.plans import Placement
 from edgevit.core.plugins import Range
+from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _values
 from edgevit.flows._algorithms import RANGE, find
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 OBSERVED = ("minmax", "channel_absmax", "channel_moments")
 # Derivatives are measured on this many images: the first ones say nearly all, and each costs a few passes.
 EFFECT_IMAGES = 24
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 def measure(

@@ -5,15 +5,16 @@ The model from its source, the lists of images, the plan that was given, the gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
+from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, TorchModel
 from edgevit.flows import _auto_float, _decidable, _limits, _values
 from edgevit.flows._samples import open_samples
@@ -24,8 +25,6 @@ from edgevit.steps.output_kind import check_classes, refuse_limits
 
 if TYPE_CHECKING:
     import torch
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

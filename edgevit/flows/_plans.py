@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plans import QuantPlan
+from edgevit.core.progress import Emit
 from edgevit.core.report import AutoFloat, Limits, SiteLoss
 from edgevit.flows._auto_float import KeptApart, leave_float
 from edgevit.flows._forms import Forms
@@ -15,7 +16,6 @@ from edgevit.flows._simulated import same_arithmetic
 if TYPE_CHECKING:
     import torch
 
-Emit = Callable[[dict[str, Any]], None]
 Losses = tuple[SiteLoss, ...]
 # What sites cost settles with few images, and each takes several passes through the model and back.
 IMAGES = 8

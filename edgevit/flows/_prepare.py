@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.made_with import MadeWith
 from edgevit.core.plugins import Samples
+from edgevit.core.progress import Emit
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
 from edgevit.flows import _auto_float, _limits, _open, _outputs, _plans, _values
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from edgevit.core.types import Floats, Pixels
 
-Emit = Callable[[dict[str, Any]], None]
 CALIBRATION: Final = "calibration"
 
 

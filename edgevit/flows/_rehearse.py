@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.plugins import Samples
+from edgevit.core.progress import Emit
 from edgevit.core.types import ModelSpec
 from edgevit.flows import _limits, _open
 from edgevit.flows._values import PrepareRequest
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

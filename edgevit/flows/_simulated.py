@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.plans import QuantPlan
+from edgevit.core.progress import Emit
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph
 from edgevit.flows import _outputs, _threads, _values
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from edgevit.flows._outputs import Outputs
 
-Emit = Callable[[dict[str, Any]], None]
 # One rounding decision that flips costs tens of dB. On few images a run may see none of them by luck, so it
 # is repeated with other noise until twice as many have gone through, and the worst run is the floor. More images
 # than that say nothing new.

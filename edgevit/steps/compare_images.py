@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from edgevit.core.pixels import normalise
 from edgevit.core.plans import QuantPlan
+from edgevit.core.progress import Emit
 from edgevit.core.report import RangeFit, TensorRange
 from edgevit.core.types import Graph, Preprocess
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from edgevit.core.types import Pixels
     from edgevit.quant.clipping import Quantized, RangeUse
 
-Emit = Callable[[dict[str, Any]], None]
 
 # Shares settle with few images, evenly taken from each set.
 IMAGES: Final = 64

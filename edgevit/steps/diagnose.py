@@ -7,11 +7,11 @@ with another of the usual preprocessings?
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import OutputKind, class_scores
+from edgevit.core.progress import Emit
 from edgevit.core.report import Doubt
 from edgevit.steps import doubt_words
 from edgevit.steps.probe_preprocess import Alternative, probe
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from edgevit.validate.label_order import Order
 
     Classes = NDArray[np.int64]
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
