@@ -1,6 +1,6 @@
 """coremltools' operator tests on the Core ML reference evaluator: how many of the values that they state it gives.
 
-python -m bench.mil_operators --details /tmp/details.txt
+python -m bench.mil_operators --details details.txt
 
 The wheel of coremltools carries its tests. Where a package comes without them, unpack the source
 (pip download --no-binary :all: --no-deps coremltools==VERSION) and give the folder with --tests. They are

@@ -18,7 +18,6 @@ from edgevit.commands import list as list_
 from edgevit.commands._streams import StdoutError, mend, say, write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
-from edgevit.core.space import missing_space
 
 app = typer.Typer(
     add_completion=False,
@@ -99,6 +98,8 @@ def _run(given: list[str], as_json: bool, verbose: bool) -> int:
         code = UsageError.exit_code
         _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
     except Exception as error:
+        from edgevit.core.space import missing_space
+
         code = EdgevitError.exit_code
         full = missing_space(error, ())
         _print_trace(error)

@@ -33,9 +33,8 @@ def main(arguments: list[str]) -> None:
     folder, parent, event_fd = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     job = json.loads((folder / "request.json").read_text())
     isolation = None
-    if (
-        job["writable"] is not None
-    ):  # before there are threads, and before the kernel forgets whom we die with
+    # Before there are threads, and before the kernel forgets whom we die with.
+    if job["writable"] is not None:
         isolation = asdict(enter([folder, *map(Path, job["writable"])], folder))
     _die_with(parent)
     os.set_inheritable(event_fd, False)

@@ -107,7 +107,7 @@ def _is_visible(text: str, at: int) -> bool:
     char = text[at]
     if char in _JOINERS:
         around = text[max(at - 1, 0) : at] + text[at + 1 : at + 2]
-        return len(around) == 2 and min(around) >= _FIRST_JOINED and _is_drawn(around[0] + around[1])
+        return len(around) == 2 and min(around) >= _FIRST_JOINED and _is_drawn(around)
     return _is_drawn(char)
 
 

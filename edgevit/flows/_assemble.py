@@ -122,7 +122,6 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
     from edgevit.validate.accuracy import measure_reference
 
     outputs = _outputs.first(_outputs.load(work / _values.REFERENCE))
-
     labelled = prepared.labelled and prepared.evaluate is not None
     labels = np.load(work / _values.LABELS) if labelled else None
     return replace(measure_reference(outputs, labels, prepared.output_kind), doubts=prepared.doubts)

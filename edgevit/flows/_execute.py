@@ -13,6 +13,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Runtime
+from edgevit.core.progress import Emit
 from edgevit.core.report import SiteError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
@@ -27,7 +28,6 @@ from edgevit.validate.spaces import bring, common
 if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels
 
-Emit = Callable[[dict[str, Any]], None]
 _CHUNK = 64
 
 
@@ -48,7 +48,7 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             done = _execute_one(runtime, built, pixels, asked, emit)
         except EdgevitError as error:
             done = Executed(built.target, built.precision, 0.0, error=error.message)
-        files.append(_with_seconds(done, time.perf_counter() - begin))
+        files.append(replace(done, seconds=time.perf_counter() - begin))
         emit({"executed": to_plain(files[-1])})
     return to_plain(ExecutedAll(tuple(files)))
 
@@ -56,20 +56,17 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 def _execute_one(
     runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteRequest, emit: Emit
 ) -> Executed:
-
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
     emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
     reference = _outputs.load(work / _values.REFERENCE)
     options = RunOptions(asked.threads, (), asked.preprocess)
-    contents = runtime.contents(
-        path
-    )  # before the runtime opens the file: what must not be opened is refused here
+    # Before the runtime opens the file: what must not be opened is refused here.
+    contents = runtime.contents(path)
     outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit({"advance": n}))
     for name, wanted in reference.items():
-        if (
-            outputs[name][0].squeeze().shape == wanted[0].squeeze().shape
-        ):  # (N,), (N, 1) and (N, C, 1, 1) alike
+        # (N,), (N, 1) and (N, C, 1, 1) are alike.
+        if outputs[name][0].squeeze().shape == wanted[0].squeeze().shape:
             outputs[name] = outputs[name].reshape(wanted.shape)
         else:
             raise InputError(
@@ -164,7 +161,3 @@ def run_all(
         if len(values) != len(pixels):
             raise StepError(f"{path.name} gave {len(values)} results for {len(pixels)} images")
     return joined
-
-
-def _with_seconds(done: Executed, seconds: float) -> Executed:
-    return replace(done, seconds=seconds)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
+from edgevit.core.progress import Emit
 from edgevit.core.types import NOT_STATED
 from edgevit.flows._artifacts import contents_of, guess_precision
 from edgevit.flows._samples import read_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES
 from edgevit.steps.output_kind import model_kind
+from edgevit.steps.run_float import run_float
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats, TorchModel
 
-Emit = Callable[[dict[str, Any]], None]
 _SAMPLES: Final = "synthetic:4"
 
 
@@ -86,12 +86,5 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def _probe(loaded: TorchModel) -> Floats:
     """The first output on a few synthetic images, float32 (N, ...)."""
-    import torch
-
-    from edgevit.core.pixels import normalise
-
     pixels, *_ = read_samples(_SAMPLES, (), loaded.spec.preprocess, None, False, lambda n: None)
-    with torch.no_grad():
-        found = loaded.module(torch.from_numpy(normalise(pixels, loaded.spec.preprocess)))
-    first: torch.Tensor = found if isinstance(found, torch.Tensor) else found[0]
-    return first.numpy()
+    return next(iter(run_float(loaded, pixels).values()))

@@ -42,7 +42,6 @@ def load(request: LoadRequest) -> TorchModel:
         InputError: the factory gives no module.
         StepError: the code raised an exception.
     """
-
     place, colon, factory = request.argument.rpartition(":")
     if not colon or not place or not factory:
         raise UsageError(f"{request.source!r} is not of the form python:MODULE_OR_FILE:FACTORY")

@@ -36,12 +36,14 @@ def _all(classes: int, names: Sequence[str]) -> Iterator[tuple[str, tuple[int, .
     yield "shifted by one (the model has no output for the first of them)", (*everyone[1:], NOBODY)
     # As folders named by numbers are listed: from 0, or from 1.
     for first, example in ((0, "0, 1, 10, 11, 2"), (1, "1, 10, 11, 2")):
-        as_text = sorted(everyone, key=lambda index, first=first: str(index + first))  # type: ignore[misc]
+        texts = [str(index + first) for index in everyone]
+        as_text = sorted(everyone, key=texts.__getitem__)
         yield f"sorted as text, not as numbers ({example})", tuple(as_text)
         yield f"sorted as numbers, not as text ({example})", _inverse(as_text)
     if len(set(names)) == classes:
         for words, key in (("", str), (", large and small letters alike", str.casefold)):
-            sorted_names = sorted(everyone, key=lambda index, key=key: key(names[index]))  # type: ignore[misc]
+            keys = [key(name) for name in names]
+            sorted_names = sorted(everyone, key=keys.__getitem__)
             yield f"in alphabetical order{words}", tuple(sorted_names)
             yield f"numbered in alphabetical order on the images{words}", _inverse(sorted_names)
 
