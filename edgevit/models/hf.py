@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.documents import read_json
-from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.regular import is_folder, is_there
@@ -18,11 +17,11 @@ from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._classes import last_layers, rows, settle
 from edgevit.models._files import read_weights
-from edgevit.models._hf_defaults import has_own_size
+from edgevit.models._hf_config import class_names, configuration
 from edgevit.models._hf_model import architecture, create, is_classifier, tensors
 from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
 from edgevit.models._hub import hub_file
-from edgevit.models._request import asked, literals
+from edgevit.models._request import asked
 from edgevit.models._resample import resample_renamed
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite, describe
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 Find = Callable[[str], "Path | None"]
-_CODE: Final = re.compile(r"auto_map|_?(attn|experts)_implementation(_internal)?")
-_TIMM: Final = "timm_wrapper"
-_LABELS: Final = ("id2label", "label2id", "label_names")  # of the head that --num-classes replaces
 
 
 def load(request: LoadRequest) -> TorchModel:
@@ -50,7 +46,7 @@ def load(request: LoadRequest) -> TorchModel:
     """
     require("transformers")
     find = _finder(request.argument)
-    config = _config(request, _json(find, "config.json", needed=True))
+    config = configuration(request, _json(find, "config.json", needed=True))
     preprocess, origin = preprocess_of(config, lambda name: _json(find, name, needed=False), request)
     kind = architecture(config, classifier=request.num_classes is not None)
     module, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
@@ -61,7 +57,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         warnings=told,
-        labels=request.labels or (_labels(config) if is_classifier(kind) else ()),
+        labels=request.labels or (class_names(config) if is_classifier(kind) else ()),
         problem_type=config.problem_type if is_classifier(kind) else None,
     )
 
@@ -106,71 +102,6 @@ def _json(find: Find, name: str, needed: bool) -> dict[str, Any]:
     return read_json(path, "the file")
 
 
-def _config(request: LoadRequest, data: dict[str, Any]) -> Any:
-    from transformers import CONFIG_MAPPING
-
-    kind = data.get("model_type")
-    if kind is None and isinstance(data.get("pretrained_cfg"), dict) and "architecture" in data:
-        kind = _TIMM  # a folder that timm's save_for_hf wrote
-    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-        raise UnsupportedError(
-            f"transformers has no architecture {kind!r} (model_type in config.json); code that comes with a "
-            "model is not run",
-            "load it yourself and pass it through python:FILE:FACTORY",
-        )
-    data = without_code(data)
-    if request.num_classes is not None:
-        data = {key: value for key, value in data.items() if key not in _LABELS}
-    changes = _timm_changes(request, data) if kind == _TIMM else _changes(request, data)
-    try:
-        return CONFIG_MAPPING[kind].from_dict({**data, **changes})
-    except Exception as error:  # the validation of each configuration class raises its own types
-        raise InputError(f"config.json is not a valid {kind} configuration: {brief(error)}") from error
-
-
-def without_code(data: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what makes transformers fetch code: Python of a repository, native kernels.
-
-    `attn_implementation` may name a repository of the hub, whose kernels are then downloaded and loaded.
-    """
-    return {
-        key: without_code(value) if isinstance(value, dict) else value
-        for key, value in data.items()
-        if _CODE.fullmatch(key) is None
-    }
-
-
-def _changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
-    changes = literals(request.model_args)
-    if request.num_classes is not None:
-        changes["num_labels"] = request.num_classes
-    if request.image_size is not None and has_own_size(str(data.get("model_type"))):
-        height, width = request.image_size
-        size = height if height == width else [height, width]
-        tower = data.get("vision_config")  # of models for images and text
-        changes |= (
-            {"vision_config": {**tower, "image_size": size}}
-            if isinstance(tower, dict)
-            else {"image_size": size}
-        )
-    return changes
-
-
-def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a model of timm, whose arguments and classes have other names."""
-    given = data.get("model_args")
-    arguments = {**(given if isinstance(given, dict) else {}), **literals(request.model_args)}
-    record = data.get("pretrained_cfg")
-    fixed = isinstance(record, dict) and record.get("fixed_input_size")
-    if request.image_size is not None and fixed:
-        arguments["img_size"] = list(request.image_size)
-    arguments.pop("num_classes", None)  # timm keeps it twice
-    changes: dict[str, Any] = {"model_args": arguments}
-    if request.num_classes is not None:
-        changes["num_classes"] = request.num_classes
-    return changes
-
-
 def _filled(
     kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
 ) -> tuple[torch.nn.Module, tuple[str, ...]]:
@@ -187,7 +118,7 @@ def _filled(
         where, state = _state(request, find)
     own = int(config.num_labels) if is_classifier(kind) else 0
     stored = None if state is None else rows(state, last_layers(module, own))
-    named = request.labels or (_labels(config) if own else ())
+    named = request.labels or (class_names(config) if own else ())
     classes = settle(replace(request, labels=named), own, stored, where)
     if classes.number != own:
         config.num_labels = classes.number
@@ -278,16 +209,6 @@ def _from_pretrained(
         if bars:
             logging.enable_progress_bar()
     return found
-
-
-def _labels(config: Any) -> tuple[str, ...]:
-    """Class names of config.json; empty where they are transformers' own LABEL_0, LABEL_1, ..."""
-    names = {int(index): str(name) for index, name in (config.id2label or {}).items()}
-    if len(names) < 2 or config.problem_type == "regression":
-        return ()  # one number decides between two classes, of which the file names one at most
-    if sorted(names) != list(range(len(names))) or all(name == f"LABEL_{i}" for i, name in names.items()):
-        return ()
-    return tuple(names[index] for index in range(len(names)))
 
 
 SOURCE: Final = Source(

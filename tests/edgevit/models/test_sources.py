@@ -19,7 +19,7 @@ from edgevit.core.errors import EdgevitError, InputError, StepError, Unsupported
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import TorchModel
-from edgevit.models.hf import without_code
+from edgevit.models._hf_config import without_code
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "2", "embed_dim": "24", "num_heads": "2"}
