@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgevit import __version__
 from edgevit.core import files, manifest
-from edgevit.core.output import keep_beside, place_or_keep
+from edgevit.core.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.report import Report

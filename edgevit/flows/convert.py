@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from edgevit.core import output, worker
+from edgevit.core import output_folder, worker
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.progress import Progress, Silent
@@ -36,9 +36,9 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     told = progress or Silent()
     work = resolve(recipe)
     check_limits(work.recipe)
-    output.check_output(work.output, recipe.overwrite)
+    output_folder.check_output(work.output, recipe.overwrite)
     begin = time.perf_counter()
-    with scratch(WORK) as folder, output.staged_beside(work.output) as bundle:
+    with scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
         prepared = prepare(work, folder, told)
         work = narrowed(work, prepared.left_out)
         require_room(work, prepared.spec, folder)

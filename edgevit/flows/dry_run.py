@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
-from edgevit.core.output import check_place
+from edgevit.core.output_folder import check_place
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe, as_json
 from edgevit.core.report import NotDone

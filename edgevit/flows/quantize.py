@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevit.core import files, output
+from edgevit.core import files, output_folder
 from edgevit.core._plain import to_plain
 from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UsageError
@@ -33,15 +33,15 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
             "choose w8, w8a8 or another quantized one",
         )
     if not recipe.dry_run:
-        output.check_output(work.output, recipe.overwrite)
+        output_folder.check_output(work.output, recipe.overwrite)
     with scratch(WORK) as folder:
         prepared = prepare(work, folder, progress)
         plans = storage.load(folder / _values.PLANS)
         if not recipe.dry_run:
-            with output.staged_beside(work.output) as staged:
+            with output_folder.staged_beside(work.output) as staged:
                 for name in ("plan.json", "plan.safetensors"):
                     files.copy(folder / _values.PLANS / name, staged / name)
-                output.place_or_keep(staged, work.output, recipe.overwrite)
+                output_folder.place_or_keep(staged, work.output, recipe.overwrite)
     data = {
         "model": prepared.spec.name,
         "preprocess": to_plain(prepared.spec.preprocess),

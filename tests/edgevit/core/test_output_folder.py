@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgevit.core import output, scratch
+from edgevit.core import output_folder, scratch
 from edgevit.core.errors import StorageError, UsageError
 from edgevit.core.progress import Silent
 from edgevit.flows._bundle import swap_in
@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from edgevit.core.errors import StorageError
 from edgevit.core.files import write_atomic
-from edgevit.core.output import check_output
+from edgevit.core.output_folder import check_output
 for call in (lambda p: check_output(p, False), lambda p: write_atomic(p, "x")):
     try:
         call(Path(sys.argv[1]) / "bundle")
@@ -63,24 +63,24 @@ for call in (lambda p: check_output(p, False), lambda p: write_atomic(p, "x")):
 def test_existing_output_needs_overwrite(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
     with pytest.raises(UsageError, match="already exists"):
-        output.check_output(final, overwrite=False)
+        output_folder.check_output(final, overwrite=False)
     with pytest.raises(UsageError, match="not a bundle"):
-        output.check_output(final, overwrite=True)
+        output_folder.check_output(final, overwrite=True)
     (final / "manifest.json").write_text("{}")
-    output.check_output(final, overwrite=True)
+    output_folder.check_output(final, overwrite=True)
     assert (final / "file").read_text() == "old"
 
 
 def test_output_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(UsageError, match="taken is not a folder"):
-        output.check_output(tmp_path / "taken" / "deeper" / "bundle", overwrite=False)
+        output_folder.check_output(tmp_path / "taken" / "deeper" / "bundle", overwrite=False)
     assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_place_that_the_system_has_no_folder_for_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match="/proc/none/bundle"):
-        output.check_output(Path("/proc/none/bundle"), overwrite=False)
+        output_folder.check_output(Path("/proc/none/bundle"), overwrite=False)
 
 
 def test_output_that_holds_the_working_directory_is_refused(
@@ -90,22 +90,22 @@ def test_output_that_holds_the_working_directory_is_refused(
     monkeypatch.chdir(tmp_path / "work")
     for place in (tmp_path, tmp_path / "work"):
         with pytest.raises(UsageError, match="replaced as a whole"):
-            output.check_output(place, overwrite=True)
+            output_folder.check_output(place, overwrite=True)
 
 
 def test_staged_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
-    with output.staged_beside(final) as staged:
+    with output_folder.staged_beside(final) as staged:
         (staged / "other").write_text("new")
         assert staged.stat().st_dev == tmp_path.stat().st_dev
-        output.replace_dir(staged, final, overwrite=True)
+        output_folder.replace_dir(staged, final, overwrite=True)
     assert names(final) == ["other"]
     assert names(tmp_path) == ["bundle"]
 
 
 def test_work_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
-    with pytest.raises(KeyboardInterrupt), output.staged_beside(final) as staged:
+    with pytest.raises(KeyboardInterrupt), output_folder.staged_beside(final) as staged:
         (staged / "half").write_text("new")
         raise KeyboardInterrupt
     assert names(tmp_path) == ["bundle"] and (final / "file").read_text() == "old"
@@ -114,14 +114,14 @@ def test_work_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) 
 def test_swap_without_overwrite_is_refused(tmp_path: Path) -> None:
     final, staged = fill(tmp_path / "bundle", "old"), fill(tmp_path / "staged", "new")
     with pytest.raises(UsageError, match="already exists"):
-        output.replace_dir(staged, final, overwrite=False)
+        output_folder.replace_dir(staged, final, overwrite=False)
     assert (final / "file").read_text() == "old"
 
 
 def test_swap_that_the_system_refuses_restores_the_old_folder(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
     with pytest.raises(StorageError, match="No such file"):
-        output.replace_dir(tmp_path / "never made", final, overwrite=True)
+        output_folder.replace_dir(tmp_path / "never made", final, overwrite=True)
     assert (final / "file").read_text() == "old"
     assert names(tmp_path) == ["bundle"]
 
@@ -129,7 +129,7 @@ def test_swap_that_the_system_refuses_restores_the_old_folder(tmp_path: Path) ->
 def test_symlink_is_replaced_and_its_goal_untouched(tmp_path: Path) -> None:
     goal, staged = fill(tmp_path / "goal", "precious"), fill(tmp_path / "staged", "new")
     (tmp_path / "bundle").symlink_to(goal)
-    output.replace_dir(staged, tmp_path / "bundle", overwrite=True)
+    output_folder.replace_dir(staged, tmp_path / "bundle", overwrite=True)
     assert (goal / "file").read_text() == "precious"
     assert not (tmp_path / "bundle").is_symlink()
 
@@ -138,22 +138,22 @@ def test_the_file_of_somebody_is_not_replaced_by_a_folder(tmp_path: Path) -> Non
     (tmp_path / "notes").write_text("mine")
     for place in (tmp_path / "notes", Path("/dev/null")):
         with pytest.raises(UsageError, match="not a bundle"):
-            output.check_output(place, overwrite=True)
+            output_folder.check_output(place, overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "zero\0byte"])
 def test_a_name_that_no_folder_can_have_is_a_usage_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be made"):
-        output.check_output(tmp_path / name, overwrite=False)
+        output_folder.check_output(tmp_path / name, overwrite=False)
 
 
 def finish(final: Path, overwrite: bool, text: str) -> str:
     """What one of several runs does at its end; the error's message, or nothing."""
-    with output.staged_beside(final) as staged:
+    with output_folder.staged_beside(final) as staged:
         (staged / "file").write_text(text)
         (staged / "manifest.json").write_text(text)
         try:
-            output.place_or_keep(staged, final, overwrite)
+            output_folder.place_or_keep(staged, final, overwrite)
         except UsageError as error:
             return error.message
     return ""
@@ -185,12 +185,12 @@ def test_a_bundle_with_errors_does_not_replace_what_another_run_left_there(tmp_p
     final = fill(tmp_path / "bundle", "first")
     bad = SimpleNamespace(artifacts=(SimpleNamespace(verdict="error"),))
     for name in ("bundle.incomplete", "bundle.incomplete-2"):
-        with output.staged_beside(final) as staged:
+        with output_folder.staged_beside(final) as staged:
             (staged / "file").write_text("incomplete")
             assert swap_in(staged, bad, final, True, Silent()) == tmp_path / name  # type: ignore[arg-type]
     good = SimpleNamespace(artifacts=(SimpleNamespace(verdict="pass"),))
     with (
-        output.staged_beside(final) as staged,
+        output_folder.staged_beside(final) as staged,
         pytest.raises(UsageError, match=r"already exists.* is in .*bundle\.later") as caught,
     ):
         swap_in(staged, good, final, False, Silent())  # type: ignore[arg-type]
@@ -201,9 +201,9 @@ def test_a_bundle_with_errors_does_not_replace_what_another_run_left_there(tmp_p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgevit.core import output, scratch
+from edgevit.core import output_folder, scratch
 final = Path(sys.argv[1])
-with scratch.scratch() as folder, output.staged_beside(final) as staged:
+with scratch.scratch() as folder, output_folder.staged_beside(final) as staged:
     (folder / "graph.pt2").write_bytes(bytes(100))
     (staged / "model.onnx").write_bytes(bytes(100))
     print(folder, staged.parent, flush=True)
@@ -230,7 +230,10 @@ def test_what_a_killed_run_left_goes_with_the_next_one_and_what_a_living_one_has
     assert killed.returncode == -signal.SIGKILL and all(path.is_dir() for path in [*alive, *left])
     mine = tmp_path / "tmp" / "edgevit-mycheckout"  # a folder of the user's, named as ours are
     mine.mkdir()
-    for clean in (lambda: scratch._sweep_once.__wrapped__(tmp_path / "tmp"), lambda: output._recover(final)):
+    for clean in (
+        lambda: scratch._sweep_once.__wrapped__(tmp_path / "tmp"),
+        lambda: output_folder._recover(final),
+    ):
         clean()
     assert not any(path.exists() for path in left)
     assert all(path.is_dir() for path in alive) and mine.is_dir()
@@ -238,7 +241,7 @@ def test_what_a_killed_run_left_goes_with_the_next_one_and_what_a_living_one_has
     living.wait(10)
     living.stdout.close()
     scratch._sweep_once.__wrapped__(tmp_path / "tmp")
-    output.check_output(final, overwrite=False)
+    output_folder.check_output(final, overwrite=False)
     assert names(tmp_path) == ["tmp"] and names(tmp_path / "tmp") == ["edgevit-mycheckout"]
 
 
@@ -268,6 +271,6 @@ def test_a_run_killed_between_two_renames_loses_no_bundle(tmp_path: Path) -> Non
     fill(dead_folder(tmp_path / ".bundle.bbbbbbbb.tmp") / "bundle", "half")
     fill(dead_folder(tmp_path / ".bundle.x.cccccccc.old") / "bundle.x", "another output's")
     with pytest.raises(UsageError, match="already exists"):
-        output.check_output(final, overwrite=False)
+        output_folder.check_output(final, overwrite=False)
     assert (final / "file").read_text() == "old"
     assert names(tmp_path) == [".bundle.x.cccccccc.old", "bundle"]
