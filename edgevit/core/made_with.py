@@ -39,7 +39,10 @@ REMEMBERED: Final = (
     "seed",
 )
 _WORDS: Final = ("demo", "synthetic")  # SAMPLES that are no path
-_MOST_BYTES: Final = 1 << 30
+PLAN_BYTES: Final = 256 << 20  # of plan.json: a scale for every channel takes room
+PLAN_HINT: Final = (
+    "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,8 @@ def read_made_with(path: Path) -> MadeWith | None:
         InputError: no plan there, or one that says it in another form.
     """
     where = plan_file(path)
-    hint = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
-    existing(path, "the plan", hint)
-    found = read_json(where, "the plan", hint, _MOST_BYTES).get("made_with")
+    existing(path, "the plan", PLAN_HINT)
+    found = read_json(where, "the plan", PLAN_HINT, PLAN_BYTES).get("made_with")
     if found is None:
         return None
     again = "keep `made_with` as it was written, or take it out and give all flags"

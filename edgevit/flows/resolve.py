@@ -10,6 +10,7 @@ from typing import Final
 
 from edgevit import registries
 from edgevit.core.errors import MissingDependencyError, UnsupportedError, UsageError, nearest
+from edgevit.core.made_with import PLAN_HINT
 from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe
@@ -88,11 +89,7 @@ def short_name(source: str, argument: str) -> str:
 def _check_plan(recipe: Recipe) -> None:
     """What --plan and --auto-float need, as far as it can be seen before any work."""
     if recipe.plan is not None:
-        existing(
-            recipe.plan,
-            "the plan",
-            "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle",
-        )
+        existing(recipe.plan, "the plan", PLAN_HINT)
     quantized = set(recipe.precision) - {"fp32", "fp16"}
     if recipe.reconstruct:
         if recipe.plan is not None:

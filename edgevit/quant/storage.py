@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgevit.core import files
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
-from edgevit.core.made_with import MadeWith, plan_file
+from edgevit.core.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 from edgevit.core.plans import Placement, QuantPlan, SitePlan
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
-_MOST_BYTES = 256 << 20  # of plan.json: a scale for every channel takes room
-_HINT = "give a plan.json with its plan.safetensors beside it, or the folder of both, such as a bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +70,21 @@ def load(path: Path) -> tuple[QuantPlan, ...]:
     try:
         return _read(*_files(path))
     except InputError as error:
-        raise InputError(f"{path} holds no readable plan: {error.message}", error.hint or _HINT) from error
+        raise InputError(
+            f"{path} holds no readable plan: {error.message}", error.hint or PLAN_HINT
+        ) from error
 
 
 def _read(text: Path, stored: Path) -> tuple[QuantPlan, ...]:
     import pydantic
     from safetensors.numpy import load_file
 
-    document = read_json(text, "the plan", _HINT, _MOST_BYTES)
+    document = read_json(text, "the plan", PLAN_HINT, PLAN_BYTES)
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(f"schema_version {str(version)[:40]} is not {SCHEMA_VERSION}")
-    with reading(stored, "safetensors file", _HINT):
-        arrays = load_file(regular_file(stored, "the plan's tensors", _HINT))
+    with reading(stored, "safetensors file", PLAN_HINT):
+        arrays = load_file(regular_file(stored, "the plan's tensors", PLAN_HINT))
     plans = []
     try:
         for entry in pydantic.TypeAdapter(tuple[StoredPlan, ...]).validate_python(document.get("plans")):
