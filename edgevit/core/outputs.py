@@ -7,7 +7,7 @@ classifier, USAGE.md. Files carry it as JSON under `edgevit.output`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEY: Final = "edgevit.output"
+# What the first output of a classifier is called, whatever it holds; its OutputKind says what.
+LOGITS_NAME: Final = "logits"
 
 Task = Literal["single-label", "binary", "multi-label", "regression", "features"]
 Activation = Literal["none", "softmax", "log-softmax", "sigmoid"]
@@ -78,6 +80,11 @@ class OutputKind:
 
 
 LOGITS: Final = OutputKind()  # what a classifier gives unless something says otherwise
+
+
+def principal(names: Sequence[str]) -> str | None:
+    """The output that a file is judged by: `logits`, else the first one; None without any."""
+    return LOGITS_NAME if LOGITS_NAME in names else next(iter(names), None)
 
 
 def class_count(kind: OutputKind, columns: int) -> int:

@@ -256,7 +256,7 @@ def _variation(kind: OutputKind, reference: Floats, actual: Floats) -> float | N
     if kind.task not in ("binary", "regression") or len(reference) < 2:
         return None
     mean = reference.mean(axis=0)
-    return _outputs.worst("sqnr", {"": reference - mean}, {"": actual - mean})
+    return _outputs.measure("sqnr", reference - mean, actual - mean)
 
 
 def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:

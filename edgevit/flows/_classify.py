@@ -8,7 +8,7 @@ from typing import Any
 
 from edgevit.core._plain import to_plain
 from edgevit.core.errors import InputError, StepError
-from edgevit.core.outputs import class_scores, probabilities
+from edgevit.core.outputs import LOGITS_NAME, class_scores, probabilities
 from edgevit.core.runner import RunOptions
 from edgevit.flows import _outputs
 from edgevit.flows._artifacts import contents_of
@@ -42,7 +42,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     )
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
-    values = np.asarray(_outputs.named("logits", outputs), np.float64)
+    values = np.asarray(_outputs.named(LOGITS_NAME, outputs), np.float64)
     if not np.isfinite(values).all():
         raise StepError(f"{path.name} gives NaN or infinite outputs on these images", "validate the file")
     kind = file_kind(contents, values)

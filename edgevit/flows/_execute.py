@@ -121,7 +121,7 @@ def _sqnr(
     both = common(kind, own)
     if both is not None:
         wanted, found = bring(wanted, kind.activation, both), bring(found, own.activation, both)
-    return _outputs.worst("sqnr", {"": wanted}, {"": found})
+    return _outputs.measure("sqnr", wanted, found)
 
 
 def run_all(

@@ -56,10 +56,10 @@ def head(outputs: Outputs, count: int) -> dict[str, Floats]:
 
 def worst(metric: str, reference: Outputs, candidate: Outputs) -> float:
     """`sqnr`, `cosine` or `max_abs` of the output that fares worst by it."""
-    compute = METRICS.get(metric).compute
-    return _WORST[metric](
-        [
-            float(compute(wanted.reshape(len(wanted), -1), candidate[name].reshape(len(wanted), -1), None))
-            for name, wanted in reference.items()
-        ]
-    )
+    return _WORST[metric]([measure(metric, wanted, candidate[name]) for name, wanted in reference.items()])
+
+
+def measure(metric: str, reference: Floats, candidate: Floats) -> float:
+    """A metric of one output, float32 (N, ...) each."""
+    n = len(reference)
+    return float(METRICS.get(metric).compute(reference.reshape(n, -1), candidate.reshape(n, -1), None))

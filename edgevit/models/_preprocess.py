@@ -14,7 +14,6 @@ from edgevit.core.types import Preprocess
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Color = Literal["rgb", "bgr"]
 
-KEYS: Final = PREPROCESS_KEYS
 INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS: Final = ("rgb", "bgr")
 # Usual normalisations by name: mean and std in units of the range 0 to 1. Ranges are those of the input tensor.
@@ -80,8 +79,8 @@ def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
             `mean` or `std`.
     """
     for key in values:
-        if key not in KEYS:
-            raise UsageError(f"unknown key {key!r} in --preprocess", nearest(key, KEYS))
+        if key not in PREPROCESS_KEYS:
+            raise UsageError(f"unknown key {key!r} in --preprocess", nearest(key, PREPROCESS_KEYS))
     if "resize" in values and "crop_pct" in values:
         raise UsageError("--preprocess takes resize or crop_pct, not both", "crop_pct sets the resize")
     if "normalize" in values and {"mean", "std"} & set(values):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import printable
-from edgevit.core.outputs import OutputKind, class_count
+from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_count
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.models._probe import forward
 from edgevit.models._repeatable import check_repeatable
 
 if TYPE_CHECKING:
     import torch
-
-# The first output of a classifier is called so whatever it holds; its OutputKind says what.
-LOGITS: Final = "logits"
 
 
 def build(
@@ -56,7 +53,7 @@ def build(
     found = forward(module, zeros, source)
     if isinstance(found, Mapping):
         keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
-        keys = tuple(sorted(keys, key=lambda key: key != LOGITS))
+        keys = tuple(sorted(keys, key=lambda key: key != LOGITS_NAME))
         select = getattr(module, "select", None) or partial(_selecting, module)
         module = select(keys).eval()
         named = {str(key): found[key] for key in keys}
@@ -89,7 +86,7 @@ def build(
 
 def output_kind(first: TensorSpec, problem_type: str | None = None) -> OutputKind:
     """What is known of the first output before the model has run on images: everything but its activation."""
-    if first.name != LOGITS or len(first.shape) > 2:
+    if first.name != LOGITS_NAME or len(first.shape) > 2:
         return OutputKind("features")
     if problem_type == "regression":
         return OutputKind("regression")
@@ -142,7 +139,7 @@ def _names(found: Any, num_classes: int) -> dict[str, Any]:
         )
     first = values[0]
     classifier = isinstance(first, torch.Tensor) and first.ndim in (1, 2) and num_classes > 0
-    names = [LOGITS if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
+    names = [LOGITS_NAME if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
     return dict(zip(names, values, strict=True))
 
 

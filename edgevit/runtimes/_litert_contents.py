@@ -52,11 +52,8 @@ def read(path: Path) -> Contents:
 def _activation(file: TfliteFile) -> outputs.Activation:
     makers = {o: (op.kind, op.inputs[0]) for op in file.operators if op.inputs for o in op.outputs}
     names = file.names_of_outputs()
-    if not names:
-        return "none"
-    return outputs.last_activation(
-        file.outputs[names.index("logits") if "logits" in names else 0], makers.get
-    )
+    name = outputs.principal(names)
+    return "none" if name is None else outputs.last_activation(file.outputs[names.index(name)], makers.get)
 
 
 def _shown(name: str, value: bytes) -> str:

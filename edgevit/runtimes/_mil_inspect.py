@@ -106,7 +106,11 @@ def _activation(file: MilFile) -> outputs.Activation:
         return None if operation is None or source is None else (operation.op_type, source.name)
 
     chosen = next((o.inputs["probabilities"].name for o in file.operations if o.op_type == "classify"), None)
-    name = "logits" if "logits" in file.outputs else chosen or next(iter(file.outputs), None)
+    name = (
+        outputs.LOGITS_NAME
+        if outputs.LOGITS_NAME in file.outputs
+        else chosen or next(iter(file.outputs), None)
+    )
     return "none" if name is None else outputs.last_activation(name, maker)
 
 

@@ -70,10 +70,8 @@ def _activation(graph: onnx.GraphProto) -> Activation:
     makers = {
         name: (node.op_type, node.input[0]) for node in graph.node if node.input for name in node.output
     }
-    names = [value.name for value in graph.output]
-    return (
-        outputs.last_activation("logits" if "logits" in names else names[0], makers.get) if names else "none"
-    )
+    name = outputs.principal([value.name for value in graph.output])
+    return "none" if name is None else outputs.last_activation(name, makers.get)
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
