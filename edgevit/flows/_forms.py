@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plans import Placement
 from edgevit.core.plugins import Fold
+from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
 from edgevit.flows import _values
 from edgevit.flows._algorithms import find
-from edgevit.flows._observe import Emit, observe
+from edgevit.flows._observe import observe
 
 if TYPE_CHECKING:
     import torch
