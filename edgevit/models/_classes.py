@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.reading import reading
+from edgevit.core.regular import regular_file
 from edgevit.models._files import read_weights
 
 if TYPE_CHECKING:
@@ -86,6 +89,9 @@ def stored_classes(
     Args:
         heads: paths of the modules that may be the classifier.
         adapt: from a publisher's names to the module's, tried if the names don't fit as they are.
+
+    Raises:
+        InputError: the file cannot be read.
     """
     if request.weights is None or request.random_weights is not None:
         return None
@@ -120,13 +126,9 @@ def _named_by(labels: int, outputs: int) -> bool:
 
 
 def _of_jax(path: Path) -> int | None:
-    """Of a checkpoint of Google's JAX ViT; what is wrong with a file is told when it is loaded."""
-    import zipfile
-
+    """Of a checkpoint of Google's JAX ViT."""
     import numpy as np
 
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return int(arrays["head/bias"].shape[0]) if "head/bias" in arrays.files else None
-    except (ValueError, OSError, EOFError, KeyError, IndexError, AttributeError, zipfile.BadZipFile):
-        return None
+    check_zip(regular_file(path, "weights file"), stored_only=False)
+    with reading(path, "JAX checkpoint"), np.load(path, allow_pickle=False) as arrays:
+        return int(arrays["head/bias"].shape[0]) if "head/bias" in arrays.files else None

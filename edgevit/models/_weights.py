@@ -40,7 +40,6 @@ def load_weights(
     Raises:
         InputError: unreadable, for another architecture or image size, or with NaN or infinite values.
     """
-    regular_file(path, "weights file")
     if path.suffix == ".npz":
         given = _load_jax(module, path)
     else:
@@ -127,7 +126,7 @@ def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
             f"{type(module).__name__} cannot be filled from {path}: .npz is for timm's vision transformers",
             "convert them to .safetensors",
         )
-    check_zip(path, stored_only=False)
+    check_zip(regular_file(path, "weights file"), stored_only=False)
     with reading(path, "JAX checkpoint of this vision transformer"):
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays.files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import TorchModel
-from edgevit.models._classes import settle
+from edgevit.models._classes import settle, stored_classes
 from edgevit.registries import SOURCES
 
 FIVE = tuple("abcde")
@@ -155,3 +156,17 @@ def test_a_jax_checkpoint_says_it_too(tmp_path: Path) -> None:
     assert stored_classes(request(weights=tmp_path / "w.npz"), ("head",)) == 21
     np.savez(tmp_path / "v.npz", other=np.zeros(3))
     assert stored_classes(request(weights=tmp_path / "v.npz"), ("head",)) is None
+
+
+def test_weights_that_never_end_or_are_damaged_are_told_before_the_model_is_made(tmp_path: Path) -> None:
+    pipe, damaged = tmp_path / "pipe.npz", tmp_path / "damaged.npz"
+    os.mkfifo(pipe)  # nobody writes into it: opening it would never return
+    with pytest.raises(InputError, match="is a pipe, not a file"):
+        stored_classes(request(weights=pipe), ())
+    np.savez_compressed(damaged, **{"head/bias": np.arange(1000.0)})
+    assert stored_classes(request(weights=damaged), ()) == 1000
+    content = bytearray(damaged.read_bytes())
+    content[60:120] = bytes(60)  # zlib raises an error of its own
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged\.npz is damaged"):
+        stored_classes(request(weights=damaged), ())
