@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from edgevit.core.report import SITE_DB, Accuracy, ArtifactReport, Doubt, Limits, SiteError, Verdict
-from edgevit.validate.floors import PLANNED, Finding, Origin, floors, says_nothing
-from edgevit.validate.statistics import images_to_decide
+from edgevit.core.report import SITE_DB, ArtifactReport, Doubt, Limits, SiteError, Verdict
+from edgevit.validate.floors import PLANNED, Finding, Origin, floors
+from edgevit.validate.limits import check_limits
 
 EXACT_DB: Final = 80.0
 FLOAT16_DB: Final = 40.0
@@ -19,9 +19,6 @@ SITE_OFF_FRACTION: Final = 0.005
 INTEGER_SHARE: Final = 0.5
 # Sites with hardly any work, such as a head, may end in a float kernel without harm.
 PLAN_SLACK: Final = 0.01
-
-# No set of images that people judge classifiers on is larger.
-_MOST_IMAGES: Final = 100_000
 
 # What a precision promises: activations in integers, or weights alone.
 QUANTIZED_ACTIVATIONS: Final = ("w8a8", "w8da8", "w8a16")
@@ -37,10 +34,9 @@ def judge(
     unless it is `error`, which stands.
 
     A failed check goes before one that could not be decided. A quantized file whose plan is not known
-    (made earlier, or by another tool) is judged without its conversion loss,
-    which cannot be told apart from what the rounding costs. What quantization may cost where no limit
-    says so stands in `floors`. A file that is faithful to a float model that knows nothing is not a
-    good file.
+    (made earlier, or by another tool) is judged without its conversion loss, which cannot be told apart
+    from what the rounding costs. `floors` says what quantization may cost where no limit does. A file
+    that is faithful to a float model that knows nothing is not a good file.
     """
     if artifact.verdict == "error":
         return "error", artifact.reasons
@@ -52,7 +48,7 @@ def judge(
         *faithful,
         *_integers(artifact),
         *kept,
-        *_limits(artifact, limits),
+        *check_limits(artifact, limits),
         *_reference(origin.doubts),
     )
     failed = tuple(text for kind, text in findings if kind == "fail")
@@ -189,36 +185,6 @@ def _integer_weights(artifact: ArtifactReport) -> float:
     return small / (small + floats) if small + floats else 0.0
 
 
-def _limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
-    accuracy = artifact.accuracy
-    if limits.max_drop is not None:
-        yield from _drop(artifact, limits.max_drop)
-    if limits.min_agreement is not None:
-        if accuracy is None:
-            yield "inconclusive", "the limit on agreement needs images to evaluate on"
-        elif accuracy.agreement < limits.min_agreement:
-            yield (
-                "fail",
-                f"it agrees with the float model on {accuracy.agreement:.2f} % of the images, "
-                f"the limit is {limits.min_agreement:g} %",
-            )
-        elif says_nothing(accuracy, limits.min_agreement):
-            yield (
-                "inconclusive",
-                f"the agreement shows nothing: a file that always gives the same answer would agree with the float "
-                f"model on {accuracy.majority:.2f} % of these images; evaluate on images of other classes too",
-            )
-    if limits.min_sqnr is not None:
-        if artifact.total is None:
-            yield "inconclusive", "the limit on SQNR needs a comparison with the float reference"
-        elif artifact.total.sqnr_db < limits.min_sqnr:
-            yield (
-                "fail",
-                f"{artifact.total.sqnr_db:.1f} dB against the float reference, "
-                f"the limit is {limits.min_sqnr:g} dB",
-            )
-
-
 def _reference(doubts: tuple[Doubt, ...]) -> Iterator[Finding]:
     for doubt in doubts:
         if doubt.kind == "no-better-than-guessing":
@@ -228,36 +194,3 @@ def _reference(doubts: tuple[Doubt, ...]) -> Iterator[Finding]:
                 "guessing; usual reasons are the order of the labels, the preprocessing, and a head or weights "
                 "that were not trained for these classes",
             )
-
-
-def _drop(artifact: ArtifactReport, limit: float) -> Iterator[Finding]:
-    accuracy = artifact.accuracy
-    if accuracy is None or accuracy.drop_pp is None or accuracy.drop_bounds95 is None:
-        yield "inconclusive", "the limit on the drop in accuracy needs labelled images to evaluate on"
-        return
-    low, high = accuracy.drop_bounds95
-    if high <= limit:
-        return
-    measured = f"top-1 drops by {accuracy.drop_pp:.2f} points on {accuracy.n} images"
-    if low > limit:
-        yield (
-            "fail",
-            f"{measured}, with 95 % confidence by more than {low:.2f}; the limit is {limit:g}",
-        )
-    else:
-        yield (
-            "inconclusive",
-            f"{measured}, too few to decide: the true drop is between {low:.2f} and {high:.2f} "
-            f"(one-sided 95 % bounds), the limit is {limit:g}{_more_images(accuracy, limit)}",
-        )
-
-
-def _more_images(accuracy: Accuracy, limit: float) -> str:
-    """How many images would decide, if they were answered as these were."""
-    if accuracy.lost is None or accuracy.gained is None:
-        return ""
-    needed = images_to_decide(accuracy.lost, accuracy.gained, accuracy.n, limit / 100)
-    if needed is None or needed > _MOST_IMAGES:
-        return f"; the drop is so near it that not even {_MOST_IMAGES:,} images like these would decide"
-    digits = 10 ** max(0, len(str(needed)) - 2)
-    return f"; about {-(-needed // digits) * digits:,} images like these would decide"

@@ -1,0 +1,77 @@
+"""The limits that a user gives, held against what was measured of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from edgevit.core.report import Accuracy, ArtifactReport, Limits
+from edgevit.validate.floors import Finding, says_nothing
+from edgevit.validate.statistics import images_to_decide
+
+# No set of images that people judge classifiers on is larger.
+_MOST_IMAGES: Final = 100_000
+
+
+def check_limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
+    """What fails one of them, and what cannot be decided."""
+    accuracy = artifact.accuracy
+    if limits.max_drop is not None:
+        yield from _drop(artifact, limits.max_drop)
+    if limits.min_agreement is not None:
+        if accuracy is None:
+            yield "inconclusive", "the limit on agreement needs images to evaluate on"
+        elif accuracy.agreement < limits.min_agreement:
+            yield (
+                "fail",
+                f"it agrees with the float model on {accuracy.agreement:.2f} % of the images, "
+                f"the limit is {limits.min_agreement:g} %",
+            )
+        elif says_nothing(accuracy, limits.min_agreement):
+            yield (
+                "inconclusive",
+                f"the agreement shows nothing: a file that always gives the same answer would agree with the float "
+                f"model on {accuracy.majority:.2f} % of these images; evaluate on images of other classes too",
+            )
+    if limits.min_sqnr is not None:
+        if artifact.total is None:
+            yield "inconclusive", "the limit on SQNR needs a comparison with the float reference"
+        elif artifact.total.sqnr_db < limits.min_sqnr:
+            yield (
+                "fail",
+                f"{artifact.total.sqnr_db:.1f} dB against the float reference, "
+                f"the limit is {limits.min_sqnr:g} dB",
+            )
+
+
+def _drop(artifact: ArtifactReport, limit: float) -> Iterator[Finding]:
+    accuracy = artifact.accuracy
+    if accuracy is None or accuracy.drop_pp is None or accuracy.drop_bounds95 is None:
+        yield "inconclusive", "the limit on the drop in accuracy needs labelled images to evaluate on"
+        return
+    low, high = accuracy.drop_bounds95
+    if high <= limit:
+        return
+    measured = f"top-1 drops by {accuracy.drop_pp:.2f} points on {accuracy.n} images"
+    if low > limit:
+        yield (
+            "fail",
+            f"{measured}, with 95 % confidence by more than {low:.2f}; the limit is {limit:g}",
+        )
+    else:
+        yield (
+            "inconclusive",
+            f"{measured}, too few to decide: the true drop is between {low:.2f} and {high:.2f} "
+            f"(one-sided 95 % bounds), the limit is {limit:g}{_more_images(accuracy, limit)}",
+        )
+
+
+def _more_images(accuracy: Accuracy, limit: float) -> str:
+    """How many images would decide, if they were answered as these were."""
+    if accuracy.lost is None or accuracy.gained is None:
+        return ""
+    needed = images_to_decide(accuracy.lost, accuracy.gained, accuracy.n, limit / 100)
+    if needed is None or needed > _MOST_IMAGES:
+        return f"; the drop is so near it that not even {_MOST_IMAGES:,} images like these would decide"
+    digits = 10 ** max(0, len(str(needed)) - 2)
+    return f"; about {-(-needed // digits) * digits:,} images like these would decide"
