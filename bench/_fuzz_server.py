@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,7 +159,10 @@ def _watch(done: list[str], place: Path) -> None:
             done.append(f"{event} {str(arguments)[:200]}")
         elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
             where = str(arguments[0])
-            if not where.startswith((str(place.parent), "/tmp/", "/dev/")) and "__pycache__" not in where:
+            if (
+                not where.startswith((str(place.parent), tempfile.gettempdir(), "/dev/"))
+                and "__pycache__" not in where
+            ):
                 done.append(f"wrote {where[:200]}")
 
     sys.addaudithook(hook)

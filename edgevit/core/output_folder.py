@@ -64,7 +64,7 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 def _check_place(path: Path, overwrite: bool) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
-        path.lstat()
+        path.lstat()  # raises for a name that the system cannot look up, which `exists` hides
     blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
     if blocking is not None:
         raise UsageError(f"{path} cannot be made: {blocking} is not a folder", "choose another place with -o")

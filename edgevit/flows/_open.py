@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.errors import UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
@@ -102,13 +101,11 @@ def prune(
     """A smaller model, and a line for each layer that became smaller; the given one is untouched.
 
     Raises:
-        UsageError: no images to measure on.
         UnsupportedError: a method finds nothing to remove.
     """
     lines: list[str] = []
     for name, amount in amounts:
-        if calibration is None:
-            raise UsageError(f"--prune {name}={amount:g} needs images", "add --calibrate SAMPLES")
+        assert calibration is not None, "checked by resolve"
         emit({"stage": f"pruning ({name}={amount:g})"})
         model, told = METHODS.get(name).prune(model, amount, calibration)
         lines += told
