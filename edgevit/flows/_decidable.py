@@ -32,6 +32,21 @@ def check_limits(recipe: Recipe) -> None:
         _check_drop(recipe.evaluate, recipe.evaluate_count, recipe.max_drop)
 
 
+def refuse_unjudged(recipe: Recipe) -> None:
+    """Raise UsageError for a limit on a plan alone: no file is executed that it could be held against."""
+    limits = {
+        "--max-drop": recipe.max_drop,
+        "--min-agreement": recipe.min_agreement,
+        "--min-sqnr": recipe.min_sqnr,
+    }
+    given = [f"{flag} {value:g}" for flag, value in limits.items() if value is not None]
+    if given and not recipe.auto_float:
+        raise UsageError(
+            f"{' and '.join(given)} would not be checked: quantize makes the plan and executes no file",
+            "add --auto-float, which plans until the limits hold, or give them to edgevit convert",
+        )
+
+
 def check_kept_apart(recipe: Recipe) -> None:
     """Raise UsageError where `--auto-float` has too few calibration images, or a drop without their labels."""
     from edgevit.core.report import Limits

@@ -13,6 +13,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
 from edgevit.core.scratch import WORK, scratch
 from edgevit.flows import _plan_tables, _values
+from edgevit.flows._decidable import refuse_unjudged
 from edgevit.flows._prepared import placements, prepare
 from edgevit.flows._values import Prepared
 from edgevit.flows.resolve import resolve
@@ -22,10 +23,12 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
     """Decide and simulate, convert nothing; with `dry_run` nothing is written either.
 
     Raises:
-        UsageError: no precision that has a plan, or the output folder exists.
+        UsageError: no precision that has a plan, limits that nothing here is held against, or the output
+            folder exists.
     """
     from edgevit.quant import storage
 
+    refuse_unjudged(recipe)
     work = resolve(recipe)
     if not placements(work):
         raise UsageError(

@@ -12,7 +12,9 @@ import pytest
 from edgevit import convert, validate
 from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
+from edgevit.core.progress import Silent
 from edgevit.flows._decidable import check_limits
+from edgevit.flows.quantize import quantize
 from edgevit.flows.resolve import resolve
 from tests._command import edgevit
 from tests.edgevit.flows._tiny import prepared, write_model
@@ -97,6 +99,16 @@ def test_images_kept_apart_and_images_to_tune_on_are_counted_before_the_work(tmp
         resolve(recipes.make({"model": "timm:x", "precision": "w4", "reconstruct": 9, "calibrate": tiny}))
     with pytest.raises(UsageError, match="--prune mlp=0.25 needs images"):
         resolve(recipes.make({"model": "timm:x", "prune": "mlp=0.25"}))
+
+
+@pytest.mark.parametrize("limit", [{"max_drop": 1}, {"min_agreement": 99}, {"min_sqnr": 30}])
+def test_a_limit_that_a_plan_alone_cannot_be_held_against_is_no_flag_of_quantize(
+    limit: dict[str, int],
+) -> None:
+    asked = recipes.make({"model": "timm:x", "precision": "w8a8", "calibrate": "demo", **limit})
+    flag = next(iter(limit)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{flag} {next(iter(limit.values()))} would not be checked"):
+        quantize(asked, Silent())
 
 
 def test_labels_that_turn_out_not_to_be_the_models_are_told_once_it_is_loaded(tmp_path: Path) -> None:
