@@ -6,7 +6,7 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgevit.core.types import Pixels
+
+_SHOWN: Final = 5
 
 
 def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
@@ -44,6 +46,7 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
             )
         images = _array(arrays, "images", text)
         classes = _array(arrays, "labels", text) if "labels" in arrays.files else None
+        others = [name for name in arrays.files if name not in ("images", "labels")]
     if (
         images.dtype != np.uint8
         or images.ndim not in (3, 4)
@@ -67,7 +70,8 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
         total.update(np.ascontiguousarray(images).data)
         return total.hexdigest()
 
-    return Samples(text, tuple(f"{text}[{index}]" for index in range(len(images))), indices, read, digest)
+    names = tuple(f"{text}[{index}]" for index in range(len(images)))
+    return Samples(text, names, indices, read, digest, _unread(others, text) if classes is None else ())
 
 
 def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
@@ -80,6 +84,14 @@ def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
     if not isinstance(found, np.ndarray):  # a member that does not begin as one is given as it is
         raise InputError(f"{text}: {name!r} in it is no array")
     return found
+
+
+def _unread(others: list[str], text: str) -> tuple[str, ...]:
+    """What to tell where there are no labels: they may be there under another name."""
+    if not others:
+        return ()
+    named = ", ".join(others[:_SHOWN]) + (" ..." if len(others) > _SHOWN else "")
+    return (f"{text} has no array `labels`; {named} in it is not read",)
 
 
 def survey_npz(path: Path, text: str) -> Survey:

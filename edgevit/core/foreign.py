@@ -61,6 +61,10 @@ def brief(error: BaseException) -> str:
         return known
     if isinstance(error, KeyError):
         return f"{str(error)[:80]} in it is missing or unknown"
+    if "allow_pickle" in str(
+        error
+    ):  # NumPy, which takes whatever is not its own for a pickle, and says how to run it
+        return "it is no file of NumPy's, or holds Python objects instead of numbers"
     if isinstance(error, UnicodeError):
         return "text in it is not valid Unicode"
     lines = (_plain(line) for line in str(error).splitlines())

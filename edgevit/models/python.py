@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edgevit.core.errors import InputError, StepError, UsageError, nearest
+from edgevit.core.foreign import printable
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
@@ -38,7 +39,8 @@ def load(request: LoadRequest) -> TorchModel:
     transformers' configurations do.
 
     Raises:
-        UsageError: no such module, file or factory, or a module that does not state its preprocessing.
+        UsageError: no such module, file or factory, arguments that it does not take, or a module that does not
+            state its preprocessing.
         InputError: the factory gives no module.
         StepError: the code raised an exception.
     """
@@ -82,6 +84,7 @@ def load(request: LoadRequest) -> TorchModel:
 def _made(make: Any, place: str, factory: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     import torch
 
+    _check_arguments(make, place, factory, arguments)
     try:
         module = make(**arguments)
     except SystemExit as error:
@@ -91,6 +94,21 @@ def _made(make: Any, place: str, factory: str, arguments: Mapping[str, Any]) -> 
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"{factory} of {place} gives {type(module).__name__}, not a torch.nn.Module")
     return module.float()
+
+
+def _check_arguments(make: Any, place: str, factory: str, arguments: Mapping[str, Any]) -> None:
+    """Raise UsageError for arguments that the factory does not have, or that it needs and nobody gives."""
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):  # built in C
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"{factory} of {place} takes {printable(str(signature))}: {error}",
+            "--model-arg KEY=VALUE gives its arguments, --num-classes N the one of that name",
+        ) from error
 
 
 def _takes_classes(make: Any) -> Literal["must", "may", "no"]:

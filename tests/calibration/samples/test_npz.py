@@ -101,3 +101,24 @@ def test_images_are_counted_from_the_header_alone(tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_bytes(whole.read_bytes()[:200])
     with pytest.raises(InputError, match="damaged|readable"):
         SAMPLES.survey(str(tmp_path / "d.npz"))
+
+
+def test_what_stands_beside_images_without_labels_is_named(tmp_path: Path) -> None:
+    """`y` may be the labels: without a word the accuracy would just be missing."""
+    np.savez(tmp_path / "y.npz", images=IMAGES, y=np.arange(5))
+    assert SAMPLES.open(str(tmp_path / "y.npz"), ()).warnings == (
+        f"{tmp_path / 'y.npz'} has no array `labels`; y in it is not read",
+    )
+    np.savez(tmp_path / "both.npz", images=IMAGES, labels=np.arange(5), names=np.arange(5))
+    np.savez(tmp_path / "alone.npz", images=IMAGES)
+    for name in ("both.npz", "alone.npz"):
+        assert SAMPLES.open(str(tmp_path / name), ()).warnings == ()
+
+
+def test_nobody_is_told_to_let_numpy_run_a_file(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "objects.npz", images=np.array([{"a": 1}] * 5, object))
+    for name in ("text.npz", "objects.npz"):
+        with pytest.raises(InputError, match="no file of NumPy's, or holds Python objects") as raised:
+            SAMPLES.open(str(tmp_path / name), ())
+        assert "pickle" not in raised.value.message

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgevit.core.errors import StepError
+from edgevit.core.errors import StepError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.models.python import SOURCE
 
@@ -41,3 +42,21 @@ def test_a_script_that_leaves_is_told_as_one(text: str, words: str, tmp_path: Pa
     with pytest.raises(StepError, match=words) as caught:
         SOURCE.load(request)
     assert "__main__" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"num_classes": 7}, r"net of .* takes \(depth, width=4\): missing a required argument: 'depth'"),
+        ({"num_classes": 7, "model_args": {"depth": "1"}}, "unexpected keyword argument 'num_classes'"),
+        ({"model_args": {"depth": "1", "widht": "4"}}, "unexpected keyword argument 'widht'"),
+    ],
+)
+def test_arguments_that_a_factory_does_not_take_are_wrong_usage(
+    given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text("def net(depth, width=4):\n    raise RuntimeError('was called')\n")
+    argument = f"{tmp_path / 'nets.py'}:net"
+    with pytest.raises(UsageError, match=words) as caught:
+        SOURCE.load(LoadRequest(source=f"python:{argument}", argument=argument, **given))
+    assert "--model-arg" in caught.value.hint and "--num-classes" in caught.value.hint
