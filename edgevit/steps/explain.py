@@ -7,12 +7,11 @@ input gets answers that look plausible and are wrong. A few images through the u
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from edgevit.core.runner import Contents
 from edgevit.core.types import Preprocess
-from edgevit.models._preprocess import NORMALIZATIONS
+from edgevit.steps.alternatives import alternatives
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels
@@ -42,7 +41,8 @@ def explain(precision: str, contents: Contents, given: Preprocess, sqnr: Sqnr, p
         return ""
     if contents.preprocess is not None:
         return _own(contents.preprocess, given)
-    found = {flags: sqnr(other, few) for flags, other in alternatives(given).items()}
+    others = alternatives(given, "--file-preprocess", turned=True)
+    found = {flags: sqnr(other, few) for flags, other in others.items()}
     best = max(found, key=lambda flags: found[flags], default=())
     if not best or found[best] < max(_FOUND_DB, had + _GAIN_DB):
         return ""
@@ -50,33 +50,6 @@ def explain(precision: str, contents: Contents, given: Preprocess, sqnr: Sqnr, p
         f"the file wants another input than the model: with {' '.join(best)} it has {found[best]:.1f} dB against the "
         f"model on {len(few)} images, and {had:.1f} dB without"
     )
-
-
-def alternatives(given: Preprocess) -> dict[tuple[str, ...], Preprocess]:
-    """Flags -> either order of the colours with each usual normalisation, without what was given.
-
-    With the channels in the other order, mean and std go with their colours, or stay where they are.
-    """
-    norms = ((given.mean, given.std), *NORMALIZATIONS.values())
-    plain = [replace(given, mean=mean, std=std) for mean, std in norms]
-    color: Literal["rgb", "bgr"] = "bgr" if given.color == "rgb" else "rgb"
-    swapped = [replace(one, color=color, mean=_reversed(one.mean), std=_reversed(one.std)) for one in plain]
-    kept = [replace(one, color=color) for one in plain]
-    return {_flags(one, given): one for one in (*plain, *swapped, *kept) if one != given}
-
-
-def _reversed(values: tuple[float, float, float]) -> tuple[float, float, float]:
-    return values[2], values[1], values[0]
-
-
-def _flags(one: Preprocess, given: Preprocess) -> tuple[str, ...]:
-    found = [] if one.color == given.color else [f"color={one.color}"]
-    if (one.mean, one.std) != (given.mean, given.std):
-        names = {norm: name for name, norm in NORMALIZATIONS.items()}
-        name = names.get((one.mean, one.std))
-        told = [f"{key}={','.join(f'{v:g}' for v in getattr(one, key))}" for key in ("mean", "std")]
-        found += told if name is None else [f"normalize={name}"]
-    return tuple(f"--file-preprocess {text}" for text in found)
 
 
 def _own(own: Preprocess, reference: Preprocess) -> str:

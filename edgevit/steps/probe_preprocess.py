@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.types import Preprocess
-from edgevit.models._preprocess import NORMALIZATIONS, override
+from edgevit.steps.alternatives import alternatives
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,26 +47,6 @@ class Alternative:
     right: int
 
 
-def alternatives(given: Preprocess, grey: bool) -> dict[tuple[str, ...], Preprocess]:
-    """Flags -> either order of the colours with each usual normalisation, without what was given.
-
-    Those that change least and are most usual come first.
-
-    Args:
-        grey: the images have no colour, so that the order of the channels makes no difference.
-    """
-    swapped = {"color": "bgr" if given.color == "rgb" else "rgb"}
-    asked: list[dict[str, str]] = [{"normalize": name} for name in NORMALIZATIONS]
-    if not grey:
-        asked = [swapped, *asked, *(swapped | other for other in asked)]
-    found: dict[tuple[str, ...], Preprocess] = {}
-    for values in asked:
-        one = override(given, values)
-        if one != given and one not in found.values():
-            found[tuple(f"--preprocess {key}={value}" for key, value in values.items())] = one
-    return found
-
-
 def probe(
     scores: Scores, pixels: Pixels, labels: NDArray[np.int64], right: Right, given: Preprocess
 ) -> Alternative | None:
@@ -87,7 +67,7 @@ def probe(
 
     chosen = np.asarray(evenly(len(pixels), IMAGES))
     pixels, labels, before = pixels[chosen], labels[chosen], right[chosen]
-    others = alternatives(given, grey=_grey(pixels))
+    others = alternatives(given, "--preprocess", grey=_grey(pixels))
     if surely_gained(before, np.ones_like(before), len(others)) <= CLEARLY:
         return None  # there is not enough left to gain
     first = np.asarray(evenly(len(chosen), FIRST))
