@@ -27,6 +27,7 @@ def command(
     image_size: o.ImageSize = None,
     model_arg: o.ModelArg = None,
     preprocess: o.PreprocessFlag = None,
+    file_preprocess: o.FilePreprocess = None,
     labels: o.Labels = None,
     evaluate: Annotated[
         str | None,
@@ -56,8 +57,9 @@ def command(
 
     Each layer is computed by PyTorch from the file's own inputs of it and held against the file's
     output, so that a fault shows where it is and not in everything behind it. Layers are found by
-    the names in files of edgevit, and by their values in files of other tools. Exit code 1: a
-    layer is wrong.
+    the names in files of edgevit, and by their values in files of other tools. A file that ends in a
+    softmax, where the model gives logits, is the same model; one that takes another input is not, and
+    what it takes is named. Exit code 1: a layer is wrong, or the input is another.
 
     \b
     Examples:
@@ -66,10 +68,14 @@ def command(
           --evaluate photos/val --count 4 --all
       edgevit diff model.mlpackage --reference python:nets.py:build --image-size 64 --json
     """
+    from edgevit.core.parse import parse_pairs
+    from edgevit.core.recipe import FILE_PREPROCESS_KEYS
+
+    fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
     wanted = make_recipe(locals(), model=reference)
     from edgevit.flows.diff import diff
     from edgevit.report.progress import open_progress
 
     with open_progress(quiet) as progress:
-        answer = diff(artifact, wanted, count, threshold, show_all, progress)
+        answer = diff(artifact, wanted, count, threshold, show_all, progress, fed)
     return show_answer(answer, json)

@@ -74,6 +74,8 @@ class Difference:
         compared: number of layers.
         matched_by: `name` if the artifact carries site names, `value` for files of other tools.
         notes: what the user should know about the comparison.
+        compared_as: what the first outputs were brought to, why, and their SQNR; "" where both are alike.
+        explanation: why the outputs differ: another input; "" where nothing explains it.
     """
 
     schema_version: Literal[1]
@@ -89,3 +91,10 @@ class Difference:
     compared: int
     not_found: tuple[NotFound, ...]
     notes: tuple[str, ...] = ()
+    compared_as: str = ""
+    explanation: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether the artifact is the reference's model, in whatever form it gives the output."""
+        return self.first_wrong is None and not self.explanation

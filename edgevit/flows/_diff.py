@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
 from edgevit.core.plugins import Fold, Runtime
-from edgevit.core.runner import Contents, FileValue
+from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
+from edgevit.flows import _outputs
 from edgevit.flows._algorithms import find
 from edgevit.flows._artifacts import guess_precision
 from edgevit.flows._diff_judge import judge
+from edgevit.flows._diff_output import another_input, bring_both, first_output
 from edgevit.flows._diff_run import Found, Rules, run_beside
 from edgevit.flows._diff_values import Values, choose_taps, read_values
 from edgevit.flows._values import PrepareRequest
@@ -66,6 +68,7 @@ class DiffRequest:
     images: str
     count: int
     threshold: float | None
+    file_preprocess: Mapping[str, str] = field(default_factory=dict)
 
 
 def diff(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -81,6 +84,10 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     from edgevit.flows._samples import read_samples
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
+    from edgevit.graph.sites import site_of
+    from edgevit.models._preprocess import override
+    from edgevit.steps.output_kind import model_kind
+    from edgevit.steps.run_float import run_float
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
     emit({"stage": "loading the model"})
@@ -100,6 +107,8 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     by_name = any(_SITE.fullmatch(value.site) for value in listed)
     names = REWRITES.names() if by_name else _COMMON_REWRITES
     graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.model.without)
+    reference = _outputs.first(run_float(model, pixels))
+    kind = model_kind(spec.output, graph.program, reference)
     emit({"stage": "executing the file"})
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
     if by_name:
@@ -111,7 +120,13 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
             if name not in asked.model.without and not fold.observers:
                 fold.apply(graph, Stats({}, 0))
         graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
-    rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels)
+    options = RunOptions(asked.threads, (), override(spec.preprocess, asked.file_preprocess))
+    rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels, options)
+    compared_as = explanation = ""
+    output = first_output(site_of(_output_nodes(graph)[0]), reference, kind, contents, rules, images)
+    if output is not None:
+        rules, images, compared_as = bring_both(output, rules, images)
+        explanation = another_input(output, runtime, path, options, precision, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})
     inputs = torch.from_numpy(normalise(pixels, spec.preprocess))
     found: dict[str, Found] = {}
@@ -138,6 +153,8 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         compared=len(judged.layers),
         not_found=judged.not_found,
         notes=tuple(notes),
+        compared_as=compared_as,
+        explanation=explanation,
     )
 
 
@@ -164,13 +181,16 @@ def _read(
     precision: str,
     threshold: float,
     pixels: Pixels,
+    options: RunOptions,
 ) -> tuple[Rules, tuple[Values, ...], dict[str, str]]:
     """How the file's tensors are found, their values for each image, and sites of another size in the file."""
     from edgevit.graph.sites import site_of
 
     counts = _comparable(graph)
-    ends = {site_of(node): spec.name for node, spec in zip(_outputs(graph), model.spec.outputs, strict=True)}
-    counts |= {s: math.prod(n.meta["val"].shape) for n in _outputs(graph) if (s := site_of(n)) in ends}
+    ends = {
+        site_of(node): spec.name for node, spec in zip(_output_nodes(graph), model.spec.outputs, strict=True)
+    }
+    counts |= {s: math.prod(n.meta["val"].shape) for n in _output_nodes(graph) if (s := site_of(n)) in ends}
     named, searched, lost = choose_taps(listed, counts)
     images = read_values(
         runtime,
@@ -178,14 +198,14 @@ def _read(
         (*(value for tensors in named.values() for value in tensors), *searched),
         {value.tap for value in searched},
         pixels,
-        asked.threads,
-        model.spec.preprocess,
+        options,
     )
     outputs = _output_taps(ends, counts, images[0].by_tap, runtime, Path(asked.artifact))
     rules = Rules(
         sites=frozenset(counts),
         named={site: tuple(value.tap for value in tensors) for site, tensors in named.items()},
         output=outputs,
+        brought={},
         threshold=threshold,
         search_db=threshold,
         folds=precision not in THRESHOLDS,
@@ -212,7 +232,7 @@ def _comparable(graph: Graph) -> dict[str, int]:
     return counts
 
 
-def _outputs(graph: Graph) -> list[torch.fx.Node]:
+def _output_nodes(graph: Graph) -> list[torch.fx.Node]:
     node = next(n for n in graph.program.graph_module.graph.nodes if n.op == "output")
     return [n for n in node.args[0] if n.op == "call_function"]
 

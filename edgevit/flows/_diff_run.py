@@ -59,6 +59,7 @@ class Rules:
         sites: those that are compared.
         named: site -> taps of the tensors that carry its name, the last first.
         output: site -> tap of an output of the file.
+        brought: site of an output -> brings the reference's values to what both can be compared as.
         threshold: own error in dB from which on a layer is right.
         search_db: SQNR from which on a tensor without a name is a site.
         folds: LayerNorms may be scaled per channel.
@@ -67,9 +68,14 @@ class Rules:
     sites: frozenset[str]
     named: Mapping[str, tuple[str, ...]]
     output: Mapping[str, str]
+    brought: Mapping[str, Callable[[torch.Tensor], torch.Tensor]]
     threshold: float
     search_db: float
     folds: bool
+
+    def bring(self, site: str, value: torch.Tensor) -> torch.Tensor:
+        """The reference's value in the form in which this site is compared."""
+        return self.brought[site](value) if site in self.brought else value
 
 
 def run_beside(
@@ -86,7 +92,7 @@ def run_beside(
         if site not in rules.sites:
             return Pair(clean, forced)
         if site not in found:
-            match = _match(node, values, rules, forced)
+            match = _match(node, values, rules, rules.bring(site, forced))
             found[site] = Found(match, match is None and _normalised(node, operation, args, values, rules))
         entry = found[site]
         for pair in _pairs(args):
@@ -94,6 +100,7 @@ def run_beside(
         if entry.match is None:
             return Pair(clean, forced)
         reading = entry.match.layout.read(values.by_tap[entry.match.tap])
+        clean, forced = rules.bring(site, clean), rules.bring(site, forced)
         if rules.folds and _scales_channels(node):
             reading = _unfolded(entry, forced, reading, rules.threshold)
         entry.own.add(forced, reading)

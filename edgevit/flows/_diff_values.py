@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Pixels, Preprocess
+    from edgevit.core.types import Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,13 @@ def read_values(
     taps: Collection[FileValue],
     searched: Collection[str],
     pixels: Pixels,
-    threads: int,
-    preprocess: Preprocess,
+    options: RunOptions,
 ) -> tuple[Values, ...]:
     """Execute the file; for each image, its tapped tensors and its outputs, integers turned into real numbers."""
 
     grids = {value.tap: value for value in taps}
-    options = RunOptions(threads, tuple(grids), preprocess)
     found = []
-    with runtime.open(path, options) as runner:
+    with runtime.open(path, replace(options, taps=tuple(grids))) as runner:
         for index in range(len(pixels)):
             tensors: dict[str, torch.Tensor] = {}
             for name, array in runner.run(pixels[index : index + 1]).items():
@@ -148,9 +146,10 @@ def _grid(value: FileValue | None) -> bool:
 
 
 def _real(array: NDArray[np.generic], value: FileValue | None) -> torch.Tensor:
+    import numpy as np
     import torch
 
-    tensor = torch.from_numpy(array.astype("float32"))
+    tensor = torch.from_numpy(np.array(array, np.float32))  # one number per image is no array
     if value is None or value.scale is None:
         return tensor
     return (tensor - value.zero_point) * value.scale

@@ -79,7 +79,7 @@ def _execute_one(
     integer = runtime.integer_macs(path)
     kind, explanation = file_kind(contents, _outputs.first(outputs)), ""
     if asked.reference is not None:
-        sqnr = partial(_sqnr, runtime, path, options, reference, asked.reference, kind)
+        sqnr = partial(sqnr_fed, runtime, path, options, reference, asked.reference, kind)
         explanation = explain(built.precision, contents, asked.preprocess, sqnr, pixels)
     if built.precision in asked.graphs and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
@@ -102,7 +102,7 @@ def _execute_one(
     )
 
 
-def _sqnr(
+def sqnr_fed(
     runtime: Runtime,
     path: Path,
     options: RunOptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
@@ -28,6 +29,7 @@ def diff(
     threshold: float | None = None,
     show_all: bool = False,
     progress: Progress | None = None,
+    file_preprocess: Mapping[str, str] | None = None,
 ) -> Answer:
     """Hold every layer of one converted file against `recipe.model`.
 
@@ -35,9 +37,10 @@ def diff(
         count: number of images.
         threshold: own error in dB from which on a layer is right; None for that of the precision.
         show_all: all layers in the table, not only the interesting ones.
+        file_preprocess: color, mean, std or normalize of a file that carries none, as `--preprocess` takes them.
 
     Returns:
-        The Difference, with exit code 1 if a layer is wrong.
+        The Difference, with exit code 1 if a layer is wrong or the file takes another input.
 
     Raises:
         InputError: the file is missing, or a bundle.
@@ -62,14 +65,13 @@ def diff(
         images="demo:evaluation" if images == "demo" else images,
         count=count,
         threshold=threshold,
+        file_preprocess=file_preprocess or {},
     )
     step = f"comparing {artifact.name} with {recipe.model}"
     told = _jobs.stages(progress or Silent())
     data = _jobs.run(_jobs.job(step, "_diff:diff", request, recipe, recipe.threads, told))
     difference = from_plain(Difference, data, step)
-    return Answer(
-        to_plain(difference), _tables(difference, show_all), 0 if difference.first_wrong is None else 1
-    )
+    return Answer(to_plain(difference), _tables(difference, show_all), 0 if difference.same else 1)
 
 
 def _runtime(target: str) -> str:
@@ -96,6 +98,7 @@ def _tables(found: Difference, show_all: bool) -> tuple[Table, ...]:
     rows = [("executed by", found.executed_by), ("precision", found.precision)]
     rows += [("images", str(found.images)), ("layers compared", f"{found.compared}, by {found.matched_by}")]
     rows += [("right from", f"{found.threshold_db:g} dB")]
+    rows += [("outputs compared as", found.compared_as)] if found.compared_as else []
     if found.not_found:
         names = ", ".join(item.site for item in found.not_found[: None if show_all else _WORST])
         more = "" if show_all or len(found.not_found) <= _WORST else ", ..."
@@ -105,7 +108,9 @@ def _tables(found: Difference, show_all: bool) -> tuple[Table, ...]:
 
 
 def verdict(found: Difference) -> str:
-    """In one sentence, where the file goes wrong."""
+    """In one sentence, where the file goes wrong, or why."""
+    if found.explanation:
+        return f"{found.artifact}: {found.explanation}"
     wrong = found.first_wrong
     if wrong is None:
         return f"{found.artifact}: no layer is wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,7 +147,13 @@ def convert(model: TorchModel, target: str, precision: str, folder: Path) -> Pat
 
 
 def compare(
-    path: Path, target: str, nets: Path, factory: str, size: int = SIZE, random_weights: int | None = None
+    path: Path,
+    target: str,
+    nets: Path,
+    factory: str,
+    size: int = SIZE,
+    random_weights: int | None = None,
+    fed: Mapping[str, str] | None = None,
 ) -> Difference:
     """`edgevit diff` against a factory of NETS, in this process."""
     model = f"python:{nets}:{factory}"
@@ -161,5 +168,6 @@ def compare(
         images="synthetic:2",
         count=2,
         threshold=None,
+        file_preprocess=fed or {},
     )
     return from_plain(Difference, diff(to_plain(request), lambda event: None), "difference")
