@@ -21,7 +21,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = _faulty.modules(_faulty.write_nets(place))
     for name, module in (("right", made["hybrid"]()), ("wrong", made["faulty_hybrid"](("transposed",)))):
         torch.onnx.export(module, (torch.zeros(1, 3, 32, 32),), place / f"{name}.onnx", verbose=False)
+    torch.onnx.export(
+        Other(made["hybrid"]()), (torch.zeros(1, 3, 32, 32),), place / "other.onnx", verbose=False
+    )
     return place
+
+
+class Other(torch.nn.Module):
+    """A net that takes pixels from 0 to 1 and gives probabilities."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        return torch.softmax(self.net((image - mean) / std), -1)
 
 
 def arguments(folder: Path, name: str) -> tuple[str | Path, ...]:
@@ -55,3 +70,17 @@ def test_bundle_and_missing_file_are_refused_before_any_work(folder: Path) -> No
     for given in (folder, folder / "gone.onnx"):
         done = edgevit("diff", given, "--reference", "demo")
         assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def test_another_input_has_code_1_and_with_the_flag_that_is_named_a_softmax_alone_has_code_0(
+    folder: Path,
+) -> None:
+    done = edgevit(*arguments(folder, "other.onnx"), "--json")
+    assert done.returncode == 1, done.stderr
+    data = json.loads(done.stdout)
+    jsonschema.validate(data, json.loads((_schemas.FOLDER / "diff.schema.json").read_text()))
+    assert "with --file-preprocess normalize=0..1 it has" in data["explanation"]
+    done = edgevit(*arguments(folder, "other.onnx"), "-q", "--file-preprocess", "normalize=0..1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = " ".join(done.stdout.replace("│", " ").split())
+    assert "no layer is wrong" in told and "the file ends in a softmax, the float model gives logits" in told

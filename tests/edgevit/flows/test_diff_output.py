@@ -22,6 +22,19 @@ BEHIND: dict[str, Function] = {
     "log-softmax": lambda x: x.log_softmax(-1),
     "sigmoid": lambda x: x.sigmoid(),
 }
+NETS = """
+import torch
+from torch import nn
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 16, 16, 16), nn.GELU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+
+
+def ending():
+    return nn.Sequential(*net(), nn.Softmax(-1)).eval()
+"""
 # Far more than rounding and less than a fault, so that the figure that is told has one right value.
 OFF = torch.tensor([2e-3, 0, 0, -1e-3, 0])
 
@@ -43,10 +56,8 @@ def same(value: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = _faulty.write_nets(tmp_path_factory.mktemp("nets"))
-    path.write_text(
-        _faulty.NETS + "\n\ndef ending():\n    return nn.Sequential(hybrid(), nn.Softmax(-1)).eval()\n"
-    )
+    path = tmp_path_factory.mktemp("nets") / "nets.py"
+    path.write_text(NETS)
     return path
 
 
@@ -58,19 +69,14 @@ def export(net: torch.nn.Module, before: Function, behind: Function, folder: Pat
 
 
 def compared(
-    nets: Path,
-    folder: Path,
-    before: Function = same,
-    behind: Function = same,
-    net: str = "hybrid",
-    **fed: str,
+    nets: Path, folder: Path, before: Function = same, behind: Function = same, fed: str | None = None
 ) -> Difference:
-    path = export(_faulty.modules(nets)[net](), before, behind, folder)
-    return _faulty.compare(path, "onnx", nets, "hybrid", fed=fed)
+    path = export(_faulty.modules(nets)["net"](), before, behind, folder)
+    return _faulty.compare(path, "onnx", nets, "net", fed={} if fed is None else {"normalize": fed})
 
 
 def logits(nets: Path) -> torch.Tensor:
-    model = _faulty.load(nets, "hybrid")
+    model = _faulty.load(nets, "net")
     pixels = read_samples("synthetic:2", (), model.spec.preprocess, 2, False, lambda n: None)[0]
     with torch.no_grad():
         return torch.as_tensor(model.module(torch.from_numpy(normalise(pixels, model.spec.preprocess))))
@@ -87,13 +93,13 @@ def test_a_model_that_ends_otherwise_is_the_same_and_said_to_be(
     assert f"the file ends in a {ends}, the float model gives logits" in found.compared_as
     told = float(found.compared_as.split(" agree to ")[1].removesuffix(" dB"))
     assert told == pytest.approx(right, abs=0.06)
-    (head,) = (layer for layer in found.layers if layer.site == "head:linear")
+    (head,) = (layer for layer in found.layers if layer.site == "3:linear")
     assert head.sqnr_db == pytest.approx(right, abs=0.06) == head.total_sqnr_db
 
 
 def test_a_reference_that_ends_in_a_softmax_and_a_file_that_gives_logits(nets: Path, tmp_path: Path) -> None:
     found = _faulty.compare(
-        export(_faulty.modules(nets)["hybrid"](), same, lambda x: x + OFF, tmp_path), "onnx", nets, "ending"
+        export(_faulty.modules(nets)["net"](), same, lambda x: x + OFF, tmp_path), "onnx", nets, "ending"
     )
     wanted = logits(nets)
     assert found.same and "the file gives logits, the float model ends in a softmax" in found.compared_as
@@ -103,9 +109,11 @@ def test_a_reference_that_ends_in_a_softmax_and_a_file_that_gives_logits(nets: P
 
 def test_faults_before_a_softmax_are_found(nets: Path, tmp_path: Path) -> None:
     found = compared(nets, tmp_path, behind=lambda x: (-x).softmax(-1))
-    assert not found.same and found.first_wrong is not None and found.first_wrong.module == "head"
-    found = compared(nets, tmp_path, behind=BEHIND["softmax"], net="faulty_hybrid")
-    assert found.first_wrong is not None and found.first_wrong.module == "deep" and found.explanation == ""
+    assert not found.same and found.first_wrong is not None and found.first_wrong.module == "3"
+    biasless = _faulty.modules(nets)["net"]()
+    biasless[0].bias.data.zero_()
+    found = _faulty.compare(export(biasless, same, BEHIND["softmax"], tmp_path), "onnx", nets, "net")
+    assert found.first_wrong is not None and found.first_wrong.module == "0" and found.explanation == ""
 
 
 @pytest.mark.parametrize("behind", [same, BEHIND["softmax"]])
@@ -114,4 +122,4 @@ def test_another_input_differs_and_with_what_is_named_it_agrees(
 ) -> None:
     found = compared(nets, tmp_path, lambda x: (x - MEAN) / STD, behind)
     assert not found.same and "with --file-preprocess normalize=0..1 it has" in verdict(found)
-    assert compared(nets, tmp_path, lambda x: (x - MEAN) / STD, behind, normalize="0..1").same
+    assert compared(nets, tmp_path, lambda x: (x - MEAN) / STD, behind, "0..1").same
