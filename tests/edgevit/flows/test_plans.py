@@ -85,6 +85,15 @@ def test_edits_take_effect_and_nonsense_is_refused(model: Path, tmp_path: Path) 
     (plan,) = storage.load(tmp_path / "x" / _values.PLANS)
     assert dict(plan.skipped)["layers.1.0:linear"] == "the plan that was given leaves it out"
 
+    def none(plan: Any) -> None:
+        plan["sites"], plan["tensors"] = [], {}
+
+    (floating,) = prepared(
+        model, tmp_path / "z", plan=edited(tmp_path / "plain", tmp_path / "none", none)
+    ).simulated
+    assert floating.integer_macs == 0 and floating.sensitivity == ()
+    assert floating.compression.sqnr_db > 100  # nothing is rounded
+
     def zero(plan: Any) -> None:
         plan["sites"][2]["input"]["scale"] = [0.0]
 
