@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.core.errors import InputError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.made_with import read_made_with
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph, ModelSpec
@@ -14,6 +14,7 @@ def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]
     """The plan for each placement, checked as far as it can be without the model. PyTorch is not imported.
 
     Raises:
+        UsageError: there are plans in it, and nothing that is asked for would use one.
         InputError: unreadable, without one of them, or wrong in itself; it names target, precision, site and field.
     """
     from edgevit.quant import storage
@@ -21,6 +22,12 @@ def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]
     from edgevit.quant.check_alone import check_alone
 
     stored = storage.load(path)
+    if stored and not placements:
+        names = ", ".join(f"{plan.target} {plan.precision}" for plan in stored)
+        raise UsageError(
+            f"--plan has plans for {names}, but nothing that is asked for is quantized, so none would be used",
+            f"give --precision {stored[0].precision}, or leave --plan out",
+        )
     found = tuple(find_given(stored, placement) for placement in placements)
     for plan, placement in zip(found, placements, strict=True):
         check_alone(plan, placement)

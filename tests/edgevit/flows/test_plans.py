@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgevit.core.errors import InputError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.flows import _plan_tables, _values
 from edgevit.quant import storage
 from tests._command import edgevit
@@ -115,6 +115,8 @@ def test_other_images_fold_other_weights_and_the_error_says_so(model: Path, tmp_
         prepared(model, tmp_path / "seed", plan=tmp_path / "plain" / _values.PLANS, random_weights=1)
     with pytest.raises(InputError, match="no plan for onnx w8; it has onnx w8a8"):
         prepared(model, tmp_path / "w8", plan=tmp_path / "plain" / _values.PLANS, precision="w8")
+    with pytest.raises(UsageError, match="has plans for onnx w8a8, but nothing .* is quantized"):
+        prepared(model, tmp_path / "fp16", plan=tmp_path / "plain" / _values.PLANS, precision="fp16")
 
 
 def test_a_broken_plan_is_one_error_of_the_command_line(model: Path, tmp_path: Path) -> None:
