@@ -60,6 +60,9 @@ def other_preprocess(other: Alternative, order: Order | None) -> Doubt:
         f"{100 * other.given / n:.2f} %{under}. Its preprocessing is hardly the one that it was trained with: "
         "give these flags"
     )
+    if other.ahead:
+        ahead = ", ".join(f"{' '.join(flags)} ({_share(right, n)})" for flags, right in other.ahead)
+        text += f"; these images do not tell them from {ahead}"
     return _doubt("preprocessing", text, other.given, n, other.right, other.flags)
 
 

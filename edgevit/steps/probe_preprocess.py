@@ -39,12 +39,15 @@ class Alternative:
         flags: what the command has to say, each as one text.
         images: on which it was compared with what was given.
         given, right: how many of them are right, as given and with it.
+        ahead: flags that are right on more of them, though not on so many more that these images prove it, and
+            on how many.
     """
 
     flags: tuple[str, ...]
     images: int
     given: int
     right: int
+    ahead: tuple[tuple[tuple[str, ...], int], ...] = ()
 
 
 def probe(
@@ -87,7 +90,9 @@ def probe(
         return None
     most = max(better.values(), key=lambda after: int(after.sum()))
     flags = next(f for f, after in better.items() if surely_gained(after, most, len(others)) <= 0)
-    return Alternative(flags, len(chosen), int(before.sum()), int(better[flags].sum()))
+    totals = {f: int(after.sum()) for f, after in better.items()}
+    ahead = sorted((item for item in totals.items() if item[1] > totals[flags]), key=lambda item: -item[1])
+    return Alternative(flags, len(chosen), int(before.sum()), totals[flags], tuple(ahead))
 
 
 def _grey(pixels: Pixels) -> bool:
