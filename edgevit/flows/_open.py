@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.made_with import MadeWith, read_made_with
 from edgevit.core.modeltext import parse_source
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
@@ -33,6 +34,7 @@ class Opened:
     Attributes:
         calibrate, evaluate: the lists of images; None where none were asked for.
         given: the plans of `--plan`, one for each placement that was asked for; empty without it.
+        made_with: what that plan says of its making.
         left_out: target -> why it cannot hold the model, as far as its size is known before pruning.
     """
 
@@ -40,6 +42,7 @@ class Opened:
     calibrate: Samples | None
     evaluate: Samples | None
     given: tuple[QuantPlan, ...]
+    made_with: MadeWith | None
     left_out: Mapping[str, str]
 
 
@@ -50,11 +53,12 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
         EdgevitError: whatever of that a run would fail with later.
     """
     given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.placements)
+    # Read once: the plan of a large model takes seconds.
+    made_with = None if asked.plan is None else read_made_with(Path(asked.plan))
     emit({"stage": "loading the model"})
     model = load_model(asked)
     refuse_limits(asked.limits, model.spec.output)
-    if asked.plan is not None:
-        given_plan.same_weights(Path(asked.plan), model.spec)
+    given_plan.same_weights(made_with, model.spec)
     left_out: dict[str, str] = {}
     if not asked.prune:  # else the size is known only after it
         left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
@@ -69,7 +73,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
         _auto_float.keep_apart(found, calibrate.labels is not None, asked.auto_float)
     if evaluate is not None and evaluate.labels is None and asked.limits.max_drop is not None:
         raise _decidable.unlabelled(evaluate.path, asked.limits.max_drop)
-    return Opened(model, calibrate, evaluate, given, left_out)
+    return Opened(model, calibrate, evaluate, given, made_with, left_out)
 
 
 def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchModel:

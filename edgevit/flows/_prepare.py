@@ -121,6 +121,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     spec = replace(model.spec, output=kind)
     digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
     made_with = MadeWith(json.loads(asked.settings), unpruned.spec.weights_sha256, digest)
+    refolded = given_plan.other_images(opened.made_with, digest)
     del model, unpruned, opened
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
@@ -179,7 +180,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         keep_float32=kept,
         warnings=(
             *spec.warnings,
-            *(() if asked.plan is None else given_plan.other_images(Path(asked.plan), digest)),
+            *refolded,
             *(calibrate.warnings if calibrate is not None else ()),
             *evaluate.warnings,
             *unlike,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.made_with import read_made_with
+from edgevit.core.made_with import MadeWith
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph, ModelSpec
 
@@ -34,9 +34,8 @@ def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]
     return found
 
 
-def same_weights(path: Path, spec: ModelSpec) -> None:
+def same_weights(made: MadeWith | None, spec: ModelSpec) -> None:
     """Raise InputError if a plan says that it was made for other weights than those of the model."""
-    made = read_made_with(path)
     if made is not None and made.weights_sha256 != spec.weights_sha256:
         raise InputError(
             f"--plan was made for weights with the sha256 {made.weights_sha256[:12]}, those of {spec.source} have "
@@ -46,9 +45,8 @@ def same_weights(path: Path, spec: ModelSpec) -> None:
         )
 
 
-def other_images(path: Path, digest: str | None) -> tuple[str, ...]:
+def other_images(made: MadeWith | None, digest: str | None) -> tuple[str, ...]:
     """What to tell if a plan was made on other calibration images than those with this digest."""
-    made = read_made_with(path)
     if made is None or made.calibration_digest == digest:
         return ()
     return (
