@@ -5,8 +5,10 @@ Importing this costs nothing; the work is imported when a function is called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "convert", "validate"]
+
+
+class _Package(ModuleType):
+    """This package, in which `validate` stays the function: importing the part of that name would replace it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "validate" or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def convert(

@@ -46,7 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """The random weights of a test are the same in every run, whatever ran before it in its process."""
+    """The random weights of a test are the same in every run, whatever ran before it in its process.
+
+    So is Ctrl-C: the command line, called within the process of the tests, ends deaf to it, and so would its heirs be.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import resource
 import subprocess
@@ -61,3 +62,17 @@ def test_help_answers_at_once(root: Path) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.3
+
+
+def test_validate_stays_the_function_when_the_part_of_its_name_is_imported() -> None:
+    """As `edgevit.convert` does, which judges the files."""
+    import edgevit
+    import edgevit.validate.gate
+
+    assert (
+        inspect.isfunction(edgevit.validate)
+        and sys.modules["edgevit.validate"].__name__ == "edgevit.validate"
+    )
+    from edgevit.validate.gate import exit_code
+
+    assert exit_code(()) == 3

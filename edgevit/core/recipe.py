@@ -100,7 +100,9 @@ def make(
             key: value for key, value in from_file.items() if key not in ("weights", "random_weights")
         }
     asked = {**from_file, **_normalise(given)}
-    kept = _of_plan(Path(asked["plan"]), asked) if asked.get("plan") else {}
+    # Flags that do not go with a plan are told first, and then no plan is read.
+    reads = asked.get("plan") and not (asked.get("auto_float") or asked.get("reconstruct"))
+    kept = _of_plan(Path(asked["plan"]), asked) if reads else {}
     return _check(_validate({**_normalise(defaults or {}), **kept, **asked}, None))
 
 

@@ -12,7 +12,7 @@ import torch
 from converters import _onnx_file
 from converters.onnx import TARGET
 from edgevit.core.artifact import artifact_sha256, artifact_size
-from edgevit.core.errors import StorageError
+from edgevit.core.errors import UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
@@ -81,6 +81,6 @@ def test_a_smaller_model_in_the_same_place_leaves_no_weights_of_the_earlier_one(
 def test_weights_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
     (tmp_path / "model.onnx.data").mkdir()  # a folder cannot be replaced by a file
     prepared = TARGET.prepare(models.graph_of(_module()), models.spec_of(10), {})
-    with pytest.raises(StorageError):
+    with pytest.raises(UsageError, match="model.onnx.data is a folder"):
         TARGET.write(prepared, "fp32", None, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx.data"]

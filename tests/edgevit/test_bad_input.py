@@ -107,7 +107,12 @@ def bomb(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(missing, "does not exist"), (truncated, "damaged"), (no_image, "not an image"), (bomb, "decompress")],
+    [
+        (missing, "does not exist"),
+        pytest.param(truncated, "damaged", marks=pytest.mark.family),
+        (no_image, "not an image"),
+        pytest.param(bomb, "decompress", marks=pytest.mark.family),
+    ],
 )
 def test_bad_file_among_the_images_is_named(spoil: Callable[[Path], None], words: str, place: Place) -> None:
     place.add_image("a.png")

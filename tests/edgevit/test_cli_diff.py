@@ -72,6 +72,7 @@ def test_bundle_and_missing_file_are_refused_before_any_work(folder: Path) -> No
         assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
 
 
+@pytest.mark.family  # in this process in flows/test_diff_output.py
 def test_another_input_has_code_1_and_with_the_flag_that_is_named_a_softmax_alone_has_code_0(
     folder: Path,
 ) -> None:

@@ -113,7 +113,9 @@ def test_what_cannot_be_exported_is_told_with_module_and_line(
     assert all(word in text for word in words), text
 
 
-@pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
+@pytest.mark.parametrize(
+    "target", ["onnx", *(pytest.param(t, marks=pytest.mark.family) for t in ("tflite", "coreml"))]
+)
 def test_operator_that_a_converter_does_not_know_is_told_with_module_and_line(
     target: str, nets: Path
 ) -> None:

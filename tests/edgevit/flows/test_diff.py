@@ -89,7 +89,7 @@ def test_bundle_of_edgevit_has_no_wrong_layer(
     assert found.first_wrong is None and found.compared > 20
 
 
-@pytest.mark.parametrize("target", ["onnx", "tflite"])
+@pytest.mark.parametrize("target", ["onnx", pytest.param("tflite", marks=pytest.mark.family)])
 def test_int8_outputs_of_trained_convolutions_are_no_fault(target: str, demo: Converted) -> None:
     """The coarsest layer of a file that passes every check: 8 bits for its weights and its output."""
     done = edgevit("diff", demo.file(target, "w8a8"), "--reference", "demo", "--json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.errors import InputError
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes._mil_package import check_package
 from edgevit.runtimes.coreml_reference import RUNTIME
@@ -65,5 +65,5 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_model_is_no_program(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="only ML programs"):
+    with pytest.raises(InputError, match="its model is of no kind"):
         RUNTIME.open(_package(tmp_path), RunOptions())
