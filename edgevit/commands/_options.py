@@ -43,7 +43,10 @@ FilePreprocess = Annotated[
         "normalize=0..1 where the normalisation is inside, color=bgr. Repeatable.",
     ),
 ]
-Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="One class name a line, in index order.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names in index order: one a line, JSON, CSV or YAML."),
+]
 To = Annotated[str | None, typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all]")]
 Precision = Annotated[
     str | None, typer.Option(metavar="LIST", help="fp32, fp16, w8, w8a8, ... [default: fp16]")

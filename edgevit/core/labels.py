@@ -1,36 +1,58 @@
-"""Class names from a text file, or from the JSON that a converted file carries."""
+"""Class names from the files that people keep them in, or from the JSON that a converted file carries."""
 
 from __future__ import annotations
 
+import codecs
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
+from edgevit.core._label_forms import from_data, from_lines
+from edgevit.core._label_tables import from_rows
 from edgevit.core.documents import SIZE, parse_json
 from edgevit.core.errors import InputError
-from edgevit.core.reading import read_bytes
+from edgevit.core.reading import read_bytes, reading
+from edgevit.core.require import require
+
+HINT: Final = (
+    "write one class name a line in index order, or JSON such as "
+    '{"0": "cat", "1": "dog"} or ["cat", "dog"], or a table with the columns id and name'
+)
+_YAML_LIMIT: Final = 1 << 20
+# The longest marks first: that of UTF-32 begins like that of UTF-16.
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read `--labels FILE`: UTF-8, one class name a line, in index order; a last empty line is ignored.
+    """Read `--labels FILE`: the class names in index order.
+
+    By its ending, JSON (`id2label`, name to index, a list), YAML (`names:`, as Ultralytics writes it), CSV or
+    TSV; any other file has one name a line, with numbers before or after the names where all lines have one.
+    UTF-8, or UTF-16 and UTF-32 with a byte order mark.
 
     Raises:
-        InputError: missing, not UTF-8, empty, or with an empty line in between.
+        InputError: missing, in another encoding, empty, with an empty line in between, with numbers that leave
+            classes out, or in a form that can be read in two ways.
     """
-    try:
-        lines = read_bytes(path, "labels file", SIZE).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"labels file {path} is not UTF-8 text ({error.reason} at byte {error.start})"
-        ) from error
-    names = [line.strip() for line in lines]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise InputError(f"labels file {path} is empty", "write one class name a line, in index order")
-    if "" in names:
-        raise InputError(
-            f"labels file {path}: line {names.index('') + 1} is empty, so the classes would shift"
-        )
-    return tuple(names)
+    where = f"labels file {path}"
+    text = _decoded(read_bytes(path, "labels file", SIZE), where, path)
+    suffix = path.suffix.lower()
+    with reading(path, "labels file", HINT):
+        if suffix in (".csv", ".tsv"):
+            names = from_rows(text, "\t" if suffix == ".tsv" else None, where)
+        elif suffix == ".json":
+            names = from_data(parse_json(text, where, HINT), where)
+        elif suffix in (".yaml", ".yml") or _is_literal(text):
+            names = from_data(_yaml(text, where), where)
+        else:
+            names = from_lines(text, where)
+    return _checked(names, where)
 
 
 def parse_labels(content: str | bytes, path: Path) -> tuple[str, ...]:
@@ -44,3 +66,48 @@ def parse_labels(content: str | bytes, path: Path) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
         raise InputError(f"{where} is not a list of names")
     return tuple(found)
+
+
+def _decoded(content: bytes, where: str, path: Path) -> str:
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where} is not {encoding.removesuffix('-sig').upper()} text ({error.reason} at byte {error.start})",
+            f"save it as UTF-8: iconv -f ENCODING -t UTF-8 {path.name} > labels-utf8.txt, where ENCODING is what it "
+            "is in now, such as CP949 (Korean), GB18030 (Chinese), SHIFT_JIS (Japanese) or CP1252 (Western)",
+        ) from error
+    if "\0" in text:
+        raise InputError(
+            f"{where} has zero bytes between its letters, as UTF-16 without a byte order mark",
+            "save it as UTF-8",
+        )
+    return text
+
+
+def _is_literal(text: str) -> bool:
+    """A dictionary or list as JSON or Python writes it, in a file of any name; YAML has both forms."""
+    ends = text.strip()[:1] + text.strip()[-1:]
+    return ends in ("{}", "[]")
+
+
+def _yaml(text: str, where: str) -> Any:
+    """Plain data in which every scalar is text: `no` is a name, and no object is ever made."""
+    if len(text) > _YAML_LIMIT:
+        raise InputError(f"{where} has more than {_YAML_LIMIT >> 20} MiB, too much for class names", HINT)
+    yaml = require("yaml")
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = "" if mark is None else f" (line {mark.line + 1})"
+        raise InputError(f"{where} is not YAML{at}", HINT) from error
+
+
+def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
+    if not names:
+        raise InputError(f"{where} is empty", HINT)
+    if "" in names:
+        raise InputError(f"{where}: class {list(names).index('')} has no name", HINT)
+    return tuple(names)
