@@ -428,7 +428,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything. `prune` holds one line per changed layer, `rewrites` the names of those that fired."""
+    """Everything.
+
+    Attributes:
+        prune: one line per changed layer.
+        rewrites: the names of those that fired.
+        notes: what was done to the model before it was exported, and why, one sentence each.
+    """
 
     model: ModelSummary
     samples: SampleSets
@@ -441,6 +447,7 @@ class Report:
     rewrites: tuple[str, ...] = ()
     not_done: tuple[NotDone, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     peak_memory_bytes: PeakMemory = PeakMemory()
     schema_version: Literal[1] = 1
 

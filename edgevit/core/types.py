@@ -102,10 +102,16 @@ class TorchModel:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The exported program, batch 1, after the exact rewrites, every node with its site name."""
+    """The exported program, batch 1, after the exact rewrites, every node with its site name.
+
+    Attributes:
+        rewrites: names of those that fired.
+        notes: what was done to the model before, or why not, one sentence each.
+    """
 
     program: torch.export.ExportedProgram
     rewrites: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

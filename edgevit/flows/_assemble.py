@@ -112,6 +112,7 @@ def assemble(
         rewrites=prepared.rewrites,
         not_done=not_done,
         warnings=(*prepared.warnings, *((RANDOM_WEIGHTS,) if random else ())),
+        notes=prepared.notes,
         peak_memory_bytes=memory,
     )
 

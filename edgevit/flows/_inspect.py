@@ -76,6 +76,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "weight_bytes": dict(weights),
         "weights_sha256": spec.weights_sha256,
         "rewrites": list(graph.rewrites),
+        "notes": list(graph.notes),
         "preprocess": None if spec.preprocess_origin == NOT_STATED else to_plain(spec.preprocess),
         "preprocess_origin": spec.preprocess_origin,
         "labels": list(spec.labels),

@@ -189,6 +189,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
             *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),
         ),
         doubts=diagnosis.doubts,
+        notes=graph.notes,
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )

@@ -32,6 +32,7 @@ class Rehearsed:
         macs: of the exported graph, for one image.
         prune: a line for each layer that became smaller.
         left_out: target -> why it cannot hold the model.
+        notes: what was done to the model before it was exported.
     """
 
     spec: ModelSpec
@@ -41,6 +42,7 @@ class Rehearsed:
     prune: tuple[str, ...]
     left_out: Mapping[str, str]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def rehearse(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -92,6 +94,7 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
         prune=lines,
         left_out=left_out,
         warnings=(*model.spec.warnings, *warned),
+        notes=graph.notes,
     )
 
 

@@ -133,6 +133,7 @@ class Prepared:
         left_out: target -> why it cannot hold this model.
         isolation: what held the step back; None for a model that was not loaded in a sandbox.
         doubts: about the float model; their texts are among the warnings too.
+        notes: what was done to the model before it was exported.
     """
 
     spec: ModelSpec
@@ -152,6 +153,7 @@ class Prepared:
     keep_float32: tuple[KeptFloat32, ...] | None = None
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    notes: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
     isolation: Isolation | None = None

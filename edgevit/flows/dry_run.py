@@ -74,6 +74,7 @@ def _answer(work: Work, found: Rehearsed, missing: tuple[NotDone, ...]) -> Answe
         },
         "prune": list(found.prune),
         "warnings": list(found.warnings),
+        "notes": list(found.notes),
     }
     tables = [
         Table("checked", ("what", "found"), _rows(work, found)),
@@ -100,6 +101,7 @@ def _rows(work: Work, found: Rehearsed) -> tuple[tuple[str, str], ...]:
         ("evaluation images", _images(found.evaluate)),
     ]
     rows += [("pruned", line) for line in found.prune]
+    rows += [("note", text) for text in found.notes]
     if work.recipe.plan is not None:
         rows.append(("plan", f"{work.recipe.plan} fits every site of the exported graph"))
     return tuple(rows)

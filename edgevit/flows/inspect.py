@@ -58,6 +58,7 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
         rows.append(("outputs are", f"{kind.words} ({kind.task})"))
     labels = data["labels"]
     rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{' | ...' if len(labels) > 4 else ''}"))
+    rows += [("note", text) for text in data.get("notes", ())]
     rows += [("warning", text) for text in data.get("warnings", ())]
     return Table(title, ("what", "value"), tuple(rows))
 

@@ -10,6 +10,7 @@ from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.precisions import PRECISIONS
 from edgevit.core.registry import Registry
+from edgevit.graph import reparameterize
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -29,6 +30,11 @@ def list_kind(kind: str) -> Answer:
 
 def _plugins(registry: Registry[Any]) -> Callable[[], Rows]:
     return lambda: tuple((name, registry.get(name).summary) for name in registry.names())
+
+
+def _rewrites() -> Rows:
+    """Those of the exported program, and the one of the model before it."""
+    return ((reparameterize.NAME, reparameterize.SUMMARY), *_plugins(registries.REWRITES)())
 
 
 def _precisions() -> Rows:
@@ -57,7 +63,7 @@ KINDS: Final[Mapping[str, Callable[[], Rows]]] = {
     "precisions": _precisions,
     "sources": _plugins(registries.SOURCES),
     "samples": _plugins(registries.SAMPLES),
-    "rewrites": _plugins(registries.REWRITES),
+    "rewrites": _rewrites,
     "algorithms": _plugins(registries.ALGORITHMS),
     "methods": _plugins(registries.METHODS),
     "metrics": _plugins(registries.METRICS),

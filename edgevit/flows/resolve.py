@@ -18,6 +18,7 @@ from edgevit.core.regular import existing
 from edgevit.core.report import NotDone
 from edgevit.flows._algorithms import folds
 from edgevit.flows._decidable import check_enough_to_tune, check_kept_apart
+from edgevit.graph import reparameterize
 
 _DEMO: Final = "demo"
 
@@ -67,7 +68,7 @@ def resolve(recipe: Recipe) -> Work:
     _check_plan(recipe)
     _check_prune(recipe, source)
     for name in recipe.without:
-        _known("rewrite", name, sorted({*registries.REWRITES.names(), *folds()}))
+        _known("rewrite", name, sorted({reparameterize.NAME, *registries.REWRITES.names(), *folds()}))
     return Work(
         recipe=recipe,
         source=source,

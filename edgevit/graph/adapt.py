@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph
@@ -31,4 +32,4 @@ def adapt(
         return graph
     _constants.drop_unused(graph.program)
     sites.name_sites(graph.program)
-    return Graph(graph.program, (*graph.rewrites, *fired))
+    return replace(graph, rewrites=(*graph.rewrites, *fired))

@@ -10,6 +10,7 @@ from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph, TorchModel
 from edgevit.graph import _constants, sites
 from edgevit.graph._refuse import explained, refuse_complex, refuse_unknown_sizes
+from edgevit.graph.reparameterize import NAME, Fused, reparameterize
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,8 @@ INPUT = "image"
 
 def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Collection[str] = ()) -> Graph:
     """Export `model` with batch 1 and apply the shared ones of `rewrites` in their order, except `without`.
+
+    Branches that the model can fuse itself are fused before, unless `without` names that.
 
     Returns:
         A Graph whose input is `image`, float32 (1, 3, height, width), with one site name per operation.
@@ -32,22 +35,23 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
 
     preprocess = model.spec.preprocess
     image = torch.zeros(1, 3, preprocess.height, preprocess.width)
+    fused = Fused(model.module) if NAME in without else reparameterize(model.module, image)
     try:
         with torch.no_grad():
-            program = torch.export.export(model.module, (image,), strict=False).run_decompositions({})
+            program = torch.export.export(fused.module, (image,), strict=False).run_decompositions({})
     except Exception as error:  # torch.export raises many unrelated classes for one reason
         raise explained(error, model) from error
     _rename_input(program)
     refuse_unknown_sizes(program, model.spec.name, input_node(program))
     _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))
-    fired = []
+    fired = [NAME] if fused.done else []
     for name in sorted(rewrites, key=lambda n: rewrites[n].order):
         if not rewrites[name].targets and name not in without and rewrites[name].apply(program):
             fired.append(name)
     _constants.drop_unused(program)
     refuse_complex(program, model.spec.name)
     sites.name_sites(program)
-    return Graph(program, tuple(fired))
+    return Graph(program, tuple(fired), (fused.note,) if fused.note else ())
 
 
 def input_node(program: ExportedProgram) -> torch.fx.Node:

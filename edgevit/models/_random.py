@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # leave logits that hardly depend on the image. Plain residual networks want less, so the
 # first gain that keeps the activations moderate is taken.
 _KERNEL_GAINS = (1.5, 1.25, 1.0, 0.75, 0.5)
+# Sums of many branches (MobileOne) grow even then; only they get so little.
+_SMALL_GAINS = (0.35, 0.25)
 _MODERATE = 500.0
 # Matrices of this gain make products of attention small enough for a softmax that does not choose one token alone.
 # Where it does, a network may amplify rounding until no two ways of computing it agree.
@@ -50,7 +52,9 @@ def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None
     # What a vector starts as tells its part (norm weight, LayerScale, temperature).
     starts = {name: _first(p) for name, p in module.named_parameters(remove_duplicate=False)}
     best, steadiest, smallest = None, -math.inf, math.inf
-    for gain, matrix_gain in itertools.product(_KERNEL_GAINS, _MATRIX_GAINS):
+    for gain, matrix_gain in itertools.product((*_KERNEL_GAINS, *_SMALL_GAINS), _MATRIX_GAINS):
+        if gain in _SMALL_GAINS and best is not None:
+            break
         _fill(module, seed, gain, matrix_gain, starts)
         peak, kept = _response(module, seed, size)
         smallest = min(smallest, peak)

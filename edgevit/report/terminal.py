@@ -90,6 +90,7 @@ def lines(report: Report) -> tuple[str, ...]:
         name = f"{artifact.target} {artifact.precision}"
         found += [f"{name}: {artifact.verdict}: {reason}" for reason in artifact.reasons]
         found += [f"{name}: {note}" for note in artifact.notes]
+    found += [f"note: {text}" for text in report.notes]
     found += [f"not done: {item.what}: {item.why}" for item in report.not_done]
     found += [f"warning: {text}" for text in other_warnings(report)]
     return (*found, summary(report))
