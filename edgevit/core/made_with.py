@@ -38,6 +38,7 @@ REMEMBERED: Final = (
     "option",
     "seed",
 )
+_FOLDER: Final = "local-dir:"  # in front of a folder of timm's
 _WORDS: Final = ("demo", "synthetic")  # SAMPLES that are no path
 PLAN_BYTES: Final = 256 << 20  # of plan.json: a scale for every channel takes room
 PLAN_HINT: Final = (
@@ -141,6 +142,8 @@ def _missing(name: str, value: str) -> str | None:
         local = local or (
             source == "hf" and (argument.count("/") != 1 or argument.startswith((".", "/", "~")))
         )
+        if source == "timm" and argument.startswith(_FOLDER):
+            local, file = True, argument.removeprefix(_FOLDER)
         if not local:
             return None
         path = file

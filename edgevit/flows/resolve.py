@@ -82,7 +82,8 @@ def resolve(recipe: Recipe) -> Work:
 
 def short_name(source: str, argument: str) -> str:
     """What the bundle of a model is called: `demo`, `vit_tiny_patch16_224`, the stem of a file."""
-    last = argument.rpartition(":")[2] if source == "python" else argument
+    # behind the colon: the factory of a file, the folder or repository of timm:local-dir: and timm:hf-hub:
+    last = argument.rpartition(":")[2] if source in ("python", "timm") else argument
     name = PurePath(last).name.removesuffix(".pt2") or source
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".") or source
 

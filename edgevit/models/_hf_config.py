@@ -14,6 +14,8 @@ from edgevit.models._request import literals
 
 _CODE: Final = re.compile(r"auto_map|_?(attn|experts)_implementation(_internal)?")
 _TIMM: Final = "timm_wrapper"
+# Where a model that takes its images through another one keeps the other's configuration.
+_INNER: Final = ("vision_config", "backbone_config")
 _LABELS: Final = ("id2label", "label2id", "label_names")  # of the head that --num-classes replaces
 
 
@@ -67,12 +69,11 @@ def _changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     if request.image_size is not None and has_own_size(str(data.get("model_type"))):
         height, width = request.image_size
         size = height if height == width else [height, width]
-        tower = data.get("vision_config")  # of models for images and text
-        changes |= (
-            {"vision_config": {**tower, "image_size": size}}
-            if isinstance(tower, dict)
-            else {"image_size": size}
-        )
+        inner = next((name for name in _INNER if isinstance(data.get(name), dict)), None)
+        if inner is None:
+            changes["image_size"] = size
+        elif has_own_size(str(data[inner].get("model_type"))):
+            changes[inner] = {**data[inner], "image_size": size}
     return changes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
@@ -12,35 +12,75 @@ if TYPE_CHECKING:
     import torch
 
 
-def architecture(config: Any, classifier: bool) -> Any:
-    """The class that config.json names under `architectures`, a classifier or the model without a head.
+_WAY_OUT: Final = (
+    "write a factory that loads it and gives a module from an image to the tensors that you need, and pass that as "
+    "python:FILE:FACTORY"
+)
+# The auto classes of transformers whose models give tensors of a fixed shape for an image, with nothing to decode.
+_CLASSIFIERS: Final = "AutoModelForImageClassification"
+_SEGMENTERS: Final = "AutoModelForSemanticSegmentation"
+_WITHOUT_CLASSES: Final = (
+    "AutoModelForDepthEstimation",
+    "AutoModelForNormalEstimation",
+    "AutoModelForImageToImage",
+    "AutoBackbone",
+    "AutoModel",
+)
+_TOWERS: Final = "AutoModelForZeroShotImageClassification"  # an image and a text tower, such as CLIPModel
+_PROJECTED: Final = (
+    "VisionModelWithProjection"  # an image tower of its own; transformers has no auto class for it
+)
+_OTHER_FRAMEWORKS: Final = ("TF", "Flax")  # older folders name the class of the framework that saved them
 
-    Where it names neither (or nothing), the image classifier of that configuration, if there is one.
+
+def architecture(config: Any, classifier: bool) -> Any:
+    """The class that config.json names under `architectures`.
+
+    It is taken if its output for an image is tensors of a fixed shape: an image classifier, a semantic segmenter,
+    a model of depth, of normals or from image to image, a backbone, the model without a head, an image tower with
+    its projection, or a pair of an image and a text tower, of which the image's is used. Where nothing is named,
+    it is the image classifier of that configuration, or else the model without a head.
 
     Args:
         config: a configuration object of transformers.
-        classifier: a classifier was asked for (`--num-classes`).
+        classifier: a number of classes was asked for (`--num-classes`), so that it must have some.
 
     Raises:
-        UnsupportedError: transformers has neither for this configuration.
+        UnsupportedError: another class, whose name is told, or nothing with classes where these are needed.
     """
-    auto = require("transformers")
-    heads = _classes(auto.AutoModelForImageClassification, config)
-    bases = _classes(auto.AutoModel, config)
-    named = tuple(getattr(config, "architectures", None) or ())
-    wanted = heads if classifier else heads + bases
-    found = next((kind for kind in wanted if kind.__name__ in named), None)
-    if found is None and not wanted:
+    named = tuple(_plain_name(name) for name in getattr(config, "architectures", None) or ())
+    heads, segmenters = _classes(_CLASSIFIERS, config), _classes(_SEGMENTERS, config)
+    others = tuple(kind for auto in _WITHOUT_CLASSES for kind in _classes(auto, config))
+    known = (
+        heads + segmenters + (() if classifier else (*others, *_towers(config), *_projected(named, config)))
+    )
+    found = next((kind for kind in known if kind.__name__ in named), None)
+    if found is not None:
+        return found
+    if classifier:
+        if not heads:
+            told = f"transformers has no image classifier for {config.model_type!r}"
+            raise UnsupportedError(told, "leave out --num-classes" if others else _WAY_OUT)
+        return heads[0]
+    if named:
         raise UnsupportedError(
-            f"transformers has no image {'classifier' if classifier else 'model'} for {config.model_type!r}",
-            "leave out --num-classes" if bases else "pass it through python:FILE:FACTORY",
+            f"config.json names {named[0]}, whose output is more than tensors of a fixed shape, or not for an "
+            "image alone",
+            f"taken are image classification, semantic segmentation, depth, image embeddings and backbones; {_WAY_OUT}",
         )
-    return found or wanted[0]
+    if not known:
+        raise UnsupportedError(f"transformers has no image model for {config.model_type!r}", _WAY_OUT)
+    return known[0]
 
 
 def is_classifier(kind: Any) -> bool:
-    """Whether a class of transformers gives logits."""
+    """Whether a class of transformers gives one row of logits for an image."""
     return "ForImageClassification" in kind.__name__
+
+
+def has_classes(kind: Any) -> bool:
+    """Whether its head has as many outputs as there are classes: for the image, or for each of its pixels."""
+    return is_classifier(kind) or kind.__name__.endswith("ForSemanticSegmentation")
 
 
 def create(kind: Any, config: Any) -> torch.nn.Module:
@@ -50,17 +90,22 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
         InputError: the values of the configuration don't go together.
         UnsupportedError: it takes something else than images.
     """
-    if getattr(kind, "main_input_name", "pixel_values") != "pixel_values":
-        raise UnsupportedError(
-            f"{kind.__name__} takes {kind.main_input_name}, not images",
-            "save its image tower (such as CLIPVisionModel) with save_pretrained",
-        )
+    if getattr(kind, "main_input_name", "pixel_values") != "pixel_values" and not _is_pair(kind):
+        raise UnsupportedError(f"{kind.__name__} takes {kind.main_input_name}, not images", _WAY_OUT)
     try:
         module: torch.nn.Module = kind._from_config(
             config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
         )
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"transformers cannot build the model of config.json: {brief(error)}") from error
+    return module
+
+
+def images_alone(module: torch.nn.Module) -> torch.nn.Module:
+    """A pair of towers without what only texts go through; any other model as it is."""
+    if _is_pair(type(module)):
+        for name in [name for name, _ in module.named_children() if name.startswith("text_")]:
+            delattr(module, name)
     return module
 
 
@@ -83,18 +128,53 @@ def tensors(inner: torch.nn.Module, keys: tuple[str, ...] = ()) -> torch.nn.Modu
         def forward(
             self, image: torch.Tensor
         ) -> dict[str, torch.Tensor] | torch.Tensor | tuple[torch.Tensor, ...]:
-            found = self.model(pixel_values=image, return_dict=True)
+            found = _outputs(self.model, image)
             if not keys:
-                return dict(found)
+                return found
             chosen = tuple(found[key] for key in keys)
             return chosen[0] if len(chosen) == 1 else chosen
 
     return Tensors()
 
 
-def _classes(auto: Any, config: Any) -> tuple[Any, ...]:
-    mapping = auto._model_mapping
-    if type(config) not in mapping:
+def _outputs(inner: Any, image: torch.Tensor) -> dict[str, Any]:
+    """What a model of transformers gives, by name; the maps of a backbone by the names of its stages."""
+    if _is_pair(type(inner)):
+        found = inner.get_image_features(pixel_values=image)
+        return {"image_embeds": getattr(found, "pooler_output", found)}
+    found = inner(pixel_values=image, return_dict=True)
+    if "feature_maps" in found:
+        return dict(zip(inner.out_features, found["feature_maps"], strict=True))
+    return dict(found)
+
+
+def _is_pair(kind: Any) -> bool:
+    """An image and a text tower, of which the image's can be asked alone."""
+    return hasattr(kind, "get_image_features") and kind in _of_type(_TOWERS, kind.config_class)
+
+
+def _towers(config: Any) -> tuple[Any, ...]:
+    return tuple(kind for kind in _classes(_TOWERS, config) if _is_pair(kind))
+
+
+def _projected(named: tuple[str, ...], config: Any) -> tuple[Any, ...]:
+    found = (getattr(require("transformers"), name, None) for name in named if name.endswith(_PROJECTED))
+    return tuple(kind for kind in found if getattr(kind, "config_class", None) is type(config))
+
+
+def _plain_name(name: object) -> str:
+    text = str(name)
+    prefix = next((p for p in _OTHER_FRAMEWORKS if text.startswith(p)), "")
+    return text.removeprefix(prefix)
+
+
+def _classes(auto: str, config: Any) -> tuple[Any, ...]:
+    return _of_type(auto, type(config))
+
+
+def _of_type(auto: str, configuration: Any) -> tuple[Any, ...]:
+    mapping = getattr(require("transformers"), auto)._model_mapping
+    if configuration not in mapping:
         return ()
-    found = mapping[type(config)]
+    found = mapping[configuration]
     return tuple(found) if isinstance(found, list | tuple) else (found,)

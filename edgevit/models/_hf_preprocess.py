@@ -99,8 +99,9 @@ def _family(config: Any, request: LoadRequest) -> Stated:
 def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
     if request.image_size is not None:
         return request.image_size
-    tower = getattr(config, "vision_config", None)  # of models for images and text
-    side = getattr(config, "image_size", None) or getattr(tower, "image_size", None)
+    # The model itself, the image tower of a pair, or the backbone below a head.
+    parts = (config, getattr(config, "vision_config", None), getattr(config, "backbone_config", None))
+    side = next((size for part in parts if (size := getattr(part, "image_size", None))), None)
     if isinstance(side, int):
         return (side, side)
     return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None

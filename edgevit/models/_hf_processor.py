@@ -51,6 +51,7 @@ def from_processor(
 def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str) -> Preprocess:
     square = bool(config.get("default_to_square", True))
     resize, shorter = _sides(config["size"], square)
+    shorter = shorter or bool(config.get("keep_aspect_ratio"))  # DPT's; it is cropped below to a fixed size
     crop: tuple[int, int] | None = None
     if config.get("do_center_crop"):
         crop = _sides(config.get("crop_size") or resize[0], True)[0]

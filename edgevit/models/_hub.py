@@ -9,7 +9,11 @@ from pathlib import Path
 from edgevit.core.errors import InputError
 
 _SECONDS = 5.0
-_HINT = "give --weights FILE or --random-weights SEED, a local folder for hf:, or run where the network is reachable"
+_HINT = (
+    "fetch it once where the network is reachable: what is in the cache needs none afterwards, and a folder of `hf "
+    "download OWNER/NAME --local-dir DIR` is hf:DIR or timm:local-dir:DIR; of an architecture that is here, "
+    "--weights FILE or --random-weights SEED takes the place of the published weights"
+)
 
 
 def hub_file(repository: str, filename: str, revision: str | None = None) -> Path | None:
@@ -28,9 +32,12 @@ def hub_file(repository: str, filename: str, revision: str | None = None) -> Pat
 
     try:
         cached = hub.try_to_load_from_cache(repository, filename, revision=revision)
+        if cached is hub.file_download._CACHED_NO_EXIST:  # asked before, and the repository does not have it
+            return None
         if isinstance(cached, str):
             return Path(cached)
-        _reach(hub.constants.ENDPOINT, f"{filename} of {repository}", hub.constants.HF_HUB_OFFLINE)
+        wanted = f"{filename} of {repository}{'@' if revision else ''}{revision or ''}"
+        _reach(hub.constants.ENDPOINT, wanted, hub.constants.HF_HUB_OFFLINE, hub.constants.HF_HUB_CACHE)
         return Path(hub.hf_hub_download(repository, filename, revision=revision, etag_timeout=_SECONDS))
     except LocalEntryNotFoundError as error:
         raise InputError(f"{filename} of {repository} could not be downloaded: {error}", _HINT) from error
@@ -52,7 +59,7 @@ def url_file(url: str) -> Path:
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not path.is_file():
-        _reach(url, path.name, offline=False)
+        _reach(url, path.name, False, str(path.parent))
         path.parent.mkdir(parents=True, exist_ok=True)
         expected = path.stem.rsplit("-", 1)[-1] if "-" in path.stem else None
         try:
@@ -62,7 +69,7 @@ def url_file(url: str) -> Path:
     return path
 
 
-def _reach(address: str, wanted: str, offline: bool) -> None:
+def _reach(address: str, wanted: str, offline: bool, cache: str) -> None:
     """Ask once, briefly: the clients' own retries take half a minute without a network."""
     error: Exception | None = None
     if not offline:
@@ -74,4 +81,6 @@ def _reach(address: str, wanted: str, offline: bool) -> None:
         except (OSError, ValueError) as caught:
             error = caught
     why = "offline mode is set" if error is None else f"no network: {getattr(error, 'reason', error)}"
-    raise InputError(f"{wanted} is neither in the local cache nor to be had ({why})", _HINT) from error
+    raise InputError(
+        f"{wanted} is neither in the local cache {cache} nor to be had from the hub ({why})", _HINT
+    ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,40 +18,42 @@ from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._classes import last_layers, rows, settle
 from edgevit.models._files import read_weights
 from edgevit.models._hf_config import class_names, configuration
-from edgevit.models._hf_model import architecture, create, is_classifier, tensors
+from edgevit.models._hf_model import architecture, create, has_classes, images_alone, is_classifier, tensors
 from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
-from edgevit.models._hub import hub_file
+from edgevit.models._repository import Find, first_of, folder_files, read_config, repository_files
 from edgevit.models._request import asked
 from edgevit.models._resample import resample_renamed
 from edgevit.models._spec import build
+from edgevit.models._timm_folder import is_timm_folder, load_timm_folder
 from edgevit.models._weights import check_finite, describe
 
 if TYPE_CHECKING:
     import torch
 
-Find = Callable[[str], "Path | None"]
-
 
 def load(request: LoadRequest) -> TorchModel:
     """Build the model that config.json describes and fill it.
 
-    `architectures` in config.json decides between the classifier and the model without a head, which
-    then gives every float tensor of its output by name (`last_hidden_state`, `pooler_output`). Code
-    that comes with a repository is never run: an architecture that transformers itself does not have is
-    an error.
+    `architectures` in config.json names the class; see `_hf_model.architecture` for those that are taken. One
+    without a classifier gives every float tensor of its output by name (`last_hidden_state`,
+    `predicted_depth`). A folder of timm's `save_for_hf` is loaded as `timm:local-dir:` does. Code that comes
+    with a repository is never run: an architecture that transformers itself does not have is an error.
 
     Raises:
         InputError: files that are missing, malformed or don't fit.
         UnsupportedError: an architecture that transformers does not have, or that takes no images.
     """
     require("transformers")
-    find = _finder(request.argument)
-    config = configuration(request, _json(find, "config.json", needed=True))
-    preprocess, origin = preprocess_of(config, lambda name: _json(find, name, needed=False), request)
+    find = _files(request.argument)
+    described = read_config(find)
+    if is_timm_folder(described):
+        return load_timm_folder(request, described, find)
+    config = configuration(request, described)
+    preprocess, origin = preprocess_of(config, lambda name: _json(find, name), request)
     kind = architecture(config, classifier=request.num_classes is not None)
     module, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
-        tensors(module),
+        tensors(images_alone(module)),
         name=Path(request.argument).name,
         source=request.source,
         preprocess=preprocess,
@@ -62,44 +64,30 @@ def load(request: LoadRequest) -> TorchModel:
     )
 
 
-def _finder(argument: str) -> Find:
-    folder, hint = Path(argument), "give a folder with config.json, or a repository id"
-    if is_folder(folder):
-        return lambda name: _file_in(folder, name)
+def _files(argument: str) -> Find:
+    folder = Path(argument)
     if is_there(folder) or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
-        raise InputError(f"hf:{argument} is not a folder", hint)
-    return lambda name: _from_hub(argument, name)
+        return folder_files(folder)
+    published = repository_files(argument)
+    return lambda name: _of_any_age(published, name)
 
 
-def _from_hub(repository: str, name: str) -> Path | None:
-    """A file of a repository; repositories older than transformers 5 do without PROCESSOR.
+def _of_any_age(find: Find, name: str) -> Path | None:
+    """A file of a repository; those older than transformers 5 do without PROCESSOR.
 
     Without a network nobody knows whether a repository has it. Then the older file must be in the cache.
     """
     try:
-        return hub_file(repository, name)
+        return find(name)
     except InputError:
         if name != PROCESSOR:
             raise
         return None
 
 
-def _file_in(folder: Path, name: str) -> Path | None:
-    try:
-        return folder / name if (folder / name).is_file() else None
-    except (OSError, ValueError):  # a name that an index gives may be too long, or hold a zero byte
-        return None
-
-
-def _json(find: Find, name: str, needed: bool) -> dict[str, Any]:
+def _json(find: Find, name: str) -> dict[str, Any]:
     path = find(name)
-    if path is None:
-        if needed:
-            raise InputError(
-                f"there is no {name}", "hf: needs a folder or repository that save_pretrained wrote"
-            )
-        return {}
-    return read_json(path, "the file")
+    return {} if path is None else read_json(path, "the file")
 
 
 def _filled(
@@ -116,7 +104,7 @@ def _filled(
     where = ""
     if request.random_weights is None:
         where, state = _state(request, find)
-    own = int(config.num_labels) if is_classifier(kind) else 0
+    own = int(config.num_labels) if has_classes(kind) else 0
     stored = None if state is None else rows(state, last_layers(module, own))
     named = request.labels or (class_names(config) if own else ())
     classes = settle(replace(request, labels=named), own, stored, where)
@@ -136,27 +124,25 @@ def _filled(
 def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:
     if request.weights is not None:
         return str(request.weights), read_weights(request.weights)
-    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"):
-        path = find(name)
-        if path is None:
-            continue
-        if not name.endswith(".json"):
-            return str(path), read_weights(path)
-        places = _json(find, name, needed=True).get("weight_map")
-        if not isinstance(places, dict):
-            raise InputError(f"{path} has no weight_map that says where each tensor is")
-        shards = sorted(set(map(str, places.values())))
-        state: dict[str, torch.Tensor] = {}
-        for shard in shards:
-            part = find(shard) if Path(shard).name == shard else None
-            if part is None:
-                raise InputError(f"{path} names the file {shard[:80]!r}, which is not beside it")
-            state.update(read_weights(part))
-        return str(path), state
-    raise InputError(
-        f"hf:{request.argument} holds neither model.safetensors nor pytorch_model.bin",
-        "give --weights FILE or --random-weights SEED",
-    )
+    path = first_of(find, ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"))
+    if path is None:
+        raise InputError(
+            f"hf:{request.argument} holds neither model.safetensors nor pytorch_model.bin",
+            "give --weights FILE or --random-weights SEED",
+        )
+    if path.suffix != ".json":
+        return str(path), read_weights(path)
+    places = read_json(path, "the file").get("weight_map")
+    if not isinstance(places, dict):
+        raise InputError(f"{path} has no weight_map that says where each tensor is")
+    shards = sorted(set(map(str, places.values())))
+    state: dict[str, torch.Tensor] = {}
+    for shard in shards:
+        part = find(shard) if Path(shard).name == shard else None
+        if part is None:
+            raise InputError(f"{path} names the file {shard[:80]!r}, which is not beside it")
+        state.update(read_weights(part))
+    return str(path), state
 
 
 def _fill(

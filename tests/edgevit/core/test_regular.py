@@ -24,8 +24,8 @@ from edgevit.flows.verify import verify
 from edgevit.models._files import read_weights
 from edgevit.models._keras_file import check_keras
 from edgevit.models._pt2.archive import clean_copy
+from edgevit.models._repository import folder_files
 from edgevit.models._weights import load_weights
-from edgevit.models.hf import _finder
 from edgevit.models.python import _module
 from edgevit.quant import storage
 from edgevit.report import json as report_json
@@ -82,7 +82,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "pt2": ("model.pt2", lambda path: clean_copy(path, path.parent)),
     "keras": ("model.keras", check_keras),
     "python": ("net.py", lambda path: _module(str(path))),
-    "hf": ("folder", lambda path: _finder(str(path))),
+    "hf": ("folder", folder_files),
     "npz": ("images.npz", lambda path: open_npz(str(path), ())),
     "folder": ("images", lambda path: open_folder(str(path), ())),
     "image": ("image.png", decode),
