@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from edgevit.core.foreign import printable
 from edgevit.core.report import ArtifactReport, Report
 from edgevit.core.types import Preprocess
 from edgevit.report._answer import answer
 
+InputDtype = Literal["float32", "uint8", "int8"]
+
 FILE_NAME: Final = "USAGE.md"
 _SUFFIXES: Final = ("onnx", "tflite", "mlpackage")  # of the files that the page has a section for
 _PILLOW: Final = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos": "LANCZOS"}
 
 
-def render(report: Report) -> str:
+def input_dtype(artifact: ArtifactReport) -> InputDtype:
+    """What an ONNX or TFLite file takes: normalised floats, or the pixels themselves (int8: less 128)."""
+    return "float32"
+
+
+def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = input_dtype) -> str:
     """The page for one bundle, with a section for each target that has a file.
 
     The snippets carry the model's own size, crop, mean, std and channel order as numbers, and the
@@ -37,6 +45,8 @@ def render(report: Report) -> str:
     environment.filters["code"] = _code
     environment.filters["source"] = _source
     preprocess = report.model.preprocess
+    chosen = _chosen(report.artifacts)
+    dtype = {name: dtype_of(a) for name, a in chosen.items() if a is not None and name != "mlpackage"}
     return environment.get_template("usage.md.j2").render(
         model=report.model,
         doubts=report.reference.doubts,
@@ -44,9 +54,13 @@ def render(report: Report) -> str:
         rgb=_in_rgb(preprocess),
         pillow=_PILLOW[preprocess.interpolation],
         files=[a for a in report.artifacts if a.path is not None],
-        chosen=_chosen(report.artifacts),
+        chosen={name: a and a.path for name, a in chosen.items()},
+        dtype=dtype,
+        dtypes=set(dtype.values()),
         answer=answer(report.model.output),
         python=_python(report),
+        labelled=bool(report.model.labels) and report.model.output.decides,
+        resized=(),
     )
 
 
@@ -58,13 +72,13 @@ def _python(report: Report) -> tuple[str, ...]:
     return tuple(re.sub(r"NAME\[(\w+)\]", r"\1", line) for line in lines)
 
 
-def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, str | None]:
-    """By suffix of the file: the path that the snippets load, None if there is no such file."""
-    chosen: dict[str, str | None] = dict.fromkeys(_SUFFIXES)
+def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, ArtifactReport | None]:
+    """By suffix of the file: the one that the snippets load, None if there is no such file."""
+    chosen: dict[str, ArtifactReport | None] = dict.fromkeys(_SUFFIXES)
     for artifact in sorted(artifacts, key=lambda a: a.verdict != "pass"):
         if artifact.path is not None:
             suffix = artifact.path.rsplit(".", 1)[-1]
-            chosen[suffix] = chosen.get(suffix) or artifact.path
+            chosen[suffix] = chosen.get(suffix) or artifact
     return chosen
 
 

@@ -32,6 +32,48 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+# What Kotlin has without an import, as far as the pages use it.
+KOTLIN = re.compile(
+    r"""Array|AutoCloseable|Boolean|Double|DoubleArray|Float|FloatArray|Int|IntArray|ByteArray|List|String|Unit
+    |also|apply|arrayOfNulls|as|class|const|continue|data|else|emptyList|false|floatArrayOf|for|fun|generateSequence|if
+    |in|inline|is|it|listOf|longArrayOf|mapOf|null|object|override|private|return|setOf|true|until|val|var|when""",
+    re.VERBOSE,
+)
+
+
+def check_files(text: str) -> None:
+    """Every Kotlin and Swift block is one file with a name of its own: its imports once, before all else.
+
+    In a Kotlin file every name that is used without a dot before it is imported there, declared in one of the files,
+    or the language's own, and every import is used.
+    """
+    kotlin, swift = blocks(text, "kotlin"), blocks(text, "swift")
+    names = [code.splitlines()[0] for code in (*kotlin, *swift)]
+    assert len(set(names)) == len(names) and all(re.fullmatch(r"// \w+\.(kt|swift)", name) for name in names)
+    for code in (*kotlin, *swift):
+        head = re.match(r"//.*\n((?:import [\w.]+\n)*)", code)
+        assert head is not None
+        imports = head[1].splitlines()
+        assert len(set(imports)) == len(imports) == len(re.findall(r"^import ", code, re.MULTILINE))
+        for left, right in ("()", "{}", "[]"):
+            assert code.count(left) == code.count(right)
+    bodies = [re.sub(r"/\*.*?\*/|//.*|\"[^\"]*\"", "", code, flags=re.DOTALL) for code in kotlin]
+    declared = {
+        name
+        for body in bodies
+        for found in re.findall(
+            r"(?:fun|val|var|class)\s+(\w+)|(\w+)\s*:\s*[(\w]|(\w+)\s*(?:,\s*(\w+)\s*)?->|(\w+) =", body
+        )
+        for name in found
+    }
+    for body in bodies:
+        imported = {line.rsplit(".", 1)[1] for line in re.findall(r"^import ([\w.]+)", body, re.MULTILINE)}
+        rest = re.sub(r"^import .*", "", body, flags=re.MULTILINE)
+        used = set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", rest))
+        assert imported <= used | set(re.findall(r"\.(\w+)", rest))
+        assert not {name for name in used - declared - imported if not KOTLIN.fullmatch(name)}
+
+
 def identity(path: Path) -> None:
     """An ONNX file whose logits are its input, flattened."""
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, -1])
@@ -98,11 +140,6 @@ def test_every_python_snippet_compiles_and_every_path_is_named(report: Report) -
     for code in blocks(text, "python"):
         compile(code, "USAGE.md", "exec")
     assert all(text.count(path) >= 3 for path in paths)
-    assert len(blocks(text, "kotlin")) == 3
-    assert len(blocks(text, "swift")) == 1
-    for code in (*blocks(text, "kotlin"), *blocks(text, "swift")):
-        for left, right in ("()", "{}", "[]"):
-            assert code.count(left) == code.count(right)
 
 
 def test_only_targets_with_a_file_have_a_section(report: Report) -> None:
@@ -130,7 +167,7 @@ def test_squashing_is_described_and_done(report: Report) -> None:
     text = usage.render(for_files(report, ["onnx/fp16/model.onnx"], squash))
     assert "resized to 9 x 7 pixels (width x height," in text
     assert "size = [9, 7]" in text
-    assert "image.width * WIDTH / 9f" in text
+    assert "centre(image.width, 9, WIDTH)" in text and "centre(image.height, 7, HEIGHT)" in text
 
 
 @pytest.mark.parametrize("resize", [(10, 10), (9, 13)])
@@ -238,6 +275,74 @@ def test_every_page_is_code_whatever_the_output_is(report: Report, task: Task, l
     text = usage.render(replace(told, model=replace(told.model, output=OutputKind(task), labels=labels)))
     for code in blocks(text, "python"):
         ast.parse(code)
-    for language in ("kotlin", "swift"):
-        assert all(code.count("{") == code.count("}") for code in blocks(text, language))
+    check_files(text)
     assert ("argmax" in text) == (task == "single-label") and "NAME" not in text
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize(("resize", "shorter"), [((10, 10), True), ((9, 13), True), ((9, 7), False)])
+def test_every_page_is_code_however_the_image_is_made(
+    report: Report, interpolation: str, resize: tuple[int, int], shorter: bool
+) -> None:
+    made = replace(P, resize=resize, shorter_side=shorter, interpolation=interpolation)
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite"], made))
+    check_files(text)
+    assert f"computes Pillow's {interpolation} resize" in text or interpolation == "nearest"
+
+
+def test_a_missing_import_is_found(report: Report) -> None:
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite"]))
+    lines = [
+        line for code in blocks(text, "kotlin") for line in code.splitlines() if line.startswith("import")
+    ]
+    assert len(lines) > 20
+    for line in lines:
+        with pytest.raises(AssertionError):
+            check_files(text.replace(line + "\n", "", 1))
+
+
+@pytest.mark.parametrize("path", ["onnx/w8/model.onnx", "tflite/w8/model.tflite"])
+def test_a_page_names_the_versions_of_what_it_uses_and_no_others(report: Report, path: str) -> None:
+    (build,) = blocks(usage.render(for_files(report, [path])), "gradle")
+    assert ("com.google.ai.edge.litert:litert:2." in build) == path.endswith("tflite")
+    assert ("com.microsoft.onnxruntime:onnxruntime-android:1." in build) == path.endswith("onnx")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_a_file_that_takes_pixels_is_given_pixels(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: usage.InputDtype
+) -> None:
+    """The page's own Python on a file that takes (1, HEIGHT, WIDTH, 3) uint8 and gives them back."""
+    monkeypatch.chdir(tmp_path)
+    paths = ["onnx/w8a8/model.onnx", "tflite/w8a8/model.tflite"]
+    text = usage.render(for_files(report, paths), lambda _: dtype)
+    check_files(text)
+    assert "MEAN" not in "".join(blocks(text, "kotlin"))
+    assert f"bytes(image, zero = {128 if dtype == 'int8' else 0})" in text
+    if dtype == "int8":
+        (line,) = re.findall(r"image = (.* \^ 128.*)  #", text)
+        names = {"np": np, "crop": lambda _: np.array([0, 127, 128, 255], np.uint8), "path": ""}
+        np.testing.assert_array_equal(eval(line, names), np.array([-128, -1, 0, 127], np.int8))
+        return
+    Path("onnx/w8a8").mkdir(parents=True)
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, -1])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["float", "shape"], ["logits"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, P.height, P.width, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3 * P.height * P.width])
+    model = helper.make_model(
+        helper.make_graph(nodes, "pixels", [image], [logits], [shape]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    labels = [f"class {i}" for i in range(3 * P.height * P.width)]
+    helper.set_model_props(model, {"edgevit.labels": json.dumps(labels)})
+    onnx.save(model, paths[0])
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 10, 3), np.uint8)
+    Image.fromarray(pixels).save("image.png")
+    names: dict[str, Any] = {}
+    for code in blocks(text, "python")[:2]:
+        exec(compile(code, "USAGE.md", "exec"), names)  # the page's own code
+    np.testing.assert_array_equal(names["classify"]("image.png")[1], pixels[2:8, 1:9].reshape(-1))
