@@ -26,7 +26,14 @@ RandomWeights = Annotated[
 ]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="Number of classes of the head.")]
 ImageSize = Annotated[str | None, typer.Option(metavar="N|HxW", help="Pixels of the model's input.")]
-ModelArg = Annotated[list[str] | None, typer.Option(metavar="K=V", help="Passed to the source. Repeatable.")]
+ModelArg = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="An argument of the architecture or factory: a Python literal, else a text, such as depth=4, "
+        "dims=[32,64] or pool=avg. Repeatable.",
+    ),
+]
 PreprocessFlag = Annotated[
     list[str] | None,
     typer.Option(

@@ -63,6 +63,7 @@ def command(
       edgevit convert timm:vit_tiny_patch16_224 --weights vit.safetensors \\
           --precision w8a8 --calibrate photos/train --evaluate photos/val --max-drop 0.5
       edgevit convert hf:./my-model --to onnx,tflite --precision w8 --json
+      edgevit convert python:nets.py:build --model-arg depth=4 --image-size 64 --preprocess normalize=imagenet
       edgevit convert demo --precision w8a8 --auto-float --min-sqnr 30
       edgevit convert demo --precision lut4 --reconstruct 600
       edgevit convert --plan dist/demo/plan.json -o dist/again

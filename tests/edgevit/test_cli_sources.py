@@ -75,3 +75,22 @@ def test_a_model_that_is_random_in_eval_mode_is_refused(nets: Path) -> None:
     done = edgevit("inspect", f"python:{nets}:Net", "--image-size", "32", "--model-arg", "training=True")
     assert done.returncode == 2 and "is random in eval mode" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_script_gets_its_defaults_and_a_factory_its_arguments(nets: Path) -> None:
+    """Its own output stays out of the JSON, and edgevit's arguments out of its parser."""
+    script = nets.parent / "train.py"
+    script.write_text(
+        "import argparse\nfrom nets import Net\nprint('loading')\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--epochs', default=3)\nepochs = parser.parse_args().epochs\n"
+        "def build(classes, dims=()):\n    assert (epochs, classes, dims) == (3, 3, [8, 9])\n    return Net()\n"
+    )
+    asked = ("inspect", f"python:{script}:build", "--image-size", "32", "--json")
+    done = edgevit(*asked, "--model-arg", "classes=3", "--model-arg", "dims=[8, 9]")
+    assert json.loads(done.stdout)["outputs"][0]["shape"] == [1, 3], done.stderr
+    done = edgevit(*asked)
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and "build needs classes: its signature is build(classes, dims=())" in (
+        error["message"].replace(f" of {script}", "")
+    )
+    assert "--model-arg classes=VALUE" in error["hint"]

@@ -25,8 +25,8 @@ from edgevit.models._files import read_weights
 from edgevit.models._keras_file import check_keras
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._repository import folder_files
+from edgevit.models._user_code import import_place
 from edgevit.models._weights import load_weights
-from edgevit.models.python import _module
 from edgevit.quant import storage
 from edgevit.report import json as report_json
 from edgevit.runtimes import _litert_file, _ort_session
@@ -81,7 +81,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "mlpackage": ("model.mlpackage", check_package),
     "pt2": ("model.pt2", lambda path: clean_copy(path, path.parent)),
     "keras": ("model.keras", check_keras),
-    "python": ("net.py", lambda path: _module(str(path))),
+    "python": ("net.py", lambda path: import_place(str(path))),
     "hf": ("folder", folder_files),
     "npz": ("images.npz", lambda path: open_npz(str(path), ())),
     "folder": ("images", lambda path: open_folder(str(path), ())),
