@@ -111,6 +111,8 @@ def main() -> int:
     for kind in [kind for kind in chosen if not (asked.seeds / kind.files[0]).exists()]:
         print(f"left out: {kind.name}, whose library is not installed")
         chosen.remove(kind)
+    if not chosen:
+        cli.error(f"{asked.seeds} holds no valid file to start from: name a folder that does not exist yet")
     began, counts, said = time.monotonic(), dict[str, Counter[str]](), Counter[tuple[str, str, str]]()
     for outcome in fuzz(chosen, asked.seeds.absolute(), asked.count, asked.seed, asked.keep):
         counts.setdefault(outcome.kind, Counter())[outcome.verdict] += 1
