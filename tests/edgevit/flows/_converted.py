@@ -22,6 +22,7 @@ class Converted:
     arguments: tuple[str, ...]
     done: subprocess.CompletedProcess[str]
     bundle: Path
+    precisions: tuple[str, ...]
 
     @property
     def report(self) -> dict[str, Any]:
@@ -32,8 +33,8 @@ class Converted:
         return found
 
 
-def convert_all(bundle: Path, *arguments: str) -> Converted:
-    """Run it once, with few images of the demo."""
+def convert_all(bundle: Path, *arguments: str, precisions: tuple[str, ...] = PRECISIONS) -> Converted:
+    """Run it once for all targets, with few images of the demo."""
     given = (*arguments, "--calibration-count", str(CALIBRATED), "--evaluate-count", str(EVALUATED))
-    done = edgevit("convert", *given, "--precision", ",".join(PRECISIONS), "-o", bundle, "--json")
-    return Converted(given, done, bundle)
+    done = edgevit("convert", *given, "--precision", ",".join(precisions), "-o", bundle, "--json")
+    return Converted(given, done, bundle, precisions)

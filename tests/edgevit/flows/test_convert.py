@@ -13,7 +13,7 @@ from PIL import Image
 
 import edgevit as api
 from tests._command import ROOT, edgevit
-from tests.edgevit.flows._converted import ASSETS, EVALUATED, PRECISIONS, Converted
+from tests.edgevit.flows._converted import ASSETS, EVALUATED, Converted
 
 TARGETS = ("onnx", "tflite", "coreml")
 LEAST_DB = {"fp32": 80, "fp16": 40, "w8": 30, "w8a8": 22}
@@ -36,7 +36,7 @@ def test_json_is_one_object_that_the_schema_accepts_and_the_bundle_holds(convert
 
 def test_every_file_is_there_was_executed_and_passes(converted: Converted) -> None:
     found = artifacts(converted.report)
-    assert set(found) == {(target, precision) for target in TARGETS for precision in PRECISIONS}
+    assert set(found) == {(target, precision) for target in TARGETS for precision in converted.precisions}
     for artifact in found.values():
         assert artifact["executed_by"] and (artifact["verdict"], artifact["reasons"]) == ("pass", [])
         assert (converted.bundle / artifact["path"]).exists()
@@ -71,7 +71,9 @@ def test_every_file_computes_what_was_promised(converted: Converted) -> None:
 def test_compressed_files_are_smaller_than_their_float_file(converted: Converted) -> None:
     found = artifacts(converted.report)
     for target in TARGETS:
-        whole, half, *quarters = (found[target, precision]["size_bytes"] for precision in PRECISIONS)
+        whole, half, *quarters = (
+            found[target, precision]["size_bytes"] for precision in converted.precisions
+        )
         assert half < 0.6 * whole and all(quarter < 0.4 * whole for quarter in quarters)
 
 
@@ -152,29 +154,32 @@ def test_precisions_may_stand_in_any_order(vit_arguments: tuple[str, ...], tmp_p
     assert [(a["precision"], a["verdict"]) for a in found] == [("fp16", "pass"), ("fp32", "pass")]
 
 
-def test_too_few_images_for_a_limit_are_exit_4(vit_arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """64 images could show 5 points if none changed; pruned by half, some do."""
-    few = ("--precision", "fp32", "--prune", "mlp=0.5", "--evaluate-count", "64", "--max-drop", "5")
-    done = edgevit("convert", *vit_arguments, *few, "-o", tmp_path / "out", *SMALL_RUN)
-    assert done.returncode == 4, done.stderr
-    (artifact,) = json.loads(done.stdout)["artifacts"]
+@pytest.fixture(scope="module")
+def pruned(vit_arguments: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """Half of the hidden neurons gone, and 64 images to show a limit that they could show if none changed."""
+    bundle = tmp_path_factory.mktemp("pruned") / "out"
+    given = (*vit_arguments, "--precision", "fp32", "--prune", "mlp=0.5")
+    limited = ("--evaluate-count", "64", "--max-drop", "5", "-o", str(bundle), *SMALL_RUN)
+    return Converted(given, edgevit("convert", *given, *limited), bundle, ("fp32",))
+
+
+def test_too_few_images_for_a_limit_are_exit_4(pruned: Converted) -> None:
+    assert pruned.done.returncode == 4, pruned.done.stderr
+    (artifact,) = pruned.report["artifacts"]
     assert artifact["verdict"] == "inconclusive" and artifact["accuracy"]["lost"] > 0
     assert any("too few to decide" in r and "images like these would" in r for r in artifact["reasons"])
-    assert (tmp_path / "out" / artifact["path"]).exists()
+    assert pruned.file("onnx", "fp32").exists()
 
 
 def test_pruned_model_is_smaller_and_its_file_computes_what_is_left(
-    vit: Converted, vit_arguments: tuple[str, ...], tmp_path: Path
+    vit: Converted, pruned: Converted
 ) -> None:
-    few = ("--precision", "fp32", "--evaluate-count", "8", "--prune", "mlp=0.25", "-o", tmp_path / "out")
-    done = edgevit("convert", *vit_arguments, *few, *SMALL_RUN)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    # Two blocks of width 192 with 768 hidden neurons: a quarter of them goes, in both layers.
-    assert vit.report["model"]["parameters"] - report["model"]["parameters"] == 2 * 192 * (192 + 1 + 192)
-    assert vit.report["model"]["macs"] - report["model"]["macs"] == 2 * 192 * (192 + 192) * 17
+    report = pruned.report
+    # Two blocks of width 192 with 768 hidden neurons: half of them goes, in both layers.
+    assert vit.report["model"]["parameters"] - report["model"]["parameters"] == 2 * 384 * (192 + 1 + 192)
+    assert vit.report["model"]["macs"] - report["model"]["macs"] == 2 * 384 * (192 + 192) * 17
     (artifact,) = report["artifacts"]
-    assert artifact["size_bytes"] < 0.95 * artifacts(vit.report)["onnx", "fp32"]["size_bytes"]
+    assert artifact["size_bytes"] < 0.9 * artifacts(vit.report)["onnx", "fp32"]["size_bytes"]
     assert artifact["fidelity"]["sqnr_db"] >= 80
     assert artifact["total"]["sqnr_db"] == pytest.approx(artifact["compression"]["sqnr_db"], abs=0.1)
     assert len(report["prune"]) == 2
