@@ -28,14 +28,16 @@ _TENSOR_AXIS_LABELS: Final = 2  # enum AssociatedFileType
 _STRING, _OFFSET, _BYTE = "string", "offset", "byte"
 
 
-def embed(model: Any, spec: ModelSpec, preprocess: Preprocess) -> None:
+def embed(model: Any, spec: ModelSpec, preprocess: Preprocess, real: Preprocess | None = None) -> None:
     """Add the metadata buffers to `model`; `labels` then appends the archive to the packed bytes.
 
     Args:
-        preprocess: of the file's own input, which is always RGB.
+        preprocess: of the model, told for RGB, which every file takes.
+        real: of an input of bytes: with the mean and std that give its real values.
     """
-    _add(model, "TFLITE_METADATA", _model_metadata(spec, preprocess))
-    _add(model, "edgevit.preprocess", preprocess_json.dumps(preprocess, "NHWC").encode())
+    _add(model, "TFLITE_METADATA", _model_metadata(spec, real or preprocess))
+    text = preprocess_json.dumps(preprocess, "NHWC", takes_pixels=real is not None)
+    _add(model, "edgevit.preprocess", text.encode())
     _add(model, "edgevit.labels", json.dumps(list(spec.labels)).encode())
     _add(model, outputs.KEY, outputs.dumps(spec.output).encode())
     for key, value in (("edgevit.author", spec.author), ("edgevit.license", spec.license)):

@@ -20,6 +20,7 @@ _NUMPY: Final = {
     "FLOAT32": "<f4",
     "FLOAT16": "<f2",
     "INT8": "i1",
+    "UINT8": "u1",
     "INT4": "i1",  # in memory; the file holds two in a byte, the first in the low half
     "INT32": "<i4",
     "INT64": "<i8",

@@ -28,7 +28,7 @@ from edgevit.core.runner import SiteTensors
 PER_TOKEN: Final = Dynamic("int8", "token", symmetric=False)
 
 # First version of each operator that takes the types used here.
-_INT8_VERSION: Final = {
+INT8_VERSION: Final = {
     "FULLY_CONNECTED": 12,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
@@ -182,7 +182,7 @@ def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
     operator.builtinOptions.asymmetricQuantizeInputs = True  # what a kernel other than XNNPACK's shall do
     _tflite_weights.set_float_bias(edit.model, operator, site, plan)
     blocks = site.weight is not None and site.weight.block is not None
-    version = _BLOCKS_VERSION if blocks else _INT8_VERSION["FULLY_CONNECTED"]
+    version = _BLOCKS_VERSION if blocks else INT8_VERSION["FULLY_CONNECTED"]
     tfl.set_version(edit.model, operator, "FULLY_CONNECTED", version)
     return site.site, place.input, place.output
 
@@ -228,5 +228,5 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
     )
     for index in chain:
         kind = tfl.kind(edit.model, part.operators[index])
-        tfl.set_version(edit.model, part.operators[index], kind, _INT8_VERSION[kind])
+        tfl.set_version(edit.model, part.operators[index], kind, INT8_VERSION[kind])
     return site.site, entry, leave

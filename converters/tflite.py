@@ -1,16 +1,18 @@
-"""TFLite, for LiteRT on phones and boards: NHWC RGB float input, metadata and labels inside."""
+"""TFLite, for LiteRT on phones and boards: NHWC RGB input, float or bytes, metadata and labels inside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from converters import (
     _float_share,
+    _tflite_input,
     _tflite_lower,
     _tflite_metadata,
+    _tflite_output,
     _tflite_quantize,
     _tflite_sites,
     _tflite_tidy,
@@ -18,13 +20,14 @@ from converters import (
 from converters import _tflite_model as tfl
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.files import write_atomic
+from edgevit.core.pixels import in_rgb
 from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
-from edgevit.core.types import Graph, ModelSpec, Preprocess
+from edgevit.core.runner import SiteTensors
+from edgevit.core.types import Graph, ModelSpec
 
 if TYPE_CHECKING:
     from edgevit.core.plans import QuantPlan
-    from edgevit.core.runner import SiteTensors
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
@@ -32,11 +35,16 @@ _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The float conversion, made once: a model without metadata, and where the sites are in it."""
+    """The float conversion, made once: a model without metadata, and where the sites are in it.
+
+    Attributes:
+        input: type of the input in the files: float32, uint8 or int8.
+    """
 
     model: Any
     places: tuple[_tflite_sites.Place, ...]
     spec: ModelSpec
+    input: str = "float32"
 
 
 def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
@@ -49,8 +57,14 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     operators of our own, which need not subtract the mean of a centred stream.
 
     Raises:
-        UsageError: `float_share` in `options` is no share.
+        UsageError: `float_share` in `options` is no share, `output` no type, or one that the precision has not.
     """
+    outputs = _output(options or {})
+    if outputs is not None and precision != "w8a8":
+        raise UsageError(
+            f"tflite.output={outputs} needs static ranges, which w8a8 has and {precision} has not",
+            "give --precision w8a8 alone, or leave tflite.output out",
+        )
     share = 0.0
     stored = KindPlacement("conv", None, None, "float32")
     dynamic = _tflite_quantize.PER_TOKEN
@@ -82,21 +96,40 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     folds: tuple[str, ...] = ("centre_streams", "patches_as_linear")
     if precision != "w8":
         folds += ("layernorm_fold",)
-    return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds)
+    return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds, outputs=outputs)
 
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
-    if options.get("input", "float32") != "float32":
-        raise UsageError(f"tflite.input must be float32, not {options['input']!r}", "leave it out")
+    _input(options)
+    _output(options)
     _float_share.float_share("tflite", options)
 
 
+def _input(options: Mapping[str, str]) -> str:
+    return _one_of("input", options, ("float32", "uint8", "int8"))
+
+
+def _output(options: Mapping[str, str]) -> Literal["int8", "uint8"] | None:
+    found = _one_of("output", options, ("float32", "int8", "uint8"))
+    return None if found == "float32" else cast('Literal["int8", "uint8"]', found)
+
+
+def _one_of(key: str, options: Mapping[str, str], allowed: tuple[str, ...]) -> str:
+    found = options.get(key, allowed[0])
+    if found not in allowed:
+        raise UsageError(
+            f"tflite.{key} must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {found!r}",
+            f"leave it out for {allowed[0]}",
+        )
+    return found
+
+
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
-    """Convert to TFLite in float32, once. Input `image` (1, H, W, 3) float32 RGB, outputs named as in `spec`.
+    """Convert to TFLite in float32, once. Input `image` (1, H, W, 3) RGB, outputs named as in `spec`.
 
     TFLite's metadata cannot say BGR. For a model trained on BGR the channels are reversed inside the
-    graph, so that the file takes RGB like every other, and the embedded preprocessing (color, mean, std)
+    file, so that it takes RGB like every other, and the embedded preprocessing (color, mean, std)
     describes the file's input: rgb.
 
     Raises:
@@ -106,12 +139,16 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     """
     check_options(options)
     _refuse_above_limit(graph)
-    data, fenced = _tflite_lower.lower(graph, spec.preprocess.color == "bgr")
+    dtype = _input(options)
+    reverse = (
+        spec.preprocess.color == "bgr" and dtype == "float32"
+    )  # bytes are put in order where they come in
+    data, fenced = _tflite_lower.lower(graph, reverse)
     model = tfl.read(data)
     places = _tflite_tidy.tidy(model, _tflite_sites.locate(model, fenced))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
-    return Prepared(model, places, spec)
+    return Prepared(model, places, spec, dtype)
 
 
 def write(
@@ -143,17 +180,25 @@ def write(
         sites = _tflite_quantize.float_tensors(model, prepared.places)
         if precision == "fp16":
             _tflite_quantize.to_half(model, prepared.places, keep_float32)
-    if precision != "fp32":
+    spec, renamed = prepared.spec, dict[str, str]()
+    if plan is not None and plan.outputs:
+        renamed |= _tflite_output.give_integers(model, plan.outputs)
+    real = None
+    if prepared.input != "float32":
+        renamed |= _tflite_input.take_pixels(model, spec.preprocess, prepared.input)
+        real = _tflite_input.real_input(in_rgb(spec.preprocess))
+    if precision != "fp32" or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
-    spec = prepared.spec
-    _tflite_metadata.embed(model, spec, _in_rgb(spec.preprocess))
+    _tflite_metadata.embed(model, spec, in_rgb(spec.preprocess), real)
     tfl.compact(model)
     model.description = b"edgevit"
     data = tfl.pack(model)
     _tflite_metadata.append_labels(data, spec.labels)
     write_atomic(out, data)
-    return sites
+    return tuple(
+        SiteTensors(s.site, renamed.get(s.input, s.input), renamed.get(s.output, s.output)) for s in sites
+    )
 
 
 def _refuse_above_limit(graph: Graph) -> None:
@@ -165,13 +210,6 @@ def _refuse_above_limit(graph: Graph) -> None:
             f"the model's weights take {size} bytes as float32, a .tflite file ends at {tfl.LIMIT}",
             "leave tflite out of --to: 8-bit TFLite files are made from the float file",
         )
-
-
-def _in_rgb(preprocess: Preprocess) -> Preprocess:
-    if preprocess.color == "rgb":
-        return preprocess
-    mean, std = preprocess.mean, preprocess.std
-    return replace(preprocess, color="rgb", mean=(mean[2], mean[1], mean[0]), std=(std[2], std[1], std[0]))
 
 
 def _name_interface(model: object, spec: ModelSpec) -> None:
@@ -195,7 +233,11 @@ TARGET: Final = Target(
     extra="tflite",
     precisions=_PRECISIONS,
     runtimes=("litert",),
-    options={"input": "type of the input; float32 is the only one so far", "float_share": _float_share.HELP},
+    options={
+        "input": "float32 (default): the normalised image; uint8 or int8: the camera's bytes, the rest is inside",
+        "output": "float32 (default), int8 or uint8, with scale and zero point in the file; w8a8 alone",
+        "float_share": _float_share.HELP,
+    },
     check_options=check_options,
     modules=("litert_torch", "ai_edge_litert", "flatbuffers"),
     placement=placement,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgevit.core.types import Floats, Pixels, Preprocess
 
 
@@ -34,3 +38,17 @@ def ordered(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "NHW
 
     channels = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
     return np.ascontiguousarray(np.moveaxis(channels, -1, 1) if layout == "NCHW" else channels)
+
+
+def as_int8(pixels: Pixels) -> NDArray[np.int8]:
+    """Bytes as int8 holds them: 0 to 255 become -128 to 127."""
+    import numpy as np
+
+    return (pixels ^ np.uint8(128)).view(np.int8)
+
+
+def in_rgb(preprocess: Preprocess) -> Preprocess:
+    """The same, told for channels in RGB order."""
+    if preprocess.color == "rgb":
+        return preprocess
+    return replace(preprocess, color="rgb", mean=preprocess.mean[::-1], std=preprocess.std[::-1])

@@ -107,6 +107,7 @@ class QuantPlan:
         tensors: `SITE.weight` int8 (uint8 for a palette), `SITE.bias` int32 or float32, `SITE.lut`
             float32; numpy arrays.
         placement: what the runtime could do when the plan was made.
+        outputs: grids of the model's outputs in a file that gives integers; empty where it gives real numbers.
     """
 
     target: str
@@ -117,6 +118,7 @@ class QuantPlan:
     skipped: tuple[tuple[str, str], ...] = ()
     tensors: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, compare=False)
     placement: Placement | None = None
+    outputs: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ class Placement:
             with those of `start_intensity` 9 % at most.
         folds: exact changes of the graph that are made before anything is decided, in this order: algorithms of
             `edgevit/quant/algorithms`. In a plan, those that changed something.
+        outputs: integer type of the model's outputs, None for real numbers.
     """
 
     target: str
@@ -185,3 +188,4 @@ class Placement:
     scale_dtype: Literal["float32", "float16"] = "float32"
     float_share: float = 0.0
     folds: tuple[str, ...] = ()
+    outputs: Literal["int8", "uint8"] | None = None

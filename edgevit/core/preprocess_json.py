@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from edgevit.core.documents import parse_json
 from edgevit.core.errors import InputError
@@ -18,10 +18,26 @@ _Color = Literal["rgb", "bgr"]
 LAYOUTS = ("NCHW", "NHWC", "image")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS = ("rgb", "bgr")
+_INPUT: Final = "input"  # of files that take bytes, with the word PIXELS
+_PIXELS: Final = "pixels"
 _KEYS = ("height", "width", "resize", "shorter_side", "interpolation", "color", "mean", "std", "layout")
 
 
-def dumps(preprocess: Preprocess, layout: str) -> str:
+class FileInput(NamedTuple):
+    """What a file says of its input.
+
+    Attributes:
+        preprocess: from an image to what the model takes.
+        layout: of the input tensor.
+        takes_pixels: the input holds the bytes of the cropped image, and the file does the rest itself.
+    """
+
+    preprocess: Preprocess
+    layout: Layout
+    takes_pixels: bool
+
+
+def dumps(preprocess: Preprocess, layout: str, takes_pixels: bool = False) -> str:
     """Write as one line of JSON; `layout` is the artifact's input: NCHW, NHWC or image.
 
     Raises:
@@ -29,11 +45,12 @@ def dumps(preprocess: Preprocess, layout: str) -> str:
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
-    return json.dumps({**asdict(preprocess), "layout": layout}, allow_nan=False)
+    stated = {_INPUT: _PIXELS} if takes_pixels else {}
+    return json.dumps({**asdict(preprocess), "layout": layout, **stated}, allow_nan=False)
 
 
-def loads(text: str | bytes) -> tuple[Preprocess, Layout]:
-    """Read what `dumps` wrote: the preprocessing and the layout.
+def loads(text: str | bytes) -> FileInput:
+    """Read what `dumps` wrote.
 
     Keys that this version does not know are ignored, so that newer files stay readable.
 
@@ -63,7 +80,9 @@ def loads(text: str | bytes) -> tuple[Preprocess, Layout]:
         mean=_triple("mean", data["mean"]),
         std=std,
     )
-    return preprocess, cast("Layout", _word("layout", data["layout"], LAYOUTS))
+    layout = cast("Layout", _word("layout", data["layout"], LAYOUTS))
+    takes_pixels = _INPUT in data and _word(_INPUT, data[_INPUT], (_PIXELS,)) == _PIXELS
+    return FileInput(preprocess, layout, takes_pixels)
 
 
 def _bad(key: str, value: object, wanted: str) -> InputError:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.sandbox import Isolation
-from edgevit.core.types import Preprocess
+from edgevit.core.types import Preprocess, TensorSpec
 
 SCHEMA_VERSION: Final = 1
 # A single site is right from here on, or at most one step off in few of its elements.
@@ -337,6 +337,7 @@ class ArtifactReport:
         compared_as: what its outputs and the model's were brought to, and why; "" where they are alike.
         explanation: why it is so far from the model, such as another input; "" where nothing explains it.
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
+        inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
     """
 
     target: str
@@ -370,6 +371,8 @@ class ArtifactReport:
     compared_as: str = ""
     explanation: str = ""
     ranges: RangeFit | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ class Runner(Protocol):
                 normalisation and channel order; N may be anything, the file's batch is 1.
 
         Returns:
-            Each output, and each tapped tensor in its own type and the artifact's own layout,
-            stacked to (N, ...) with the batch axis of 1 removed.
+            Each output as real numbers, and each tapped tensor in its own type, an output too; in the
+            artifact's own layout, stacked to (N, ...) with the batch axis of 1 removed.
         """
         ...
 

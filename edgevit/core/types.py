@@ -23,11 +23,19 @@ NOT_STATED: Final = "unknown: the model states none"
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One named tensor: `shape` with the batch axis first, `dtype` as numpy spells it."""
+    """One named tensor.
+
+    Attributes:
+        shape: with the batch axis first.
+        dtype: as numpy spells it.
+        scale, zero_point: of integers that stand for real numbers: real = scale * (integer - zero_point).
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +63,8 @@ class Preprocess:
     shorter_side: bool = True
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     color: Literal["rgb", "bgr"] = "rgb"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,8 @@ def _with_execution(
         sites=executed.sites,
         compared_as=compared_as(prepared.output_kind, own),
         explanation=executed.explanation,
+        inputs=executed.takes,
+        outputs=executed.gives,
     )
 
 

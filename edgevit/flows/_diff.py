@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.layers import Difference
+from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Fold, Runtime
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
@@ -167,7 +168,7 @@ def _same_input(model: TorchModel, contents: Contents) -> tuple[TorchModel, list
             return model, ["neither model nor file states its preprocessing: both get ImageNet's"]
         spec = replace(spec, preprocess=own)
         return replace(model, spec=spec), ["the model states no preprocessing: both get the file's own"]
-    if own is not None and own != spec.preprocess:
+    if own is not None and in_rgb(own) != in_rgb(spec.preprocess):
         return model, ["the file's own preprocessing is not the model's: its first layer sees other values"]
     return model, []
 

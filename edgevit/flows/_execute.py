@@ -99,6 +99,8 @@ def _execute_one(
         sites=sites,
         output=kind,
         explanation=explanation,
+        takes=contents.inputs,
+        gives=contents.outputs,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import QuantPlan
+from edgevit.core.plans import Grid, QuantPlan
 from edgevit.core.progress import Emit
 from edgevit.core.report import Compression
 from edgevit.core.types import Graph
@@ -69,6 +69,8 @@ def simulate_all(
         seeds = range(seed, seed + noisy) if integer else ()
         quiet = {key: value[: len(some)] for key, value in outputs.items()}
         floors = [_outputs.worst("sqnr", quiet, once(some, number)) for number in seeds]
+        if floors and plan.outputs:
+            floors.append(_floor_of_rounding(outputs, plan.outputs))
         return SimulatedPlan(
             target=plan.target,
             precision=plan.precision,
@@ -88,6 +90,23 @@ def simulate_all(
         )
         for plan in plans
     )
+
+
+def _floor_of_rounding(outputs: Outputs, grids: tuple[Grid, ...]) -> float:
+    """SQNR in dB of outputs that are one step off in as many of their elements as a site may be, at least in one.
+
+    Noise of 1e-7 hardly ever moves a value across the border between two steps; a runtime's own float32 does.
+    """
+    import numpy as np
+
+    from edgevit.validate.gate import SITE_OFF_FRACTION
+
+    found = []
+    for values, grid in zip(outputs.values(), grids, strict=True):
+        signal = float(np.square(values, dtype=np.float64).sum())
+        noise = grid.scale[0] ** 2 * max(1.0, SITE_OFF_FRACTION * values.size)
+        found.append(10 * math.log10(max(signal, noise) / noise))
+    return min(found)
 
 
 def _is_integer(plan: QuantPlan) -> bool:
@@ -117,6 +136,7 @@ def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
         first.compute == second.compute
         and _folds(first) == _folds(second)
         and first.sites == second.sites
+        and first.outputs == second.outputs
         and first.graph_sha256 == second.graph_sha256
         and first.tensors.keys() == second.tensors.keys()
         and all(np.array_equal(v, second.tensors[k]) for k, v in first.tensors.items())

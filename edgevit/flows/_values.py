@@ -23,7 +23,7 @@ from edgevit.core.report import (
 )
 from edgevit.core.runner import IntegerMacs, SiteTensors
 from edgevit.core.sandbox import Isolation
-from edgevit.core.types import ModelSpec, Preprocess
+from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 
 # Names of files in the work folder.
 GRAPH: Final = "graph.pt2"
@@ -238,6 +238,7 @@ class Executed:
         outputs: file with the outputs, in the work folder.
         output: what the first of them is.
         explanation: why it is far from the model, in one sentence; "" where nothing explains it.
+        takes, gives: its inputs and outputs, as it says itself.
     """
 
     target: str
@@ -253,6 +254,8 @@ class Executed:
     error: str | None = None
     output: OutputKind | None = None
     explanation: str = ""
+    takes: tuple[TensorSpec, ...] = ()
+    gives: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _rows(work: Work, found: Rehearsed) -> tuple[tuple[str, str], ...]:
     rows = [
         ("model", f"{spec.name}, {spec.parameters:,} parameters, {found.macs / 1e6:,.0f} million MACs"),
         ("weights", f"sha256 {spec.weights_sha256[:12]}"),
-        ("input", f"{p.height}x{p.width}, {p.color}, mean {_three(p.mean)}, std {_three(p.std)}"),
+        ("input", f"{p.height}x{p.width}, {p.color}, mean {_numbers(p.mean)}, std {_numbers(p.std)}"),
         ("preprocessing from", spec.preprocess_origin or "the source's defaults"),
         ("outputs", outputs),
         ("labels", f"{len(spec.labels)}" if spec.labels else "none"),
@@ -114,5 +114,5 @@ def _images(listed: Listed | None) -> str:
     return f"{listed.used:,} of {listed.found:,} in {listed.path}, {kind}; the first and the last were read"
 
 
-def _three(values: tuple[float, float, float]) -> str:
+def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)

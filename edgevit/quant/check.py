@@ -12,6 +12,7 @@ from edgevit.core.types import Graph
 from edgevit.graph.sites import Site, list_sites
 from edgevit.quant import _check_site, _spare
 from edgevit.quant.check_alone import check_head
+from edgevit.quant.output_grids import output_nodes
 from edgevit.quant.plan import choose_sites, constants, gated_sites, in_execution_order, weights_digest
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
         raise InputError(
             f"{where}: placement names the folds {asked}, its graph has {made}",
             "folds cannot be edited: switch them off with --without when a plan is made",
+        )
+    count = len(output_nodes(graph))
+    if plan.outputs and len(plan.outputs) != count:
+        raise InputError(
+            f"{where}: `outputs` has {len(plan.outputs)} grids, the model has {count} outputs",
+            "keep one grid for each output",
         )
     check_sites(plan, graph, placement)
     return _tidied(plan, graph, placement)

@@ -46,12 +46,21 @@ def check_alone(plan: QuantPlan, placement: Placement) -> None:
 
 
 def check_head(plan: QuantPlan, placement: Placement) -> None:
-    """Raise InputError for another float type than the target's, or a site that stands there twice."""
+    """Raise InputError for another float type than the target's, other outputs, or a site that stands there twice."""
     where = f"--plan, {plan.target} {plan.precision}"
     if plan.compute != placement.compute:
         raise InputError(
             f"{where}: compute is {plan.compute}, this target computes in {placement.compute}",
             f'write "compute": "{placement.compute}"',
+        )
+    given = {grid.dtype for grid in plan.outputs}
+    if given != ({placement.outputs} if placement.outputs else set()) or any(
+        len(grid.scale) != 1 or len(grid.zero_point) != 1 or grid.scale[0] <= 0 for grid in plan.outputs
+    ):
+        raise InputError(
+            f"{where}: `outputs` has {', '.join(sorted(given)) or 'no'} grids, this run gives outputs as "
+            f"{placement.outputs or 'real numbers'}",
+            "give the same --option as when the plan was made; a grid of an output has one scale and one zero point",
         )
     twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]
     if twice:

@@ -19,6 +19,7 @@ from edgevit.graph.sites import WEIGHTED, Site, list_sites, same_for_all_images,
 from edgevit.quant import _affine, _gate, _site, _spare
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices
+from edgevit.quant.output_grids import output_grids, output_nodes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,8 @@ def wanted_tensors(
 ) -> dict[str, tuple[str, ...]]:
     """The tensors that enter or leave a weighted site, each with the same observers.
 
-    What enters products of two activations that some placement makes integer has to have its range alone.
+    What enters products of two activations that some placement makes integer has to have its range alone, and so
+    have outputs that some placement makes integer.
     """
     names: dict[str, tuple[str, ...]] = {}
     rounded = {kind.kind for placement in placements for kind in placement.kinds}
@@ -53,6 +55,9 @@ def wanted_tensors(
         elif site.second is not None and site.kind in rounded:
             names.setdefault(site.source, _RANGE_ALONE)
             names.setdefault(site.second, _RANGE_ALONE)
+    if any(placement.outputs is not None for placement in placements):
+        for node in output_nodes(graph):
+            names.setdefault(site_of(node), _RANGE_ALONE)
     return names
 
 
@@ -144,7 +149,8 @@ def make_plan(
             return found[1]
 
         lockstep(graph, images, decide, advance, None if tune is None else tuned)
-    return so_far()
+    outputs = output_grids(graph, {planned.site: planned for planned in sites}, stats, placement)
+    return replace(so_far(), outputs=outputs)
 
 
 def measure_effects(

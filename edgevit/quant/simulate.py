@@ -43,7 +43,9 @@ def simulate(
     outputs, _ = run(
         graph, start, around=around, constants=_constants_of(graph, plan, keep_float32), advance=advance
     )
-    return outputs
+    if not plan.outputs:
+        return outputs
+    return tuple(_affine.rounded(value, grid) for value, grid in zip(outputs, plan.outputs, strict=True))
 
 
 class SiteSimulator:

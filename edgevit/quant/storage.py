@@ -14,7 +14,7 @@ from edgevit.core import files
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
-from edgevit.core.plans import Placement, QuantPlan, SitePlan
+from edgevit.core.plans import Grid, Placement, QuantPlan, SitePlan
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
@@ -39,6 +39,7 @@ class StoredPlan:
     skipped: tuple[tuple[str, str], ...]
     tensors: dict[str, str]
     placement: Placement | None = None
+    outputs: tuple[Grid, ...] = ()
 
 
 def save(plans: Sequence[QuantPlan], folder: Path, made_with: MadeWith | None = None) -> None:

@@ -158,10 +158,10 @@ def preprocessing(model: ModelSummary) -> str:
         resized = f"resized to cover {height}x{width}"
     text = (
         f"{resized} ({p.interpolation}), cropped to {p.height}x{p.width}, {p.color}, "
-        f"mean {_three(p.mean)}, std {_three(p.std)}"
+        f"mean {_numbers(p.mean)}, std {_numbers(p.std)}"
     )
     return f"{text}; from {model.preprocess_origin}" if model.preprocess_origin else text
 
 
-def _three(values: tuple[float, float, float]) -> str:
+def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.4g}" for value in (values[:1] if len(set(values)) == 1 else values))

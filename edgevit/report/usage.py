@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Literal
 
 from edgevit.core.foreign import printable
+from edgevit.core.pixels import in_rgb
 from edgevit.core.report import ArtifactReport, Report
-from edgevit.core.types import Preprocess
+from edgevit.core.types import TensorSpec
 from edgevit.report._answer import answer
 
 InputDtype = Literal["float32", "uint8", "int8"]
@@ -20,8 +20,12 @@ _PILLOW: Final = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICU
 
 
 def input_dtype(artifact: ArtifactReport) -> InputDtype:
-    """What an ONNX or TFLite file takes: normalised floats, or the pixels themselves (int8: less 128)."""
-    return "float32"
+    """What an ONNX or TFLite file takes: normalised floats, or the pixels themselves (int8: less 128).
+
+    A file that was not executed is taken to be one of floats.
+    """
+    found = artifact.inputs[0].dtype if artifact.inputs else ""
+    return "uint8" if found == "uint8" else "int8" if found == "int8" else "float32"
 
 
 def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = input_dtype) -> str:
@@ -51,12 +55,13 @@ def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = in
         model=report.model,
         doubts=report.reference.doubts,
         p=preprocess,
-        rgb=_in_rgb(preprocess),
+        rgb=in_rgb(preprocess),
         pillow=_PILLOW[preprocess.interpolation],
         files=[a for a in report.artifacts if a.path is not None],
         chosen={name: a and a.path for name, a in chosen.items()},
         dtype=dtype,
         dtypes=set(dtype.values()),
+        steps=_steps(chosen["tflite"]),
         answer=answer(report.model.output),
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
@@ -82,13 +87,10 @@ def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, ArtifactReport |
     return chosen
 
 
-def _in_rgb(p: Preprocess) -> Preprocess:
-    """The same, told for RGB: the code normalises first and reorders where a file wants BGR."""
-    return p if p.color == "rgb" else replace(p, color="rgb", mean=_reversed(p.mean), std=_reversed(p.std))
-
-
-def _reversed(values: tuple[float, float, float]) -> tuple[float, float, float]:
-    return values[2], values[1], values[0]
+def _steps(artifact: ArtifactReport | None) -> TensorSpec | None:
+    """The first output, if it holds integers that stand for real numbers."""
+    found = artifact.outputs[0] if artifact is not None and artifact.outputs else None
+    return found if found is not None and found.scale is not None else None
 
 
 def _plain(text: str) -> str:

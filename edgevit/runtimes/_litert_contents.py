@@ -66,4 +66,11 @@ def _shown(name: str, value: bytes) -> str:
 
 
 def _spec(tensor: Tensor) -> TensorSpec:
-    return TensorSpec(tensor.name, tensor.shape, tensor.dtype)
+    integers = tensor.dtype != "float32"
+    return TensorSpec(
+        tensor.name,
+        tensor.shape,
+        tensor.dtype,
+        tensor.scale if integers else None,
+        tensor.zero_point if integers else None,
+    )

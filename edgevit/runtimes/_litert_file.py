@@ -19,7 +19,12 @@ _IDENTIFIER: Final = b"TFL3"
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of the file; `data` is None unless it is a constant."""
+    """One tensor of the file.
+
+    Attributes:
+        data: None unless it is a constant.
+        scale, zero_point: of one that has a single scale, None of any other.
+    """
 
     index: int
     name: str
@@ -27,6 +32,8 @@ class Tensor:
     dtype: str
     buffer: int
     data: Any
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
         tensor = part.Tensors(index)
         buffer = model.Buffers(tensor.Buffer())
         data = buffer.DataAsNumpy() if buffer.DataLength() else None
+        scale, zero_point = _grid(tensor.Quantization())
         tensors.append(
             Tensor(
                 index=index,
@@ -127,6 +135,8 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
                 dtype=types[tensor.Type()].lower(),
                 buffer=int(tensor.Buffer()),
                 data=data,
+                scale=scale,
+                zero_point=zero_point,
             )
         )
     operators = []
@@ -153,6 +163,12 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
         metadata=_metadata(model),
         description=_text(model.Description()),
     )
+
+
+def _grid(grid: Any) -> tuple[float | None, int | None]:
+    if grid is None or grid.ScaleLength() != 1:
+        return None, None
+    return float(grid.Scale(0)), int(grid.ZeroPoint(0)) if grid.ZeroPointLength() else 0
 
 
 def _metadata(model: Any) -> dict[str, bytes]:

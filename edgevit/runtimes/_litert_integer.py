@@ -14,6 +14,7 @@ from edgevit.runtimes._litert_file import Operator, TfliteFile
 
 _CONVOLUTIONS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _DYNAMIC: Final = (("float32", "int8", "float32"), ("float32", "int4", "float32"))
+_OF_THE_IMAGE: Final = "image/"
 _MULTIPLYING: Final = ("FULLY_CONNECTED", *_CONVOLUTIONS, "BATCH_MATMUL")
 
 
@@ -41,7 +42,8 @@ def count(path: Path) -> IntegerMacs:
         where = "xnnpack" if index in delegated else "reference"
         if types == ("int8", "int8", "int8"):
             found[f"{operator.kind} int8 {where}"] += 1
-            if index in delegated:
+            # the normalisation of the image is no part of the model
+            if index in delegated and not file.tensors[operator.outputs[0]].name.startswith(_OF_THE_IMAGE):
                 static += _macs(file, operator)
         elif types in _DYNAMIC:
             found[f"{operator.kind} dynamic {types[1]} {where}"] += 1

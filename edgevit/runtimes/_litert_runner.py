@@ -1,26 +1,32 @@
-"""A Runner on LiteRT: pixels through the file's own normalisation to its outputs."""
+"""A Runner on LiteRT: pixels through the file's own normalisation to its outputs.
+
+What a file of integers takes, its own scale and zero point say: the normalised image is rounded to them. A file of
+ours says that it takes pixels, which then go in as they are.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.pixels import normalise
+from edgevit.core.pixels import as_int8, normalise, ordered
 from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.runtimes import _images, _litert_file, _litert_session
-from edgevit.runtimes._litert_file import TfliteFile
+from edgevit.runtimes._litert_file import Tensor, TfliteFile
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Pixels
+    from edgevit.core.types import Floats, Pixels
+
+_INPUTS: Final = ("float32", "uint8", "int8", "int16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +34,20 @@ class LitertRunner:
     """See `edgevit.core.runner.Runner`.
 
     Attributes:
-        input: index of the input tensor.
-        outputs: (name, index) of what is read after an execution: outputs, then tapped tensors.
+        takes_pixels: the input holds the bytes of the image.
+        input: the input tensor.
+        outputs: (name, tensor) of what is read after an execution: outputs, then tapped tensors.
+        real: names of outputs that hold integers and are given as the real numbers that these stand for.
         taps_of_input: tapped names that are the model's input itself.
     """
 
     path: Path
     interpreter: Any
     preprocess: Preprocess
-    input: int
-    outputs: tuple[tuple[str, int], ...]
+    takes_pixels: bool
+    input: Tensor
+    outputs: tuple[tuple[str, Tensor], ...]
+    real: frozenset[str]
     taps_of_input: tuple[str, ...]
 
     def __enter__(self) -> Self:
@@ -58,24 +68,28 @@ class LitertRunner:
             self.invoke(prepared)
             for name, tensor in self.outputs:
                 with executing(self.path, "LiteRT"):
-                    rows[name].append(self.interpreter.get_tensor(tensor))
+                    value = self.interpreter.get_tensor(tensor.index)
+                rows[name].append(_dequantized(value, tensor) if name in self.real else value)
             for name in self.taps_of_input:
                 rows[name].append(prepared)
         return _images.stack(rows)
 
     def prepare(self, pixels: Pixels) -> NDArray[np.generic]:
-        """One image, uint8 (1, height, width, 3) RGB, to the file's input, float32 of the same shape.
+        """One image, uint8 (1, height, width, 3) RGB, to the file's input, of its type and the same shape.
 
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
         _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
-        return normalise(pixels, self.preprocess, "NHWC")
+        if self.takes_pixels:
+            ready = ordered(pixels, self.preprocess, "NHWC")
+            return as_int8(ready) if self.input.dtype == "int8" else ready
+        return _quantized(normalise(pixels, self.preprocess, "NHWC"), self.input)
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
         with executing(self.path, "LiteRT"):
-            self.interpreter.set_tensor(self.input, prepared)
+            self.interpreter.set_tensor(self.input.index, prepared)
             self.interpreter.invoke()
 
 
@@ -91,28 +105,37 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     if len(file.inputs) != 1:
         raise InputError(f"{path} must take one image, it takes {len(file.inputs)} tensors")
     entry = file.tensors[file.inputs[0]]
-    if entry.dtype != "float32" or len(entry.shape) != 4 or entry.shape[0] != 1 or entry.shape[3] != 3:
+    if entry.dtype not in _INPUTS or len(entry.shape) != 4 or entry.shape[0] != 1 or entry.shape[3] != 3:
         raise InputError(
-            f"{path} must take float32 (1, height, width, 3), it takes {entry.dtype} {entry.shape}"
+            f"{path} must take one image (1, height, width, 3) as {', '.join(_INPUTS[:-1])} or {_INPUTS[-1]}, it takes "
+            f"{entry.dtype} {entry.shape}"
         )
-    preprocess = _preprocess(file, options)
+    preprocess, takes_pixels = _preprocess(file, options)
+    if not takes_pixels:
+        _check_grid(entry, path)
     inner = list(dict.fromkeys(name for name in options.taps if name != entry.name))
     content, taps = _litert_file.with_outputs(file, inner) if inner else (file.raw, {})
-    outputs = dict(zip(file.names_of_outputs(), file.outputs, strict=True)) | taps
+    found = [file.tensors[index] for index in file.outputs]
+    outputs = {tensor.name: tensor for tensor in found}
+    outputs |= {name: file.tensors[index] for name, index in taps.items()}
+    real = {t.name for t in found if t.dtype != "float32" and t.scale is not None} - set(options.taps)
     return LitertRunner(
         path=path,
         interpreter=_litert_session.open_interpreter(content, options.threads, path),
         preprocess=preprocess,
-        input=entry.index,
+        takes_pixels=takes_pixels,
+        input=entry,
         outputs=tuple(outputs.items()),
+        real=frozenset(real),
         taps_of_input=(entry.name,) if entry.name in options.taps else (),
     )
 
 
-def _preprocess(file: TfliteFile, options: RunOptions) -> Preprocess:
-    text = file.metadata.get("edgevit.preprocess")
+def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool]:
+    """What images go through, and whether the file takes their bytes."""
+    text, takes_pixels = file.metadata.get("edgevit.preprocess"), False
     if text is not None:
-        preprocess, layout = preprocess_json.loads(text)
+        preprocess, layout, takes_pixels = preprocess_json.loads(text)
         if layout != "NHWC":
             raise UnsupportedError(f"{file.path} asks for the layout {layout!r}, its input is NHWC")
     elif options.preprocess is None:
@@ -128,4 +151,35 @@ def _preprocess(file: TfliteFile, options: RunOptions) -> Preprocess:
             f"{file.path} takes {size[0]}x{size[1]} images, but its preprocessing gives "
             f"{preprocess.height}x{preprocess.width}"
         )
-    return preprocess
+    return preprocess, takes_pixels
+
+
+def _check_grid(entry: Tensor, path: Path) -> None:
+    """Raise InputError where integers do not say what they stand for."""
+    if entry.dtype == "float32" or entry.scale:
+        return
+    raise InputError(
+        f"{path} takes {entry.dtype} without one scale and zero point, so that nothing says which numbers its "
+        "integers stand for",
+        "convert it again with a quantized input, or with a float one",
+    )
+
+
+def _quantized(values: Floats, entry: Tensor) -> NDArray[np.generic]:
+    """Rounded to the integers of the file's input; a float input takes them as they are."""
+    import numpy as np
+
+    if entry.dtype == "float32":
+        return values
+    assert entry.scale is not None and entry.zero_point is not None, "checked when the file was opened"
+    limits = np.iinfo(entry.dtype)
+    steps = np.rint(values / np.float32(entry.scale)) + entry.zero_point
+    return np.asarray(steps.clip(limits.min, limits.max), entry.dtype)
+
+
+def _dequantized(value: NDArray[np.generic], tensor: Tensor) -> NDArray[np.generic]:
+    """The real numbers, float32, that integers stand for."""
+    import numpy as np
+
+    assert tensor.scale is not None and tensor.zero_point is not None, "only such outputs are asked for"
+    return ((value.astype(np.int32) - tensor.zero_point) * np.float32(tensor.scale)).astype(np.float32)

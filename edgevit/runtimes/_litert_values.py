@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Final
 
 from edgevit.core.reading import reads
-from edgevit.core.require import require
 from edgevit.core.runner import FileValue
 from edgevit.runtimes import _litert_file
+
+_INTEGERS: Final = ("int8", "uint8", "int16")
 
 
 @reads("TFLite file", _litert_file.AGAIN)
@@ -21,9 +23,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
     Raises:
         InputError: missing or not TFLite.
     """
-    schema = require("ai_edge_litert.schema_py_generated", _litert_file.EXTRA)
     file = _litert_file.read(path)
-    part = schema.Model.GetRootAs(file.raw, 0).Subgraphs(0)
     made: list[int] = []
     depends = set(file.inputs)
     for operator in file.operators:
@@ -35,10 +35,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
     for index in made:
         tensor = file.tensors[index]
         tap = tensor.name if names.count(tensor.name) == 1 else f"#{index}"
-        grid = part.Tensors(index).Quantization()
-        scale, zero = None, 0
-        if tensor.dtype in ("int8", "uint8", "int16") and grid is not None and grid.ScaleLength() == 1:
-            scale, zero = float(grid.Scale(0)), int(grid.ZeroPoint(0)) if grid.ZeroPointLength() else 0
+        grid = (tensor.scale, tensor.zero_point or 0) if tensor.dtype in _INTEGERS else (None, 0)
         site = tensor.name.partition(";")[0].partition("#")[0]
-        found.append(FileValue(tap, site, math.prod(tensor.shape), scale, zero))
+        found.append(FileValue(tap, site, math.prod(tensor.shape), *grid))
     return tuple(found)

@@ -131,7 +131,7 @@ def _preprocess(
 ) -> tuple[Preprocess, Literal["NCHW", "NHWC"]]:
     text = metadata.get("edgevit.preprocess")
     if text is not None:
-        preprocess, layout = preprocess_json.loads(text)
+        preprocess, layout, _ = preprocess_json.loads(text)
         if layout == "image":
             raise UnsupportedError(f"{path} asks for the layout {layout!r}, which an ONNX input cannot have")
     elif options.preprocess is None:

@@ -33,5 +33,5 @@ def alternatives(
     return found
 
 
-def _reversed(values: tuple[float, float, float]) -> str:
+def _reversed(values: tuple[float, ...]) -> str:
     return ",".join(str(value) for value in reversed(values))

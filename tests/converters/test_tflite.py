@@ -306,8 +306,8 @@ def test_the_given_graph_is_left_as_it_was(graph: Graph, prepared: Prepared) -> 
 def test_what_is_not_offered_is_refused(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="lut4"):
         TARGET.write(prepared, "lut4", None, tmp_path / "m.tflite")
-    with pytest.raises(UsageError, match="uint8"):
-        TARGET.prepare(graph, models.spec_of(10), {"input": "uint8"})
+    with pytest.raises(UsageError, match="int4"):
+        TARGET.prepare(graph, models.spec_of(10), {"input": "int4"})
 
 
 def test_embedded_json_is_the_shared_contract(prepared: Prepared, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Grids of the model's outputs, for files that give integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from edgevit.core.plans import Grid, Placement, SitePlan
+from edgevit.core.types import Graph, Stats
+from edgevit.graph._moves import is_move
+from edgevit.graph.sites import site_of
+from edgevit.quant import _affine
+
+if TYPE_CHECKING:
+    import torch
+
+
+def output_nodes(graph: Graph) -> tuple[torch.fx.Node, ...]:
+    """The operations that give the outputs, in order."""
+    node = next(n for n in graph.program.graph_module.graph.nodes if n.op == "output")
+    return tuple(node.args[0])
+
+
+def output_grids(
+    graph: Graph, sites: Mapping[str, SitePlan], stats: Stats, placement: Placement
+) -> tuple[Grid, ...]:
+    """One for each output: that of the integer layer it comes from, else what covers its measured range.
+
+    Args:
+        stats: with `minmax` of what gives the outputs; see `wanted_tensors`.
+    """
+    if placement.outputs is None:
+        return ()
+    found = []
+    for node in output_nodes(graph):
+        maker = sites.get(site_of(_behind_moves(node)))
+        if maker is not None and maker.output is not None and maker.output.axis is None:
+            found.append(_as(maker.output, placement.outputs))
+            continue
+        low, high = (float(v) for v in stats.values[site_of(node), "minmax"])
+        found.append(_affine.activation_grid(low, high, placement.outputs, placement.scale_dtype))
+    return tuple(found)
+
+
+def _behind_moves(node: torch.fx.Node) -> torch.fx.Node:
+    """What computes the values of `node`, of which moves keep all."""
+    while is_move(node) and len(node.all_input_nodes) == 1:
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _as(grid: Grid, dtype: Literal["int8", "uint8"]) -> Grid:
+    """The same steps as int8 or uint8."""
+    if grid.dtype == dtype:
+        return grid
+    shift = 128 if dtype == "uint8" else -128
+    return replace(grid, dtype=dtype, zero_point=(grid.zero_point[0] + shift,))
