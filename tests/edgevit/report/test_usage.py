@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from edgevit.core.outputs import OutputKind, Task
 from edgevit.core.report import Report
-from edgevit.core.types import Preprocess
+from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 
 P = Preprocess(
@@ -346,3 +347,23 @@ def test_a_file_that_takes_pixels_is_given_pixels(
     for code in blocks(text, "python")[:2]:
         exec(compile(code, "USAGE.md", "exec"), names)  # the page's own code
     np.testing.assert_array_equal(names["classify"]("image.png")[1], pixels[2:8, 1:9].reshape(-1))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_integers_that_a_file_gives_become_real_numbers(report: Report, dtype: str) -> None:
+    """With the file's own scale and zero point, in Python and in both Kotlin classes."""
+    ends: dict[str, Any] = {
+        "inputs": (TensorSpec("image", (1, 6, 8, 3), dtype, 1 / 255, -128 if dtype == "int8" else 0),),
+        "outputs": (TensorSpec("logits", (1, 4), dtype, 0.25, -3 if dtype == "int8" else 125),),
+    }
+    made = for_files(report, ["tflite/w8a8/model.tflite"])
+    text = usage.render(replace(made, artifacts=(replace(made.artifacts[0], **ends),)))
+    check_files(text)
+    step = "steps[it]" if dtype == "int8" else "steps[it].toUByte().toInt()"
+    assert text.count(f"0.25f * ({step} - {'(-3)' if dtype == 'int8' else 125})") == 2
+    assert f"as {dtype}{', each less 128' if dtype == 'int8' else ''}; what comes after" in text
+    (line,) = re.findall(r"logits = (scale .*)", text)
+    given = np.array([[0, 1, 2, 3]], dtype)
+    names: dict[str, Any] = {"np": np, "scale": 0.25, "zero_point": 2, "output": {"index": 0}}
+    names["interpreter"] = SimpleNamespace(get_tensor=lambda _: given)
+    np.testing.assert_allclose(eval(line, names), [-0.5, -0.25, 0, 0.25])
