@@ -196,7 +196,7 @@ class _Door:
             operator = tfl.new_operator(model, "CONV_2D", 1, [source, weight, bias], [into])
         else:
             integers = np.array([_weight(o / f / scale) for o, f in zip(offset, factor, strict=True)])
-            scales = np.float32(factor / integers)
+            scales = (factor / integers).astype(np.float32)
             steps = scales.astype(np.float64) * scale
             values = select * integers[:, None, None, None]
             weight = tfl.add_tensor(model, f"{_NORMALISED}/weight/int8", select.shape, "INT8", values)
@@ -204,8 +204,8 @@ class _Door:
                 model, f"{_NORMALISED}/bias/int32", (count,), "INT32", np.rint(offset / steps)
             )
             tensors = tfl.graph(model).tensors
-            tfl.set_grid(tensors[weight], tuple(map(float, scales)), (0,) * count)
-            tfl.set_grid(tensors[bias], tuple(map(float, steps)), (0,) * count)
+            tfl.set_grid(tensors[weight], scales.tolist(), (0,) * count)
+            tfl.set_grid(tensors[bias], steps.tolist(), (0,) * count)
             operator = tfl.new_operator(
                 model, "CONV_2D", INT8_VERSION["CONV_2D"], [source, weight, bias], [into]
             )
