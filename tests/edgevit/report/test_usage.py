@@ -35,11 +35,14 @@ def blocks(text: str, language: str) -> list[str]:
 
 # What Kotlin has without an import, as far as the pages use it.
 KOTLIN = re.compile(
-    r"""Array|AutoCloseable|Boolean|Double|DoubleArray|Float|FloatArray|Int|IntArray|ByteArray|List|String|Unit
+    r"""Array|AutoCloseable|and|Boolean|Double|DoubleArray|Float|FloatArray|Int|IntArray|ByteArray|List|String|Unit
     |also|apply|arrayOfNulls|as|class|const|continue|data|else|emptyList|false|floatArrayOf|for|fun|generateSequence|if
-    |in|inline|is|it|listOf|longArrayOf|mapOf|null|object|override|private|return|setOf|true|until|val|var|when""",
+    |in|inline|is|it|listOf|longArrayOf|mapOf|null|object|override|private|return|setOf|shr|true|until|val|var|when""",
     re.VERBOSE,
 )
+
+
+EXTENSIONS = frozenset(("roundToInt",))  # functions that stand behind a dot and yet need an import
 
 
 def check_files(text: str) -> None:
@@ -58,12 +61,13 @@ def check_files(text: str) -> None:
         assert len(set(imports)) == len(imports) == len(re.findall(r"^import ", code, re.MULTILINE))
         for left, right in ("()", "{}", "[]"):
             assert code.count(left) == code.count(right)
-    bodies = [re.sub(r"/\*.*?\*/|//.*|\"[^\"]*\"", "", code, flags=re.DOTALL) for code in kotlin]
+    bodies = [re.sub(r"/\*.*?\*/|//[^\n]*|\"[^\"]*\"", "", code, flags=re.DOTALL) for code in kotlin]
     declared = {
         name
         for body in bodies
         for found in re.findall(
-            r"(?:fun|val|var|class)\s+(\w+)|(\w+)\s*:\s*[(\w]|(\w+)\s*(?:,\s*(\w+)\s*)?->|(\w+) =", body
+            r"(?:fun |val |var |class |for \()(\w+)|(\w+)\s*:\s*[(\w]|(\w+)\s*(?:,\s*(\w+)\s*)?->|([a-z]\w*) =",
+            body,
         )
         for name in found
     }
@@ -71,7 +75,8 @@ def check_files(text: str) -> None:
         imported = {line.rsplit(".", 1)[1] for line in re.findall(r"^import ([\w.]+)", body, re.MULTILINE)}
         rest = re.sub(r"^import .*", "", body, flags=re.MULTILINE)
         used = set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", rest))
-        assert imported <= used | set(re.findall(r"\.(\w+)", rest))
+        members = set(re.findall(r"\.(\w+)", rest))
+        assert imported <= used | members and members & EXTENSIONS <= imported
         assert not {name for name in used - declared - imported if not KOTLIN.fullmatch(name)}
 
 
