@@ -19,7 +19,19 @@ Model = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help=".safetensors, .pth or .pt (weights only), .npz (JAX ViT)."),
+    typer.Option(
+        metavar="FILE|DIR",
+        help="A checkpoint of PyTorch (.pth, .pth.tar, .ckpt, .bin), .safetensors, an index or folder of several "
+        "files, or .npz (JAX ViT).",
+    ),
+]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Which weights of the checkpoint: an entry (state_dict, model_ema, teacher) or the prefix of the names. "
+        "[default: what fits, a moving average first]",
+    ),
 ]
 RandomWeights = Annotated[
     int | None, typer.Option(metavar="SEED", help="Fill the model with seeded random weights instead.")

@@ -17,6 +17,7 @@ def command(
         typer.Argument(metavar="MODEL", help=f"{FORMS}."),
     ] = None,
     weights: o.Weights = None,
+    weights_key: o.WeightsKey = None,
     random_weights: o.RandomWeights = None,
     num_classes: o.NumClasses = None,
     image_size: o.ImageSize = None,

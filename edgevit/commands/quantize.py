@@ -15,6 +15,7 @@ from edgevit.core.modeltext import FORMS
 def command(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help=f"{FORMS}.")] = None,
     weights: o.Weights = None,
+    weights_key: o.WeightsKey = None,
     random_weights: o.RandomWeights = None,
     num_classes: o.NumClasses = None,
     image_size: o.ImageSize = None,

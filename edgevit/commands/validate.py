@@ -23,6 +23,7 @@ def command(
         ),
     ],
     weights: o.Weights = None,
+    weights_key: o.WeightsKey = None,
     random_weights: o.RandomWeights = None,
     num_classes: o.NumClasses = None,
     image_size: o.ImageSize = None,

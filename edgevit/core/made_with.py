@@ -12,10 +12,11 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.modeltext import parse_source
 from edgevit.core.regular import existing, is_there
 
+# What says where the weights are from: one of them given anew, and none of the others holds any more.
+WEIGHTS: Final = ("weights", "weights_key", "random_weights")
 # Settings that say which model it is; those of another model are none of the plan's.
 OF_THE_MODEL: Final = (
-    "weights",
-    "random_weights",
+    *WEIGHTS,
     "num_classes",
     "image_size",
     "model_arg",
@@ -111,7 +112,7 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("model", kept.get("model")) != made.settings.get("model"):
         kept = {name: value for name, value in kept.items() if name not in OF_THE_MODEL}
     if {"weights", "random_weights"} & set(given):
-        kept = {name: value for name, value in kept.items() if name not in ("weights", "random_weights")}
+        kept = {name: value for name, value in kept.items() if name not in WEIGHTS}
     if parse_source(str(kept.get("model", "demo")))[0] == "python":
         raise UsageError(
             f"{plan_file(path)} was made with {kept['model']}, which is code; a plan alone does not run code",

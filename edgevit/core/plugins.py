@@ -29,6 +29,7 @@ class LoadRequest:
     source: str
     argument: str
     weights: Path | None = None
+    weights_key: str | None = None
     random_weights: int | None = None
     num_classes: int | None = None
     image_size: tuple[int, int] | None = None

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 from edgevit.core.documents import read_toml
 from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
-from edgevit.core.made_with import REMEMBERED, remembered
+from edgevit.core.made_with import REMEMBERED, WEIGHTS, remembered
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
@@ -43,6 +43,7 @@ class Recipe:
 
     model: str
     weights: Path | None = None
+    weights_key: str | None = None
     random_weights: int | None = None
     num_classes: int | None = None
     image_size: tuple[int, int] | None = None
@@ -96,9 +97,7 @@ def make(
     # Both places may name the model's weights in their own way; the flag's way is the one meant.
     from_file = {} if file is None else _read(file)
     if {"weights", "random_weights"} & set(given):
-        from_file = {
-            key: value for key, value in from_file.items() if key not in ("weights", "random_weights")
-        }
+        from_file = {key: value for key, value in from_file.items() if key not in WEIGHTS}
     asked = {**from_file, **_normalise(given)}
     # Flags that do not go with a plan are told first, and then no plan is read.
     reads = asked.get("plan") and not (asked.get("auto_float") or asked.get("reconstruct"))
@@ -264,6 +263,10 @@ def _validate(settings: Mapping[str, Any], file: Path | None) -> Recipe:
 def _check(recipe: Recipe) -> Recipe:
     if recipe.weights is not None and recipe.random_weights is not None:
         raise UsageError("--weights and --random-weights were both given", "give one of them")
+    if recipe.weights_key is not None and recipe.weights is None:
+        raise UsageError(
+            f"--weights-key {recipe.weights_key} was given without --weights", "give --weights FILE too"
+        )
     for name, (low, high, unit) in _RANGES.items():
         value = getattr(recipe, name)
         if value is not None and not low <= value <= high:

@@ -27,7 +27,8 @@ Interval = tuple[float, float]
 class ModelSummary:
     """What was converted; `macs` per image, `labels` the number of class names (0 if unknown).
 
-    `preprocess_origin` says where `preprocess` was taken from, `output` what the first output is.
+    `preprocess_origin` says where `preprocess` was taken from, `weights_origin` where the weights were (empty where
+    the model is one file with them), `output` what the first output is.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelSummary:
     preprocess: Preprocess
     labels: int
     preprocess_origin: str = ""
+    weights_origin: str = ""
     output: OutputKind = LOGITS
 
 

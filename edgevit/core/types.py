@@ -83,6 +83,8 @@ class ModelSpec:
         author, license: of the weights; empty if unknown.
         output: what the first output is. Its activation is known once the model was run on images.
         preprocess_origin: where `preprocess` was taken from, such as "preprocessor_config.json".
+        weights_origin: where the weights were taken from, such as "state_dict_ema in model_best.pth.tar"; empty
+            where the model is a file with its weights.
         warnings: what the source did to make the weights fit, one sentence each.
     """
 
@@ -97,6 +99,7 @@ class ModelSpec:
     license: str = ""
     output: OutputKind = LOGITS
     preprocess_origin: str = ""
+    weights_origin: str = ""
     warnings: tuple[str, ...] = ()
 
 

@@ -93,6 +93,7 @@ def assemble(
             labels=len(spec.labels),
             output=spec.output,
             preprocess_origin=spec.preprocess_origin,
+            weights_origin=spec.weights_origin,
         ),
         samples=SampleSets(prepared.calibrate, prepared.evaluate),
         reference=reference,

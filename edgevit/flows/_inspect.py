@@ -75,6 +75,7 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "max_rank": max((len(site.shape) for site in sites), default=0),
         "weight_bytes": dict(weights),
         "weights_sha256": spec.weights_sha256,
+        "weights_origin": spec.weights_origin,
         "rewrites": list(graph.rewrites),
         "notes": list(graph.notes),
         "preprocess": None if spec.preprocess_origin == NOT_STATED else to_plain(spec.preprocess),

@@ -88,6 +88,7 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
         source=asked.model,
         argument=argument,
         weights=None if asked.weights is None else Path(asked.weights),
+        weights_key=asked.weights_key,
         random_weights=asked.random_weights,
         num_classes=asked.num_classes,
         image_size=asked.image_size,

@@ -26,6 +26,7 @@ def prepare_request(
         work=str(work),
         model=recipe.model,
         weights=None if recipe.weights is None else str(recipe.weights.absolute()),
+        weights_key=recipe.weights_key,
         random_weights=recipe.random_weights,
         num_classes=recipe.num_classes,
         image_size=recipe.image_size,

@@ -67,6 +67,7 @@ class PrepareRequest:
     work: str
     model: str
     weights: str | None
+    weights_key: str | None
     random_weights: int | None
     num_classes: int | None
     image_size: tuple[int, int] | None

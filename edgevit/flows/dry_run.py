@@ -63,6 +63,7 @@ def _answer(work: Work, found: Rehearsed, missing: tuple[NotDone, ...]) -> Answe
             "parameters": spec.parameters,
             "macs": found.macs,
             "weights_sha256": spec.weights_sha256,
+            "weights_origin": spec.weights_origin,
             "preprocess": to_plain(spec.preprocess),
             "preprocess_origin": spec.preprocess_origin,
             "outputs": [to_plain(output) for output in spec.outputs],
@@ -92,7 +93,7 @@ def _rows(work: Work, found: Rehearsed) -> tuple[tuple[str, str], ...]:
     outputs = ", ".join(f"{o.name} {'x'.join(map(str, o.shape[1:]))}" for o in spec.outputs)
     rows = [
         ("model", f"{spec.name}, {spec.parameters:,} parameters, {found.macs / 1e6:,.0f} million MACs"),
-        ("weights", f"sha256 {spec.weights_sha256[:12]}"),
+        ("weights", ", ".join(filter(None, (f"sha256 {spec.weights_sha256[:12]}", spec.weights_origin)))),
         ("input", f"{p.height}x{p.width}, {p.color}, mean {_numbers(p.mean)}, std {_numbers(p.std)}"),
         ("preprocessing from", spec.preprocess_origin or "the source's defaults"),
         ("outputs", outputs),

@@ -51,6 +51,8 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
         if integer["partitions"] is not None:
             rows.append(("delegate partitions", str(integer["partitions"])))
     rows += [(f"preprocess {key}", str(value)) for key, value in (data["preprocess"] or {}).items()]
+    if data.get("weights_origin"):
+        rows.append(("weights from", data["weights_origin"]))
     if data.get("preprocess_origin"):
         rows.append(("preprocess from", data["preprocess_origin"]))
     if data["output"] is not None:

@@ -49,6 +49,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         "model": prepared.spec.name,
         "preprocess": to_plain(prepared.spec.preprocess),
         "preprocess_origin": prepared.spec.preprocess_origin,
+        "weights_origin": prepared.spec.weights_origin,
         "folds": list(prepared.folds),
         "output": None if recipe.dry_run else str(work.output),
         "plans": [_data(plan, prepared) for plan in plans],

@@ -6,7 +6,7 @@ guessed. A head whose weights nobody gives is never made smaller or larger than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from edgevit.core.errors import InputError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
-from edgevit.models._files import read_weights
+from edgevit.models._choose import Chosen
 
 if TYPE_CHECKING:
     import torch
@@ -79,27 +79,19 @@ def settle(request: LoadRequest, own: int, stored: int | None, where: str) -> Cl
     )
 
 
-def stored_classes(
-    request: LoadRequest,
-    heads: Sequence[str],
-    adapt: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None,
-) -> int | None:
+def stored_classes(request: LoadRequest, heads: Sequence[str], chosen: Chosen | None = None) -> int | None:
     """Rows of the classifier in the file of `--weights`; None without it, and where none of `heads` is in it.
 
     Args:
         heads: paths of the modules that may be the classifier.
-        adapt: from a publisher's names to the module's, tried if the names don't fit as they are.
+        chosen: the model's part of the file; None for an archive of NumPy arrays.
 
     Raises:
         InputError: the file cannot be read.
     """
     if request.weights is None or request.random_weights is not None:
         return None
-    if request.weights.suffix == ".npz":
-        return _of_jax(request.weights)
-    state = read_weights(request.weights)
-    found = rows(state, heads)
-    return rows(adapt(state), heads) if found is None and adapt is not None else found
+    return _of_jax(request.weights) if chosen is None else rows(chosen.state, heads)
 
 
 def rows(state: State, heads: Sequence[str]) -> int | None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.errors import UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.models._adapted import Asked
+from edgevit.models._candidates import Adapt
+from edgevit.models._choose import Chosen
 from edgevit.models._random import randomise
-from edgevit.models._weights import Adapt, check_finite, load_weights
+from edgevit.models._weights import check_finite, choose_weights, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -35,22 +37,59 @@ def literals(arguments: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def chosen_weights(
+    module: torch.nn.Module, request: LoadRequest, adapt: Adapt | None = None
+) -> Chosen | None:
+    """The part of the file of `--weights` that is the model's; None without one, and for a JAX checkpoint.
+
+    Raises:
+        UsageError: `--random-weights` too, or a `--weights-key` that names nothing.
+        InputError: unreadable, or for another architecture.
+    """
+    if request.weights is not None and request.random_weights is not None:
+        raise UsageError("--weights and --random-weights exclude each other", "give one of them")
+    if request.weights is None:
+        if request.weights_key is not None:
+            raise UsageError(
+                f"--weights-key {request.weights_key} without --weights", "give --weights FILE too"
+            )
+        return None
+    return choose_weights(module, request.weights, request.weights_key, adapt)
+
+
+def weights_origin(request: LoadRequest, chosen: Chosen | None, published: str = "") -> str:
+    """Where the weights come from, in the words of the report.
+
+    Args:
+        published: what stands for neither `--weights` nor `--random-weights`.
+    """
+    if request.random_weights is not None:
+        return f"random, seed {request.random_weights}"
+    if request.weights is None:
+        return published
+    return request.weights.name if chosen is None else chosen.origin
+
+
 def given_weights(
-    module: torch.nn.Module, request: LoadRequest, size: tuple[int, int], adapt: Adapt | None = None
+    module: torch.nn.Module,
+    request: LoadRequest,
+    size: tuple[int, int],
+    adapt: Adapt | None = None,
+    chosen: Chosen | None = None,
 ) -> tuple[str, ...] | None:
     """Apply `--weights` or `--random-weights`; None if neither was given.
+
+    Args:
+        chosen: what `chosen_weights` found.
 
     Returns:
         What had to be changed to load them, one sentence each.
 
     Raises:
-        UsageError: both were given.
         InputError: the file does not fit; see `load_weights`.
     """
-    if request.weights is not None and request.random_weights is not None:
-        raise UsageError("--weights and --random-weights exclude each other", "give one of them")
     if request.weights is not None:
-        return load_weights(module, request.weights, adapt, asked(request, size))
+        return load_weights(module, request.weights, adapt, asked(request, size), chosen)
     if request.random_weights is not None:
         randomise(module, request.random_weights, size)
         check_finite(module, "the random weights")

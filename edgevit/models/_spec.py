@@ -25,6 +25,7 @@ def build(
     source: str,
     preprocess: Preprocess,
     preprocess_origin: str = "",
+    weights_origin: str = "",
     warnings: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
     problem_type: str | None = None,
@@ -79,6 +80,7 @@ def build(
         license=license,
         output=output,
         preprocess_origin=preprocess_origin,
+        weights_origin=weights_origin,
         warnings=warnings,
     )
     return TorchModel(spec, module)

@@ -16,14 +16,12 @@ from edgevit.core.types import TorchModel
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, first_of
-from edgevit.models._request import given_weights, literals
+from edgevit.models._request import given_weights, literals, weights_origin
 from edgevit.models._spec import build
-from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled, without_head
+from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
 
 if TYPE_CHECKING:
     import torch
-
-    from edgevit.models._weights import Adapt
 
 # The first of these that is there, as timm itself looks for them.
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
@@ -32,7 +30,6 @@ _NOT_OF_THE_MODEL: Final = re.compile(
     r"pretrained\w*|checkpoint_path|cache_dir|scriptable|exportable|no_jit|device|dtype"
 )
 _SYNSET: Final = re.compile(r"n\d{8}")
-_WRAPPED: Final = "timm_model."  # transformers' TimmWrapper keeps the model of timm under this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,8 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
         weights = _weights(request, find)
     names = described.labels if request.num_classes in (None, len(described.labels)) else ()
     filled = replace(request, weights=weights, labels=request.labels or names)
-    module, classes = settled(described.architecture, _arguments(described, request), filled)
+    made = settled(described.architecture, _arguments(described, request), filled)
+    module = made.module
     resolve = require("timm.data").resolve_model_data_config
     try:
         own = from_timm(resolve(module), request.image_size)
@@ -84,14 +82,15 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
         raise InputError(f"pretrained_cfg in config.json is not understood: {brief(error)}") from error
     preprocess, origin = stated(own, "pretrained_cfg in config.json (timm)", request)
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, filled, size, _unwrapped(without_head(module, adapt(module))))
+    told = given_weights(module, filled, size, adapt(module), made.chosen)
     return build(
         module,
         name=Path(request.argument.rpartition(":")[2].partition("@")[0]).name,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
-        warnings=(*classes.told, *(told or ())),
+        weights_origin=weights_origin(filled, made.chosen),
+        warnings=(*made.classes.told, *(told or ())),
         labels=filled.labels or _published_labels(module, request),
         license=str(described.config.get("license") or "") if request.weights is None else "",
     )
@@ -166,15 +165,6 @@ def _weights(request: LoadRequest, find: Find) -> Path:
             "give --weights FILE or --random-weights SEED",
         )
     return path
-
-
-def _unwrapped(rename: Adapt) -> Adapt:
-    """The same, also for weights that transformers' TimmWrapper saved."""
-
-    def apply(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return rename({key.removeprefix(_WRAPPED): value for key, value in state.items()})
-
-    return apply
 
 
 def _published_labels(module: torch.nn.Module, request: LoadRequest) -> tuple[str, ...]:

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
+from edgevit.models._candidates import Adapt
+from edgevit.models._choose import Chosen
 from edgevit.models._classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._probe import size_refused
-from edgevit.models._weights import Adapt
+from edgevit.models._request import chosen_weights
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A module without its weights.
+
+    Attributes:
+        classes: what its head was made for.
+        chosen: the part of the file of `--weights` that is for it; None without such a file.
+    """
+
+    module: torch.nn.Module
+    classes: Classes
+    chosen: Chosen | None
 
 
 def check_name(name: str) -> None:
@@ -32,8 +49,8 @@ def check_name(name: str) -> None:
         )
 
 
-def settled(name: str, arguments: Mapping[str, Any], request: LoadRequest) -> tuple[torch.nn.Module, Classes]:
-    """The module without its weights, and what its head was made for.
+def settled(name: str, arguments: Mapping[str, Any], request: LoadRequest) -> Settled:
+    """Make the module with a head for the right number of classes.
 
     Args:
         name: of the architecture, perhaps with a tag.
@@ -41,18 +58,24 @@ def settled(name: str, arguments: Mapping[str, Any], request: LoadRequest) -> tu
 
     Raises:
         UsageError: arguments that the architecture does not take.
-        InputError: labels, weights and `--num-classes` contradict each other.
+        InputError: weights for another architecture, or labels, weights and `--num-classes` contradict each other.
         StepError: it cannot be made for this image size.
     """
     module = _create(name, arguments)
-    classes = _classes_of(module, request)
+    chosen = chosen_weights(module, request, adapt(module))
+    classes = _classes_of(module, request, chosen)
     if classes.number != getattr(module, "num_classes", classes.number):
         module = _create(name, {**arguments, "num_classes": classes.number})
-    return module, classes
+    return Settled(module, classes, chosen)
 
 
 def adapt(module: torch.nn.Module) -> Adapt:
-    """The renaming that timm keeps beside an architecture for its publishers' own files."""
+    """The renaming that timm keeps beside an architecture, and no classifier where the model has none."""
+    return _without_head(module, _renaming(module))
+
+
+def _renaming(module: torch.nn.Module) -> Adapt:
+    """What timm keeps for its publishers' own files."""
     rename = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
 
     def apply(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -67,7 +90,7 @@ def adapt(module: torch.nn.Module) -> Adapt:
     return apply
 
 
-def without_head(module: torch.nn.Module, rename: Adapt) -> Adapt:
+def _without_head(module: torch.nn.Module, rename: Adapt) -> Adapt:
     """Leave the file's classifier out where the model was made without one (`--num-classes 0`)."""
 
     def apply(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -98,14 +121,14 @@ def _create(name: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     return module
 
 
-def _classes_of(module: torch.nn.Module, request: LoadRequest) -> Classes:
+def _classes_of(module: torch.nn.Module, request: LoadRequest, chosen: Chosen | None) -> Classes:
     """What the head has to be made for."""
     own = int(getattr(module, "num_classes", 0) or 0)
     if not own:
         return Classes(0)
     named = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
     heads = (named,) if isinstance(named, str) else tuple(named)
-    stored = stored_classes(request, heads or last_layers(module, own), adapt(module))
+    stored = stored_classes(request, heads or last_layers(module, own), chosen)
     return settle(request, own, stored, str(request.weights))
 
 

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.archive import check_zip
-from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 from edgevit.models._adapted import Asked, check_adapted
-from edgevit.models._files import read_weights
+from edgevit.models._candidates import Adapt
+from edgevit.models._choose import Chosen, choose
+from edgevit.models._files import is_jax, read_contents
+from edgevit.models._mismatch import HINT, compare_names, shape_error, some
 from edgevit.models._resample import resample
 
 if TYPE_CHECKING:
     import torch
 
-_SHOWN = 5
-# A counter that batch norm keeps for training; publishers often leave it out.
-_OPTIONAL = ".num_batches_tracked"
 
-Adapt = Callable[["dict[str, torch.Tensor]"], "dict[str, torch.Tensor]"]
+def choose_weights(
+    module: torch.nn.Module, path: Path, key: str | None = None, adapt: Adapt | None = None
+) -> Chosen | None:
+    """The part of a checkpoint that is the model's; None for an archive of NumPy arrays, which timm reads itself.
+
+    Args:
+        key: `--weights-key`.
+        adapt: from a publisher's names to the module's; tried only if the names don't fit as they are.
+
+    Raises:
+        UsageError: `key` names nothing in the file.
+        InputError: unreadable, or for another architecture.
+    """
+    if is_jax(path):
+        if key is not None:
+            raise UsageError(f"--weights-key {key}: {path} has no parts", "leave it out")
+        return None
+    return choose(path, read_contents(path), module.state_dict(), key, adapt)
 
 
 def load_weights(
-    module: torch.nn.Module, path: Path, adapt: Adapt | None = None, asked: Asked | None = None
+    module: torch.nn.Module,
+    path: Path,
+    adapt: Adapt | None = None,
+    asked: Asked | None = None,
+    chosen: Chosen | None = None,
 ) -> tuple[str, ...]:
     """Fill `module` from a file; returns what had to be changed for it, one sentence each.
 
@@ -33,58 +54,71 @@ def load_weights(
 
     Args:
         module: changed in place.
-        path: .safetensors, .pth, .pt, or .npz (JAX ViT, read by timm's own loader).
+        path: as `read_contents`, or .npz (JAX ViT, read by timm's own loader).
         adapt: from a publisher's names to the module's; tried only if the names don't fit as they are.
         asked: the size of the module's images; None if it has none.
+        chosen: what `choose_weights` found in it already.
 
     Raises:
         InputError: unreadable, for another architecture or image size, or with NaN or infinite values.
     """
-    if path.suffix == ".npz":
+    chosen = chosen or choose_weights(module, path, None, adapt)
+    if chosen is None:
+        told: tuple[str, ...] = ()
         given = _load_jax(module, path)
     else:
-        given = state = read_weights(path)
-        if adapt is not None and differences(module, state):
-            state = adapt(state)
-        if asked is not None and differences(module, state):
+        given, state, told = chosen.given, chosen.state, chosen.told
+        if adapt is not None and state is given and _reshaped(module, state):
+            state = adapt(dict(state))
+        if asked is not None and _reshaped(module, state):
             state = resample(state, module.state_dict(), asked.size)
         fill(module, state, str(path))
     check_finite(module, str(path))
-    return check_adapted(given, module.state_dict(), path.name, asked)
+    return (*told, *check_adapted(given, module.state_dict(), path.name, asked))
+
+
+def _reshaped(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> bool:
+    wanted = module.state_dict()
+    return any(name not in wanted or wanted[name].shape != value.shape for name, value in state.items())
 
 
 def fill(module: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
     """Copy `state` into `module`; `where` names its origin in messages.
 
     Raises:
-        InputError: names or shapes differ; the message lists the first of each kind and counts them.
+        InputError: names or shapes differ, or numbers of another kind (integers, sparse) stand for floats.
     """
-    different = differences(module, state)
+    wanted = module.state_dict()
+    different = compare_names(state, wanted)
     if different:
+        raise InputError(f"the weights in {where} are for another architecture: {different}", HINT)
+    other = shape_error(where, state, wanted)
+    if other is not None:
+        raise other
+    odd = [
+        f"{name} ({kind})" for name, t in wanted.items() if name in state and (kind := _odd(state[name], t))
+    ]
+    if odd:
         raise InputError(
-            f"the weights in {where} are for another architecture: {'; '.join(different)}",
-            "check the model's name, --num-classes, --image-size and --model-arg",
+            f"{len(odd)} tensors in {where} are no plain numbers of the model's kind: {some(odd)}",
+            "give the float checkpoint; edgevit quantizes it itself",
         )
     module.load_state_dict(dict(state), strict=False)
 
 
-def differences(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """What does not fit, one text for missing names, unexpected names and other shapes; empty if all fits."""
-    wanted = module.state_dict()
-    missing = [name for name in wanted if name not in state and not name.endswith(_OPTIONAL)]
-    unexpected = [name for name in state if name not in wanted]
-    reshaped = [
-        f"{name} ({tuple(state[name].shape)} in the file, {tuple(tensor.shape)} in the model)"
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    return describe(missing, unexpected, reshaped)
+def _odd(given: torch.Tensor, wanted: torch.Tensor) -> str:
+    """Why a tensor of a file cannot be copied exactly; "" if it can."""
+    import torch
 
-
-def describe(missing: Sequence[str], unexpected: Sequence[str], reshaped: Sequence[str]) -> tuple[str, ...]:
-    """Word a mismatch: the first few of each kind and their number."""
-    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-    return tuple(f"{len(names)} {kind}: {_some(names)}" for kind, names in kinds if names)
+    if given.is_quantized:
+        return "quantized"
+    if given.layout is not torch.strided or given.is_nested:
+        return "sparse"
+    if given.device.type != "cpu":
+        return "without values"
+    if wanted.is_floating_point() and not given.is_floating_point():
+        return str(given.dtype).removeprefix("torch.")
+    return ""
 
 
 def check_finite(module: torch.nn.Module, where: str) -> None:
@@ -98,16 +132,12 @@ def check_finite(module: torch.nn.Module, where: str) -> None:
     tensors = {**dict(module.named_parameters()), **_statistics(module)}
     bad = [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
-        raise InputError(f"{len(bad)} tensors in {where} hold NaN or infinite values: {_some(bad)}")
+        raise InputError(f"{len(bad)} tensors in {where} hold NaN or infinite values: {some(bad)}")
 
 
 def _statistics(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     ends = ("running_mean", "running_var")
     return {name: tensor for name, tensor in module.named_buffers() if name.endswith(ends)}
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
@@ -145,7 +175,7 @@ def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
     untouched = [n for n, parameter in module.named_parameters() if bool(torch.isnan(parameter).all())]
     if untouched:
         raise InputError(
-            f"{path} lacks what the model needs (or holds NaN): {_some(untouched)}",
+            f"{path} lacks what the model needs (or holds NaN): {some(untouched)}",
             "--num-classes 0 drops the classifier; --num-classes N must be the file's",
         )
     sized = {"posembed_input/pos_embedding": "pos_embed", "embedding/kernel": "patch_embed.proj.weight"}

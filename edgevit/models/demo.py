@@ -12,7 +12,7 @@ from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
-from edgevit.models._request import given_weights, refuse
+from edgevit.models._request import chosen_weights, given_weights, refuse, weights_origin
 from edgevit.models._spec import build
 from edgevit.models._weights import load_weights
 
@@ -30,7 +30,8 @@ def load(request: LoadRequest) -> TorchModel:
     side = config["input_size"]
     own = from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None)
     preprocess, origin = stated(own, "the demo's own configuration", request)
-    told = given_weights(module, request, (side, side))
+    chosen = chosen_weights(module, request)
+    told = given_weights(module, request, (side, side), chosen=chosen)
     if told is None:
         told = load_weights(module, demo_asset("model.safetensors"))
     return build(
@@ -39,6 +40,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        weights_origin=weights_origin(request, chosen),
         warnings=told,
         labels=request.labels or read_labels(demo_asset("labels.txt")),
         author="the edgevit authors",

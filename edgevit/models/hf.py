@@ -15,17 +15,23 @@ from edgevit.core.regular import is_folder, is_there
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked, check_adapted
+from edgevit.models._candidates import by_key, candidates, renamed
+from edgevit.models._choose import Chosen, one_of, with_words
 from edgevit.models._classes import last_layers, rows, settle
-from edgevit.models._files import read_weights
+from edgevit.models._files import read_contents, read_shards
 from edgevit.models._hf_config import class_names, configuration
 from edgevit.models._hf_model import architecture, create, has_classes, images_alone, is_classifier, tensors
 from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
+from edgevit.models._mismatch import Differences, describe
+from edgevit.models._no_fit import no_fit
+from edgevit.models._parts import Contents
 from edgevit.models._repository import Find, first_of, folder_files, read_config, repository_files
-from edgevit.models._request import asked
+from edgevit.models._request import asked, weights_origin
 from edgevit.models._resample import resample_renamed
+from edgevit.models._shards import NAMES, parts_of
 from edgevit.models._spec import build
 from edgevit.models._timm_folder import is_timm_folder, load_timm_folder
-from edgevit.models._weights import check_finite, describe
+from edgevit.models._weights import check_finite
 
 if TYPE_CHECKING:
     import torch
@@ -51,13 +57,14 @@ def load(request: LoadRequest) -> TorchModel:
     config = configuration(request, described)
     preprocess, origin = preprocess_of(config, lambda name: _json(find, name), request)
     kind = architecture(config, classifier=request.num_classes is not None)
-    module, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
+    module, weights, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
         tensors(images_alone(module)),
         name=Path(request.argument).name,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        weights_origin=weights,
         warnings=told,
         labels=request.labels or (class_names(config) if is_classifier(kind) else ()),
         problem_type=config.problem_type if is_classifier(kind) else None,
@@ -92,57 +99,68 @@ def _json(find: Find, name: str) -> dict[str, Any]:
 
 def _filled(
     kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
-) -> tuple[torch.nn.Module, tuple[str, ...]]:
-    """The model with its weights, and what was done to make them fit."""
+) -> tuple[torch.nn.Module, str, tuple[str, ...]]:
+    """The model with its weights, where they are from, and what was done to make them fit."""
     import torch
 
     config.dtype = torch.float32  # a checkpoint may ask for float16, in which this CPU is 30 times slower
     module = create(kind, config)
     if request.weights is not None and request.random_weights is not None:
         raise UsageError("--weights and --random-weights exclude each other", "give one of them")
-    state: Mapping[str, torch.Tensor] | None = None
-    where = ""
+    chosen = None
     if request.random_weights is None:
-        where, state = _state(request, find)
+        where, found = _contents(request, find)
+        chosen = _chosen(module, config, where, found, request.weights_key)
     own = int(config.num_labels) if has_classes(kind) else 0
-    stored = None if state is None else rows(state, last_layers(module, own))
+    stored = None if chosen is None else rows(chosen.state, last_layers(module, own))
     named = request.labels or (class_names(config) if own else ())
-    classes = settle(replace(request, labels=named), own, stored, where)
+    classes = settle(replace(request, labels=named), own, stored, "" if chosen is None else str(chosen.path))
     if classes.number != own:
         config.num_labels = classes.number
         module = create(kind, config)
-    if state is None:
+    if chosen is None:
         from edgevit.models._random import randomise
 
         randomise(tensors(module), int(request.random_weights or 0), size)
-        return module, classes.told
-    module, told = _fill(module, config, state, where, asked(request, size))
-    check_finite(module, where)
-    return module, (*classes.told, *told)
+        return module, weights_origin(request, None), classes.told
+    module, told = _fill(module, config, chosen.state, str(chosen.path), asked(request, size))
+    check_finite(module, str(chosen.path))
+    return module, chosen.origin, (*classes.told, *chosen.told, *told)
 
 
-def _state(request: LoadRequest, find: Find) -> tuple[str, Mapping[str, torch.Tensor]]:
+def _contents(request: LoadRequest, find: Find) -> tuple[Path, Contents]:
+    """The file of the weights, or the index of several, and what is in it."""
     if request.weights is not None:
-        return str(request.weights), read_weights(request.weights)
-    path = first_of(find, ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"))
+        return request.weights, read_contents(request.weights)
+    path = first_of(find, NAMES)
     if path is None:
         raise InputError(
             f"hf:{request.argument} holds neither model.safetensors nor pytorch_model.bin",
             "give --weights FILE or --random-weights SEED",
         )
-    if path.suffix != ".json":
-        return str(path), read_weights(path)
-    places = read_json(path, "the file").get("weight_map")
-    if not isinstance(places, dict):
-        raise InputError(f"{path} has no weight_map that says where each tensor is")
-    shards = sorted(set(map(str, places.values())))
-    state: dict[str, torch.Tensor] = {}
-    for shard in shards:
-        part = find(shard) if Path(shard).name == shard else None
-        if part is None:
-            raise InputError(f"{path} names the file {shard[:80]!r}, which is not beside it")
-        state.update(read_weights(part))
-    return str(path), state
+    if path.suffix == ".json":
+        return path, read_shards(path, parts_of(path, find))
+    return path, read_contents(path)
+
+
+def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, key: str | None) -> Chosen:
+    """The model's part of a checkpoint: by the names of the module, or by what transformers can rename."""
+    wanted = module.state_dict()
+    own = [c for c in by_key(candidates(found, wanted), key) if not c.differences]
+    if own:
+        return with_words(path, one_of(path, own, wanted), own)
+    every = renamed(found, wanted, None)
+    fits = []
+    for candidate in by_key(every, key):
+        _, info = _from_pretrained(module, config, candidate.given, str(path))
+        names = Differences(tuple(sorted(info["missing_keys"])), tuple(sorted(info["unexpected_keys"])))
+        fits.append(replace(candidate, differences=names))
+        if not names and len(found.parts) == 1:
+            break  # nothing else in it could fit as well
+    whole = [candidate for candidate in fits if not candidate.differences]
+    if not whole:
+        raise no_fit(path, found, fits or every, key, wanted)
+    return with_words(path, one_of(path, whole, wanted), fits)
 
 
 def _fill(

@@ -9,11 +9,12 @@ from edgevit.core.errors import UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
+from edgevit.models._choose import Chosen
 from edgevit.models._classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._factory import is_instance, make
 from edgevit.models._origin import not_stated, stated
 from edgevit.models._preprocess import from_timm
-from edgevit.models._request import given_weights, literals
+from edgevit.models._request import chosen_weights, given_weights, literals, weights_origin
 from edgevit.models._spec import build
 from edgevit.models._user_code import as_script, import_place, look_up
 
@@ -58,19 +59,21 @@ def load(request: LoadRequest) -> TorchModel:
                 )
             arguments["num_classes"] = len(request.labels)
         module = make(found, what, arguments)
+        chosen = chosen_weights(module, request)
         if how == "may" and "num_classes" not in arguments:
-            classes = _classes_of(module, request)
+            classes = _classes_of(module, request, chosen)
             if classes is not None and classes.told:
                 module = make(found, what, {**arguments, "num_classes": classes.number})
                 settled = classes.told
     preprocess, origin = _preprocess(module, request)
-    told = given_weights(module, request, (preprocess.height, preprocess.width))
+    told = given_weights(module, request, (preprocess.height, preprocess.width), chosen=chosen)
     return build(
         module,
         name=factory.rpartition(".")[2],
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        weights_origin=weights_origin(request, chosen),
         warnings=(*settled, *(told or ())),
         labels=request.labels,
         problem_type=getattr(module, "problem_type", None),
@@ -90,7 +93,7 @@ def _takes_classes(found: Any) -> Literal["must", "may", "no"]:
     return "must" if parameter.default is parameter.empty else "may"
 
 
-def _classes_of(module: torch.nn.Module, request: LoadRequest) -> Classes | None:
+def _classes_of(module: torch.nn.Module, request: LoadRequest, chosen: Chosen | None) -> Classes | None:
     """What the head has to be made for; None where the factory's own weights are used, whose head is fixed."""
     import torch
 
@@ -100,7 +103,9 @@ def _classes_of(module: torch.nn.Module, request: LoadRequest) -> Classes | None
     if not linear:
         return None
     own = linear[-1].out_features
-    return settle(request, own, stored_classes(request, last_layers(module, own)), str(request.weights))
+    return settle(
+        request, own, stored_classes(request, last_layers(module, own), chosen), str(request.weights)
+    )
 
 
 def _preprocess(module: torch.nn.Module, request: LoadRequest) -> tuple[Preprocess, str]:

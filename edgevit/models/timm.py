@@ -14,10 +14,10 @@ from edgevit.models._hub import hub_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, folder_files, read_config, repository_files
-from edgevit.models._request import asked, given_weights, literals
+from edgevit.models._request import asked, given_weights, literals, weights_origin
 from edgevit.models._spec import build
 from edgevit.models._timm_folder import load_timm_folder
-from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled, without_head
+from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
 from edgevit.models._weights import load_weights
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def load(request: LoadRequest) -> TorchModel:
         arguments["num_classes"] = request.num_classes
     if request.image_size is not None and config is not None and config.fixed_input_size:
         arguments["img_size"] = request.image_size
-    module, classes = settled(name, arguments, request)
+    made = settled(name, arguments, request)
+    module = made.module
     own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
     preprocess, origin = stated(own, _origin(name, config, request), request)
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, request, size, adapt(module))
+    told = given_weights(module, request, size, adapt(module), made.chosen)
     published = told is None
     if told is None:
         told = _pretrained(module, name, config, asked(request, size))
@@ -66,7 +67,10 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
-        warnings=(*classes.told, *told),
+        weights_origin=weights_origin(
+            request, made.chosen, f"timm's published weights of {_tagged(name, config)}"
+        ),
+        warnings=(*made.classes.told, *told),
         labels=request.labels or _labels(module, config),
         license=str(config.license or "") if published else "",
     )
@@ -80,10 +84,14 @@ def _saved(kind: str, place: str, request: LoadRequest) -> Find:
     raise UsageError(f"{request.source!r} is no model of timm", f"it is one of: {SOURCE.syntax}")
 
 
-def _origin(name: str, config: Any, request: LoadRequest) -> str:
+def _tagged(name: str, config: Any) -> str:
+    """The name with the tag of its published weights, which may be left out."""
     tag = getattr(config, "tag", "")
-    full = f"{name.split('.')[0]}.{tag}" if tag else name
-    text = f"timm's configuration of {full}"
+    return f"{name.split('.')[0]}.{tag}" if tag else name
+
+
+def _origin(name: str, config: Any, request: LoadRequest) -> str:
+    text = f"timm's configuration of {_tagged(name, config)}"
     return text if request.weights is None else f"{text}, since {request.weights.name} holds none"
 
 
@@ -103,7 +111,7 @@ def _pretrained(module: torch.nn.Module, name: str, config: Any, size: Asked) ->
         path = path or (hub_file(repository, filename, revision or None) if filename else None)
     if path is None:
         raise InputError(f"{repository} on the hub holds no weights", flags)
-    return load_weights(module, path, without_head(module, adapt(module)), size)
+    return load_weights(module, path, adapt(module), size)
 
 
 def _labels(module: torch.nn.Module, config: Any) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from edgevit.models._hub import url_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import imagenet, override, triple
 from edgevit.models._probe import size_refused
-from edgevit.models._request import asked, given_weights, literals
+from edgevit.models._request import asked, chosen_weights, given_weights, literals, weights_origin
 from edgevit.models._spec import build
 from edgevit.models._weights import load_weights
 
@@ -47,7 +47,8 @@ def load(request: LoadRequest) -> TorchModel:
         arguments["image_size"] = request.image_size[0]
     module = _create(name, arguments)
     made_for = int(arguments.get("num_classes", classes))
-    stored = stored_classes(request, last_layers(module, made_for))
+    chosen = chosen_weights(module, request)
+    stored = stored_classes(request, last_layers(module, made_for), chosen)
     settled = settle(request, made_for, stored, str(request.weights))
     if settled.number != made_for:
         module = _create(name, {**arguments, "num_classes": settled.number})
@@ -57,7 +58,7 @@ def load(request: LoadRequest) -> TorchModel:
     own = _preprocess(record.transforms(), request.image_size)
     preprocess, origin = stated(own, origin, request)
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, request, size)
+    told = given_weights(module, request, size, chosen=chosen)
     if told is None:
         if request.num_classes not in (None, classes):
             raise UsageError(
@@ -72,6 +73,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
+        weights_origin=weights_origin(request, chosen, f"torchvision's {record}"),
         warnings=(*settled.told, *told),
         labels=request.labels or labels,
     )

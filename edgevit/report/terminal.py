@@ -44,6 +44,8 @@ def show(report: Report, console: Console) -> None:
     if narrow:
         table = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
     console.print(Text(printable(f"{report.model.name}: {heading(report)}")))
+    if report.model.weights_origin:
+        console.print(Text(printable(f"weights: {report.model.weights_origin}")), soft_wrap=True)
     console.print(Text(printable(f"preprocessing: {preprocessing(report.model)}")), soft_wrap=True)
     console.print(table)
     if narrow:

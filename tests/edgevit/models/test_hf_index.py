@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import LoadRequest
 from edgevit.models import hf
+from edgevit.models._repository import folder_files
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_an_index_that_leads_nowhere_is_an_input_error(
     (tmp_path / "hf" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     asked = LoadRequest(source="hf:hf", argument="hf")
     with pytest.raises(InputError, match=words):
-        hf._state(asked, partial(hf._file_in, tmp_path / "hf"))
+        hf._contents(asked, folder_files(tmp_path / "hf"))

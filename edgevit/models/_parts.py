@@ -1,0 +1,96 @@
+"""The state dicts within a checkpoint: its own weights, moving averages of them, a student and a teacher.
+
+A training script saves a dictionary with the weights under some name (`state_dict`, `model`, `net`), often with an
+average of them (EMA) under another, and optimizer, epoch and arguments beside. Every dictionary that holds tensors by
+name, at whatever depth, is a part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import torch
+
+State = dict[str, "torch.Tensor"]
+
+_DEPTH: Final = 5
+_MOST: Final = 64  # parts; a tree of single tensors, as Flax writes one, has thousands
+_AVERAGES: Final = frozenset(("ema", "swa", "avg", "average", "averaged", "polyak", "shadow", "momentum"))
+# Lightning's WeightAveraging puts the average where the weights are otherwise, and the weights here.
+_BEFORE_AVERAGING: Final = "current_model_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tensors by name.
+
+    Attributes:
+        key: where it stands in the checkpoint, such as `state_dict_ema`; "" for the file itself.
+        state: the tensors, in the file's order.
+        averaged: it is a moving average of weights that were trained.
+    """
+
+    key: str
+    state: State
+    averaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds: its parts, and the keys that are optimizers' (which are none)."""
+
+    parts: tuple[Part, ...]
+    optimizers: tuple[str, ...] = ()
+    architecture: str = ""
+
+
+def contents(loaded: object) -> Contents:
+    """The parts of what was loaded; none if it holds no dictionary of tensors."""
+    optimizers: list[str] = []
+    found = []
+    top = loaded if isinstance(loaded, dict) else {}
+    for part in _walk(loaded, "", 0, set(), optimizers):
+        found.append(part)
+        if len(found) == _MOST:
+            break
+    found = [Part(p.key, p.state, p.averaged or _is_average(p.key, top)) for p in found]
+    named = top.get("arch")
+    return Contents(tuple(found), tuple(optimizers), named if isinstance(named, str) else "")
+
+
+def is_average(name: str) -> bool:
+    """Whether a key or a prefix says that it is of a moving average (`model_ema`, `ema_model.`)."""
+    return bool(_AVERAGES & set(re.split(r"[._\-]", name.lower())))
+
+
+def _is_average(key: str, top: Mapping[object, object]) -> bool:
+    if is_average(key):
+        return True
+    if key == "teacher":  # of DINO and what followed it: the average of the student
+        return "student" in top
+    return key == "state_dict" and _BEFORE_AVERAGING in top
+
+
+def _walk(value: object, key: str, depth: int, seen: set[int], optimizers: list[str]) -> Iterator[Part]:
+    import torch
+
+    if not isinstance(value, dict) or depth > _DEPTH or id(value) in seen:
+        return
+    seen.add(id(value))
+    if "param_groups" in value and "state" in value:
+        optimizers.append(key)
+        return
+    state = {
+        name: inner.detach()
+        for name, inner in value.items()
+        if isinstance(name, str) and isinstance(inner, torch.Tensor)
+    }
+    if state:
+        yield Part(key, state, "n_averaged" in state)
+    for name, inner in value.items():
+        if isinstance(name, str):
+            yield from _walk(inner, f"{key}.{name}" if key else name, depth + 1, seen, optimizers)

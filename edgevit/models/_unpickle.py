@@ -1,0 +1,168 @@
+"""PyTorch's files through `torch.load(weights_only=True)`, and in no other way.
+
+What training scripts keep beside the weights (arguments, paths, scores, configurations) is made of a few types. They
+are known by name, and none of them is imported: an empty object or a plain dictionary stands in for each, so that
+nothing of theirs is executed, and a path of Windows is no trouble on Linux.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from edgevit.core.archive import check_zip, is_zip
+from edgevit.core.errors import InputError
+from edgevit.core.reading import reading
+
+_SEARCHED: Final = 32 << 20  # bytes of a pickle in which the parts of a module are looked for
+_SAVE: Final = "torch.save(model.state_dict(), 'weights.pth')"
+
+
+class Ignored:
+    """Stands for a value that is no weight; takes every argument and state, and keeps nothing."""
+
+    def __new__(cls, *_: object) -> Ignored:
+        return object.__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _mapping(*_: object) -> dict[object, object]:
+    """Stands for the class of a mapping that is called with arguments."""
+    return {}
+
+
+_PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
+_VALUES: Final = (
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in _PATHS),
+    *(
+        f"numpy.{module}.multiarray.{name}"
+        for module in ("core", "_core")
+        for name in ("scalar", "_reconstruct")
+    ),
+    "numpy.dtype",
+    "numpy.ndarray",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "torch.torch_version.TorchVersion",
+    "typing.Any",
+    *(f"builtins.{name}" for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")),
+    *(f"omegaconf.base.{name}" for name in ("ContainerMetadata", "Metadata")),
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    *(
+        f"omegaconf.nodes.{name}Node"
+        for name in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")
+    ),
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    *(  # keys of `callbacks` before Lightning 1.5
+        f"pytorch_lightning.callbacks.{name}"
+        for name in ("early_stopping.EarlyStopping", "model_checkpoint.ModelCheckpoint")
+    ),
+)
+_MAPPINGS: Final = (
+    "addict.addict.Dict",
+    "easydict.EasyDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "mmengine.config.config.ConfigDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "yacs.config.CfgNode",
+)
+_STAND_INS: Final[tuple[tuple[Callable[..., object], str], ...]] = (
+    *((Ignored, name) for name in _VALUES),
+    *((OrderedDict, name) for name in _MAPPINGS),
+    (_mapping, "collections.defaultdict"),
+)
+
+
+def unpickle(path: Path) -> object:
+    """What torch.save wrote, on the CPU.
+
+    Raises:
+        InputError: damaged, compressed, or a pickle with a class or function that is not known to be harmless. The
+            message says whether it is a whole module.
+    """
+    import pickle
+
+    import torch
+
+    check_zip(path, stored_only=True)
+    try:
+        with (
+            reading(path, "PyTorch checkpoint", passing=(pickle.UnpicklingError,)),
+            torch.serialization.safe_globals(list(_STAND_INS)),
+            warnings.catch_warnings(action="ignore"),
+            path.open("rb") as file,  # of a path, torch.load looks at the ending
+        ):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch's own text advises to load it with less care; it is not passed on.
+        raise _refused(path, str(error)) from error
+
+
+def _refused(path: Path, said: str) -> InputError:
+    named = re.search(r"GLOBAL ([\w.]+)", said)
+    wanted = named[1] if named else None if is_zip(path) else _first_global(path)
+    if wanted is None:
+        newer = "Unsupported operand" in said
+        why = "its pickle protocol is newer than the one that is read" if newer else "not a pickle of tensors"
+        return InputError(
+            f"{path} is not a readable PyTorch checkpoint: {why}",
+            f"save it without pickle_protocol=: {_SAVE}" if newer else f"save the weights alone: {_SAVE}",
+        )
+    if _holds_module(path):
+        return InputError(
+            f"{path} is refused: it is a whole pickled module, of {wanted} among others, and loading it would execute "
+            "code",
+            f"load it where its code is and you trust it, and save the weights alone: {_SAVE}",
+        )
+    return InputError(
+        f"{path} is refused: as a pickle it wants to use {wanted}, and only plain tensors are read",
+        "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",
+    )
+
+
+def _holds_module(path: Path) -> bool:
+    """Whether the attributes that each torch.nn.Module has stand in the pickle."""
+    with reading(path, "PyTorch checkpoint"):
+        if is_zip(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                with archive.open(name) as member:
+                    content = member.read(_SEARCHED)
+        else:
+            with path.open("rb") as file:
+                content = file.read(_SEARCHED)
+    return all(name in content for name in (b"_parameters", b"_buffers", b"_modules"))
+
+
+def _first_global(path: Path) -> str | None:
+    """The first thing that a bare pickle would import, found without executing it."""
+    import pickletools
+
+    strings: list[str] = []
+    try:
+        with path.open("rb") as stream:
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST"):
+                    return str(argument).replace(" ", ".")
+                if opcode.name == "STACK_GLOBAL":
+                    return ".".join(strings[-2:])
+                if isinstance(argument, str):
+                    strings.append(argument)
+    except Exception:  # noqa: BLE001  a damaged pickle names nothing
+        return None
+    return None
