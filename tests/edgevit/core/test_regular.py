@@ -21,7 +21,7 @@ from edgevit.core.regular import existing, regular_file
 from edgevit.flows._artifacts import find_artifacts
 from edgevit.flows.resolve import resolve
 from edgevit.flows.verify import verify
-from edgevit.models._files import read_weights
+from edgevit.models._files import read_contents
 from edgevit.models._keras_file import check_keras
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._repository import folder_files
@@ -68,8 +68,8 @@ def test_each_kind_is_named(tmp_path: Path) -> None:
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "recipe": ("r.toml", lambda path: make({"model": "demo"}, path)),
     "labels": ("labels.txt", read_labels),
-    "safetensors": ("w.safetensors", read_weights),
-    "checkpoint": ("w.pth", read_weights),
+    "safetensors": ("w.safetensors", read_contents),
+    "checkpoint": ("w.pth", read_contents),
     "jax": ("w.npz", lambda path: load_weights(MagicMock(), path)),
     "plan": ("plan.json", storage.load),
     "plan before work": ("plan.json", lambda path: resolve(make({"model": "demo", "plan": path}))),
