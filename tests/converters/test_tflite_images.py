@@ -72,21 +72,6 @@ def test_sampling_at_computed_places_is_pytorchs(tmp_path: Path) -> None:
     assert RUNTIME.contents(tmp_path / "m.tflite").max_rank == 4
 
 
-def test_resizing_and_averaging_are_pytorchs(tmp_path: Path) -> None:
-    operations = (
-        _interpolated(size=(20, 9), mode="bicubic"),
-        _interpolated(size=(20, 9), mode="bicubic", align_corners=True),
-        _interpolated(size=(10, 24), mode="nearest"),
-        _interpolated(size=(9, 20), mode="bilinear"),
-        _interpolated(size=(9, 20), mode="bilinear", align_corners=True),
-        lambda x: functional.adaptive_avg_pool2d(x, (7, 5)),
-        lambda x: functional.adaptive_avg_pool2d(x, (8, 4)),
-    )
-    levels = _executed(operations, tmp_path)
-    assert min(levels) > 80, levels
-    assert RUNTIME.contents(tmp_path / "m.tflite").max_rank == 4
-
-
 @pytest.mark.parametrize(
     ("operation", "without", "named"),
     [

@@ -1,0 +1,225 @@
+"""Resizing and averaging of images as what they are: a matrix for each axis.
+
+Nearest, bilinear, bicubic and Lanczos resizing, antialiased or not, and averages over parts (`area`, adaptive
+pooling) are linear, separable and, at fixed sizes, constant: y = R x C^T for each channel. R and C are what
+PyTorch's own operator makes of unit vectors, so that every rule about corners, scales and borders is in them.
+Whether two resizes are the same is a comparison of matrices too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from edgevit.graph import _constants, _edit
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+# Operator without its number of dimensions -> the mode of torch.nn.functional.interpolate, antialiased or not.
+_MODES: Final = {
+    "upsample_nearest": ("nearest", False),
+    "_upsample_nearest_exact": ("nearest-exact", False),
+    "upsample_linear": ("linear", False),
+    "upsample_bilinear": ("bilinear", False),
+    "upsample_bicubic": ("bicubic", False),
+    "_upsample_bilinear2d_aa": ("bilinear", True),
+    "_upsample_bicubic2d_aa": ("bicubic", True),
+    "_upsample_lanczos2d_aa": ("lanczos", True),
+    "adaptive_avg_pool": ("area", False),
+    "_adaptive_avg_pool": ("area", False),
+}
+# Resizes that runtimes have operators for, by mode and whether the corners are aligned.
+_PLAIN: Final = (("nearest", False), ("bilinear", False), ("bilinear", True))
+_SAME: Final = 1e-6
+_WIDTH: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """One operation that resamples the last axes of an image (N, C, H, W) or a row (N, C, W).
+
+    Attributes:
+        mode: nearest, nearest-exact, linear, bilinear, bicubic, lanczos, or area for averages over parts.
+        corners: whether the centres of the corner pixels stay corners (`align_corners`).
+        antialias: whether a smaller image averages what it leaves out.
+        before, after: sizes of the axes.
+        matrices: one for each axis, float32 (after, before).
+    """
+
+    node: torch.fx.Node
+    mode: str
+    corners: bool
+    antialias: bool
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    matrices: tuple[torch.Tensor, ...]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether each axis grows by a whole factor."""
+        return all(a % b == 0 for a, b in zip(self.after, self.before, strict=True))
+
+    @property
+    def even(self) -> bool:
+        """Whether each axis falls into parts of one size."""
+        return all(b % a == 0 for a, b in zip(self.after, self.before, strict=True))
+
+    def same_as(self, mode: str, corners: bool) -> bool:
+        """Whether a plain resize between these sizes does the same.
+
+        It may not where a scale factor was given: PyTorch samples at multiples of the factor then, other
+        runtimes at multiples of the ratio of the sizes, which were rounded.
+        """
+        pairs = zip(self.before, self.after, self.matrices, strict=True)
+        return all(float((_plain(b, a, mode, corners) - m).abs().max()) <= _SAME for b, a, m in pairs)
+
+
+def rewrite(
+    program: ExportedProgram,
+    plain: Callable[[Resize, str, bool], bool],
+    any_scale: bool = False,
+    expand: bool = False,
+) -> int:
+    """Replace every resize that a runtime does not do itself; returns how many.
+
+    Averages over parts of one size are pooling, which every runtime has.
+
+    Args:
+        plain: whether the runtime has an operator for a resize like that, of this mode and alignment.
+        any_scale: whether that takes scale factors other than the ratio of the sizes.
+        expand: repeat the matrices for each channel, where products of images want operands of equal shape.
+    """
+    changed = 0
+    for resize in list(_resizes(program)):
+        if _is_plain(resize, plain, any_scale):
+            continue
+        node = resize.node
+        same = (p for p in _PLAIN if len(resize.after) == 2 and plain(resize, *p) and resize.same_as(*p))
+        found = next(same, None)
+        made = _products(program, resize, expand) if found is None else _call(resize, *found)
+        _edit.replace(program, node, made)
+        changed += 1
+    return changed
+
+
+def _is_plain(resize: Resize, plain: Callable[[Resize, str, bool], bool], any_scale: bool) -> bool:
+    if resize.mode == "area":
+        return resize.even
+    if resize.antialias or not plain(resize, resize.mode, resize.corners):
+        return False
+    return any_scale or (len(resize.after) == 2 and resize.same_as(resize.mode, resize.corners))
+
+
+def _resizes(program: ExportedProgram) -> Iterator[Resize]:
+    import torch
+
+    for node in program.graph_module.graph.nodes:
+        target: Any = node.target
+        if node.op != "call_function" or getattr(target, "namespace", "") != "aten":
+            continue
+        name = target.overloadpacket.__name__
+        known = _MODES.get(name) or _MODES.get(name.removesuffix("1d").removesuffix("2d"))
+        source = node.args[0]
+        if known is None or not _edit.is_tensor(source) or source.meta["val"].dtype != torch.float32:
+            continue
+        before, after = _edit.shape(source)[2:], _edit.shape(node)[2:]
+        if len(_edit.shape(source)) != len(_edit.shape(node)) or len(before) not in (1, 2):
+            continue
+        given = _arguments(node)
+        yield Resize(
+            node,
+            mode=known[0],
+            corners=bool(given.get("align_corners", False)),
+            antialias=known[1],
+            before=before,
+            after=after,
+            matrices=tuple(_matrix(node, given, before, after, axis) for axis in range(len(before))),
+        )
+
+
+def _arguments(node: torch.fx.Node) -> dict[str, Any]:
+    target: Any = node.target
+    return _edit.bound(node, tuple(argument.name for argument in target._schema.arguments))
+
+
+def _matrix(
+    node: torch.fx.Node, given: dict[str, Any], before: Sequence[int], after: Sequence[int], axis: int
+) -> torch.Tensor:
+    """What the node does along one axis: unit vectors as channels of an image that stays two pixels wide elsewhere.
+
+    Not one pixel: PyTorch 2.14 antialiases those wrongly.
+    """
+    import torch
+
+    own = dict(given)
+    own.pop(next(iter(own)))
+    scales = [name for name in ("scales", "scales_h", "scales_w") if name in own]
+    for index, name in enumerate(scales):
+        own[name] = own[name] if index == axis else None
+    if own.get("scale_factors") is not None:
+        own["scale_factors"] = [f if i == axis else 1.0 for i, f in enumerate(own["scale_factors"])]
+    if own.get("output_size") is not None:
+        own["output_size"] = [n if i == axis else _WIDTH for i, n in enumerate(after)]
+    size = before[axis]
+    unit = torch.eye(size).reshape(1, size, *(size if i == axis else 1 for i in range(len(before))))
+    unit = unit.expand(1, size, *(size if i == axis else _WIDTH for i in range(len(before)))).contiguous()
+    target: Any = node.target
+    found: torch.Tensor = target(unit, **own)[0]
+    return (found if len(before) == 1 else found.select(2 - axis, 0)).T.contiguous()
+
+
+def _plain(before: int, after: int, mode: str, corners: bool) -> torch.Tensor:
+    import torch
+
+    unit = torch.eye(before).reshape(1, before, before, 1)
+    aligned = corners if mode == "bilinear" else None
+    found = torch.nn.functional.interpolate(unit, (after, 1), mode=mode, align_corners=aligned)
+    return found.reshape(before, after).T
+
+
+def _call(resize: Resize, mode: str, corners: bool) -> torch.fx.Node:
+    """The plain operator in place of what does the same."""
+    import torch
+
+    aten, source, size = torch.ops.aten, resize.node.args[0], list(resize.after)
+    if mode == "nearest":
+        return _edit.emit(resize.node, aten.upsample_nearest2d.vec, (source, size, None))
+    return _edit.emit(resize.node, aten.upsample_bilinear2d.vec, (source, size, corners, None))
+
+
+def _products(program: ExportedProgram, resize: Resize, expand: bool) -> torch.fx.Node:
+    """R x C^T; an axis that stays as it is costs nothing."""
+    import torch
+
+    node, matmul = resize.node, torch.ops.aten.matmul.default
+    expand = expand and len(resize.before) == 2
+    made: Any = node.args[0]
+    name = _constants.name_for(node)
+    *rows, columns = resize.matrices
+    for matrix in rows:
+        if not _is_identity(matrix):
+            held = _constants.add(program, f"{name}.rows", matrix[None, None] if expand else matrix)
+            made = _edit.emit(node, matmul, (_expanded(held, made, node, expand), made))
+    if not _is_identity(columns):
+        held = _constants.add(program, f"{name}.columns", columns.T[None, None] if expand else columns.T)
+        made = _edit.emit(node, matmul, (made, _expanded(held, made, node, expand)))
+    return made if made is not node.args[0] else _edit.emit(node, torch.ops.aten.clone.default, (made,))
+
+
+def _is_identity(matrix: torch.Tensor) -> bool:
+    import torch
+
+    return matrix.shape[0] == matrix.shape[1] and torch.equal(matrix, torch.eye(len(matrix)))
+
+
+def _expanded(held: torch.fx.Node, source: torch.fx.Node, node: torch.fx.Node, expand: bool) -> torch.fx.Node:
+    import torch
+
+    if not expand:
+        return held
+    batch, channels = _edit.shape(source)[:2]
+    shape = [batch, channels, *_edit.shape(held)[-2:]]
+    return _edit.emit(node, torch.ops.aten.expand.default, (held, shape))
