@@ -7,12 +7,26 @@ import math
 import numbers
 import types
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from edgevit.core.errors import InputError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+# `metadata` of a field that is known in memory alone.
+NOT_WRITTEN: Final[Mapping[str, bool]] = {"written": False}
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -28,9 +42,7 @@ def to_plain(value: DataclassInstance) -> dict[str, object]:
 
 def _plain(value: object, where: str) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in dataclasses.fields(value)
-        }
+        return {f.name: _plain(getattr(value, f.name), f"{where}.{f.name}") for f in written(type(value))}
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -45,6 +57,11 @@ def _plain(value: object, where: str) -> object:
             raise ValueError(f"{where} is {number}: JSON holds finite numbers only")
         return number
     raise TypeError(f"{where} is a {type(value).__name__}: expected plain data")
+
+
+def written(kind: type[DataclassInstance]) -> tuple[dataclasses.Field[Any], ...]:
+    """The fields that a file holds."""
+    return tuple(f for f in dataclasses.fields(kind) if f.metadata != NOT_WRITTEN)
 
 
 def from_plain(kind: type[T], data: object, where: str) -> T:
@@ -88,7 +105,7 @@ def _read_dataclass(kind: type[DataclassInstance], data: object, where: str) -> 
         raise _wrong(where, "an object", data)
     hints = get_type_hints(kind)
     values: dict[str, object] = {}
-    for f in dataclasses.fields(kind):
+    for f in written(kind):
         if f.name in data:
             values[f.name] = _read(hints[f.name], data[f.name], f"{where}: {f.name}")
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgevit.core import notebook
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -28,3 +30,7 @@ class Answer:
     data: Mapping[str, object]
     tables: tuple[Table, ...]
     exit_code: int = 0
+
+    def _repr_html_(self) -> str:
+        """The tables, for a notebook."""
+        return "".join(notebook.table(table.title, table.columns, table.rows) for table in self.tables)

@@ -113,7 +113,13 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in kept.items() if name not in OF_THE_MODEL}
     if {"weights", "random_weights"} & set(given):
         kept = {name: value for name, value in kept.items() if name not in WEIGHTS}
-    if parse_source(str(kept.get("model", "demo")))[0] == "python":
+    source = parse_source(str(kept.get("model", "demo")))[0]
+    if source == "module":
+        raise UsageError(
+            f"{plan_file(path)} was made with {kept['model']}, a module in the memory of a Python program",
+            f"give it again there: edgevit.convert(module, plan={str(path)!r})",
+        )
+    if source == "python":
         raise UsageError(
             f"{plan_file(path)} was made with {kept['model']}, which is code; a plan alone does not run code",
             f"name it if you trust it: {kept['model']} --plan {path}",

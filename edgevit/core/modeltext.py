@@ -7,7 +7,7 @@ from typing import Final
 
 from edgevit.core.errors import UsageError, nearest
 
-WORDS = ("demo", "hf", "keras", "python", "timm", "torchvision")
+WORDS = ("demo", "hf", "keras", "module", "python", "timm", "torchvision")
 FORMS: Final = (
     "demo, timm:NAME, hf:DIR_OR_ID, torchvision:NAME, keras:FILE, python:MODULE_OR_FILE:FACTORY or FILE.pt2"
 )

@@ -17,6 +17,7 @@ from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.files import write_atomic
 from edgevit.core.made_with import REMEMBERED, WEIGHTS, remembered
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
+from edgevit.core.scratch import is_scratch
 
 PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
 # What a file can be fed otherwise: the images are cropped once for all.
@@ -119,8 +120,10 @@ def _of_plan(plan: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings_to_remember(recipe: Recipe) -> dict[str, Any]:
     """What a plan keeps of the recipe that it was made by, as plain data; defaults are left out."""
-    data = as_json(recipe)
-    return {name: data[name] for name in REMEMBERED if getattr(recipe, name) != _default(name)}
+    data = lasting(recipe)
+    return {
+        name: data[name] for name in REMEMBERED if name in data and getattr(recipe, name) != _default(name)
+    }
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -157,6 +160,14 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
     """Plain data that crosses to a worker; `from_json` reads it back."""
     data: dict[str, Any] = json.loads(json.dumps(asdict(recipe), default=str))
     return data
+
+
+def lasting(recipe: Recipe) -> dict[str, Any]:
+    """The same without files that are gone after the run: those of a module in memory and its labels."""
+    gone = {
+        e.name for e in fields(recipe) if isinstance(v := getattr(recipe, e.name), Path) and is_scratch(v)
+    }
+    return {name: value for name, value in as_json(recipe).items() if name not in gone}
 
 
 def from_json(data: Mapping[str, Any]) -> Recipe:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
-from edgevit.core._plain import from_plain, to_plain
+from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
@@ -439,6 +440,8 @@ class Report:
         prune: one line per changed layer.
         rewrites: the names of those that fired.
         notes: what was done to the model before it was exported, and why, one sentence each.
+        folder: where the paths of the artifacts start, such as the bundle; None in a report that was read back. It is
+            not written into report.json, since a bundle may be moved.
     """
 
     model: ModelSummary
@@ -455,6 +458,19 @@ class Report:
     notes: tuple[str, ...] = ()
     peak_memory_bytes: PeakMemory = PeakMemory()
     schema_version: Literal[1] = 1
+    folder: Path | None = field(default=None, compare=False, metadata=NOT_WRITTEN)
+
+    def _repr_html_(self) -> str:
+        """The verdicts as a table, for a notebook."""
+        from edgevit.core import figures, notebook
+
+        lines = [f"{a.target} {a.precision}: {why}" for a in self.artifacts for why in (*a.reasons, *a.notes)]
+        lines += [f"not done: {item.what}: {item.why}" for item in self.not_done]
+        lines += [*self.notes, *(f"warning: {text}" for text in self.warnings)]
+        lines += [] if self.folder is None else [f"files and report.html: {self.folder}"]
+        rows = map(figures.few_cells, self.artifacts)
+        title = f"{self.model.name}: {figures.summary(self)}"
+        return notebook.table(title, figures.FEW_COLUMNS, rows, lines)
 
 
 def to_json(report: Report) -> dict[str, object]:

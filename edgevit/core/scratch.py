@@ -46,6 +46,11 @@ def scratch(prefix: str = _STEP) -> Iterator[Path]:
         yield folder
 
 
+def is_scratch(path: Path) -> bool:
+    """Whether `path` lies in the work folder of a run, and is gone after it."""
+    return any(part.startswith(WORK) for part in path.parts)
+
+
 @contextmanager
 def owned(parent: Path, prefix: str, suffix: str = "", temporary: bool = False) -> Iterator[Path]:
     """A fresh folder in `parent` that `dead` tells from one whose owner has ended.

@@ -9,7 +9,7 @@ from edgevit import __version__
 from edgevit.core import files, manifest
 from edgevit.core.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe, as_json
+from edgevit.core.recipe import Recipe, lasting
 from edgevit.core.report import Report
 from edgevit.core.types import ModelSpec
 from edgevit.report import html, usage
@@ -23,7 +23,7 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     files.write_atomic(bundle / "report.html", html.render(report))
     files.write_atomic(bundle / "USAGE.md", usage.render(report))
-    given = {key: value for key, value in as_json(recipe).items() if value not in (None, [], {}, False)}
+    given = {key: value for key, value in lasting(recipe).items() if value not in (None, [], {}, False)}
     asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
     described = manifest.build(bundle, f"edgevit {__version__}", model, asked)

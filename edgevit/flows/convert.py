@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core import output_folder, worker
@@ -76,8 +77,8 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             begin,
         )
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / _values.PLANS)
-        _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
-    return report
+        place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
+    return replace(report, folder=place.absolute())
 
 
 def _build(

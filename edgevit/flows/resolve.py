@@ -82,6 +82,8 @@ def resolve(recipe: Recipe) -> Work:
 
 def short_name(source: str, argument: str) -> str:
     """What the bundle of a model is called: `demo`, `vit_tiny_patch16_224`, the stem of a file."""
+    if source == "module":  # a class with its package
+        argument = argument.rpartition(".")[2]
     # behind the colon: the factory of a file, the folder or repository of timm:local-dir: and timm:hf-hub:
     last = argument.rpartition(":")[2] if source in ("python", "timm") else argument
     name = PurePath(last).name.removesuffix(".pt2") or source
@@ -183,9 +185,10 @@ def _check_samples(recipe: Recipe) -> None:
 def _check_prune(recipe: Recipe, source: str) -> None:
     for method, _ in recipe.prune:
         _known("pruning method", method, registries.METHODS.names())
-    if recipe.prune and source == "exported":
+    if recipe.prune and source in ("exported", "module"):
         raise UnsupportedError(
-            "--prune cannot change a .pt2: its modules are gone", "give the model as timm:, hf:, python: ..."
+            "--prune cannot change an exported program: its modules are gone",
+            "give the model as timm:, hf:, python: ...",
         )
     if recipe.prune and recipe.calibrate is None:
         method, amount = recipe.prune[0]

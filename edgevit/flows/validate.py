@@ -71,7 +71,7 @@ def validate(
             "compression and conversion loss apart",
             "the plan's graph is not kept; `total` holds both together",
         )
-        return assemble(
+        report = assemble(
             prepared,
             files,
             executed,
@@ -84,6 +84,7 @@ def validate(
             PeakMemory(prepared.peak_bytes),
             begin,
         )
+    return replace(report, folder=root)
 
 
 def _worked(done: object) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.types import TorchModel
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +19,7 @@ _BRANCH = (
 )
 
 
-def explained(error: Exception, model: TorchModel) -> UnsupportedError:
+def explained(error: Exception, name: str, module: torch.nn.Module) -> UnsupportedError:
     """What torch.export met, with the module and the line of the model's code that it came to."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0].rstrip(".") if lines else type(error).__name__
@@ -32,7 +31,7 @@ def explained(error: Exception, model: TorchModel) -> UnsupportedError:
     elif "numpy" in first:
         hint = "compute with PyTorch's operators alone between input and output"
     return UnsupportedError(
-        f"PyTorch cannot export {model.spec.name}: {first}{_place(error.__traceback__, model.module)}", hint
+        f"PyTorch cannot export {name}: {first}{_place(error.__traceback__, module)}", hint
     )
 
 

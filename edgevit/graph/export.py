@@ -40,7 +40,7 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
         with torch.no_grad():
             program = torch.export.export(fused.module, (image,), strict=False).run_decompositions({})
     except Exception as error:  # torch.export raises many unrelated classes for one reason
-        raise explained(error, model) from error
+        raise explained(error, model.spec.name, model.module) from error
     _rename_input(program)
     refuse_unknown_sizes(program, model.spec.name, input_node(program))
     _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from edgevit.core import blame
 from edgevit.core.errors import EdgevitError, StepError, UsageError, nearest
-from edgevit.core.foreign import brief
 from edgevit.core.regular import regular_file
 
 T = TypeVar("T")
@@ -73,7 +72,8 @@ def guarded(what: str, call: Callable[[], T]) -> T:
             "behind `if __name__ == '__main__':`",
         ) from error
     except Exception as error:  # foreign code may raise anything
-        raise StepError(f"{what} failed{_line(error)}: {type(error).__name__}: {brief(error)}") from error
+        said = " ".join(str(error).split())[:300]
+        raise StepError(f"{what} failed{_line(error)}: {type(error).__name__}: {said}") from error
 
 
 def look_up(module: ModuleType, place: str, name: str) -> Any:

@@ -38,9 +38,33 @@ def load(request: LoadRequest) -> TorchModel:
         "num_classes",
         "model_args",
     )
+    path = Path(request.argument)
+    module, size = open_program(path)
+    if request.image_size not in (None, size):
+        raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
+    preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
+    try:
+        return build(
+            module,
+            name=path.stem,
+            source=request.source,
+            preprocess=preprocess,
+            preprocess_origin=origin,
+            labels=request.labels,
+        )
+    except StepError as error:  # nobody's code but the file's ran
+        raise InputError(f"{path}: {error.message}", "export it again, from a model that runs") from error
+
+
+def open_program(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
+    """The program as modules, for any batch, and the (height, width) of its image.
+
+    Raises:
+        InputError: unreadable, wanting to run code, or holding NaN.
+        UnsupportedError: a program that is not one float32 image in.
+    """
     import torch
 
-    path = Path(request.argument)
     with tempfile.TemporaryDirectory(prefix="edgevit-") as folder:
         checked = clean_copy(path, Path(folder))
         try:
@@ -51,21 +75,8 @@ def load(request: LoadRequest) -> TorchModel:
             raise
         except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
             raise InputError(f"{path} is not a readable .pt2 file: {_reason(error)}") from error
-    if request.image_size not in (None, size):
-        raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
-    preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
     check_finite(module, str(path))
-    try:
-        return build(
-            _one_by_one(module) if batch == 1 else module,
-            name=path.stem,
-            source=request.source,
-            preprocess=preprocess,
-            preprocess_origin=origin,
-            labels=request.labels,
-        )
-    except StepError as error:  # nobody's code but the file's ran
-        raise InputError(f"{path}: {error.message}", "export it again, from a model that runs") from error
+    return (_one_by_one(module) if batch == 1 else module), size
 
 
 def _reason(error: Exception) -> str:

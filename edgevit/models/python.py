@@ -65,7 +65,7 @@ def load(request: LoadRequest) -> TorchModel:
             if classes is not None and classes.told:
                 module = make(found, what, {**arguments, "num_classes": classes.number})
                 settled = classes.told
-    preprocess, origin = _preprocess(module, request)
+    preprocess, origin = preprocess_of_module(module, request)
     told = given_weights(module, request, (preprocess.height, preprocess.width), chosen=chosen)
     return build(
         module,
@@ -108,7 +108,12 @@ def _classes_of(module: torch.nn.Module, request: LoadRequest, chosen: Chosen | 
     )
 
 
-def _preprocess(module: torch.nn.Module, request: LoadRequest) -> tuple[Preprocess, str]:
+def preprocess_of_module(module: torch.nn.Module, request: LoadRequest) -> tuple[Preprocess, str]:
+    """From timm's `pretrained_cfg` if the module carries one, else from `--preprocess`.
+
+    Raises:
+        UsageError: neither says mean and std.
+    """
     if getattr(module, "pretrained_cfg", None):
         resolve = require("timm.data").resolve_model_data_config
         found = from_timm(resolve(module), request.image_size)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edgevit.core.figures import decibel, megabytes
 from edgevit.core.report import SITE_DB, ArtifactReport, Report
 from edgevit.report import _svg
-from edgevit.report._figures import TIMES, decibel, megabytes
+from edgevit.report._figures import TIMES
 
 _LEFT: Final = 52
 _RIGHT: Final = _svg.WIDTH - 16

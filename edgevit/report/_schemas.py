@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from edgevit.core._plain import written
 from edgevit.core.layers import Difference
 from edgevit.core.made_with import MadeWith
 from edgevit.core.manifest import Manifest
@@ -47,6 +48,8 @@ def render(name: str) -> str:
     from pydantic import TypeAdapter
 
     schema = TypeAdapter(_KINDS[name]).json_schema(mode="serialization")
+    holds = {field.name for field in written(_KINDS[name])}
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key in holds}
     for part in (schema, *schema.get("$defs", {}).values()):
         if "properties" in part:
             part["required"] = list(part["properties"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgevit.core.figures import megabytes, summary
 from edgevit.core.foreign import printable
 from edgevit.core.report import Report
-from edgevit.report._figures import COLUMNS, megabytes, other_warnings, rows, summary
+from edgevit.report._figures import COLUMNS, other_warnings, rows
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from edgevit.core.foreign import printable
-from edgevit.core.progress import Progress
+from edgevit.core.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +47,33 @@ def open_progress(quiet: bool = False, console: Console | None = None) -> Iterat
         live.finish()
 
 
+@contextmanager
+def progress_for(asked: Progress | bool | None) -> Iterator[Progress]:
+    """A Progress for a function that was called from Python.
+
+    Args:
+        asked: one to use; True and False to show it or not; None for where somebody looks: in a terminal and in a
+            notebook, and not in a pipe or a log.
+    """
+    from edgevit.report.notebook import Notebook, in_notebook
+
+    if asked is not None and not isinstance(asked, bool):
+        yield asked
+    elif asked is not False and in_notebook():
+        block = Notebook()
+        yield block
+        block.finish()
+    elif asked or (asked is None and _in_terminal()):
+        with open_progress() as shown:
+            yield shown
+    else:
+        yield Silent()
+
+
+def _in_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 class _Plain:
     """Lines alone: a log has no use for a bar that is drawn over itself."""
 
@@ -74,7 +101,7 @@ class _Plain:
     def finish(self) -> None:
         """The line of the stage that ends."""
         if self._name:
-            self.note(_done(self._name, self._since))
+            self.note(done(self._name, self._since))
             self._name = ""
 
 
@@ -84,7 +111,8 @@ def _warn(console: Console, text: str) -> None:
     )
 
 
-def _done(name: str, since: float) -> str:
+def done(name: str, since: float) -> str:
+    """The line of a stage that began at `since`, by time.monotonic()."""
     return f"✓ {name} ({time.monotonic() - since:.1f} s)"
 
 
@@ -114,4 +142,4 @@ class _Live:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-            self.note(_done(self._name, self._since))
+            self.note(done(self._name, self._since))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.figures import FEW_COLUMNS, few_cells, summary
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS
 from edgevit.core.report import ArtifactReport, Report, Verdict
 from edgevit.report._figures import (
     COLUMNS,
-    FEW_COLUMNS,
-    few_cells,
     other_warnings,
     preprocessing,
     rows,
-    summary,
 )
 
 if TYPE_CHECKING:

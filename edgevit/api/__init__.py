@@ -1,0 +1,1 @@
+"""The command line's commands as typed functions; `edgevit` hands them on."""

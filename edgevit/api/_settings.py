@@ -1,0 +1,57 @@
+"""From the arguments of a function to a Recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgevit.core.recipe import Recipe
+
+
+@contextmanager
+def recipe_of(model: object, settings: Mapping[str, Any], **defaults: object) -> Iterator[Recipe]:
+    """A checked Recipe; a module in memory and a list of labels are files in a private folder while it lasts.
+
+    Args:
+        model: a MODEL text or path, a module, or None for that of a plan.
+        settings: the other arguments by name; those that are no setting are left aside.
+        defaults: where they are not those of a Recipe.
+
+    Raises:
+        UsageError, InputError: as for a command, or a module that cannot be exported.
+    """
+    from edgevit.core import recipe as recipes
+    from edgevit.core.scratch import WORK, scratch
+    from edgevit.flows.in_memory import bring, text_of
+
+    known = {entry.name for entry in fields(recipes.Recipe)}
+    asked = {name: value for name, value in settings.items() if name in known}
+    with scratch(WORK) as folder:
+        if model is None or isinstance(model, str | os.PathLike):
+            text = None if model is None else os.fspath(model)
+            yield recipes.make(_as_flags({**asked, "model": text}, folder), defaults=defaults)
+        else:
+            recipe = recipes.make(_as_flags({**asked, "model": text_of(model)}, folder), defaults=defaults)
+            yield bring(model, recipe, folder)
+
+
+def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Values as a command is given them: as text, or as a file."""
+    found = dict(settings)
+    for name in ("calibrate", "evaluate"):  # a SAMPLES text may also be a word such as `demo`
+        if found.get(name) is not None:
+            found[name] = os.fspath(found[name])
+    if found.get("model_arg"):
+        given = found["model_arg"].items()
+        found["model_arg"] = {key: text if isinstance(text, str) else repr(text) for key, text in given}
+    labels = found.get("labels")
+    if labels is not None and not isinstance(labels, str | os.PathLike):
+        found["labels"] = folder / "labels.json"
+        found["labels"].write_text(json.dumps(list(labels)), encoding="utf-8")
+    return found

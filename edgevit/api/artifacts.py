@@ -1,0 +1,89 @@
+"""`edgevit.run` and `edgevit.profile`: what is done with one converted file alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.api._settings import recipe_of
+
+if TYPE_CHECKING:
+    from edgevit.core.answer import Answer
+    from edgevit.core.progress import Progress
+
+
+def run(
+    artifact: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    top: int = 5,
+    threads: int = 0,
+    timeout: float = 3600.0,
+    max_memory: float = 8.0,
+) -> Answer:
+    """The most likely classes of images, by the file's own preprocessing and labels: `edgevit run` as a function.
+
+    Args:
+        artifact: one .onnx, .tflite or .mlpackage.
+        images: one image file, or several.
+        top: how many classes.
+        threads: 0 for all cores.
+        timeout: seconds; `max_memory`: GB.
+
+    Returns:
+        `data["images"]` has, for each file, its path and its classes with label and probability; a regression has
+        values.
+
+    Raises:
+        edgevit.EdgevitError: what the command would print, by kind.
+    """
+    settings = dict(locals())
+    from edgevit.core.errors import UsageError
+    from edgevit.flows.run import run as flow
+
+    files = (images,) if isinstance(images, str | os.PathLike) else tuple(images)
+    if not files or top < 1:
+        raise UsageError(
+            f"{len(files)} images and the first {top} classes leave nothing to do",
+            "give an image, and top from 1 on",
+        )
+    with recipe_of(artifact, settings) as recipe:
+        return flow(Path(artifact), tuple(map(Path, files)), top, recipe)
+
+
+def profile(
+    artifact: str | Path,
+    *,
+    device: str = "local",
+    runs: int = 50,
+    threads: int = 0,
+    timeout: float = 3600.0,
+    max_memory: float = 8.0,
+    progress: Progress | bool | None = None,
+) -> Answer:
+    """Latency of one file: distribution, cold load, threads: `edgevit profile` as a function.
+
+    Args:
+        artifact: one .onnx, .tflite or .mlpackage.
+        device: where it is executed; `edgevit list devices` has the places.
+        runs: timed runs after the warm-up.
+        threads: 0 for all cores.
+        timeout: seconds; `max_memory`: GB.
+
+    Returns:
+        `data["latency"]` in milliseconds, and `data["runs_ms"]`, each run.
+
+    Raises:
+        edgevit.EdgevitError: what the command would print, by kind.
+    """
+    settings = dict(locals())
+    from edgevit.core.errors import UsageError
+    from edgevit.flows.profile import profile as flow
+    from edgevit.report.progress import progress_for
+
+    if runs < 1:
+        raise UsageError(f"runs={runs}: nothing would be timed", "give at least one")
+    with recipe_of(artifact, settings) as recipe, progress_for(progress) as told:
+        return flow(Path(artifact), device, runs, recipe, told)

@@ -1,0 +1,93 @@
+"""`edgevit.convert`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.api._settings import recipe_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.core.progress import Progress
+    from edgevit.core.report import Report
+
+
+def convert(
+    model: str | os.PathLike[str] | torch.nn.Module | None = None,
+    *,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    random_weights: int | None = None,
+    num_classes: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    model_arg: Mapping[str, object] | None = None,
+    preprocess: Mapping[str, str | Sequence[float]] | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    to: Sequence[str] = (),
+    precision: Sequence[str] | None = None,
+    calibrate: str | Path | None = None,
+    calibration_count: int | None = None,
+    evaluate: str | Path | None = None,
+    evaluate_count: int | None = None,
+    skip_bad_images: bool = False,
+    prune: Sequence[tuple[str, float]] = (),
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    min_sqnr: float | None = None,
+    auto_float: bool = False,
+    reconstruct: float = 0.0,
+    plan: str | Path | None = None,
+    without: Sequence[str] = (),
+    option: Mapping[str, Mapping[str, str]] | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    jobs: int = 0,
+    threads: int = 0,
+    timeout: float = 3600.0,
+    max_memory: float = 8.0,
+    seed: int | None = None,
+    progress: Progress | bool | None = None,
+) -> Report:
+    """Compress, convert, execute and judge a model: `edgevit convert` as a function.
+
+    The arguments are the flags of `edgevit convert`. What is left out is as the command has it by default, or as
+    `plan` was made with; `to` left empty means all targets.
+
+    Args:
+        model: a MODEL text such as `timm:vit_tiny_patch16_224`, or a `torch.nn.Module` from float32 images
+            (N, 3, height, width). A module is copied and exported in this process, in eval mode, in float32 and on
+            the CPU; it stays as it is, and what the report calls it is its class. `prune` needs a text.
+        image_size: (height, width) in pixels, or one number for both.
+        model_arg: arguments of the architecture or factory.
+        preprocess: such as `{"normalize": "imagenet"}`, or `mean` and `std` as three numbers in units of 0 to 1.
+        labels: class names in index order, or a file of them.
+        calibrate, evaluate: images, as SAMPLES on the command line.
+        prune: (method, fraction to remove), in order.
+        max_drop: percentage points; `min_agreement`: percent; `min_sqnr`: dB.
+        reconstruct: seconds for each plan.
+        option: target -> name -> value.
+        timeout: seconds for each step; `max_memory`: GB for each step.
+        progress: True and False show it and do not; None shows it in a terminal and in a notebook. Or an object of
+            your own with the methods of `edgevit.core.progress.Progress`.
+
+    Returns:
+        The report that is also written into the bundle; `report.folder` is the bundle. A failed check is a verdict
+        in it, no exception.
+
+    Raises:
+        edgevit.EdgevitError: what the command would print, by kind: edgevit.UsageError, edgevit.InputError, ...
+
+    Example:
+        >>> report = edgevit.convert(net, preprocess={"normalize": "imagenet"}, labels=["cat", "dog"])
+        >>> {(a.target, a.precision): a.verdict for a in report.artifacts}
+    """
+    settings = dict(locals())
+    from edgevit.flows.convert import convert as flow
+    from edgevit.report.progress import progress_for
+
+    with recipe_of(model, settings) as recipe, progress_for(progress) as told:
+        return flow(recipe, told)

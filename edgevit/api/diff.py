@@ -1,0 +1,67 @@
+"""`edgevit.diff`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.api._settings import recipe_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgevit.core.answer import Answer
+    from edgevit.core.progress import Progress
+
+
+def diff(
+    artifact: str | Path,
+    *,
+    reference: str | os.PathLike[str] | torch.nn.Module,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    random_weights: int | None = None,
+    num_classes: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    model_arg: Mapping[str, object] | None = None,
+    preprocess: Mapping[str, str | Sequence[float]] | None = None,
+    file_preprocess: Mapping[str, str] | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    evaluate: str | Path | None = None,
+    count: int = 2,
+    skip_bad_images: bool = False,
+    threshold: float | None = None,
+    show_all: bool = False,
+    without: Sequence[str] = (),
+    threads: int = 0,
+    timeout: float = 3600.0,
+    max_memory: float = 8.0,
+    progress: Progress | bool | None = None,
+) -> Answer:
+    """Find the first layer of a converted file that differs from its model: `edgevit diff` as a function.
+
+    Args:
+        artifact: one .onnx, .tflite or .mlpackage.
+        reference: the float model, as `edgevit.convert` takes it, a module in memory too.
+        evaluate: images; synthetic pictures where it is left out.
+        count: number of images.
+        threshold: own error in dB from which on a layer is right; None for that of the precision.
+        show_all: all layers in the tables; `data` holds all in any case.
+
+    The others are those of `edgevit.validate`.
+
+    Returns:
+        `data` as the command prints it with `--json`; `exit_code` is 1 where a layer is wrong, or the file takes
+        another input.
+
+    Raises:
+        edgevit.EdgevitError: what the command would print, by kind.
+    """
+    settings = dict(locals())
+    from edgevit.flows.diff import diff as flow
+    from edgevit.report.progress import progress_for
+
+    with recipe_of(reference, settings) as recipe, progress_for(progress) as told:
+        return flow(Path(artifact), recipe, count, threshold, show_all, told, file_preprocess)

@@ -1,0 +1,114 @@
+"""What a module in memory is, apart from its program, and a copy of it that may be changed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.documents import read_json
+from edgevit.core.errors import InputError
+from edgevit.core.foreign import brief, printable
+from edgevit.core.plugins import LoadRequest
+from edgevit.core.types import Preprocess
+from edgevit.models._factory import unwrapped
+from edgevit.models._hf_config import class_names
+from edgevit.models._hf_model import images_alone, is_classifier, tensors
+from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.models._user_code import guarded
+from edgevit.models.python import preprocess_of_module
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a program does not keep of its module; a JSON file beside the program.
+
+    Attributes:
+        origin: where `preprocess` was taken from.
+        labels: class names of a Hugging Face configuration.
+        problem_type: as for `build`.
+    """
+
+    preprocess: Preprocess
+    origin: str
+    labels: tuple[str, ...] = ()
+    problem_type: str | None = None
+
+
+def class_of(module: object) -> str:
+    """The class of the module inside of torch.compile and DataParallel, with its package: `torchvision.models.ResNet`.
+
+    Raises:
+        InputError: it is no module that could be exported.
+    """
+    kind = type(unwrapped(module, "the model given"))
+    return printable(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def prepared(given: object, request: LoadRequest) -> tuple[torch.nn.Module, Beside]:
+    """A copy of the module in eval mode, float32 and on the CPU, that takes an image; the one given is not touched.
+
+    Args:
+        request: `image_size` and `preprocess` count.
+
+    Raises:
+        InputError: it is no module, or cannot be copied.
+        UsageError: it does not say how images are prepared, and neither does `request`.
+    """
+    inner = _copy(unwrapped(given, "the model given"))
+    transformers = sys.modules.get("transformers")  # a model of that library cannot exist without it
+    if transformers is not None and isinstance(inner, transformers.PreTrainedModel):
+        return _of_transformers(inner, request)
+    preprocess, origin = preprocess_of_module(inner, request)
+    return inner, Beside(preprocess, origin, problem_type=getattr(inner, "problem_type", None))
+
+
+def write_beside(program: Path, beside: Beside) -> None:
+    """Write what `read_beside` reads."""
+    program.with_suffix(".json").write_text(json.dumps(to_plain(beside)), encoding="utf-8")
+
+
+def read_beside(program: Path) -> Beside:
+    """What stands beside a program.
+
+    Raises:
+        InputError: nothing, or something else.
+    """
+    path = program.with_suffix(".json")
+    return from_plain(Beside, read_json(path, "the description of a module"), str(path))
+
+
+def _copy(module: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy whose tensors are on the CPU from the start, floating ones in float32; ties stay ties."""
+    import torch
+
+    memo: dict[int, Any] = {}
+    for tensor in chain(module.parameters(), module.buffers()):
+        kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        value = tensor.detach().to("cpu", kind, copy=True)
+        memo[id(tensor)] = (
+            torch.nn.Parameter(value, False) if isinstance(tensor, torch.nn.Parameter) else value
+        )
+    try:
+        return copy.deepcopy(module, memo).eval()
+    except Exception as error:  # whatever hangs on a module may refuse to be copied, in its own way
+        raise InputError(
+            f"the model given cannot be copied: {type(error).__name__}: {brief(error)}",
+            "give the network alone, such as the one inside of a LightningModule, without loaders, loggers and hooks",
+        ) from error
+
+
+def _of_transformers(inner: Any, request: LoadRequest) -> tuple[torch.nn.Module, Beside]:
+    preprocess, origin = preprocess_of(inner.config, lambda name: {}, request)
+    classifier = is_classifier(type(inner))
+    labels = class_names(inner.config) if classifier else ()
+    module = guarded("the model given", lambda: tensors(images_alone(inner)))
+    return module, Beside(preprocess, origin, labels, inner.config.problem_type if classifier else None)

@@ -1,0 +1,50 @@
+"""A module in memory: `edgevit.convert(module)` exports it to a file for the steps, which are other processes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgevit.core.errors import UsageError
+from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.types import TorchModel
+from edgevit.models._in_memory import read_beside
+from edgevit.models._request import refuse
+from edgevit.models._spec import build
+from edgevit.models.exported import open_program
+
+
+def load(request: LoadRequest) -> TorchModel:
+    """Open the program that was exported from it; preprocessing and class names stand beside it.
+
+    Args:
+        request: `argument` is the module's class, `weights` the program.
+
+    Raises:
+        UsageError: named on the command line, where there is no module in memory.
+        InputError, UnsupportedError: as for any .pt2.
+    """
+    refuse(request, "the module has its weights and its head", "random_weights", "num_classes", "model_args")
+    if request.weights is None:
+        raise UsageError(
+            f"{request.source} is a module in the memory of a Python program",
+            "call edgevit.convert(module) there; here, name python:FILE:FACTORY, or a FILE.pt2 of torch.export.save",
+        )
+    module, _ = open_program(request.weights)
+    beside = read_beside(request.weights)
+    return build(
+        module,
+        name=request.argument.rpartition(".")[2],
+        source=request.source,
+        preprocess=beside.preprocess,
+        preprocess_origin=beside.origin,
+        labels=request.labels or beside.labels,
+        problem_type=beside.problem_type,
+    )
+
+
+SOURCE: Final = Source(
+    summary="a torch.nn.Module in memory, from Python: edgevit.convert(module)",
+    syntax="module:CLASS",
+    load=load,
+    isolated=lambda argument: True,
+)
