@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
-from edgevit.core.foreign import brief, printable
+from edgevit.core.foreign import printable
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess
 from edgevit.models._factory import unwrapped
@@ -100,8 +100,9 @@ def _copy(module: torch.nn.Module) -> torch.nn.Module:
     try:
         return copy.deepcopy(module, memo).eval()
     except Exception as error:  # whatever hangs on a module may refuse to be copied, in its own way
+        said = " ".join(str(error).split())[:200]
         raise InputError(
-            f"the model given cannot be copied: {type(error).__name__}: {brief(error)}",
+            f"the model given cannot be copied: {type(error).__name__}: {said}",
             "give the network alone, such as the one inside of a LightningModule, without loaders, loggers and hooks",
         ) from error
 

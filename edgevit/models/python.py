@@ -116,7 +116,7 @@ def preprocess_of_module(module: torch.nn.Module, request: LoadRequest) -> tuple
     """
     if getattr(module, "pretrained_cfg", None):
         resolve = require("timm.data").resolve_model_data_config
-        found = from_timm(resolve(module), request.image_size)
+        found = from_timm(resolve(module), request.image_size or _made_for(module))
         return stated(found, "the module's own pretrained_cfg (timm)", request)
     found, origin = not_stated(
         request,
@@ -126,6 +126,12 @@ def preprocess_of_module(module: torch.nn.Module, request: LoadRequest) -> tuple
     if request.image_size is None and origin != NOT_STATED:
         origin += f"; {_DEFAULT_SIZE[0]}x{_DEFAULT_SIZE[1]} pixels, since --image-size is not given"
     return found, origin
+
+
+def _made_for(module: torch.nn.Module) -> tuple[int, int] | None:
+    """(height, width) where a model of timm was made for a size that its `pretrained_cfg` does not know."""
+    size = getattr(getattr(module, "patch_embed", None), "img_size", None)
+    return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
 
 SOURCE: Final = Source(

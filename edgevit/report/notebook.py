@@ -27,7 +27,8 @@ class Notebook:
         self._display: Any = importlib.import_module("IPython.display")
         self._lines: list[str] = []
         self._name, self._since, self._drawn = "", 0.0, 0.0
-        self._done, self._total = 0, None
+        self._done = 0
+        self._total: int | None = None
         self._block = self._display.display(self._display.HTML(""), display_id=True)
 
     def stage(self, name: str, total: int | None = None) -> None:
