@@ -37,6 +37,7 @@ def load(request: LoadRequest) -> TorchModel:
         source=request.source,
         preprocess=beside.preprocess,
         preprocess_origin=beside.origin,
+        weights_origin="the module in memory, as it was given",
         labels=request.labels or beside.labels,
         problem_type=beside.problem_type,
     )
