@@ -124,10 +124,13 @@ def folder(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--calibrate` and `--evaluate`."""
+    from edgevit.core.plugins import Head
     from edgevit.core.types import Preprocess
     from edgevit.flows._samples import read_samples
 
-    pixels, *_ = read_samples(request["path"], (), Preprocess(16, 16, (16, 16)), None, False, lambda n: None)
+    pixels, *_ = read_samples(
+        request["path"], Head(), Preprocess(16, 16, (16, 16)), None, False, lambda n: None
+    )
     return {"count": len(pixels)}
 
 

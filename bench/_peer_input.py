@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import real_models
 from edgevit.core.pixels import normalise
 from edgevit.core.types import ModelSpec
-from edgevit.flows._samples import read_samples
+from edgevit.flows._samples import head_of, read_samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,5 +48,5 @@ def given(name: str, cache: Path, calibration: int) -> Given:
 
 def pixels_of(spec: ModelSpec, text: str, count: int) -> tuple[Pixels, NDArray[np.int64] | None]:
     """Images as the model takes them, uint8 (N, height, width, 3), and their classes."""
-    pixels, classes, _, _ = read_samples(text, spec.labels, spec.preprocess, count, False, lambda n: None)
+    pixels, classes, _, _ = read_samples(text, head_of(spec), spec.preprocess, count, False, lambda n: None)
     return pixels, classes

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from calibration.preprocess import to_pixels
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plugins import Samples
+from edgevit.core.plugins import Picture, Samples
 from edgevit.core.types import Preprocess
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+NOT_TURNED: Final = (
+    "an EXIF orientation that is not applied, as the training code of most models does not; where yours "
+    "did, add --preprocess orient=exif"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,14 @@ class LoadedPixels:
         labels: class index per image, None if unlabelled.
         names: one per image.
         skipped: (name, reason) of the images left out.
+        remarks: a sentence for each thing that was not done as one might expect, with how many images it concerns.
     """
 
     pixels: NDArray[np.uint8]
     labels: tuple[int, ...] | None
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def evenly(total: int, count: int | None) -> tuple[int, ...]:
@@ -71,9 +78,11 @@ def load_pixels(
     pixels = np.empty((len(chosen), preprocess.height, preprocess.width, 3), np.uint8)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
+    told: dict[str, list[str]] = {}
     for index in chosen:
         try:
-            pixels[len(kept)] = to_pixels(samples.read(index), preprocess, samples.names[index])
+            picture = samples.read(index)
+            pixels[len(kept)] = to_pixels(picture, preprocess, samples.names[index])
         except InputError as error:
             if not skip_bad:
                 raise InputError(
@@ -82,6 +91,8 @@ def load_pixels(
             skipped.append((samples.names[index], error.message))
         else:
             kept.append(index)
+            for remark in _remarks(picture, preprocess):
+                told.setdefault(remark, []).append(samples.names[index])
         advance(1)
     if not kept:
         why = f"; the first: {skipped[0][1]}" if skipped else ""
@@ -91,4 +102,26 @@ def load_pixels(
         labels=None if samples.labels is None else tuple(samples.labels[index] for index in kept),
         names=tuple(samples.names[index] for index in kept),
         skipped=tuple(skipped),
+        remarks=tuple(_sentence(samples.path, remark, names, len(kept)) for remark, names in told.items()),
     )
+
+
+def remark_on(pictures: Mapping[str, Picture], preprocess: Preprocess) -> tuple[str, ...]:
+    """What is not done with images as one might expect, a sentence for each image and thing."""
+    return tuple(
+        _sentence("", remark, [name], 1)
+        for name, picture in pictures.items()
+        for remark in _remarks(picture, preprocess)
+    )
+
+
+def _remarks(picture: Picture, preprocess: Preprocess) -> tuple[str, ...]:
+    """Each reads on after "3 of 20 images have"."""
+    turned = (NOT_TURNED,) if picture.orientation != 1 and preprocess.orient == "none" else ()
+    return (*picture.remarks, *turned)
+
+
+def _sentence(where: str, remark: str, names: list[str], total: int) -> str:
+    if total == 1:
+        return f"{names[0]} has {remark}"
+    return f"{where}: {len(names)} of {total} images have {remark} (such as {names[0]})"

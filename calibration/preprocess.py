@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
+from edgevit.core.plugins import Picture
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 MAX_RESIZED = 1 << 27  # pixels: a strip of 1x60000 grows with the square of its longer side
 
 
-def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess, name: str = "the image") -> Pixels:
-    """Resize and crop.
+def to_pixels(
+    image: Picture | Image.Image | Pixels, preprocess: Preprocess, name: str = "the image"
+) -> Pixels:
+    """Turn upright if `preprocess.orient` says so, resize and crop.
 
     Args:
-        image: any Pillow image, which is converted to RGB, or uint8 (height, width, 3) RGB.
+        image: a decoded image; or any Pillow image, which is converted to RGB, or uint8 (height, width, 3) RGB,
+            both taken as they are.
         name: for messages.
 
     Returns:
@@ -35,6 +39,8 @@ def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess, name: str = "
     import numpy as np
 
     pillow = require("PIL.Image")
+    if isinstance(image, Picture):
+        image = upright(image.pixels, image.orientation if preprocess.orient == "exif" else 1)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"uint8 (height, width, 3) is needed, not {image.dtype} {image.shape}")
@@ -52,6 +58,22 @@ def to_pixels(image: Image.Image | Pixels, preprocess: Preprocess, name: str = "
             (width, height), getattr(pillow.Resampling, preprocess.interpolation.upper())
         )
     return _centre(np.asarray(picture, np.uint8), preprocess.height, preprocess.width)
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo how the camera was held: uint8 (height, width, 3), the sides exchanged from orientation 5 on.
+
+    EXIF (CIPA DC-008, 4.6.4 A) says which sides of the scene the first row and the first column show.
+    """
+    import numpy as np
+
+    if orientation in (5, 6, 7, 8):  # the first row is the left or the right side
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):  # then left and right are exchanged
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):  # and top and bottom
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _resized(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:

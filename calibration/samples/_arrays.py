@@ -8,32 +8,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calibration.arrays import as_picture, checked
+from calibration.samples._classes import match_names
+from calibration.samples._headers import array_shape
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.plugins import Samples, Survey
+from edgevit.core.plugins import Head, Samples, Survey
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Pixels
-
 _SHOWN: Final = 5
 
 
-def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
-    """Read `images`, uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, and `labels`, integers (N,), if present.
+def read_npz(path: Path, text: str, head: Head) -> Samples:
+    """Read `images`, uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, and, if present, `labels`.
 
-    Grey images are repeated to RGB; of RGBA the alpha is dropped, as Pillow's convert("RGB") does.
+    Labels are integers (N,) or (N, 1) from 0, or names (N,). Grey images are repeated to RGB; of RGBA the alpha
+    is dropped, as Pillow's convert("RGB") does.
 
     Args:
         text: what the user gave, for messages.
-        labels: the model's class names; empty if unknown.
+        head: the model's classes, as far as they are known.
 
     Raises:
-        InputError: missing, malformed, of another shape or type, or a label out of range.
+        InputError: missing, malformed, of another shape or type, or labels that are not the model's classes.
     """
     import numpy as np
 
@@ -42,28 +44,14 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
     with reading(text, ".npz file"), np.load(path, allow_pickle=False) as arrays:
         if not hasattr(arrays, "files") or "images" not in arrays.files:
             raise InputError(
-                f"{text} lacks the array `images`", f"it has {', '.join(arrays.files) or 'none'}"
+                f"{text} lacks the array `images`",
+                f"it has {', '.join(arrays.files) or 'none'}; save them as `images` and `labels`",
             )
         images = _array(arrays, "images", text)
         classes = _array(arrays, "labels", text) if "labels" in arrays.files else None
         others = [name for name in arrays.files if name not in ("images", "labels")]
-    if (
-        images.dtype != np.uint8
-        or images.ndim not in (3, 4)
-        or (images.ndim == 4 and images.shape[3] not in (1, 3, 4))
-    ):
-        raise InputError(
-            f"{text}: `images` is {images.dtype} {images.shape}, not uint8 (N, height, width, 1, 3 or 4)"
-        )
-    if 0 in images.shape:
-        raise InputError(f"{text} holds no images: `images` has the shape {images.shape}")
-    indices = None if classes is None else _indices(classes, len(images), labels, text)
-    pictures = images if images.ndim == 4 else images[..., None]
-
-    def read(index: int) -> Pixels:
-        picture = pictures[index]
-        rgb = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[..., :3]
-        return np.ascontiguousarray(rgb, np.uint8)
+    pictures = checked(images, f"{text}: `images`")
+    indices = None if classes is None else _indices(classes, len(images), head, text)
 
     def digest() -> str:
         total = hashlib.sha256(f"{images.shape}\n{indices}\n".encode())
@@ -71,7 +59,8 @@ def read_npz(path: Path, text: str, labels: tuple[str, ...]) -> Samples:
         return total.hexdigest()
 
     names = tuple(f"{text}[{index}]" for index in range(len(images)))
-    return Samples(text, names, indices, read, digest, _unread(others, text) if classes is None else ())
+    warnings = _unread(others, text) if classes is None else ()
+    return Samples(text, names, indices, lambda index: as_picture(pictures[index]), digest, warnings)
 
 
 def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
@@ -100,8 +89,6 @@ def survey_npz(path: Path, text: str) -> Survey:
     Raises:
         InputError: missing, no `.npz` file, or without `images`.
     """
-    import numpy as np
-
     regular_file(path, "samples", "give a .npz file with `images`")
     check_zip(path, stored_only=False)
     with reading(path, ".npz file"), zipfile.ZipFile(path) as archive:
@@ -109,24 +96,51 @@ def survey_npz(path: Path, text: str) -> Survey:
         if "images.npy" not in names:
             raise InputError(f"{text} lacks the array `images`", f"it has {', '.join(names) or 'none'}")
         with archive.open("images.npy") as array:
-            old = np.lib.format.read_magic(array) == (1, 0)
-            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-            shape = read(array)[0]
-    return Survey(int(shape[0]) if shape else 0, "labels.npy" in names)
+            shape = array_shape(array)
+    return Survey(shape[0] if shape else 0, "labels.npy" in names)
 
 
-def _indices(classes: NDArray[Any], count: int, labels: tuple[str, ...], text: str) -> tuple[int, ...]:
-    import numpy as np
+def _indices(classes: NDArray[Any], count: int, head: Head, text: str) -> tuple[int, ...]:
+    """The class of each image.
 
-    if not np.issubdtype(classes.dtype, np.integer) or classes.shape != (count,):
+    Raises:
+        InputError: not one for each image, or not classes of the model.
+    """
+    found = f"{text}: `labels` is {classes.dtype} {classes.shape}"
+    if classes.ndim == 2 and classes.shape[0] == count and classes.shape[1] > 1:
         raise InputError(
-            f"{text}: `labels` is {classes.dtype} {classes.shape}, not {count} integers for {count} images"
+            f"{found}, a row for each image", "save one class index for each: labels.argmax(axis=1)"
         )
-    low, high = int(classes.min()), int(classes.max())
-    if low < 0 or (labels and high >= len(labels)):
-        allowed = f"0 to {len(labels) - 1}" if labels else "0 and up"
+    if classes.shape not in ((count,), (count, 1)):
+        raise InputError(f"{found}, not one for each of {count} images")
+    flat = classes.reshape(-1)
+    if flat.dtype.kind in "US":
+        return _named(flat, head, text)
+    if flat.dtype.kind not in "iu":
+        raise InputError(f"{found}, not {count} integers for {count} images")
+    low, high = int(flat.min()), int(flat.max())
+    if low >= 0 and (head.classes is None or high < head.classes):
+        return tuple(flat.tolist())
+    if low == 1 and high == head.classes:
         raise InputError(
-            f"{text}: `labels` run from {low} to {high}, but the model's classes are {allowed}",
-            "labels are class indices in the order of the model's labels",
+            f"{text}: `labels` run from 1 to {high}: they count from 1, the model's {high} classes from 0",
+            "save `labels - 1`",
         )
-    return tuple(classes.tolist())
+    allowed = "0 and up" if head.classes is None else f"0 to {head.classes - 1}"
+    raise InputError(
+        f"{text}: `labels` run from {low} to {high}, but the model's classes are {allowed}",
+        "labels are class indices in the order of the model's outputs, from 0",
+    )
+
+
+def _named(classes: NDArray[Any], head: Head, text: str) -> tuple[int, ...]:
+    if not head.labels:
+        raise InputError(
+            f"{text}: `labels` are names, and the model has none to compare them with",
+            "name its classes with --labels FILE, or save class indices",
+        )
+    names = [
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in classes.tolist()
+    ]
+    index = match_names(tuple(dict.fromkeys(names)), head.labels, text, "label")
+    return tuple(index[name] for name in names)

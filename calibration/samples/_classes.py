@@ -1,10 +1,10 @@
-"""Which class a folder of images belongs to."""
+"""Which class a folder of images, or a name beside an image, belongs to."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgevit.core.errors import InputError, nearest
 
@@ -12,37 +12,77 @@ _SYNSET = re.compile(r"n\d{8}")
 _AMBIGUOUS = -1
 
 
-def match_folders(folders: tuple[str, ...], labels: tuple[str, ...], where: str) -> dict[str, int]:
-    """Match names of folders with labels by name, by one of a label's comma-separated synonyms, or by WordNet synset.
+def match_names(names: tuple[str, ...], labels: tuple[str, ...], where: str, what: str) -> dict[str, int]:
+    """Match names with labels by name, by one of a label's comma-separated synonyms, or by WordNet synset.
 
     Case, `_` against space, outer blanks, and how accents are encoded make no difference.
 
+    Args:
+        what: the names are of, such as "folder".
+
     Raises:
-        InputError: a folder that is no label, or that could be two of them.
+        InputError: a name that is no label, or that could be two of them.
     """
     known = _known(labels)
-    if any(_SYNSET.fullmatch(folder) for folder in folders):
-        known |= _synsets(labels)
+    if any(_SYNSET.fullmatch(name) for name in names):
+        known |= _synsets(names, labels, known)
     found: dict[str, int] = {}
-    for folder in folders:
-        index = known.get(_plain(folder))
+    for name in names:
+        index = known.get(_plain(name))
         if index is None:
-            hint = nearest(folder, labels)
+            hint = nearest(name, labels)
             raise InputError(
-                f"{where}: the folder {folder!r} is none of the model's {len(labels)} labels",
+                f"{where}: the {what} {name!r} is none of the model's {len(labels)} labels",
                 hint if len(labels) <= 20 else hint.partition(" Known:")[0] if hint.startswith("did") else "",
             )
         if index == _AMBIGUOUS:
             raise InputError(
-                f"{where}: {folder!r} is the name of several classes", "name the folders by synset"
+                f"{where}: {name!r} is the name of several classes", f"name each {what} by its synset"
             )
-        found[folder] = index
+        found[name] = index
     return found
+
+
+def names_one(name: str, labels: tuple[str, ...]) -> bool:
+    """Whether a name is a label, or a synonym of one."""
+    return _plain(name) in _known(labels)
+
+
+def number_folders(
+    filled: tuple[str, ...], empty: tuple[str, ...], classes: int | None, where: str
+) -> dict[str, int]:
+    """Class folders of a model without labels, in the sorted order of their names.
+
+    Args:
+        filled, empty: folders with images and those without; the latter count as classes if the model has so many.
+        classes: of the model; None if unknown.
+
+    Raises:
+        InputError: as many folders as the model has classes there are not, or their names have two orders.
+    """
+    names = sorted((*filled, *empty))
+    if classes != len(names) and (classes == len(filled) or classes is None):
+        names = sorted(filled)
+    if classes not in (None, len(names)):
+        without = f" and {len(empty)} without" if empty else ""
+        raise InputError(
+            f"{where} has {len(filled)} class folders with images{without}, but the model has {classes} classes and no "
+            "labels, so which folder is which class is unknown",
+            "name the model's classes with --labels FILE, or leave out the folders that are no class of it",
+        )
+    if all(name.isascii() and name.isdigit() for name in names) and names != sorted(names, key=int):
+        raise InputError(
+            f"{where}: its class folders are numbers, and training code sorts them as text ({', '.join(names[:5])}: "
+            f"torchvision, Keras) or as numbers ({', '.join(sorted(names, key=int)[:5])}: timm)",
+            "say which with --labels FILE: the names of the folders in the order of the model's outputs, one a line",
+        )
+    return {name: names.index(name) for name in filled}
 
 
 def _plain(name: str) -> str:
     """Composed (NFC): macOS, and what is copied from it, writes letters and their marks one by one (NFD)."""
-    return unicodedata.normalize("NFC", " ".join(name.replace("_", " ").split()).casefold())
+    folded = unicodedata.normalize("NFD", " ".join(name.replace("_", " ").split())).casefold()
+    return unicodedata.normalize("NFC", folded)
 
 
 def _known(labels: tuple[str, ...]) -> dict[str, int]:
@@ -66,15 +106,21 @@ def _unique(pairs: list[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
-def _synsets(labels: tuple[str, ...]) -> Mapping[str, int]:
-    """Synset to class, if the labels are those of ImageNet-1k in its usual order; else nothing."""
-    if len(labels) != 1000:
-        return {}
+def _synsets(names: Sequence[str], labels: tuple[str, ...], known: Mapping[str, int]) -> dict[str, int]:
+    """Synset to class: by the usual order of ImageNet-1k, else by the name that ImageNet has for it."""
     from edgevit.core.require import require
 
     info = require("timm.data").ImageNetInfo("imagenet-1k")
-    synonyms = [{_plain(p) for p in info.index_to_description(i).split(",")} for i in range(1000)]
-    same = sum(any(_plain(part) in synonyms[i] for part in labels[i].split(",")) for i in range(1000))
-    if same < 900:  # spellings differ between publishers; another order would agree nearly nowhere
-        return {}
-    return {info.index_to_label_name(i): i for i in range(1000)}
+    order = [info.index_to_description(index) for index in range(1000)]
+    if len(labels) == len(order):
+        synonyms = [{_plain(part) for part in words.split(",")} for words in order]
+        same = sum(any(_plain(p) in synonyms[i] for p in label.split(",")) for i, label in enumerate(labels))
+        if same >= 900:  # spellings differ between publishers; another order would agree nearly nowhere
+            return {info.index_to_label_name(i): i for i in range(1000)}
+    described = {info.index_to_label_name(i): words for i, words in enumerate(order)}
+    found = {}
+    for name in names:
+        classes = {known[p] for word in described.get(name, "").split(",") if (p := _plain(word)) in known}
+        if len(classes) == 1 and name not in known:
+            found[name] = classes.pop()
+    return found

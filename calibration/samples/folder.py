@@ -3,117 +3,80 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from calibration.decode import decode
-from calibration.samples._classes import match_folders
+from calibration.samples._classes import match_names, names_one, number_folders
+from calibration.samples._listing import Listing, list_images
 from edgevit.core.errors import InputError
-from edgevit.core.plugins import Samples, SampleSource, Survey
-from edgevit.core.reading import reading
-from edgevit.core.regular import existing, regular_file
+from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
+from edgevit.core.regular import regular_file
 
-if TYPE_CHECKING:
-    from edgevit.core.types import Pixels
-
-
-_HINT: Final = "give a folder of images or of class folders, a .npz with `images`, or demo"
-
-# What systems put into folders without being asked: Windows, macOS' zip archives, Synology, Linux' disks.
-_LEFT_BEHIND: Final = frozenset(
-    (
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        "$recycle.bin",
-        "system volume information",
-        "__macosx",
-        "@eadir",
-        "lost+found",
-    )
-)
+_NAMED: Final = 5
 
 
 def accepts(text: str) -> bool:
     """Everything that no other kind of samples claims, so that a mistyped path gets its own message."""
-    return not text.endswith(".npz") and text.partition(":")[0] not in ("demo", "synthetic")
+    return not text.endswith((".npz", ".npy")) and text.partition(":")[0] not in ("demo", "synthetic")
 
 
-def survey(text: str) -> Survey:
-    """Count the files that `open_folder` would list; raises as it does."""
-    folders, loose = _entries(text)
-    count = sum(len(_files(folder)) for folder in folders) if folders else len(loose)
-    if not count:
-        raise _empty(text)
-    return Survey(count, labelled=bool(folders))
+def survey(text: str, role: Role) -> Survey:
+    """Count the files that `open_folder` would list; raises as `list_images` does."""
+    found = list_images(text, role)
+    return Survey(found.images, labelled=bool(found.classes))
 
 
-def open_folder(text: str, labels: tuple[str, ...]) -> Samples:
-    """List the files; every file counts as an image that is not hidden and that no system left there.
+def open_folder(text: str, head: Head, role: Role) -> Samples:
+    """List the images, and find the class of each folder.
 
     Raises:
-        InputError: missing, empty, class folders mixed with images, or a folder that is no label.
+        InputError: what `list_images` finds wrong, a folder that is no label, or, without labels, more or fewer
+            folders than the model has classes.
     """
-    root = Path(text)
-    folders, loose = _entries(text)
-    if not folders:
-        return _samples(text, root, tuple((path, None) for path in loose))
-    warnings: tuple[str, ...] = ()
-    names = tuple(folder.name for folder in folders)
-    if labels:
-        classes = match_folders(names, labels, text)
+    found = list_images(text, role, lambda name: names_one(name, head.labels))
+    if not found.classes:
+        return _samples(found, tuple((path, None) for path in found.loose), found.notes)
+    classes, told = _classes(found, head)
+    files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
+    return _samples(found, files, (*found.notes, *told))
+
+
+def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...]]:
+    """The class of each folder with images, and what has to be said about the others."""
+    filled = tuple(name for name, paths in found.classes if paths)
+    empty = tuple(name for name, paths in found.classes if not paths)
+    told = []
+    if head.labels:
+        classes = match_names(filled, head.labels, found.path, "folder")
     else:
-        classes = {name: index for index, name in enumerate(names)}
-        warnings = (
-            f"{text}: the model has no labels, so class folders were numbered in sorted order ({names[0]} is 0)",
+        classes = number_folders(filled, empty, head.classes, found.path)
+        first = min(classes, key=lambda name: classes[name])
+        told.append(
+            f"{found.path}: the model has no labels, so class folders were numbered in sorted order "
+            f"({first} is {classes[first]})"
         )
-    files = tuple((path, classes[folder.name]) for folder in folders for path in _files(folder))
-    return _samples(text, root, files, warnings)
-
-
-def _entries(text: str) -> tuple[list[Path], list[Path]]:
-    """The class folders, or the images of a flat folder."""
-    root = existing(Path(text), "samples", _HINT)
-    if not root.is_dir():
-        raise InputError(f"samples {text} is not a folder", _HINT)
-    with reading(root, "folder of images", _HINT):
-        entries = sorted(entry for entry in root.iterdir() if not _is_left_behind(entry.name))
-        folders = [entry for entry in entries if entry.is_dir()]
-        loose = [entry for entry in entries if not entry.is_dir()]
-    if folders and loose:
-        raise InputError(
-            f"{text} holds class folders and also {len(loose)} files such as {loose[0].name}",
-            "move the files away, or into class folders",
+    if empty:
+        told.append(f"{found.path}: no images in the class folders {_some(empty)}")
+    missing = [label for index, label in enumerate(head.labels) if index not in classes.values()]
+    if missing:
+        told.append(
+            f"{found.path}: no images of {len(missing)} of {len(head.labels)} classes: {_some(missing)}"
         )
-    return folders, loose
+    return classes, tuple(told)
 
 
-def _empty(text: str) -> InputError:
-    return InputError(f"{text} holds no images", "JPEG, PNG, WebP and BMP are read")
-
-
-def _files(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for parent, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if not _is_left_behind(name)]
-        found += [Path(parent) / name for name in names if not _is_left_behind(name)]
-    return sorted(found)
-
-
-def _is_left_behind(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in _LEFT_BEHIND
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _samples(
-    text: str, root: Path, files: tuple[tuple[Path, int | None], ...], warnings: tuple[str, ...] = ()
+    found: Listing, files: tuple[tuple[Path, int | None], ...], warnings: tuple[str, ...]
 ) -> Samples:
-    if not files:
-        raise _empty(text)
-    names = tuple(path.relative_to(root).as_posix() for path, _ in files)
+    names = tuple(path.relative_to(found.root).as_posix() for path, _ in files)
     classes = tuple(index for _, index in files if index is not None)
 
-    def read(index: int) -> Pixels:
+    def read(index: int) -> Picture:
         return decode(files[index][0])
 
     def digest() -> str:
@@ -126,11 +89,11 @@ def _samples(
             total.update(f"{name}\n{label}\n{content}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
-    return Samples(text, names, classes or None, read, digest, warnings)
+    return Samples(found.path, names, classes or None, read, digest, warnings)
 
 
 SAMPLES: Final = SampleSource(
-    summary="a folder of class folders, or a flat folder without labels",
+    summary="a folder of class folders, or a flat folder without labels; of train, val and test the one for its use",
     accepts=accepts,
     survey=survey,
     open=open_folder,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration.samples._arrays import read_npz, survey_npz
-from edgevit.core.plugins import Samples, SampleSource, Survey
+from edgevit.core.plugins import Head, Role, Samples, SampleSource, Survey
 
 
 def accepts(text: str) -> bool:
@@ -14,14 +14,14 @@ def accepts(text: str) -> bool:
     return text.endswith(".npz")
 
 
-def survey(text: str) -> Survey:
+def survey(text: str, role: Role) -> Survey:
     """From the headers of the arrays; see `survey_npz`."""
     return survey_npz(Path(text), text)
 
 
-def open_npz(text: str, labels: tuple[str, ...]) -> Samples:
+def open_npz(text: str, head: Head, role: Role) -> Samples:
     """Read the arrays; see `read_npz`."""
-    return read_npz(Path(text), text, labels)
+    return read_npz(Path(text), text, head)
 
 
 SAMPLES: Final = SampleSource(

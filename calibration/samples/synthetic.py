@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UsageError
-from edgevit.core.plugins import Samples, SampleSource, Survey
+from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels
@@ -20,12 +20,12 @@ def accepts(text: str) -> bool:
     return text.partition(":")[0] == "synthetic"
 
 
-def survey(text: str) -> Survey:
+def survey(text: str, role: Role) -> Survey:
     """N, without labels; raises as `open_synthetic`."""
     return Survey(_count(text), labelled=False)
 
 
-def open_synthetic(text: str, labels: tuple[str, ...]) -> Samples:
+def open_synthetic(text: str, head: Head, role: Role) -> Samples:
     """N pictures of 256x256, the same everywhere and always.
 
     Raises:
@@ -40,7 +40,7 @@ def open_synthetic(text: str, labels: tuple[str, ...]) -> Samples:
         return total.hexdigest()
 
     names = tuple(f"synthetic[{index}]" for index in range(count))
-    return Samples(text, names, None, picture, digest)
+    return Samples(text, names, None, lambda index: Picture(picture(index)), digest)
 
 
 def _count(text: str) -> int:

@@ -51,7 +51,7 @@ PreprocessFlag = Annotated[
     typer.Option(
         metavar="KEY=VALUE",
         help="Override the model's own resize, crop_pct, interpolation, color, mean and std, the last two "
-        "also by name: normalize=imagenet, clip, -1..1, 0..1 or 0..255. Repeatable.",
+        "also by name: normalize=imagenet, clip, -1..1, 0..1 or 0..255; orient=exif or none. Repeatable.",
     ),
 ]
 FilePreprocess = Annotated[

@@ -269,22 +269,53 @@ class Metric:
     compute: Callable[[Floats, Floats, NDArray[np.int64] | None], float]
 
 
+Role = Literal["calibrate", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a model tells apart, as far as it is known.
+
+    Attributes:
+        labels: class names in index order; empty if unknown.
+        classes: how many there are; None if unknown, or if the model decides nothing.
+    """
+
+    labels: tuple[str, ...] = ()
+    classes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8 (height, width, 3) RGB, as they are stored.
+        orientation: what turns them upright, 1 to 8 as EXIF numbers it (CIPA DC-008, 4.6.4 A); 1: nothing.
+        remarks: what decoding left out, to be read after "3 of 20 images have".
+    """
+
+    pixels: Pixels
+    orientation: int = 1
+    remarks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Images and, where known, their classes; opened lazily.
 
     Attributes:
-        path: as the user gave it.
+        path: as the user gave it, with the part that was chosen of it.
         names: one per image, for messages.
         labels: class index per image, None if unlabelled.
-        read: index -> uint8 (height, width, 3) RGB; raises InputError naming the file.
+        read: index -> the decoded image; raises InputError naming the file.
         digest: sha256 over names, labels and bytes.
     """
 
     path: str
     names: tuple[str, ...]
     labels: tuple[int, ...] | None
-    read: Callable[[int], Pixels]
+    read: Callable[[int], Picture]
     digest: Callable[[], str]
     warnings: tuple[str, ...] = ()
 
@@ -306,14 +337,14 @@ class SampleSource:
 
     Attributes:
         accepts: claims a SAMPLES text.
-        survey: counts its images, in no time and without the model.
-        open: reads it; gets the model's class names too.
+        survey: counts the images that it has for a role, in no time and without the model.
+        open: lists them, and holds their classes against the model's.
     """
 
     summary: str
     accepts: Callable[[str], bool]
-    survey: Callable[[str], Survey]
-    open: Callable[[str, tuple[str, ...]], Samples]
+    survey: Callable[[str, Role], Survey]
+    open: Callable[[str, Head, Role], Samples]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ from edgevit.core.types import Preprocess
 Layout = Literal["NCHW", "NHWC", "image"]
 _Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _Color = Literal["rgb", "bgr"]
+_Orient = Literal["none", "exif"]
 
 LAYOUTS = ("NCHW", "NHWC", "image")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS = ("rgb", "bgr")
+ORIENTS = ("none", "exif")
 _INPUT: Final = "input"  # of files that take bytes, with the word PIXELS
 _PIXELS: Final = "pixels"
 _KEYS = ("height", "width", "resize", "shorter_side", "interpolation", "color", "mean", "std", "layout")
@@ -79,6 +81,8 @@ def loads(text: str | bytes) -> FileInput:
         color=cast("_Color", _word("color", data["color"], COLORS)),
         mean=_triple("mean", data["mean"]),
         std=std,
+        # files that were written before there was this key took the pixels as they are stored
+        orient=cast("_Orient", _word("orient", data.get("orient", "none"), ORIENTS)),
     )
     layout = cast("Layout", _word("layout", data["layout"], LAYOUTS))
     takes_pixels = _INPUT in data and _word(_INPUT, data[_INPUT], (_PIXELS,)) == _PIXELS

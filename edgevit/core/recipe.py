@@ -19,7 +19,16 @@ from edgevit.core.made_with import REMEMBERED, WEIGHTS, remembered
 from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
 from edgevit.core.scratch import is_scratch
 
-PREPROCESS_KEYS: Final = ("resize", "crop_pct", "interpolation", "mean", "std", "color", "normalize")
+PREPROCESS_KEYS: Final = (
+    "resize",
+    "crop_pct",
+    "interpolation",
+    "mean",
+    "std",
+    "color",
+    "normalize",
+    "orient",
+)
 # What a file can be fed otherwise: the images are cropped once for all.
 FILE_PREPROCESS_KEYS: Final = ("mean", "std", "color", "normalize")
 

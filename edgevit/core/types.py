@@ -42,9 +42,10 @@ class TensorSpec:
 class Preprocess:
     """From an image file to the model's input; the one contract of calibration, validation and artifacts.
 
-    Decode to RGB; resize so that the *shorter side* is `resize` (or, with `squash`, both sides to
-    `height`/`width` over `crop_pct`) with Pillow's `interpolation`; crop `height` x `width` from the
-    centre; reorder the channels to `color`; then `(value / 255 - mean) / std` per channel.
+    Decode to RGB; turn it upright if `orient` says so; resize so that the *shorter side* is `resize` (or,
+    with `squash`, both sides to `height`/`width` over `crop_pct`) with Pillow's `interpolation`; crop
+    `height` x `width` from the centre; reorder the channels to `color`; then `(value / 255 - mean) / std`
+    per channel.
 
     Attributes:
         height, width: pixels of the model's input.
@@ -55,6 +56,8 @@ class Preprocess:
         interpolation: nearest, bilinear, bicubic or lanczos, as Pillow computes them.
         color: rgb or bgr, the channel order that the model was trained with.
         mean, std: per channel in the model's own order, in units of the [0, 1] range.
+        orient: exif to turn images as their EXIF orientation says, as transformers does; none to take the
+            pixels as they are stored, as timm, torchvision and Keras do.
     """
 
     height: int
@@ -65,6 +68,7 @@ class Preprocess:
     color: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    orient: Literal["none", "exif"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from edgevit.steps.output_kind import file_kind
 
 
 def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Worker function: {artifact, images, top, threads} -> {executed_by, output, outputs_are, images}.
+    """Worker function: {artifact, images, top, threads} -> {executed_by, output, outputs_are, warnings,
+    images}.
 
     No activation is applied twice: what ends in a softmax or a sigmoid gives its probabilities as they are,
     and then there are no logits. One number is told as two classes. A regression gives `values` instead.
@@ -28,6 +29,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     import numpy as np
 
     from calibration.decode import decode
+    from calibration.load import remark_on
     from calibration.preprocess import to_pixels
 
     path = Path(request["artifact"])
@@ -37,9 +39,8 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
             f"{path.name} carries no preprocessing, so its input is unknown",
             "convert it with edgevit, which writes preprocessing and labels into the file",
         )
-    pixels = np.stack(
-        [to_pixels(decode(Path(image)), contents.preprocess, image) for image in request["images"]]
-    )
+    pictures = {image: decode(Path(image)) for image in request["images"]}
+    pixels = np.stack([to_pixels(pictures[i], contents.preprocess, i) for i in request["images"]])
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
     values = np.asarray(_outputs.named(LOGITS_NAME, outputs), np.float64)
@@ -48,7 +49,12 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     kind = file_kind(contents, values)
     if kind.task == "features":
         raise InputError(f"{path.name} gives features of shape {values.shape[1:]}, not classes")
-    told = {"executed_by": runtime.label(), "output": to_plain(kind), "outputs_are": kind.words}
+    told = {
+        "executed_by": runtime.label(),
+        "output": to_plain(kind),
+        "outputs_are": kind.words,
+        "warnings": list(remark_on(pictures, contents.preprocess)),
+    }
     if kind.task == "regression":
         rows = values.reshape(len(values), -1).tolist()
         images = [

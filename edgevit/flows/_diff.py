@@ -82,7 +82,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
 
     from edgevit.core.pixels import normalise
     from edgevit.flows._open import load_model
-    from edgevit.flows._samples import read_samples
+    from edgevit.flows._samples import head_of, read_samples
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
     from edgevit.graph.sites import site_of
@@ -97,7 +97,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     model, notes = _same_input(model, contents)
     spec = model.spec
     pixels = read_samples(
-        asked.images, spec.labels, spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
+        asked.images, head_of(spec), spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
     )[0]
     precision = contents.metadata.get("edgevit.precision") or guess_precision(
         contents, runtime.integer_macs(path)

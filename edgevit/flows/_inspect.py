@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
+from edgevit.core.plugins import Head
 from edgevit.core.progress import Emit
 from edgevit.core.types import NOT_STATED
 from edgevit.flows._artifacts import contents_of, guess_precision
@@ -88,5 +89,5 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def _probe(loaded: TorchModel) -> Floats:
     """The first output on a few synthetic images, float32 (N, ...)."""
-    pixels, *_ = read_samples(_SAMPLES, (), loaded.spec.preprocess, None, False, lambda n: None)
+    pixels, *_ = read_samples(_SAMPLES, Head(), loaded.spec.preprocess, None, False, lambda n: None)
     return next(iter(run_float(loaded, pixels).values()))

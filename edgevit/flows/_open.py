@@ -17,7 +17,7 @@ from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, TorchModel
 from edgevit.flows import _auto_float, _decidable, _limits, _values
-from edgevit.flows._samples import open_samples
+from edgevit.flows._samples import head_of, open_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import METHODS, REWRITES, SOURCES
 from edgevit.steps import given_plan
@@ -62,9 +62,9 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     left_out: dict[str, str] = {}
     if not asked.prune:  # else the size is known only after it
         left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
-    labels = model.spec.labels
-    calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, labels)
-    evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, labels)
+    head = head_of(model.spec)
+    calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, head, "calibrate")
+    evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, head, "evaluate")
     for samples in (calibrate, evaluate):
         if samples is not None:
             check_classes(samples.labels, model.spec, samples.path)

@@ -16,7 +16,7 @@ from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.made_with import MadeWith
-from edgevit.core.plugins import Samples
+from edgevit.core.plugins import Head, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.types import TorchModel
@@ -253,7 +253,7 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
         return calibrate, read(opened.evaluate, asked.evaluate_count, "evaluation")
     if calibrate is not None:
         return calibrate, _Images(calibrate.pixels, None, None)
-    synthetic = read(open_samples(SYNTHETIC, ()), None, "synthetic")
+    synthetic = read(open_samples(SYNTHETIC, Head(), "evaluate"), None, "synthetic")
     return None, replace(synthetic, labels=None, described=None)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from edgevit.core.plans import Placement
 from edgevit.core.recipe import Recipe, settings_to_remember
 from edgevit.core.report import Limits
-from edgevit.flows._samples import for_role
 from edgevit.flows._values import PrepareRequest
 
 
@@ -33,9 +32,9 @@ def prepare_request(
         model_args=dict(recipe.model_arg),
         preprocess=dict(recipe.preprocess),
         labels=None if recipe.labels is None else str(recipe.labels.absolute()),
-        calibrate=None if recipe.calibrate is None else for_role(recipe.calibrate, "calibrate"),
+        calibrate=recipe.calibrate,
         calibration_count=recipe.calibration_count,
-        evaluate=None if recipe.evaluate is None else for_role(recipe.evaluate, "evaluate"),
+        evaluate=recipe.evaluate,
         evaluate_count=recipe.evaluate_count,
         skip_bad_images=recipe.skip_bad_images,
         prune=recipe.prune,

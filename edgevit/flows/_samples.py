@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
-from edgevit.core.plugins import Samples, SampleSource, Survey
+from edgevit.core.outputs import class_count
+from edgevit.core.plugins import Head, Role, Samples, SampleSource, Survey
 from edgevit.core.report import SampleSet
-from edgevit.core.types import Preprocess
+from edgevit.core.types import ModelSpec, Preprocess
 from edgevit.registries import SAMPLES
 
 if TYPE_CHECKING:
@@ -20,35 +21,29 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic:16"
 
 
-# `demo` as calibration images is another split than `demo` as evaluation images.
-_SPLITS: Final = {
-    ("demo", "calibrate"): "demo:calibration",
-    ("demo", "evaluate"): "demo:evaluation",
-}
+def head_of(spec: ModelSpec) -> Head:
+    """The classes that images are held against; none where the model's first output decides nothing."""
+    if not spec.output.decides:
+        return Head(spec.labels)
+    return Head(spec.labels, class_count(spec.output, spec.outputs[0].shape[-1]))
 
 
-def for_role(text: str, role: Literal["calibrate", "evaluate"]) -> str:
-    """The SAMPLES text of a flag, with the split that it stands for."""
-    return _SPLITS.get((text, role), text)
-
-
-def survey_samples(text: str, role: Literal["calibrate", "evaluate"]) -> Survey:
+def survey_samples(text: str, role: Role) -> Survey:
     """Count the images of a flag without decoding one.
 
     Raises:
         InputError: they are not there, or nobody reads them.
     """
-    text = for_role(text, role)
-    return _plugin(text).survey(text)
+    return _plugin(text).survey(text, role)
 
 
-def open_samples(text: str, labels: tuple[str, ...]) -> Samples:
+def open_samples(text: str, head: Head, role: Role) -> Samples:
     """Open a SAMPLES text with the first plug-in that claims it.
 
     Raises:
         InputError: none does, or what that plug-in finds wrong.
     """
-    return _plugin(text).open(text, labels)
+    return _plugin(text).open(text, head, role)
 
 
 def _plugin(text: str) -> SampleSource:
@@ -64,14 +59,14 @@ def _plugin(text: str) -> SampleSource:
 
 def read_samples(
     text: str,
-    labels: tuple[str, ...],
+    head: Head,
     preprocess: Preprocess,
     count: int | None,
     skip_bad: bool,
     advance: Callable[[int], None],
 ) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
-    """`open_samples` and `read_opened` in one."""
-    return read_opened(open_samples(text, labels), preprocess, count, skip_bad, advance)
+    """`open_samples` and `read_opened` in one, for images that a model is judged on."""
+    return read_opened(open_samples(text, head, "evaluate"), preprocess, count, skip_bad, advance)
 
 
 def read_opened(
@@ -95,5 +90,6 @@ def read_opened(
         labelled=classes is not None,
         skipped=tuple(name for name, _ in loaded.skipped),
     )
-    warnings = (*samples.warnings, *(f"left out {name}: {reason}" for name, reason in loaded.skipped))
+    left_out = (f"left out {name}: {reason}" for name, reason in loaded.skipped)
+    warnings = (*samples.warnings, *loaded.remarks, *left_out)
     return loaded.pixels, classes, described, warnings

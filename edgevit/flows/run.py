@@ -29,9 +29,10 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> A
     step = f"executing {artifact.name}"
     data = _jobs.run(_jobs.on_file(step, "_classify:classify", request, artifact, recipe, recipe.threads))
     title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
-    return Answer(
-        data, (_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data),)
-    )
+    tables = [_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data)]
+    if data["warnings"]:
+        tables.append(Table("warnings", ("",), tuple((text,) for text in data["warnings"])))
+    return Answer(data, tuple(tables))
 
 
 def _classes(title: str, data: dict[str, Any]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from edgevit.core.errors import InputError
@@ -31,6 +32,12 @@ def preprocess_of(config: Any, read: Callable[[str], Mapping[str, Any]], request
         UsageError: none of them says how images are normalised, and neither does `--preprocess`.
         InputError, UnsupportedError: what they say is malformed, or nothing that edgevit does.
     """
+    found, origin = _stated(config, read, request)
+    # Whatever the processor, transformers' load_image and the Image feature of datasets turn images upright.
+    return (found if "orient" in request.preprocess else replace(found, orient="exif")), origin
+
+
+def _stated(config: Any, read: Callable[[str], Mapping[str, Any]], request: LoadRequest) -> Stated:
     name, found = _processor(read)
     kind = str(found.get("image_processor_type") or found.get("feature_extractor_type") or "")
     wrapped = found.get("data_config") or found.get("pretrained_cfg")

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.preprocess_json import ORIENTS
 from edgevit.core.recipe import PREPROCESS_KEYS
 from edgevit.core.types import Preprocess
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Color = Literal["rgb", "bgr"]
+Orient = Literal["none", "exif"]
 
 INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS: Final = ("rgb", "bgr")
@@ -118,6 +120,10 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
         if text not in COLORS:
             raise _wrong(key, text, "rgb or bgr")
         return replace(preprocess, color=cast("Color", text))
+    if key == "orient":
+        if text not in ORIENTS:
+            raise _wrong(key, text, "exif (turn images as their EXIF orientation says) or none")
+        return replace(preprocess, orient=cast("Orient", text))
     numbers = _numbers(key, text, (1, 3))
     three = triple(numbers * 3 if len(numbers) == 1 else numbers)
     if key == "mean":

@@ -97,8 +97,9 @@ def preprocessing(model: ModelSummary) -> str:
         resized = f"shorter side resized to {height}"
     else:
         resized = f"resized to cover {height}x{width}"
+    turned = "turned upright by EXIF, " if p.orient == "exif" else ""
     text = (
-        f"{resized} ({p.interpolation}), cropped to {p.height}x{p.width}, {p.color}, "
+        f"{turned}{resized} ({p.interpolation}), cropped to {p.height}x{p.width}, {p.color}, "
         f"mean {_numbers(p.mean)}, std {_numbers(p.std)}"
     )
     return f"{text}; from {model.preprocess_origin}" if model.preprocess_origin else text

@@ -22,7 +22,7 @@ _WANTED_DB: Final[Mapping[str, float]] = {"fp32": 80.0, "fp16": 40.0}
 _QUANTIZED_DB: Final = 20.0
 _FOUND_DB: Final = 15.0
 _GAIN_DB: Final = 10.0
-_FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation")
+_FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation", "orient")
 
 # Preprocess, uint8 pixels (N, height, width, 3) -> SQNR of the file against the model, in dB
 Sqnr = Callable[[Preprocess, "Pixels"], float]

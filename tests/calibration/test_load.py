@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from calibration.load import evenly, load_pixels
+from calibration.load import evenly, load_pixels, remark_on
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plugins import Samples
+from edgevit.core.plugins import Picture, Samples
 from edgevit.core.types import Preprocess
 
 PREPROCESS = Preprocess(4, 4, (4, 4))
 
 
 def make(bad: tuple[int, ...] = (), count: int = 6) -> Samples:
-    def read(index: int) -> NDArray[np.uint8]:
+    def read(index: int) -> Picture:
         if index in bad:
             raise InputError(f"image {index}.png is damaged")
-        return np.full((4, 4, 3), index, np.uint8)
+        return Picture(np.full((4, 4, 3), index, np.uint8))
 
     names = tuple(f"{index}.png" for index in range(count))
     return Samples("somewhere", names, tuple(range(10, 10 + count)), read, lambda: "")
@@ -57,3 +58,18 @@ def test_nothing_readable_is_an_error_even_when_skipping() -> None:
 
 def test_chosen_indices_are_read_in_their_order() -> None:
     assert load_pixels(make(), PREPROCESS, indices=(5, 1)).names == ("5.png", "1.png")
+
+
+def test_what_decoding_left_out_is_said_once_with_how_many_images_it_concerns() -> None:
+    pictures = [
+        Picture(np.zeros((4, 4, 3), np.uint8), 6 if n == 1 else 1, ("two tails",) if n > 3 else ())
+        for n in range(6)
+    ]
+    samples = Samples("somewhere", tuple("abcdef"), None, pictures.__getitem__, lambda: "")
+    tails = "somewhere: 2 of 6 images have two tails (such as e)"
+    stored = load_pixels(samples, PREPROCESS).remarks
+    assert stored[1] == tails and stored[0].startswith(
+        "somewhere: 1 of 6 images have an EXIF orientation that is not applied"
+    )
+    assert load_pixels(samples, replace(PREPROCESS, orient="exif")).remarks == (tails,)
+    assert remark_on({"e": pictures[4]}, PREPROCESS) == ("e has two tails",)

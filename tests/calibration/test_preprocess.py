@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from timm.data import create_transform
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from calibration.preprocess import to_pixels
+from calibration.preprocess import to_pixels, upright
 from edgevit.core.errors import InputError
+from edgevit.core.plugins import Picture
 from edgevit.core.types import Preprocess
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -78,3 +79,16 @@ def test_a_strip_that_would_unfold_beyond_all_bounds_is_refused_by_name() -> Non
     strip = np.zeros((1, 60_000, 3), np.uint8)
     with pytest.raises(InputError, match="strip.png of 60000x1 pixels would be resized to 8760000x146"):
         to_pixels(strip, Preprocess(128, 128, (146, 146)), "strip.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_pillow_turns_them(orientation: int) -> None:
+    image = picture(5, 7)
+    image.getexif()[0x0112] = orientation
+    pixels = np.asarray(image)
+    turned = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(upright(pixels, orientation), turned)
+    for orient, wanted in (("exif", turned), ("none", pixels)):
+        size = wanted.shape[:2]
+        preprocess = Preprocess(*size, size, shorter_side=False, orient=orient)
+        np.testing.assert_array_equal(to_pixels(Picture(pixels, orientation), preprocess), wanted)

@@ -10,7 +10,7 @@ from edgevit.core.errors import InputError
 from edgevit.core.preprocess_json import dumps, loads
 from edgevit.core.types import Preprocess
 
-GIVEN = Preprocess(224, 192, (256, 256), True, "bilinear", "bgr", (0.1, 0.2, 0.3), (0.4, 0.5, 1.0))
+GIVEN = Preprocess(224, 192, (256, 256), True, "bilinear", "bgr", (0.1, 0.2, 0.3), (0.4, 0.5, 1.0), "exif")
 
 
 def test_survives_writing_and_reading() -> None:
@@ -21,7 +21,7 @@ def test_is_plain_json_with_the_documented_keys() -> None:
     data = json.loads(dumps(GIVEN, "image"))
     assert data == {
         "height": 224, "width": 192, "resize": [256, 256], "shorter_side": True, "interpolation": "bilinear",
-        "color": "bgr", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 1.0], "layout": "image",
+        "color": "bgr", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 1.0], "orient": "exif", "layout": "image",
     }  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def test_is_plain_json_with_the_documented_keys() -> None:
         ("height", 0), ("height", "224"), ("height", True), ("width", 1.5), ("resize", [256]), ("resize", 256),
         ("shorter_side", 1), ("interpolation", "cubic"), ("color", ["rgb"]), ("mean", [0, 0]), ("mean", [0, 0, "a"]),
         ("mean", [0, 0, float("nan")]), ("std", [1, 0, 1]), ("std", None), ("layout", "CHWN"),
+        ("orient", "up"), ("orient", None),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_key(key: str, value: object) -> None:
@@ -50,3 +51,9 @@ def test_a_missing_key_is_named() -> None:
     del data["mean"]
     with pytest.raises(InputError, match="mean"):
         loads(json.dumps(data))
+
+
+def test_files_that_say_nothing_of_orientation_take_pixels_as_they_are_stored() -> None:
+    data = json.loads(dumps(GIVEN, "NCHW"))
+    del data["orient"]
+    assert loads(json.dumps(data))[0].orient == "none"

@@ -13,9 +13,11 @@ import pytest
 
 from calibration.decode import decode
 from calibration.samples.folder import open_folder
+from calibration.samples.npy import open_npy
 from calibration.samples.npz import open_npz
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.labels import read_labels
+from edgevit.core.plugins import Head
 from edgevit.core.recipe import make, save
 from edgevit.core.regular import existing, regular_file
 from edgevit.flows._artifacts import find_artifacts
@@ -83,8 +85,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "keras": ("model.keras", check_keras),
     "python": ("net.py", lambda path: import_place(str(path))),
     "hf": ("folder", folder_files),
-    "npz": ("images.npz", lambda path: open_npz(str(path), ())),
-    "folder": ("images", lambda path: open_folder(str(path), ())),
+    "npz": ("images.npz", lambda path: open_npz(str(path), Head(), "evaluate")),
+    "npy": ("images.npy", lambda path: open_npy(str(path), Head(), "evaluate")),
+    "folder": ("images", lambda path: open_folder(str(path), Head(), "evaluate")),
     "image": ("image.png", decode),
     "report": ("report.json", report_json.read),
     "manifest": ("manifest.json", lambda path: verify(path.parent)),
@@ -117,7 +120,7 @@ def test_a_pipe_inside_of_a_package_or_a_bundle_is_refused(tmp_path: Path) -> No
 
 def test_a_pipe_among_images_is_left_out_like_any_bad_image(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    samples = open_folder(str(tmp_path), ())
+    samples = open_folder(str(tmp_path), Head(), "evaluate")
     assert len(samples.digest()) == 64
     with pytest.raises(InputError, match="pipe"):
         samples.read(0)

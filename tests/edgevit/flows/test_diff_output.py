@@ -10,6 +10,7 @@ import torch
 
 from edgevit.core.layers import Difference
 from edgevit.core.pixels import normalise
+from edgevit.core.plugins import Head
 from edgevit.flows._samples import read_samples
 from edgevit.flows.diff import verdict
 from tests._sqnr import sqnr
@@ -77,7 +78,7 @@ def compared(
 
 def logits(nets: Path) -> torch.Tensor:
     model = _faulty.load(nets, "net")
-    pixels = read_samples("synthetic:2", (), model.spec.preprocess, 2, False, lambda n: None)[0]
+    pixels = read_samples("synthetic:2", Head(), model.spec.preprocess, 2, False, lambda n: None)[0]
     with torch.no_grad():
         return torch.as_tensor(model.module(torch.from_numpy(normalise(pixels, model.spec.preprocess))))
 

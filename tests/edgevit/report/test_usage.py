@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -121,6 +121,26 @@ def test_the_python_snippet_feeds_what_the_model_was_trained_on(
     expected = tv.normalize(planes, list(P.mean), list(P.std)).reshape(-1).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-5)
     assert label == f"class {int(expected.argmax())}"
+
+
+@pytest.mark.parametrize("orient", ["none", "exif"])
+def test_the_python_snippet_turns_images_as_the_files_say(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orient: Literal["none", "exif"]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the first row is the right side
+    Image.fromarray(pixels).save("image.png", exif=exif)
+    size = (6, 8) if orient == "exif" else (8, 6)
+    preprocess = replace(P, height=size[0], width=size[1], resize=size, shorter_side=False, orient=orient)
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx"], preprocess))
+    names: dict[str, Any] = {}
+    exec(compile(blocks(text, "python")[0], "USAGE.md", "exec"), names)  # the page's own code
+    upright = np.rot90(pixels, -1) if orient == "exif" else pixels
+    np.testing.assert_array_equal(names["crop"]("image.png"), upright)
+    assert ("EXIF orientation, made RGB" in text) == (orient == "exif")
+    assert ("no EXIF orientation was applied" in text) == (orient == "none")
 
 
 def test_the_page_of_a_model_without_labels_speaks_of_none(
