@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from calibration.decode import decode
+from calibration.preprocess import to_pixels
 from edgevit.core.assets import demo_asset
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.pixels import normalise
@@ -60,7 +64,7 @@ def test_the_file_of_transformers_5_is_read_as_it_is_written(tmp_path: Path) -> 
     files = {"processor_config.json": json.loads((tmp_path / "out" / "processor_config.json").read_text())}
     preprocess, origin = found("clip", files)
     assert preprocess == Preprocess(
-        32, 32, (40, 40), True, "bicubic", "rgb", (0.48145466, 0.4578275, 0.40821073), (0.3,) * 3
+        32, 32, (40, 40), True, "bicubic", "rgb", (0.48145466, 0.4578275, 0.40821073), (0.3,) * 3, "exif"
     )
     assert origin == "image_processor in processor_config.json"
 
@@ -172,7 +176,9 @@ def test_every_family_gives_a_preprocessing_of_the_model_s_own_size() -> None:
 def test_mobilevit_is_bgr_from_0_to_1_and_efficientnet_is_divided_twice() -> None:
     for family in ("mobilevit", "mobilevitv2"):
         preprocess, _ = found(family, config={"image_size": 128})
-        assert preprocess == Preprocess(128, 128, (144, 144), True, "bilinear", "bgr", (0.0,) * 3, (1.0,) * 3)
+        assert preprocess == Preprocess(
+            128, 128, (144, 144), True, "bilinear", "bgr", (0.0,) * 3, (1.0,) * 3, "exif"
+        )
     assert found("efficientnet")[0].std == pytest.approx((0.229, 0.224, 0.225), abs=1e-4)
 
 
@@ -183,8 +189,23 @@ def test_clip_s_tower_has_clip_s_own_and_unknown_families_are_asked_for() -> Non
     assert "--preprocess" in caught.value.hint
     for family in ("vit_msn", "vit"):
         preprocess, origin = found(family, config={"image_size": 64}, random_weights=0)
-        assert preprocess == Preprocess(64, 64, (64, 64)), family
+        assert preprocess == Preprocess(64, 64, (64, 64), orient="exif"), family
         assert origin == "ImageNet, since random weights have none"
+
+
+def test_images_are_turned_as_transformers_turns_them_unless_told_otherwise(tmp_path: Path) -> None:
+    from transformers.image_utils import load_image
+
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    noise = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", exif=exif)
+    turned = np.asarray(load_image(str(tmp_path / "a.png")))
+    for orient, wanted in ({}, turned), ({"orient": "none"}, noise):
+        preprocess, _ = found("vit", config={"image_size": 32}, preprocess=orient)
+        size = wanted.shape[:2]
+        preprocess = replace(preprocess, height=size[0], width=size[1], resize=size, shorter_side=False)
+        np.testing.assert_array_equal(to_pixels(decode(tmp_path / "a.png"), preprocess), wanted)
 
 
 # ------------------------------------------------------------------ whole folders
@@ -263,7 +284,8 @@ def demo_wrapped(folder: Path) -> None:
 def test_a_model_of_timm_in_transformers_wrapper_is_that_model(tmp_path: Path) -> None:
     demo_wrapped(tmp_path / "demo")
     wrapped, demo = load(tmp_path / "demo"), SOURCES.get("demo").load(LoadRequest("demo", ""))
-    assert wrapped.spec.preprocess == demo.spec.preprocess and wrapped.spec.labels == demo.spec.labels
+    assert wrapped.spec.preprocess == replace(demo.spec.preprocess, orient="exif")
+    assert wrapped.spec.labels == demo.spec.labels
     assert wrapped.spec.preprocess_origin == "pretrained_cfg in config.json"
     image = torch.randn(1, 3, 128, 128)
     torch.testing.assert_close(wrapped.module(image), demo.module(image))
@@ -296,7 +318,7 @@ def test_a_wrapper_s_own_processor_file_is_read_in_its_form() -> None:
         }
     }
     preprocess, origin = found("timm_wrapper", files)
-    assert preprocess == Preprocess(48, 48, (64, 64), True, "bilinear", "rgb", (0.1,) * 3, (0.2,) * 3)
+    assert preprocess == Preprocess(48, 48, (64, 64), True, "bilinear", "rgb", (0.1,) * 3, (0.2,) * 3, "exif")
     assert origin == "preprocessor_config.json"
     with pytest.raises(UsageError, match=r"pretrained_cfg in config\.json has no mean and std"):
         found("timm_wrapper", config={"pretrained_cfg": {"input_size": [3, 48, 48]}})
