@@ -64,7 +64,7 @@ def choose(
         whole = [c for c in by_key(every, key) if not c.differences]
     if not whole:
         raise no_fit(path, found, every, key, wanted)
-    return with_words(path, one_of(path, whole, wanted), every)
+    return with_words(path, one_of(path, whole, wanted), every, key)
 
 
 def one_of(path: Path, whole: Sequence[Candidate], wanted: Wanted) -> Candidate:
@@ -78,6 +78,7 @@ def one_of(path: Path, whole: Sequence[Candidate], wanted: Wanted) -> Candidate:
     for candidate in whole:
         if _reshaped(candidate, wanted) == fewest and not any(_equal(candidate, other) for other in best):
             best.append(candidate)
+    best = [c for c in best if not any(_within(c, other) for other in best)]
     averages = [candidate for candidate in best if candidate.averaged]
     if len(best) == 1 or len(averages) == 1:
         return (averages or best)[0]
@@ -87,23 +88,29 @@ def one_of(path: Path, whole: Sequence[Candidate], wanted: Wanted) -> Candidate:
     )
 
 
-def with_words(path: Path, chosen: Candidate, every: Sequence[Candidate]) -> Chosen:
-    """The weights with what has to be said of them."""
+def with_words(path: Path, chosen: Candidate, every: Sequence[Candidate], key: str | None) -> Chosen:
+    """The weights with what has to be said of them; of the others nothing if `key` chose."""
     sentences = []
-    others = [c for c in every if c.label != chosen.label and not _equal(c, chosen)]
-    fit = list(dict.fromkeys(c.label for c in others if not c.differences))
-    if fit:
-        average = "a moving average (EMA), as timm's own loading does"
-        what = average if chosen.averaged else "the others do not fit as well"
-        sentences.append(
-            f"{path.name} holds several sets of weights: {chosen.label} was taken, {what}; "
-            f"{choices([c for c in others if not c.differences])}"
+    others = [
+        c for c in every if c.label != chosen.label and not _equal(c, chosen) and not _within(c, chosen)
+    ]
+    fitting = [c for c in others if not c.differences]
+    if fitting and key is None:
+        why = (
+            "a moving average (EMA), as timm's own loading does"
+            if chosen.averaged
+            else "which alone has the shapes"
         )
-    for other in others:
-        if other.differences and other.averaged and not chosen.averaged and other.part.key != chosen.part.key:
-            sentences.append(
-                f"{other.label} in {path.name} looks like a moving average and was not taken: {other.differences}"
-            )
+        sentences.append(
+            f"{path.name} holds several sets of weights: {chosen.label} was taken, {why}; "
+            f"to take another: {choices(fitting)}"
+        )
+    if key is None and not chosen.averaged:
+        sentences += [
+            f"{other.label} in {path.name} looks like a moving average and was not taken: {other.differences}"
+            for other in others
+            if other.differences and other.averaged and other.part.key != chosen.part.key
+        ]
     known = tuple(c.prefix for c in others if c.part is chosen.part and c.prefix and not c.differences)
     beside = [name for name in chosen.outside if not name.startswith(known)]
     if beside:
@@ -129,6 +136,16 @@ def _origin(path: Path, chosen: Candidate) -> str:
 def _reshaped(candidate: Candidate, wanted: Wanted) -> int:
     """How many tensors have another shape, the number of classes (their first axis) aside."""
     return sum(wanted[n].shape[1:] != value.shape[1:] for n, value in candidate.state.items() if n in wanted)
+
+
+def _within(candidate: Candidate, other: Candidate) -> bool:
+    """Whether it is the same weights behind a longer prefix, as libraries that strip one themselves accept them."""
+    return (
+        candidate.part is other.part
+        and candidate.prefix != other.prefix
+        and candidate.prefix.startswith(other.prefix)
+        and not any(name.startswith(candidate.prefix) for name in other.outside)
+    )
 
 
 def _equal(first: Candidate, second: Candidate) -> bool:

@@ -19,7 +19,9 @@ State = dict[str, "torch.Tensor"]
 
 _DEPTH: Final = 5
 _MOST: Final = 64  # parts; a tree of single tensors, as Flax writes one, has thousands
-_AVERAGES: Final = frozenset(("ema", "swa", "avg", "average", "averaged", "polyak", "shadow", "momentum"))
+_AVERAGES: Final = frozenset(("ema", "swa", "avg", "average", "averaged", "polyak", "shadow"))
+# Beside such a word: the weights that the average is of, as in `ema.online_model`.
+_NO_AVERAGES: Final = frozenset(("online", "raw", "student"))
 # Lightning's WeightAveraging puts the average where the weights are otherwise, and the weights here.
 _BEFORE_AVERAGING: Final = "current_model_state"
 
@@ -64,7 +66,8 @@ def contents(loaded: object) -> Contents:
 
 def is_average(name: str) -> bool:
     """Whether a key or a prefix says that it is of a moving average (`model_ema`, `ema_model.`)."""
-    return bool(_AVERAGES & set(re.split(r"[._\-]", name.lower())))
+    words = set(re.split(r"[._\-]", name.lower()))
+    return bool(words & _AVERAGES) and not words & _NO_AVERAGES
 
 
 def _is_average(key: str, top: Mapping[object, object]) -> bool:

@@ -14,7 +14,9 @@ from edgevit.models._adapted import Asked, check_adapted
 from edgevit.models._candidates import Adapt
 from edgevit.models._choose import Chosen, choose
 from edgevit.models._files import is_jax, read_contents
+from edgevit.models._heads import bare_heads, named_as
 from edgevit.models._mismatch import HINT, compare_names, shape_error, some
+from edgevit.models._parts import State
 from edgevit.models._resample import resample
 
 if TYPE_CHECKING:
@@ -38,7 +40,12 @@ def choose_weights(
         if key is not None:
             raise UsageError(f"--weights-key {key}: {path} has no parts", "leave it out")
         return None
-    return choose(path, read_contents(path), module.state_dict(), key, adapt)
+    heads = bare_heads(module)
+
+    def rename(state: State) -> State:
+        return named_as(heads, state if adapt is None else adapt(state))
+
+    return choose(path, read_contents(path), module.state_dict(), key, rename)
 
 
 def load_weights(

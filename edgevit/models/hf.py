@@ -148,19 +148,19 @@ def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, k
     wanted = module.state_dict()
     own = [c for c in by_key(candidates(found, wanted), key) if not c.differences]
     if own:
-        return with_words(path, one_of(path, own, wanted), own)
+        return with_words(path, one_of(path, own, wanted), own, key)
     every = renamed(found, wanted, None)
     fits = []
     for candidate in by_key(every, key):
         _, info = _from_pretrained(module, config, candidate.given, str(path))
         names = Differences(tuple(sorted(info["missing_keys"])), tuple(sorted(info["unexpected_keys"])))
         fits.append(replace(candidate, differences=names))
-        if not names and len(found.parts) == 1:
-            break  # nothing else in it could fit as well
+        if not names and not candidate.outside and len(found.parts) == 1:
+            break  # nothing else is in it
     whole = [candidate for candidate in fits if not candidate.differences]
     if not whole:
         raise no_fit(path, found, fits or every, key, wanted)
-    return with_words(path, one_of(path, whole, wanted), fits)
+    return with_words(path, one_of(path, whole, wanted), fits, key)
 
 
 def _fill(

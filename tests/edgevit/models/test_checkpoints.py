@@ -176,6 +176,7 @@ def test_the_average_is_taken_and_the_other_on_demand(tmp_path: Path, form: str)
     assert any(f"{average} was taken" in text and f"--weights-key {other}" in text for text in told)
     found, origin, told = loaded(path, other)
     assert torch.equal(found, outputs(OWN)) and "moving average" not in origin
+    assert not any("was taken" in text for text in told)
     assert torch.equal(loaded(path, average)[0], outputs(AVERAGE))
     with pytest.raises(UsageError, match="--weights-key head") as raised:
         loaded(path, "head")
