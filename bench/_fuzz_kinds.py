@@ -55,6 +55,7 @@ def _own(function: str, **request: str) -> Reads:
 
 _CORE_ML: Final = "model.mlpackage/Data/com.apple.CoreML"
 _HF: Final = ("hf/config.json", "hf/preprocessor_config.json", "hf/model.safetensors")
+_PARTS: Final = ("parts/pytorch_model.bin.index.json", "parts/pytorch_model-00001-of-00002.bin")
 _IMAGES: Final = ("images/a.png", "images/b.jpg", "images/c.webp", "images/d.bmp")
 
 KINDS: Final = (
@@ -67,6 +68,8 @@ KINDS: Final = (
     Kind("pt2", ("program.pt2",), _own("program", path="program.pt2")),
     Kind("safetensors", ("weights.safetensors",), _own("weights", path="weights.safetensors")),
     Kind("pth", ("weights.pth",), _own("weights", path="weights.pth")),
+    Kind("checkpoint", ("model_best.pth.tar",), _own("weights", path="model_best.pth.tar")),
+    Kind("weights index", _PARTS, _own("weights", path="parts")),
     Kind("npz weights", ("weights.npz",), _own("weights", path="weights.npz")),
     Kind("keras", ("model.keras",), _own("keras", path="model.keras")),
     Kind("hf folder", _HF, _own("folder", path="hf")),

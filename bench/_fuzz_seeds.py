@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 NETS = """
 from torch import nn
@@ -134,6 +141,7 @@ def _models(place: Path) -> None:
     model = timm.create_model("vit_tiny_patch16_224", **small)
     save_file(model.state_dict(), place / "weights.safetensors")
     torch.save(model.state_dict(), place / "weights.pth")
+    _checkpoints(model.state_dict(), place)
     _jax(place / "weights.npz")
     config = ViTConfig(
         hidden_size=16,
@@ -147,6 +155,35 @@ def _models(place: Path) -> None:
     ViTForImageClassification(config).save_pretrained(place / "hf-parts", max_shard_size="20KB")
     for name in ("hf", "hf-parts"):
         ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(place / name)
+
+
+def _checkpoints(state: Mapping[str, torch.Tensor], place: Path) -> None:
+    """model_best.pth.tar as timm's training writes it, and parts/ with two files and their index."""
+    import numpy as np
+    import torch
+
+    wrapped = {f"module._orig_mod.{name}": value for name, value in state.items()}
+    beside = {
+        "args": argparse.Namespace(lr=1e-3, data=Path("photos")),
+        "metric": np.float64(91.5),
+        "arch": "vit",
+    }
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"params": [0]}]}
+    whole = {
+        "epoch": 3,
+        "state_dict": wrapped,
+        "state_dict_ema": dict(state),
+        "optimizer": optimizer,
+        **beside,
+    }
+    torch.save(whole, place / "model_best.pth.tar")
+    (place / "parts").mkdir()
+    names, places = list(state), {}
+    for number, held in enumerate((names[::2], names[1::2]), start=1):
+        file = f"pytorch_model-{number:05}-of-00002.bin"
+        torch.save({name: state[name] for name in held}, place / "parts" / file)
+        places |= dict.fromkeys(held, file)
+    (place / "parts" / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
 
 
 def _jax(path: Path) -> None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edgevit.models._mismatch import Differences, compare_names
 from edgevit.models._parts import Contents, Part, State, is_average
 from edgevit.models._wrappers import WRAPPERS, common_prefix, fitting_prefixes, large_prefixes, unwrapped
 
-if TYPE_CHECKING:
-    import torch
-
 Adapt = Callable[[State], State]
 
 _SHOWN: Final = 6
+# Of averaging: torch's AveragedModel, LitEma, ema_pytorch.
+_COUNTER: Final = re.compile(r"n_averaged|decay|num_updates|initted|step|update_after_step")
 # Attributes of a training module that hold no part of the model: losses, metrics, augmentation.
 _TRAINING: Final = re.compile(
     r"(criterion|criteria|loss(es)?|\w+_loss|loss_\w+|metrics?|\w+_metrics?|(train|val|valid|test)_\w+|acc(uracy)?|\w+_acc)"
@@ -115,20 +114,17 @@ def _behind(part: Part, bare: State, prefix: str, targets: Mapping[str, str]) ->
     outside = []
     for name, value in bare.items():
         inner = name.removeprefix(prefix)
-        if not name.startswith(prefix) or _not_model(inner, value, tops):
+        top = inner.partition(".")[0]
+        if not name.startswith(prefix) or (top not in tops and _not_model(inner, targets)):
             outside.append(name)
         else:
             inside[targets.get(inner, inner)] = value
     return Candidate(part, prefix, inside, inside, tuple(outside), compare_names(inside, targets.values()))
 
 
-def _not_model(name: str, value: torch.Tensor, tops: set[str]) -> bool:
-    """Whether a tensor is known to be of the training alone: a counter, a loss, a metric, an average beside."""
-    top, _, inner = name.partition(".")
-    if not tops or top in tops:
-        return False
-    return (
-        (value.numel() == 1 and not inner)
-        or bool(_TRAINING.fullmatch(top))
-        or (bool(inner) and is_average(top))
-    )
+def _not_model(name: str, targets: Mapping[str, str]) -> bool:
+    """Whether a name is known to be of the training alone: a counter, a loss, a metric, an average of the model."""
+    top, *rest = name.split(".")
+    if _COUNTER.fullmatch(name) or _TRAINING.fullmatch(top):
+        return True
+    return is_average(top) and any(".".join(rest[start:]) in targets for start in range(len(rest)))

@@ -102,6 +102,7 @@ def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
         ({"calibration_count": 0}, "--calibration-count 0"),
         ({"min_agreement": 101}, "from 0 to 100"),
         ({"weights": "a.pth", "random_weights": 1}, "both given"),
+        ({"weights_key": "ema"}, "without --weights"),
         ({"model": None}, "no MODEL"),
         ({"precission": "w8"}, "did you mean precision"),
     ],
