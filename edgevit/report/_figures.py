@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgevit.core.figures import NOTHING, decibel, megabytes, percent, signed
-from edgevit.core.report import ArtifactReport, ModelSummary, Report
+from edgevit.core.report import ArtifactReport, ModelSummary, Report, Verdict
 
 TIMES: Final = "\u00d7"
 COLUMNS: Final = (
@@ -55,6 +55,27 @@ def _cells(a: ArtifactReport) -> tuple[str, ...]:
         _latency(a),
         a.verdict,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence about one file or about several, which are named as "onnx w8, tflite w8"."""
+
+    about: str
+    verdict: Verdict | None  # None for a note; else it is a reason of this verdict
+    text: str
+
+
+def remarks(report: Report) -> tuple[Remark, ...]:
+    """Reasons and notes in the order of the files; one that several files share is told once, at the first."""
+    about: dict[tuple[Verdict | None, str], list[str]] = {}
+    for a in report.artifacts:
+        for verdict, text in (
+            *((a.verdict, text) for text in a.reasons),
+            *((None, text) for text in a.notes),
+        ):
+            about.setdefault((verdict, text), []).append(f"{a.target} {a.precision}")
+    return tuple(Remark(", ".join(names), verdict, text) for (verdict, text), names in about.items())
 
 
 def other_warnings(report: Report) -> tuple[str, ...]:

@@ -228,7 +228,9 @@ def _ticks_x(x: _svg.Axis, bottom: float, name: str) -> list[str]:
     parts += [
         _svg.text(x.at(value), bottom + 16, _svg.tick_text(value), "tick", "middle") for value in x.ticks()
     ]
-    parts.append(_svg.text((x.start + x.end) / 2, bottom + 33, name, "tick", "middle"))
+    half = _svg.text_width(name) / 2  # a long name is centred as far as the edge of the plot lets it
+    centre = max(min((x.start + x.end) / 2, _svg.WIDTH - half - 4), half + 4)
+    parts.append(_svg.text(centre, bottom + 33, name, "tick", "middle"))
     return parts
 
 

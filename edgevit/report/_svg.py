@@ -59,6 +59,11 @@ def text(x: float, y: float, content: str, kind: str = "tick", anchor: str = "st
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_escaped(content)}</text>'
 
 
+def text_width(content: str) -> float:
+    """Pixels that a text takes at most, roughly: nobody knows the reader's fonts."""
+    return 7.0 * len(content)
+
+
 def line(x1: float, y1: float, x2: float, y2: float, kind: str, colour: int | None = None) -> str:
     """A straight line; `colour` is the number of the series."""
     return f'<line class="{_classes(kind, colour)}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'

@@ -7,7 +7,7 @@ from typing import Final
 from edgevit.core.figures import megabytes, summary
 from edgevit.core.foreign import printable
 from edgevit.core.report import Report
-from edgevit.report._figures import COLUMNS, other_warnings, rows
+from edgevit.report._figures import COLUMNS, other_warnings, remarks, rows
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading
 
@@ -37,6 +37,7 @@ def render(report: Report) -> str:
         summary=summary(report),
         columns=COLUMNS,
         rows=rows(report),
+        remarks=remarks(report),
         plots=plots(report),
         timings=_timings(report),
         warnings=other_warnings(report),

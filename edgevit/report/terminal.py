@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.figures import FEW_COLUMNS, few_cells, summary
+from edgevit.core.figures import FEW_COLUMNS, NOTHING, few_cells, summary
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS
 from edgevit.core.report import ArtifactReport, Report, Verdict
@@ -12,6 +12,7 @@ from edgevit.report._figures import (
     COLUMNS,
     other_warnings,
     preprocessing,
+    remarks,
     rows,
 )
 
@@ -31,22 +32,23 @@ _STYLES: Final[dict[Verdict, str]] = {
 def show(report: Report, console: Console) -> None:
     """Print the table, then in plain words the reasons, the notes and what was not done; doubts come last.
 
-    Where the terminal is too narrow for the whole table it has fewer columns, and says where the others are.
+    Where the terminal is too narrow for the whole table it has fewer columns, and says where the others are; where
+    it is too narrow for these too, every file is a block of lines that begins with its verdict.
     """
-    from rich.measure import Measurement
     from rich.text import Text
 
-    table = _table(COLUMNS, [(row.artifact, row.cells) for row in rows(report)])
-    unbounded = console.options.update(width=1 << 16)
-    narrow = Measurement.get(console, unbounded, table).maximum > console.width
-    if narrow:
-        table = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
+    whole = _table(COLUMNS, [(row.artifact, row.cells) for row in rows(report)])
+    few = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
+    table = next((table for table in (whole, few) if _fits(table, console)), None)
     console.print(Text(printable(f"{report.model.name}: {heading(report)}")))
     if report.model.weights_origin:
         console.print(Text(printable(f"weights: {report.model.weights_origin}")), soft_wrap=True)
     console.print(Text(printable(f"preprocessing: {preprocessing(report.model)}")), soft_wrap=True)
-    console.print(table)
-    if narrow:
+    if table is None:
+        _blocks(report, console)
+    else:
+        console.print(table)
+    if table is few:
         console.print(
             Text("Intervals, integers and latency need a wider terminal, or --json."),
             soft_wrap=True,
@@ -55,6 +57,31 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(printable(line)), soft_wrap=True)
     for doubt in report.reference.doubts:
         console.print(Text(printable(f"WARNING: {doubt.text}"), style="bold red"), soft_wrap=True)
+
+
+def _fits(table: Table, console: Console) -> bool:
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(width=1 << 16)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
+
+
+def _blocks(report: Report, console: Console) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print()
+    for row in rows(report):
+        a = row.artifact
+        console.print(
+            Text.assemble(printable(f"{a.target} {a.precision}: "), (a.verdict, _STYLES[a.verdict])),
+            soft_wrap=True,
+        )
+        named = zip(COLUMNS[2:-1], row.cells[2:-1], strict=True)
+        told = [f"{name.replace(chr(10), ' ')} {cell}" for name, cell in named if cell != NOTHING]
+        if told:
+            console.print(Padding(Text(printable("; ".join(told))), (0, 0, 0, 2)))
+    console.print()
 
 
 def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str, ...]]]) -> Table:
@@ -85,11 +112,10 @@ def heading(report: Report) -> str:
 
 def lines(report: Report) -> tuple[str, ...]:
     """Everything that a table cannot hold, one sentence a line; doubts about the float model stand apart."""
-    found: list[str] = []
-    for artifact in report.artifacts:
-        name = f"{artifact.target} {artifact.precision}"
-        found += [f"{name}: {artifact.verdict}: {reason}" for reason in artifact.reasons]
-        found += [f"{name}: {note}" for note in artifact.notes]
+    found = [
+        f"{remark.about}: {remark.verdict + ': ' if remark.verdict else ''}{remark.text}"
+        for remark in remarks(report)
+    ]
     found += [f"note: {text}" for text in report.notes]
     found += [f"not done: {item.what}: {item.why}" for item in report.not_done]
     found += [f"warning: {text}" for text in other_warnings(report)]

@@ -94,6 +94,39 @@ def test_table_reasons_notes_and_omissions_are_there(report: Report) -> None:
         assert words in text, words
 
 
+def test_notes_that_are_equal_are_one(report: Report) -> None:
+    same = [replace(a, notes=("No latency was measured.",)) for a in report.artifacts[:3]]
+    text = "".join(read(html.render(replace(report, artifacts=(*same, *report.artifacts[3:])))).text)
+    assert text.count("No latency was measured.") == 1
+    assert "onnx fp32, onnx fp16, onnx w8No latency" in text
+
+
+def test_both_kinds_of_interval_are_told_apart(report: Report) -> None:
+    text = " ".join("".join(read(html.render(report)).text).split())
+    assert "two-sided" in text and "one-sided 95 % bounds" in text
+
+
+def test_a_card_of_a_narrow_page_begins_with_the_verdict(report: Report) -> None:
+    page = html.render(report)
+    narrow = page[page.index("@media (max-width: 900px)") : page.index("@media print")]
+    assert "flex-direction: column" in narrow and "td.verdict { order: -1" in narrow
+    names = [value for name, value in read(page).attributes if name == "data-file"]
+    assert names == [f"{a.target} {a.precision}" for a in report.artifacts]
+
+
+def test_no_text_of_a_plot_leaves_it(report: Report) -> None:
+    """With the average width of the letters of a usual sans-serif font of 12 pixels."""
+    starts = {"start": 0.0, "middle": 0.5, "end": 1.0}
+    shown = [plot for plot in plots(report) if "Worst sites" in plot.title]
+    assert shown
+    for plot in shown:
+        width = float(re.findall(r'viewBox="0 0 (\d+)', plot.svg)[0])
+        for x, anchor, text in re.findall(r'<text [^>]*x="([\d.]+)"[^>]*anchor="(\w+)">([^<]*)', plot.svg):
+            left = float(x) - starts[anchor] * 6.5 * len(text)
+            assert left >= 0 and left + 6.5 * len(text) <= width, text
+        assert "dB of the model's output with this site alone quantized".replace("'", "&#x27;") in plot.svg
+
+
 def test_doubts_about_the_float_model_stand_at_the_top_and_nowhere_else(doubted: Report) -> None:
     text = "".join(read(html.render(doubted)).text)
     assert text.count("--preprocess color=bgr <b>") == 1

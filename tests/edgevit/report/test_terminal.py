@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgevit.core.report import Report
+from edgevit.core.report import Report, Verdict
 from edgevit.report import _figures, terminal
 
 
@@ -81,6 +81,39 @@ def test_a_narrow_terminal_cuts_no_cell_off_and_says_where_the_rest_is(report: R
     row = next(line for line in text.splitlines() if line.split()[:2] == ["onnx", "w8a8"])
     assert row.split() == ["onnx", "w8a8", "1.3", "MB", "91.55", "%", "0.35", "98.75", "%", "24.3", "pass"]
     assert text.count("pass") >= 12
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+def test_no_width_cuts_a_verdict_or_a_figure(report: Report, width: int) -> None:
+    verdicts: tuple[Verdict, ...] = ("inconclusive", "not-executed", "fail")
+    changed = [replace(a, verdict=v) for a, v in zip(report.artifacts, verdicts, strict=False)]
+    told = replace(report, artifacts=(*changed, *report.artifacts[3:]))
+    lines = shown(told, width).splitlines()
+    assert "\u2026" not in "".join(lines)
+    for artifact in told.artifacts:
+        words = [artifact.target, artifact.precision, artifact.verdict]
+        parts = [(line, line.replace(":", "").split()) for line in lines]
+        (found,) = (line for line, part in parts if len(part) > 2 and [*part[:2], part[-1]] == words)
+        assert len(found) <= width
+
+
+def test_below_the_few_columns_each_file_is_a_block_that_begins_with_its_verdict(report: Report) -> None:
+    lines = shown(report, 60).splitlines()
+    at = lines.index("onnx w8a8: pass")
+    end = lines.index("tflite fp32: pass")
+    block = " ".join(line.strip() for line in lines[at + 1 : end])
+    assert block == (
+        "size 1.3 MB (0.32\u00d7); top-1 91.55 %; drop [95 % interval] 0.35 [0.05, 0.66]; agreement 98.75 %; "
+        "SQNR dB plan/file/total 24.6 / 31.0 / 24.3; integer MACs 91 %; latency 3.84 ms (0.62\u00d7)"
+    )
+    assert all(line.startswith("  ") and len(line) <= 60 for line in lines[at + 1 : end])
+
+
+def test_a_note_that_several_files_share_is_told_once_with_their_names(report: Report) -> None:
+    same = [replace(a, notes=("No latency was measured.",)) for a in report.artifacts[:2]]
+    text = shown(replace(report, artifacts=(*same, *report.artifacts[2:])))
+    assert text.count("No latency was measured.") == 1
+    assert "onnx fp32, onnx fp16: No latency was measured." in text
 
 
 @pytest.mark.parametrize(
