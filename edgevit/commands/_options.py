@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgevit.core.errors import UsageError
 from edgevit.core.modeltext import FORMS
+
+
+def one_count(text: str | int) -> int:
+    """`--threads` of a command that measures or runs once.
+
+    Raises:
+        UsageError: no number from 0 to 1024, or several.
+    """
+    value = str(text).strip()
+    if value.isdecimal() and int(value) <= 1024:
+        return int(value)
+    if re.fullmatch(r"\d+(\s*[,;: ]\s*\d+)+", value):
+        raise UsageError(
+            f"--threads {value!r} names several counts", "run it once for each, such as --threads 1"
+        )
+    raise UsageError(f"--threads {value!r} is no number from 0 to 1024", "0 takes all cores")
+
 
 Model = Annotated[
     str,

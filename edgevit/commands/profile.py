@@ -19,7 +19,7 @@ def command(
     runs: Annotated[
         int, typer.Option(metavar="N", min=1, max=100_000, help="Timed runs after warm-up.")
     ] = 50,
-    threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
     timeout: o.Timeout = None,
     max_memory: o.MaxMemory = None,
     json: o.Json = False,

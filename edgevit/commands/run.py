@@ -15,7 +15,7 @@ def command(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes.")] = 5,
-    threads: Annotated[int, typer.Option(metavar="N", min=0, max=1024, help="0 for all cores.")] = 0,
+    threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
     timeout: o.Timeout = None,
     max_memory: o.MaxMemory = None,
     json: o.Json = False,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from edgevit.core.errors import UsageError, nearest
+from edgevit.core.meant import model_hint
 
 WORDS = ("demo", "hf", "keras", "module", "python", "timm", "torchvision")
 FORMS: Final = (
@@ -35,9 +36,10 @@ def parse_source(text: str, words: Iterable[str] = WORDS) -> tuple[str, str]:
         return word, argument
     if text.endswith(".pt2"):
         return "exported", text
-    if not text or (not colon and word not in known):
-        hint = f"did you mean timm:{text} or torchvision:{text}? " if text.isidentifier() else ""
-        raise UsageError(f"MODEL {text!r} names no source", f"{hint}MODEL is one of: {FORMS}")
-    if not colon:
+    if word in known:
         raise UsageError(f"MODEL {text!r} lacks what stands behind the colon", f"MODEL is one of: {FORMS}")
-    raise UsageError(f"unknown source {word!r} in MODEL {text!r}", nearest(word, known))
+    hint = model_hint(text) if text else ""
+    if colon and not hint:
+        raise UsageError(f"unknown source {word!r} in MODEL {text!r}", nearest(word, known))
+    joined = hint if not hint or hint.endswith("?") else f"{hint}."
+    raise UsageError(f"MODEL {text!r} names no source", f"{joined} MODEL is one of: {FORMS}".strip())

@@ -52,6 +52,19 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
     return found
 
 
+def one_artifact(path: Path) -> Found:
+    """The file itself, or the only one of a bundle.
+
+    Raises:
+        InputError: as `find_artifacts`, or a bundle of several files.
+    """
+    found = find_artifacts(path)
+    if len(found) > 1:
+        listed = " or ".join(str(one.path) for one in found[:3])
+        raise InputError(f"{path} is a bundle of {len(found)} files", f"give one of them: {listed}")
+    return found[0]
+
+
 def runtime_for(target: str) -> str:
     """Name of the first runtime that executes this target's files here.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.layers import Difference, Layer
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import find_artifacts
+from edgevit.flows._artifacts import one_artifact
 from edgevit.flows._diff import DiffRequest
 from edgevit.flows._request import prepare_request
 from edgevit.registries import RUNTIMES, TARGETS
@@ -50,17 +50,16 @@ def diff(
     """
     if threshold is not None and not -200 <= threshold <= 400:
         raise UsageError(f"--threshold {threshold:g} is out of range", "give dB from -200 to 400")
-    found = find_artifacts(artifact)
-    if len(found) != 1 or found[0].path != artifact:
-        raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")
+    found = one_artifact(artifact)
+    artifact = found.path
     demo = recipe.model == "demo"
     images = recipe.evaluate or ("demo" if demo else f"synthetic:{count}")
     request = DiffRequest(
         model=prepare_request(recipe, Path(), ()),
         artifact=str(artifact.absolute()),
         shown=str(artifact),
-        target=found[0].target,
-        runtime=_runtime(found[0].target),
+        target=found.target,
+        runtime=_runtime(found.target),
         threads=recipe.threads,
         images="demo:evaluation" if images == "demo" else images,
         count=count,

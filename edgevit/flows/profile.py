@@ -6,12 +6,12 @@ from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError, UnsupportedError, UsageError, nearest
+from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe
 from edgevit.core.scratch import WORK, scratch
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import find_artifacts, runtime_for
+from edgevit.flows._artifacts import one_artifact, runtime_for
 from edgevit.flows._environment import environment
 from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
@@ -29,10 +29,8 @@ def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Pr
     word = device.partition(":")[0]
     if word not in TRANSPORTS.names():
         raise UsageError(f"unknown device {device!r}", nearest(word, TRANSPORTS.names()))
-    found = find_artifacts(artifact)
-    if len(found) != 1:
-        raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")
-    runtime = runtime_for(found[0].target)
+    found = one_artifact(artifact)
+    artifact, runtime = found.path, runtime_for(found.target)
     if not RUNTIMES.get(runtime).has_latency:
         raise UnsupportedError(
             f"{artifact.name} is executed here by {runtime}, whose time says nothing about a device",

@@ -11,6 +11,7 @@ from typing import Final
 from edgevit import registries
 from edgevit.core.errors import MissingDependencyError, UnsupportedError, UsageError, nearest
 from edgevit.core.made_with import PLAN_HINT
+from edgevit.core.meant import precision_hint
 from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
 from edgevit.core.recipe import Recipe
@@ -130,7 +131,8 @@ def _check_plan(recipe: Recipe) -> None:
 
 def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, ...]]:
     for precision in recipe.precision:
-        _known("precision", precision, PRECISIONS)
+        if precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {precision!r}", precision_hint(precision))
     pairs: dict[str, tuple[str, ...]] = {}
     not_done: list[NotDone] = []
     for name in recipe.to or registries.TARGETS.names():

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.answer import Answer, Table
-from edgevit.core.errors import InputError
 from edgevit.core.recipe import Recipe
+from edgevit.core.regular import regular_file
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import find_artifacts
+from edgevit.flows._artifacts import one_artifact
 
 
 def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> Answer:
@@ -18,8 +18,9 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> A
     Raises:
         InputError: the artifact or an image is missing or unreadable.
     """
-    if len(find_artifacts(artifact)) != 1 or (artifact.is_dir() and not artifact.suffix):
-        raise InputError(f"{artifact} is a bundle, not one file", "give one of the files in it")
+    artifact = one_artifact(artifact).path
+    for image in images:
+        regular_file(image, "the image", f"give image files, such as {image}/*.jpg")
     request = {
         "artifact": str(artifact.absolute()),
         "images": [str(image) for image in images],

@@ -31,9 +31,20 @@ def folder_files(folder: Path) -> Find:
 
 
 def repository_files(repository: str) -> Find:
-    """Files of OWNER/NAME or OWNER/NAME@REVISION: from the local cache, else downloaded."""
+    """Files of OWNER/NAME or OWNER/NAME@REVISION: from the local cache, else downloaded.
+
+    Raises by file:
+        InputError: neither is possible; the message says that no folder of that name is here either.
+    """
     name, _, revision = repository.partition("@")
-    return lambda file: hub_file(name, file, revision or None)
+
+    def find(file: str) -> Path | None:
+        try:
+            return hub_file(name, file, revision or None)
+        except InputError as error:
+            raise InputError(f"there is no folder {name} here, and {error.message}", error.hint) from error
+
+    return find
 
 
 def first_of(find: Find, names: Sequence[str]) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,7 +15,39 @@ _MOST_IMAGES: Final = 100_000
 
 
 def check_limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
-    """What fails one of them, and what cannot be decided."""
+    """What fails one of them, what cannot be decided, and what to ask of `--auto-float` that promised more."""
+    findings = tuple(_check(artifact, limits))
+    yield from findings
+    promised = artifact.auto_float
+    if promised is not None and promised.reached and any(kind == "fail" for kind, _ in findings):
+        stricter = " ".join(_stricter(artifact, limits))
+        yield (
+            "fail",
+            f"--auto-float kept {' '.join(promised.limits)} on {promised.images} calibration images kept apart, in "
+            "simulation: give it more of them, and such as these (--calibrate, --calibration-count), or plan with a "
+            f"stricter limit (edgevit quantize --auto-float{stricter and ' '}{stricter}) and give that plan to "
+            "convert --plan with the limit of now",
+        )
+
+
+def _stricter(artifact: ArtifactReport, limits: Limits) -> Iterator[str]:
+    """Flags whose limits lie as far beyond those that are missed as the file is short of them."""
+    accuracy, total = artifact.accuracy, artifact.total
+    if limits.min_sqnr is not None and total is not None and total.sqnr_db < limits.min_sqnr:
+        yield f"--min-sqnr {math.ceil(2 * limits.min_sqnr - total.sqnr_db)}"
+    if accuracy is None:
+        return
+    if limits.min_agreement is not None and accuracy.agreement < limits.min_agreement:
+        yield f"--min-agreement {100 - (100 - limits.min_agreement) ** 2 / (100 - accuracy.agreement):.4g}"
+    if (
+        limits.max_drop is not None
+        and accuracy.drop_pp is not None
+        and accuracy.drop_pp > limits.max_drop > 0
+    ):
+        yield f"--max-drop {limits.max_drop**2 / accuracy.drop_pp:.2g}"
+
+
+def _check(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
     accuracy = artifact.accuracy
     if limits.max_drop is not None:
         yield from _drop(artifact, limits.max_drop)

@@ -13,6 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from timm.data import create_transform
 
+from edgevit.core.errors import InputError
+from edgevit.core.recipe import Recipe
+from edgevit.flows.run import run
 from tests._command import edgevit
 from tests.edgevit.flows._converted import ASSETS, Converted
 
@@ -83,3 +86,21 @@ def test_package_is_not_timed_where_its_time_says_nothing(
     done = edgevit("profile", demo.file("coreml", "w8a8"), "--runs", "30", "--json")
     assert done.returncode == 3
     assert "coreml" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_bundle_or_a_folder_of_images_is_named_before_any_work(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "model.onnx"
+    file.touch()
+    recipe = Recipe(model=str(file))
+    with pytest.raises(InputError, match="is a folder, not a file") as caught:
+        run(file, (pictures[0].parent,), 5, recipe)
+    assert f"{pictures[0].parent}/*.jpg" in caught.value.hint
+    bundle = tmp_path / "bundle"
+    for name in ("fp16", "w8"):
+        (bundle / "onnx" / name).mkdir(parents=True)
+        (bundle / "onnx" / name / "model.onnx").write_bytes(b"")
+    with pytest.raises(InputError, match="is a bundle of 2 files") as caught:
+        run(bundle, tuple(pictures), 5, recipe)
+    assert str(bundle / "onnx" / "fp16" / "model.onnx") in caught.value.hint

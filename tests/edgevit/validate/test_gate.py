@@ -8,6 +8,7 @@ import pytest
 from edgevit.core.report import (
     Accuracy,
     ArtifactReport,
+    AutoFloat,
     Compression,
     Doubt,
     Fidelity,
@@ -179,6 +180,25 @@ def test_limits(limits: Limits, change: dict[str, Any], expected: str, words: st
     verdict, reasons = judge(static_int8(**change), limits)
     assert verdict == expected
     assert words in " ".join(reasons)
+
+
+def test_a_limit_that_auto_float_kept_and_the_file_misses_is_told_with_what_to_ask_for() -> None:
+    kept = AutoFloat(("--min-agreement 99",), True, 32, 20.0, 30.0, (), 0.1)
+    missed = replace(accuracy(0.0, 0.1), agreement=98.0)
+    limits = Limits(min_agreement=99.0)
+    _, reasons = judge(static_int8(accuracy=missed, auto_float=kept), limits)
+    assert "--auto-float kept --min-agreement 99 on 32 calibration images" in reasons[-1]
+    assert (
+        "quantize --auto-float --min-agreement 99.5" in reasons[-1]
+    )  # half as far below 100: it missed by twice
+    for other in (replace(kept, reached=False), None):
+        assert "--auto-float kept" not in judge(static_int8(accuracy=missed, auto_float=other), limits)[1][-1]
+    assert judge(static_int8(accuracy=replace(missed, agreement=99.0), auto_float=kept), limits)[0] == "pass"
+    _, reasons = judge(static_int8(auto_float=kept), Limits(min_sqnr=30.5))
+    assert "quantize --auto-float --min-sqnr 37)" in reasons[-1]
+    dropped = replace(accuracy(1.0, 3.0), drop_pp=2.0)
+    _, reasons = judge(static_int8(accuracy=dropped, auto_float=kept), Limits(max_drop=0.5))
+    assert "quantize --auto-float --max-drop 0.12)" in reasons[-1]
 
 
 def test_a_failure_goes_before_what_is_undecided_and_both_are_told() -> None:
