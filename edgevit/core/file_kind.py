@@ -17,7 +17,7 @@ from edgevit.core.archive import is_zip
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
-Reader = Literal["safetensors", "torch", "npz", "index"]
+Reader = Literal["safetensors", "torch", "pickle", "npz", "index"]
 
 _HEAD: Final = 4096
 # The number that torch.save wrote before PyTorch 1.6, as pickle spells it: 0x1950a86a20f9469cfc6c.
@@ -107,7 +107,7 @@ def recognise(path: Path) -> FileKind:
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         if _LEGACY in head[:32]:
             return _TORCH
-        return FileKind("a bare pickle", "torch")
+        return FileKind("a pickle that torch.save did not write", "pickle")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return _SAFETENSORS
     if end == _TABLE_END or re.search(r"\.data-\d{5}-of-\d{5}$", path.name):

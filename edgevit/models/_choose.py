@@ -115,7 +115,16 @@ def with_words(path: Path, chosen: Candidate, every: Sequence[Candidate], key: s
     beside = [name for name in chosen.outside if not name.startswith(known)]
     if beside:
         sentences.append(f"left out of {path.name}, because it is not of the model: {_grouped(beside)}")
-    return Chosen(path, chosen.given, chosen.state, _origin(path, chosen), tuple(dict.fromkeys(sentences)))
+    given = _as_float32(chosen.given)
+    state = given if chosen.state is chosen.given else _as_float32(chosen.state)
+    return Chosen(path, given, state, _origin(path, chosen), tuple(dict.fromkeys(sentences)))
+
+
+def _as_float32(state: State) -> State:
+    """Floats of 8 and 16 bits as the float32 that each of them is."""
+    return {
+        name: t.float() if t.is_floating_point() and t.element_size() < 4 else t for name, t in state.items()
+    }
 
 
 def _origin(path: Path, chosen: Candidate) -> str:

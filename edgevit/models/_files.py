@@ -12,7 +12,7 @@ from edgevit.core.reading import reading
 from edgevit.core.regular import existing, is_folder, is_there
 from edgevit.models._parts import Contents, Part, contents
 from edgevit.models._shards import parts_of, weights_in
-from edgevit.models._unpickle import unpickle
+from edgevit.models._unpickle import bare_pickle, unpickle
 
 _HINT: Final = (
     "--weights takes a PyTorch checkpoint, .safetensors, an index of several files, their folder, or .npz"
@@ -85,4 +85,6 @@ def _one(path: Path, reader: str) -> Contents:
             return Contents((Part("", load_file(path)),))
     if reader == "torch":
         return contents(unpickle(path))
+    if reader == "pickle":
+        raise bare_pickle(path)
     raise InputError(f"{path} is not a readable weights file among others", _HINT)

@@ -41,6 +41,11 @@ def _mapping(*_: object) -> dict[object, object]:
     return {}
 
 
+def _sequence(*_: object) -> list[object]:
+    """Stands for the class of a sequence."""
+    return []
+
+
 _PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
 _VALUES: Final = (
     "argparse.Namespace",
@@ -57,7 +62,22 @@ _VALUES: Final = (
     "datetime.timedelta",
     "torch.torch_version.TorchVersion",
     "typing.Any",
-    *(f"builtins.{name}" for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")),
+    *(
+        f"builtins.{name}"
+        for name in (
+            "bool",
+            "bytes",
+            "dict",
+            "float",
+            "frozenset",
+            "int",
+            "list",
+            "range",
+            "slice",
+            "str",
+            "tuple",
+        )
+    ),
     *(f"omegaconf.base.{name}" for name in ("ContainerMetadata", "Metadata")),
     "omegaconf.dictconfig.DictConfig",
     "omegaconf.listconfig.ListConfig",
@@ -85,6 +105,7 @@ _STAND_INS: Final[tuple[tuple[Callable[..., object], str], ...]] = (
     *((Ignored, name) for name in _VALUES),
     *((OrderedDict, name) for name in _MAPPINGS),
     (_mapping, "collections.defaultdict"),
+    (_sequence, "collections.deque"),
 )
 
 
@@ -113,22 +134,38 @@ def unpickle(path: Path) -> object:
         raise _refused(path, str(error)) from error
 
 
+def bare_pickle(path: Path) -> InputError:
+    """The error for a pickle that torch.save did not write, with the first thing that it would import."""
+    wanted = _first_global(path)
+    if wanted is None:
+        return InputError(
+            f"{path} is a pickle that torch.save did not write", f"save the weights alone: {_SAVE}"
+        )
+    return _wants(path, wanted)
+
+
 def _refused(path: Path, said: str) -> InputError:
     named = re.search(r"GLOBAL ([\w.]+)", said)
-    wanted = named[1] if named else None if is_zip(path) else _first_global(path)
-    if wanted is None:
-        newer = "Unsupported operand" in said
-        why = "its pickle protocol is newer than the one that is read" if newer else "not a pickle of tensors"
+    if named is None and "Unsupported operand" in said:
         return InputError(
-            f"{path} is not a readable PyTorch checkpoint: {why}",
-            f"save it without pickle_protocol=: {_SAVE}" if newer else f"save the weights alone: {_SAVE}",
+            f"{path} is not a readable PyTorch checkpoint: its pickle protocol is newer than the one that is read",
+            f"save it without pickle_protocol=: {_SAVE}",
+        )
+    if named is None:
+        return InputError(
+            f"{path} is not a readable PyTorch checkpoint: not a pickle of tensors",
+            f"save the weights alone: {_SAVE}",
         )
     if _holds_module(path):
         return InputError(
-            f"{path} is refused: it is a whole pickled module, of {wanted} among others, and loading it would execute "
-            "code",
+            f"{path} is refused: it holds a whole pickled module, of {named[1]} among others, and loading it would "
+            "execute code",
             f"load it where its code is and you trust it, and save the weights alone: {_SAVE}",
         )
+    return _wants(path, named[1])
+
+
+def _wants(path: Path, wanted: str) -> InputError:
     return InputError(
         f"{path} is refused: as a pickle it wants to use {wanted}, and only plain tensors are read",
         "save just the state_dict, best as .safetensors; edgevit has no switch to load it anyway",

@@ -85,6 +85,7 @@ FOREIGN: dict[str, tuple[Write, str, str]] = {
     "cut off": (content(b"PK\3\4" + bytes(400)), "not a readable archive: its beginning is there", "again"),
     "flax": (content(b"\x81\xa6params\x82\xa4head"), "a checkpoint of Flax", "safetensors"),
     "npy": (lambda path: np.save(path.open("wb"), np.zeros(3)), "one NumPy array", "state_dict"),
+    "pickle": (content(b"\x80\2}q\0."), "a pickle that torch.save did not write", "torch.save(model.state_dict()"),
     "empty": (content(b""), "it is empty", "checkpoint"),
     "text": (content(b"hello, weights"), "it is text", "checkpoint"),
     "zeros": (content(bytes(900)), "of no known kind", "checkpoint"),

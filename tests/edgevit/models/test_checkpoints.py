@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import copy
+import datetime
 import json
 import pathlib
 from collections.abc import Callable
@@ -120,12 +122,14 @@ def test_the_content_decides_and_not_the_ending(tmp_path: Path, ending: str) -> 
     assert torch.equal(loaded(path)[0], outputs(OWN))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e5m2])
 def test_weights_of_another_precision_are_told(tmp_path: Path, dtype: torch.dtype) -> None:
-    half = copy.deepcopy(OWN).to(dtype)
-    torch.save(half.state_dict(), tmp_path / "w.pth")
+    half = {name: t.to(dtype) if t.is_floating_point() else t for name, t in OWN.state_dict().items()}
+    rounded = copy.deepcopy(OWN)
+    rounded.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in half.items()})
+    torch.save(half, tmp_path / "w.pth")
     found, origin, _ = loaded(tmp_path / "w.pth")
-    assert torch.equal(found, outputs(half.float())) and str(dtype).removeprefix("torch.") in origin
+    assert torch.equal(found, outputs(rounded)) and str(dtype).removeprefix("torch.") in origin
 
 
 # ------------------------------------------------------------------ several sets of weights in one file
@@ -262,6 +266,10 @@ def test_parts_that_are_not_of_the_model_are_told(tmp_path: Path) -> None:
         np.dtype("float32"),
         {"nested": [np.int64(3), (argparse.Namespace(),)]},
         torch.__version__,
+        datetime.datetime.now(),
+        collections.defaultdict(list, a=[1]),
+        collections.deque([1], 3),
+        [range(3), {1, 2}, frozenset((1,)), b"x"],
     ],
 )
 def test_arguments_scores_and_paths_beside_the_weights_are_harmless(tmp_path: Path, value: object) -> None:
@@ -328,6 +336,32 @@ def test_a_wrapper_of_the_model_itself_is_a_prefix_too(tmp_path: Path) -> None:
     outer = Outer().eval()
     load_weights(outer, tmp_path / "w.pth")
     assert torch.equal(outputs(outer.body), outputs(OWN))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda t: t.to_sparse(), "sparse"),
+        (lambda t: t.to("meta"), "without values"),
+        (lambda t: t.to(torch.complex64), "complex64"),
+        (lambda t: t.to(torch.uint8), "uint8"),
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "quantized"),
+    ],
+)
+def test_what_would_not_be_copied_exactly_is_refused(
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], word: str
+) -> None:
+    torch.save({**OWN.state_dict(), "head.weight": change(OWN.head.weight.detach())}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=rf"1 tensors in .*: head.weight \({word}\)"):
+        loaded(tmp_path / "w.pth")
+
+
+def test_an_average_of_torch_itself(tmp_path: Path) -> None:
+    from torch.optim.swa_utils import AveragedModel
+
+    torch.save(AveragedModel(nn.DataParallel(OWN)).state_dict(), tmp_path / "w.pth")
+    found, origin, _ = loaded(tmp_path / "w.pth")
+    assert torch.equal(found, outputs(OWN)) and "moving average" in origin
 
 
 def test_an_optimizer_alone_is_told(tmp_path: Path) -> None:
