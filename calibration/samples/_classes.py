@@ -37,7 +37,8 @@ def match_names(names: tuple[str, ...], labels: tuple[str, ...], where: str, wha
             )
         if index == _AMBIGUOUS:
             raise InputError(
-                f"{where}: {name!r} is the name of several classes", f"name each {what} by its synset"
+                f"{where}: {name!r} is the name of several of the model's classes",
+                f"give each class its own name with --labels FILE, or name each {what} of ImageNet by its synset",
             )
         found[name] = index
     return found
@@ -65,8 +66,9 @@ def number_folders(
         names = sorted(filled)
     if classes not in (None, len(names)):
         without = f" and {len(empty)} without" if empty else ""
+        folders = "class folder" if len(filled) == 1 else "class folders"
         raise InputError(
-            f"{where} has {len(filled)} class folders with images{without}, but the model has {classes} classes and no "
+            f"{where} has {len(filled)} {folders} with images{without}, but the model has {classes} classes and no "
             "labels, so which folder is which class is unknown",
             "name the model's classes with --labels FILE, or leave out the folders that are no class of it",
         )

@@ -76,7 +76,8 @@ def list_images(text: str, role: Role, is_class: Callable[[str], bool] = lambda 
     """
     root = existing(Path(text), "samples", HINT)
     if not root.is_dir():
-        raise InputError(f"samples {text} is not a folder", HINT)
+        packed = root.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
+        raise InputError(f"samples {text} is not a folder", f"unpack it; {HINT}" if packed else HINT)
     with reading(root, "folder of images", HINT):
         path, root, notes = _chosen(text, root, role, is_class)
         return _listed(path, root, notes)
@@ -95,7 +96,7 @@ def _listed(path: str, root: Path, notes: list[str]) -> Listing:
             "move the images into class folders, or into a folder of their own",
         )
     if loose and inside:
-        notes.append(f"{path}: {len(loose)} images beside the class folders are left out ({_some(loose)})")
+        notes.append(f"{path}: images beside the class folders are left out: {_some(loose)}")
         loose = []
     if loose:
         ignored += [f"{name}/" for name, _ in classes]
@@ -132,9 +133,8 @@ def _chosen(
 
 
 def _are_splits(folders: Sequence[Path]) -> bool:
-    """Whether they are train, val and test and no classes; one alone only if it holds class folders itself."""
-    named = all(_split_of(folder) for folder in folders)
-    return named and (len(folders) > 1 or _only_holds_folders(folders[0]))
+    """Whether they are train, val, test, or some of them."""
+    return all(map(_split_of, folders))
 
 
 def _split_of(folder: Path) -> str:

@@ -182,7 +182,8 @@ def artifact_report(
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision == "fp32"))
     found = judged(found, limits, replace(origin, planned=simulated is not None))
-    return replace(found, notes=notes(found))
+    differs = executed.other_pixels if executed is not None else ""
+    return replace(found, notes=(*notes(found), *((differs,) if differs else ())))
 
 
 def _with_execution(

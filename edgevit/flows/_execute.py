@@ -21,7 +21,7 @@ from edgevit.flows import _outputs, _values
 from edgevit.flows._site_check import compare_sites, confirm_sites
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.registries import RUNTIMES
-from edgevit.steps.explain import explain
+from edgevit.steps.explain import explain, other_pixels
 from edgevit.steps.output_kind import file_kind
 from edgevit.validate.spaces import bring, common
 
@@ -99,6 +99,7 @@ def _execute_one(
         sites=sites,
         output=kind,
         explanation=explanation,
+        other_pixels=other_pixels(contents, asked.preprocess),
         takes=contents.inputs,
         gives=contents.outputs,
     )

@@ -68,13 +68,12 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     model, left_out = opened.model, opened.left_out
     preprocess = model.spec.preprocess
     emit({"stage": "reading two images of each kind"})
-    read = [
-        load_pixels(
-            s, preprocess, indices=sorted({0, len(s.names) - 1}), skip_bad=asked.skip_bad_images
-        ).pixels
-        for s in (opened.calibrate, opened.evaluate)
-        if s is not None
+    samples = [s for s in (opened.calibrate, opened.evaluate) if s is not None]
+    loaded = [
+        load_pixels(s, preprocess, indices=sorted({0, len(s.names) - 1}), skip_bad=asked.skip_bad_images)
+        for s in samples
     ]
+    read = [some.pixels for some in loaded]
     pixels = read[0] if read else np.full((1, preprocess.height, preprocess.width, 3), 128, np.uint8)
     for some in read or [pixels]:
         run_reference(model, some, emit)
@@ -85,7 +84,7 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     graph = _open.export(model, asked, opened.given, left_out, emit)
     calibrate = _listed(opened.calibrate, asked.calibration_count)
     evaluate = _listed(opened.evaluate, asked.evaluate_count)
-    warned = [w for s in (opened.calibrate, opened.evaluate) if s is not None for w in s.warnings]
+    warned = [w for s, some in zip(samples, loaded, strict=True) for w in (*s.warnings, *some.remarks)]
     return Rehearsed(
         spec=model.spec,
         macs=total_macs(graph),

@@ -239,6 +239,7 @@ class Executed:
         outputs: file with the outputs, in the work folder.
         output: what the first of them is.
         explanation: why it is far from the model, in one sentence; "" where nothing explains it.
+        other_pixels: how its own preprocessing differs from the model's before there are pixels; "" where it agrees.
         takes, gives: its inputs and outputs, as it says itself.
     """
 
@@ -255,6 +256,7 @@ class Executed:
     error: str | None = None
     output: OutputKind | None = None
     explanation: str = ""
+    other_pixels: str = ""
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
 

@@ -24,6 +24,9 @@ _FOUND_DB: Final = 15.0
 _GAIN_DB: Final = 10.0
 _FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation", "orient")
 
+# How an image file becomes pixels, before any file is fed: what a comparison on the same pixels cannot see.
+_BEFORE_PIXELS: Final = ("resize", "shorter_side", "interpolation", "orient")
+
 # Preprocess, uint8 pixels (N, height, width, 3) -> SQNR of the file against the model, in dB
 Sqnr = Callable[[Preprocess, "Pixels"], float]
 
@@ -52,10 +55,24 @@ def explain(precision: str, contents: Contents, given: Preprocess, sqnr: Sqnr, p
     )
 
 
+def other_pixels(contents: Contents, reference: Preprocess) -> str:
+    """One sentence where a file's own preprocessing makes other pixels of an image file than the model's; else ""."""
+    if contents.preprocess is None or not (differ := _differ(contents.preprocess, reference, _BEFORE_PIXELS)):
+        return ""
+    return (
+        f"The file says that images are prepared otherwise than for the model: {differ}. It was fed the pixels of the "
+        "model, so `edgevit run` and apps that go by the file answer differently than measured here."
+    )
+
+
 def _own(own: Preprocess, reference: Preprocess) -> str:
-    differ = [
+    differ = _differ(own, reference, _FIELDS)
+    return f"the file carries other preprocessing than the model: {differ}" if differ else ""
+
+
+def _differ(own: Preprocess, reference: Preprocess, fields: tuple[str, ...]) -> str:
+    return ", ".join(
         f"{name} {getattr(own, name)} instead of {getattr(reference, name)}"
-        for name in _FIELDS
+        for name in fields
         if getattr(own, name) != getattr(reference, name)
-    ]
-    return f"the file carries other preprocessing than the model: {', '.join(differ)}" if differ else ""
+    )

@@ -68,9 +68,7 @@ def test_a_few_images_beside_the_class_folders_are_left_out_with_a_note(tmp_path
     fill(tmp_path, *IMAGES, "contact sheet.png")
     listing = list_images(str(tmp_path), "evaluate")
     assert found(listing) == PLAIN
-    assert listing.notes == (
-        f"{tmp_path}: 1 images beside the class folders are left out (contact sheet.png)",
-    )
+    assert listing.notes == (f"{tmp_path}: images beside the class folders are left out: contact sheet.png",)
 
 
 def test_as_many_images_beside_folders_as_in_them_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ GIVEN = Preprocess(224, 192, (256, 256), True, "bilinear", "bgr", (0.1, 0.2, 0.3
 
 
 def test_survives_writing_and_reading() -> None:
-    assert loads(dumps(GIVEN, "NHWC")) == (GIVEN, "NHWC")
+    assert loads(dumps(GIVEN, "NHWC"))[:2] == (GIVEN, "NHWC")
 
 
 def test_is_plain_json_with_the_documented_keys() -> None:
