@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.digest import module_digest
@@ -11,6 +10,7 @@ from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_count
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
+from edgevit.models._flatten import is_flat, named_tensors, picking
 from edgevit.models._probe import forward
 from edgevit.models._repeatable import check_repeatable
 
@@ -35,8 +35,9 @@ def build(
     """Put `module` into eval mode, look at its outputs on one zero image, and describe it.
 
     Args:
-        module: maps float32 (N, 3, height, width) to a tensor, a tuple or a mapping of tensors; one that
-            gives a mapping may have a method `select(keys)` for the module that gives just those.
+        module: maps float32 (N, 3, height, width) to a tensor, or to tensors in tuples, lists, mappings and
+            dataclasses (see `_flatten`); one that gives a mapping may have a method `select(keys)` for the
+            module that gives just those.
         labels: class names in index order, or empty; of one column two, negative and positive.
         problem_type: the task in the words of transformers (`single_label_classification`,
             `multi_label_classification`, `regression`), None where the source does not say.
@@ -52,14 +53,13 @@ def build(
     module.eval().requires_grad_(False)
     zeros = torch.zeros(1, 3, preprocess.height, preprocess.width)
     found = forward(module, zeros, source)
-    if isinstance(found, Mapping):
-        keys = tuple(key for key, value in found.items() if isinstance(value, torch.Tensor))
-        keys = tuple(sorted(keys, key=lambda key: key != LOGITS_NAME))
-        select = getattr(module, "select", None) or partial(_selecting, module)
-        module = select(keys).eval()
-        named = {str(key): found[key] for key in keys}
-    else:
-        named = _names(found, int(getattr(module, "num_classes", 1)))
+    paths, named, lost = named_tensors(found, int(getattr(module, "num_classes", 1)), source)
+    if lost:
+        warnings = (*warnings, f"left out of the outputs, since they are no tensors: {', '.join(lost)}")
+    if not is_flat(found):
+        keys = tuple(path[0] for path in paths.values())
+        select = getattr(module, "select", None) if all(len(path) == 1 for path in paths.values()) else None
+        module = (picking(module, tuple(paths.values())) if select is None else select(keys)).eval()
     _check_outputs(named, source)
     noise = torch.rand(zeros.shape, generator=torch.Generator().manual_seed(0)) - 0.5
     check_repeatable(module, noise, source)
@@ -131,25 +131,9 @@ def check_labels(labels: tuple[str, ...], first: TensorSpec, kind: OutputKind) -
     )
 
 
-def _names(found: Any, num_classes: int) -> dict[str, Any]:
-    import torch
-
-    values = (found,) if isinstance(found, torch.Tensor) else found
-    if not isinstance(values, tuple | list) or not values:
-        raise UnsupportedError(
-            f"the model returns {type(found).__name__}, not a tensor, tuple or mapping of tensors"
-        )
-    first = values[0]
-    classifier = isinstance(first, torch.Tensor) and first.ndim in (1, 2) and num_classes > 0
-    names = [LOGITS_NAME if classifier else "features", *(f"output_{i}" for i in range(1, len(values)))]
-    return dict(zip(names, values, strict=True))
-
-
 def _check_outputs(named: Mapping[str, Any], source: str) -> None:
     import torch
 
-    if not named:
-        raise UnsupportedError(f"the model {source} returns no tensor")
     for key, value in named.items():
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.shape[:1] != (1,):
             raise UnsupportedError(
@@ -160,20 +144,3 @@ def _check_outputs(named: Mapping[str, Any], source: str) -> None:
             raise InputError(
                 f"the model {source} gives NaN or infinite values on a zero image: its weights are broken"
             )
-
-
-def _selecting(inner: torch.nn.Module, keys: tuple[str, ...]) -> torch.nn.Module:
-    """Turn an output mapping into its tensors; the inner module's paths gain the prefix `model.`."""
-    import torch
-
-    class Selected(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = inner
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-            found = self.model(image)
-            chosen = tuple(found[key] for key in keys)
-            return chosen[0] if len(chosen) == 1 else chosen
-
-    return Selected()

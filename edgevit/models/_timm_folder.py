@@ -18,6 +18,7 @@ from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, first_of
 from edgevit.models._request import given_weights, literals, weights_origin
 from edgevit.models._spec import build
+from edgevit.models._timm_features import features, whole
 from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
         weights = _weights(request, find)
     names = described.labels if request.num_classes in (None, len(described.labels)) else ()
     filled = replace(request, weights=weights, labels=request.labels or names)
-    made = settled(described.architecture, _arguments(described, request), filled)
+    arguments = _arguments(described, request)
+    made = settled(described.architecture, whole(arguments), filled)
     module = made.module
     resolve = require("timm.data").resolve_model_data_config
     try:
@@ -83,15 +85,17 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
     preprocess, origin = stated(own, "pretrained_cfg in config.json (timm)", request)
     size = (preprocess.height, preprocess.width)
     told = given_weights(module, filled, size, adapt(module), made.chosen)
+    extracted = features(described.architecture, arguments, module)
+    names = filled.labels or _published_labels(module, request)
     return build(
-        module,
+        extracted,
         name=Path(request.argument.rpartition(":")[2].partition("@")[0]).name,
         source=request.source,
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights_origin(filled, made.chosen),
         warnings=(*made.classes.told, *(told or ())),
-        labels=filled.labels or _published_labels(module, request),
+        labels=names if extracted is module else request.labels,
         license=str(described.config.get("license") or "") if request.weights is None else "",
     )
 

@@ -61,11 +61,11 @@ def settled(name: str, arguments: Mapping[str, Any], request: LoadRequest) -> Se
         InputError: weights for another architecture, or labels, weights and `--num-classes` contradict each other.
         StepError: it cannot be made for this image size.
     """
-    module = _create(name, arguments)
+    module = create(name, arguments)
     chosen = chosen_weights(module, request, adapt(module))
     classes = _classes_of(module, request, chosen)
     if classes.number != getattr(module, "num_classes", classes.number):
-        module = _create(name, {**arguments, "num_classes": classes.number})
+        module = create(name, {**arguments, "num_classes": classes.number})
     return Settled(module, classes, chosen)
 
 
@@ -104,12 +104,18 @@ def _without_head(module: torch.nn.Module, rename: Adapt) -> Adapt:
     return apply
 
 
-def _create(name: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
+def create(name: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
+    """What timm makes, without weights.
+
+    Raises:
+        UsageError: arguments that the architecture does not take.
+        StepError: it cannot be made for this image size.
+    """
     import timm
 
     try:
         module: torch.nn.Module = timm.create_model(name, pretrained=False, **arguments)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, LookupError, AssertionError, RuntimeError) as error:
         if isinstance(error, AssertionError) and "img_size" in arguments:
             raise size_refused(f"timm:{name}", error) from error
         told = {key: value for key, value in arguments.items() if key != "pretrained_cfg"}

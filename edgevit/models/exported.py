@@ -110,6 +110,7 @@ def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | Non
 
 def _one_by_one(inner: torch.nn.Module) -> torch.nn.Module:
     import torch
+    from torch.utils import _pytree
 
     class OneByOne(torch.nn.Module):
         """A program of batch 1 for any batch; its modules' paths gain the prefix `model.`."""
@@ -122,11 +123,9 @@ def _one_by_one(inner: torch.nn.Module) -> torch.nn.Module:
             if image.shape[0] == 1:
                 return self.model(image)
             rows = [self.model(row) for row in torch.split(image, 1)]
-            if isinstance(rows[0], torch.Tensor):
-                return torch.cat(rows)
-            if isinstance(rows[0], dict):
-                return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
-            return tuple(torch.cat(part) for part in zip(*rows, strict=True))
+            return _pytree.tree_map(
+                lambda *parts: torch.cat(parts) if isinstance(parts[0], torch.Tensor) else parts[0], *rows
+            )
 
     return OneByOne()
 

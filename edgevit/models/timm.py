@@ -16,6 +16,7 @@ from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, folder_files, read_config, repository_files
 from edgevit.models._request import asked, given_weights, literals, weights_origin
 from edgevit.models._spec import build
+from edgevit.models._timm_features import features, whole
 from edgevit.models._timm_folder import load_timm_folder
 from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
 from edgevit.models._weights import load_weights
@@ -52,7 +53,7 @@ def load(request: LoadRequest) -> TorchModel:
         arguments["num_classes"] = request.num_classes
     if request.image_size is not None and config is not None and config.fixed_input_size:
         arguments["img_size"] = request.image_size
-    made = settled(name, arguments, request)
+    made = settled(name, whole(arguments), request)
     module = made.module
     own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
     preprocess, origin = stated(own, _origin(name, config, request), request)
@@ -61,6 +62,7 @@ def load(request: LoadRequest) -> TorchModel:
     published = told is None
     if told is None:
         told = _pretrained(module, name, config, asked(request, size))
+    module = features(name, arguments, module)
     return build(
         module,
         name=name.split(".")[0],
