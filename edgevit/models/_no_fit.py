@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,23 +48,25 @@ def no_fit(
             f"the weights in {path} are quantized already",
             "give the float checkpoint that they were made from",
         )
-    if closest is None:
+    if closest is None or (found.optimizers and not any(name in wanted for name in closest.state)):
         return _nothing(path, found)
     missing, unexpected = closest.differences.missing, closest.differences.unexpected
     where = f"{path}" if closest.label == "." else f"{path} ({closest.label})"
-    if len(missing) < len(wanted) and missing and all(_HEAD.search(name) for name in missing):
+    shapes = other_shapes(closest.state, wanted)
+    if not shapes and len(missing) < len(wanted) and missing and all(_HEAD.search(name) for name in missing):
         tops = tuple({name.partition(".")[0] + "." for name in missing})
         other = tuple(n for n in (*unexpected, *closest.outside) if n.startswith(tops) or _HEAD.search(n))
         if len(other) <= FEW and {*unexpected} <= {*other}:
             return _head(where, {**closest.part.state, **closest.state}, missing, other)
-    if not missing and all(_HEAD.search(name) for name in unexpected):
+    headless = not any(_HEAD.search(name) for name in wanted)
+    if headless and not shapes and not missing and all(_HEAD.search(name) for name in unexpected):
         rows = _rows(closest.state, unexpected)
         return InputError(
             f"the weights in {where} fit but for a classifier that the model has not: {some(unexpected)}",
             f"give --num-classes {rows}" if rows else HINT,
         )
     said = f"; the checkpoint says that it is of {found.architecture!r}" if found.architecture else ""
-    told = "; ".join(describe(missing, unexpected, other_shapes(closest.state, wanted)))
+    told = "; ".join((*_depth(closest.state, wanted), *describe(missing, unexpected, shapes)))
     return InputError(f"the weights in {where} are for another architecture: {told}{said}", HINT)
 
 
@@ -99,3 +101,22 @@ def _head(where: str, state: Tensors, missing: Sequence[str], unexpected: Sequen
 def _rows(state: Tensors, names: Sequence[str]) -> int:
     """Outputs of the last layer among some tensors; 0 if none has two axes."""
     return next((int(state[n].shape[0]) for n in reversed(names) if n in state and state[n].ndim >= 2), 0)
+
+
+def _depth(state: Tensors, wanted: Tensors) -> tuple[str, ...]:
+    """What is said where a model of the same layers has more or fewer of them."""
+    given, needed = _layers(state), _layers(wanted)
+    path = next((path for path, count in needed.items() if given.get(path, count) != count), None)
+    return (
+        () if path is None else (f"layers in {path}: {given[path]} in the file, {needed[path]} in the model",)
+    )
+
+
+def _layers(names: Iterable[str]) -> dict[str, int]:
+    """Path of each list of layers that is in no other -> how many there are."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        place = re.match(r"(.*?)\.(\d+)\.", name)
+        if place is not None:
+            found.setdefault(place[1], set()).add(place[2])
+    return {path: len(numbers) for path, numbers in found.items()}

@@ -10,6 +10,7 @@ from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.regular import is_folder, is_there
 from edgevit.models._hub import hub_file
+from edgevit.models._shards import lora
 
 # The path of a file by its name; None where the folder or repository does not have it.
 Find = Callable[[str], "Path | None"]
@@ -73,10 +74,13 @@ def read_config(find: Find) -> dict[str, Any]:
     """The JSON object in config.json.
 
     Raises:
-        InputError: it is missing, or no JSON object.
+        InputError: it is missing, or no JSON object, or the files are an adapter's.
     """
     path = find("config.json")
     if path is None:
+        adapter = find("adapter_config.json")
+        if adapter is not None:
+            raise lora(adapter.parent)
         raise InputError(
             "there is no config.json",
             "give a folder or repository that transformers' save_pretrained or timm's save_for_hf wrote",

@@ -16,6 +16,7 @@ WRAPPERS: Final = frozenset(
 )
 _LARGE: Final = 0.2  # of the tensors: what is smaller is no model of its own
 _DEEP: Final = 3
+_MOST: Final = 32
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -41,7 +42,8 @@ def common_prefix(names: Collection[str]) -> str:
 def fitting_prefixes(names: Iterable[str], wanted: Collection[str]) -> list[str]:
     """Prefixes behind which names of a model stand, those with the most of them first.
 
-    Only those are given that have at least half as many as the best.
+    Only those are given that have at least half as many as the best, and of a model of one layer, which is found
+    everywhere, not all.
     """
     found: Counter[str] = Counter()
     for name in names:
@@ -50,7 +52,8 @@ def fitting_prefixes(names: Iterable[str], wanted: Collection[str]) -> list[str]
             if ".".join(segments[start:]) in wanted:
                 found["".join(f"{segment}." for segment in segments[:start])] += 1
     most = max(found.values(), default=0)
-    return sorted((p for p, count in found.items() if 2 * count >= most), key=lambda p: (-found[p], len(p)))
+    near = (prefix for prefix, count in found.items() if 2 * count >= most)
+    return sorted(near, key=lambda prefix: (-found[prefix], len(prefix)))[:_MOST]
 
 
 def large_prefixes(names: Iterable[str]) -> list[str]:

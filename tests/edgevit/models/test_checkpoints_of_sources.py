@@ -202,3 +202,10 @@ def test_the_command_says_which_weights_it_took(tmp_path: Path) -> None:
     told = json.loads(edgevit(*command, "--json").stdout)
     assert told["weights_origin"].startswith("state_dict_ema in model_best.pth.tar, a moving average (EMA)")
     assert any("to take another: --weights-key state_dict" in text for text in told["warnings"])
+
+
+def test_a_folder_of_an_adapter_is_told(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="LoRA adapter") as raised:
+        SOURCES.get("hf").load(LoadRequest(source=f"hf:{tmp_path}", argument=str(tmp_path)))
+    assert "merge_and_unload" in raised.value.hint
