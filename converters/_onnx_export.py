@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
+FIRST_OPSET: Final = 18  # that torch.onnx writes
 SITE_KEY: Final = "edgevit.site"
 PARTS_KEY: Final = "edgevit.sites"  # of a node that does the work of several: all their names, one a line
 _NODE_KEY: Final = "pkg.torch.onnx.fx_node"
@@ -43,12 +44,18 @@ class Prepared:
             whose weight is a constant.
         spec: for the names of the outputs and the embedded metadata.
         safe: the weights of integer kernels have to keep the pair limit.
+        opset: of the files; the model has 18 at least.
+        batch: images in one execution, None for any number.
+        takes_pixels: the input of the files is uint8 (batch, height, width, channels).
     """
 
     model: ir.Model
     weights: Mapping[str, NDArray[np.float32]]
     spec: ModelSpec
     safe: bool = False
+    opset: int = FIRST_OPSET
+    batch: int | None = 1
+    takes_pixels: bool = False
 
 
 def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
@@ -63,7 +70,7 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
 
     try:
         converted = torch.onnx.export(
-            graph.program, dynamo=True, opset_version=opset, optimize=False, verbose=False
+            graph.program, dynamo=True, opset_version=max(opset, FIRST_OPSET), optimize=False, verbose=False
         )
     except Exception as error:  # the exporter wraps foreign exceptions of every class
         raise UnsupportedError(
@@ -77,7 +84,7 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
     weights = _mark_sites(model, converted.exported_program)
     _tidy(model)
     _name_ends(model, spec)
-    return Prepared(model, weights, spec)
+    return Prepared(model, weights, spec, opset=opset)
 
 
 def kind_of(site: str) -> str:

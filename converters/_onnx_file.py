@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_external
+from converters import _onnx_external, _onnx_older
 from edgevit.core import files, outputs, preprocess_json
 from edgevit.core.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
+from edgevit.core.pixels import in_rgb
 from edgevit.core.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ LARGEST_IN_ONE_FILE: Final = 1 << 30
 _OLDEST_IR: Final = 10  # ONNX 1.16, enough for operator set 21; newer ones only where the operator set asks
 
 
-def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path) -> None:
+def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixels: bool = False) -> None:
     """Embed the metadata of `spec`, check the model, and write it to `out`.
+
+    Args:
+        takes_pixels: its input is uint8 (1, height, width, channels) in RGB, and not the normalised image.
 
     The same model gives the same bytes. With more than LARGEST_IN_ONE_FILE bytes of constants they go into
     `OUT.data` in the same folder, which stands there whole before `out` names it.
@@ -37,7 +41,7 @@ def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path) -> None:
 
     common.RemoveUnusedNodesPass()(model)  # the float constants that integers replaced
     model.producer_name, model.producer_version = "edgevit", ""
-    model.metadata_props.update(_metadata(spec, precision))
+    model.metadata_props.update(_metadata(spec, precision, takes_pixels))
     _check(model, f"{spec.name} in {precision}")
     beside = weights_beside(out)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
@@ -52,31 +56,51 @@ def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path) -> None:
 
 
 def _check(model: ir.Model, what: str) -> None:
-    """Hold the model against the operator sets, with large constants as inputs: nothing has to be copied."""
+    """Hold the model against the operator sets."""
     import onnx
     import onnx_ir as ir
 
-    light = model.clone()
-    for name, value in list(light.graph.initializers.items()):
-        if value.const_value is not None and value.const_value.nbytes >= _onnx_external.SMALL:
-            value.const_value = None
-            del light.graph.initializers[name]
-            light.graph.inputs.append(value)
     try:
-        onnx.checker.check_model(_finished(ir.to_proto(light)), full_check=True)
+        onnx.checker.check_model(_finished(ir.to_proto(_light(model))), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise UnsupportedError(f"the ONNX model of {what} is not valid: {error}") from error
 
 
 def _finished(proto: onnx.ModelProto) -> onnx.ModelProto:
     del proto.graph.value_info[:]  # shapes from before the edits make other tools fail
-    proto.ir_version = max(_OLDEST_IR, min(proto.ir_version, _ir_version(proto)))
+    oldest = _OLDEST_IR if proto.opset_import[0].version > _onnx_older.OPSET else _ir_version(proto)
+    proto.ir_version = max(oldest, min(proto.ir_version, _ir_version(proto)))
     return proto
 
 
-def _metadata(spec: ModelSpec, precision: str) -> dict[str, str]:
+def shapes_of(model: ir.Model) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors whose sizes are known, by name."""
+    import onnx
+    import onnx_ir as ir
+
+    proto = onnx.shape_inference.infer_shapes(_finished(ir.to_proto(_light(model))), data_prop=True)
+    known = (*proto.graph.input, *proto.graph.value_info, *proto.graph.output)
+    found = {v.name: tuple(int(d.dim_value) for d in v.type.tensor_type.shape.dim) for v in known}
+    return found | {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
+
+
+def _light(model: ir.Model) -> ir.Model:
+    """A copy with large constants as inputs: nothing has to be copied."""
+    light = model.clone()
+    for name, value in list(light.graph.initializers.items()):
+        if value.const_value is not None and value.const_value.nbytes >= _onnx_external.SMALL:
+            value.const_value = None
+            del light.graph.initializers[name]
+            light.graph.inputs.append(value)
+    return light
+
+
+def _metadata(spec: ModelSpec, precision: str, takes_pixels: bool) -> dict[str, str]:
+    stated = preprocess_json.dumps(spec.preprocess, "NCHW")
+    if takes_pixels:
+        stated = preprocess_json.dumps(in_rgb(spec.preprocess), "NHWC", takes_pixels=True)
     found = {
-        "edgevit.preprocess": preprocess_json.dumps(spec.preprocess, "NCHW"),
+        "edgevit.preprocess": stated,
         "edgevit.labels": json.dumps(list(spec.labels), ensure_ascii=False),
         outputs.KEY: outputs.dumps(spec.output),
         "edgevit.model": spec.name,

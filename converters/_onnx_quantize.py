@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
 _LIMITS: Final = {"int8": 127, "int4": 7}
-_FIRST_INT4_OPSET: Final = 21
+FIRST_INT4_OPSET: Final = 21
 
 
 def site_tensors(model: ir.Model, weighted: Collection[str]) -> tuple[SiteTensors, ...]:
@@ -126,10 +126,10 @@ def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
             raise UnsupportedError(
                 f"site {site.site}: its weight must be int8 or int4 with zero point 0, a scale per output channel"
             )
-        if grid.dtype == "int4" and opset < _FIRST_INT4_OPSET:
+        if grid.dtype == "int4" and opset < FIRST_INT4_OPSET:
             raise UnsupportedError(
-                f"ONNX has int4 from operator set {_FIRST_INT4_OPSET} on, not in {opset}",
-                f"add --option onnx.opset={_FIRST_INT4_OPSET}, or leave onnx.opset out",
+                f"ONNX has int4 from operator set {FIRST_INT4_OPSET} on, not in {opset}",
+                f"add --option onnx.opset={FIRST_INT4_OPSET}, or leave onnx.opset out",
             )
         plain = grid.dtype == "int8" and grid.block is None
         if not plain and (site.input is not None or site.dynamic is not None):

@@ -10,11 +10,14 @@ from typing import Final
 from converters import (
     _float_share,
     _onnx_attention,
+    _onnx_batch,
     _onnx_dynamic,
     _onnx_export,
     _onnx_file,
     _onnx_half,
+    _onnx_older,
     _onnx_pairs,
+    _onnx_pixels,
     _onnx_quantize,
 )
 from edgevit.core.errors import UnsupportedError, UsageError
@@ -25,10 +28,11 @@ from edgevit.core.types import Graph, ModelSpec
 
 _PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
-_OPSETS: Final = range(18, 24)
+_OPSETS: Final = range(17, 24)
 # The first convolutions of a hybrid are thin, on large images: integers cost them more (a layout without blocks,
 # rounding, residual sums in float between) than their products save. Above 24 they won in all that was measured.
 _START_INTENSITY: Final = 20.0
+_LARGEST_BATCH: Final = 4096
 _DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
@@ -50,9 +54,20 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
 
     Raises:
         UsageError: `host_safe` is neither true nor false, `start` neither float nor integer, `float_share` no share;
-            an operator set or a form of attention that is not offered.
+            an operator set, a form of attention or a batch that is not offered.
+        UnsupportedError: the precision does not go with the operator set or the batch.
     """
-    _forms(options or {})
+    opset, _ = _forms(options or {})
+    if precision == "w4" and opset < _onnx_quantize.FIRST_INT4_OPSET:
+        raise UnsupportedError(
+            f"ONNX has int4 from operator set {_onnx_quantize.FIRST_INT4_OPSET} on, not in {opset}",
+            f"add --option onnx.opset={_onnx_quantize.FIRST_INT4_OPSET}, or leave onnx.opset out",
+        )
+    if precision == "w8da8" and _batch(options or {}) != 1:
+        raise UnsupportedError(
+            "onnx.batch does not go with w8da8: its kernel rounds all images of a batch by the widest range among them",
+            "choose another precision, or leave onnx.batch out",
+        )
     pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
     start = _start(options or {})
@@ -96,7 +111,29 @@ def check_options(options: Mapping[str, str]) -> None:
     _forms(options)
     _is_safe(options)
     _start(options)
+    _batch(options)
+    _takes_pixels(options)
     _float_share.float_share("onnx", options)
+
+
+def _batch(options: Mapping[str, str]) -> int | None:
+    """Images in one execution, None for any number."""
+    text = options.get("batch", "1")
+    if text == "dynamic":
+        return None
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _LARGEST_BATCH:
+        raise UsageError(
+            f"onnx.batch must be a whole number from 1 to {_LARGEST_BATCH} or dynamic, not {text!r}",
+            "leave it out for 1",
+        )
+    return int(text)
+
+
+def _takes_pixels(options: Mapping[str, str]) -> bool:
+    text = options.get("input", "float32")
+    if text not in ("float32", "uint8"):
+        raise UsageError(f"onnx.input must be float32 or uint8, not {text!r}", "leave it out for float32")
+    return text == "uint8"
 
 
 def _start(options: Mapping[str, str]) -> str:
@@ -114,17 +151,19 @@ def _is_safe(options: Mapping[str, str]) -> bool:
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_export.Prepared:
-    """Convert to ONNX in float32, once; `options` may hold `opset`, `attention` and `host_safe`.
+    """Convert to ONNX in float32, once; `options` may hold those of TARGET.
 
     Raises:
-        UsageError: an operator set, a form of attention or a `host_safe` that is not offered.
+        UsageError: one of them is not offered.
         UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
     """
     opset, attention = _forms(options)
     prepared = _onnx_export.export(graph, spec, opset)
     if attention == "fused":
         _onnx_attention.fuse(prepared.model)
-    return replace(prepared, safe=_is_safe(options))
+    return replace(
+        prepared, safe=_is_safe(options), batch=_batch(options), takes_pixels=_takes_pixels(options)
+    )
 
 
 def _forms(options: Mapping[str, str]) -> tuple[int, str]:
@@ -175,7 +214,18 @@ def write(
         if precision == "fp16":
             _onnx_half.to_half(model, keep_float32)
         sites = _onnx_quantize.site_tensors(model, prepared.weights)
-    _onnx_file.save(model, prepared.spec, precision, out)
+    if prepared.takes_pixels:
+        _onnx_pixels.take_pixels(model, prepared.spec.preprocess)
+        image = _onnx_pixels.NORMALISED
+        sites = tuple(replace(s, input=image) if s.input == "image" else s for s in sites)
+    older = prepared.opset < _onnx_export.FIRST_OPSET
+    if older or prepared.batch != 1:
+        shapes = _onnx_file.shapes_of(model)
+        if older:
+            _onnx_older.to_17(model, shapes)
+        if prepared.batch != 1:
+            _onnx_batch.rebatch(model, shapes, prepared.batch)
+    _onnx_file.save(model, prepared.spec, precision, out, prepared.takes_pixels)
     return sites
 
 
@@ -187,6 +237,8 @@ TARGET: Final = Target(
     runtimes=("onnxruntime",),
     options={
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
+        "input": "float32 (default): the normalised image, NCHW; uint8: the image itself, NHWC, the rest is inside",
+        "batch": "images in one execution: a number, 1 if not given, or dynamic for any",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
         "start": "integer: the thin convolutions that a hybrid starts with in integers too, for NPUs",
         "float_share": _float_share.HELP,

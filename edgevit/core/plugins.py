@@ -203,7 +203,8 @@ class Target:
         options: names allowed after `TARGET.` in `--option`, with one line each.
         check_options: raises UsageError for a value of them that is not offered, whatever the precision.
         modules: what a conversion imports beside the base dependencies; `extra` brings them.
-        placement: (precision, options) -> what the runtime can do, None where nothing is quantized.
+        placement: (precision, options) -> what the runtime can do, None where nothing is quantized; raises
+            UsageError or UnsupportedError for options that do not go with the precision. It is asked before any work.
         prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
         write: makes one file.
         half: what float16 is in its fp16 files: what operations compute in, or only how constants are

@@ -208,7 +208,10 @@ def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dic
             raise UsageError(f"--option {name}.{key}: {name} is not among the targets", f"add {name} to --to")
         options[name][key] = value
     for name, given in options.items():
-        registries.TARGETS.get(name).check_options(given)
+        target = registries.TARGETS.get(name)
+        target.check_options(given)
+        for precision in pairs[name]:
+            target.placement(precision, given)  # says which options do not go with a precision
     return options
 
 

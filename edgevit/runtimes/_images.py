@@ -41,3 +41,20 @@ def stack(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> dict[str, NDArra
         name: np.stack([v[0] if v.ndim and v.shape[0] == 1 else v for v in found])
         for name, found in rows.items()
     }
+
+
+def of_one(value: NDArray[np.generic], batch: int) -> NDArray[np.generic]:
+    """The part of one image in a tensor of a file that got the same image `batch` times.
+
+    The batch is the slowest part of some axis, so that along it the tensor repeats itself; one that does not depend on
+    the images comes as it is.
+    """
+    import numpy as np
+
+    for axis, size in enumerate(value.shape):
+        if size % batch:
+            continue
+        parts: list[NDArray[np.generic]] = np.split(value, batch, axis=axis)
+        if all(np.array_equal(parts[0], part, equal_nan=value.dtype.kind == "f") for part in parts[1:]):
+            return parts[0]
+    return value

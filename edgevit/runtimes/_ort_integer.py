@@ -21,7 +21,9 @@ from edgevit.core.space import writing
 from edgevit.runtimes import _ort_session
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
+    from numpy.typing import NDArray
 
 _SMALL: Final = 1 << 10
 # Operator -> positions of the two factors and of the activation's scale (None: it has no scale input).
@@ -35,6 +37,8 @@ _KERNELS: Final[Mapping[str, tuple[int, int, int | None]]] = {
     "DynamicQuantizeMatMul": (0, 1, None),
     "MatMulNBits": (0, 1, None),
 }
+_INPUTS: Final = {"tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+_RANK_OF_IMAGES: Final = 4
 _DYNAMIC: Final = ("DynamicQuantizeMatMul", "MatMulNBits")
 _INT8_ACTIVATIONS: Final = 4  # MatMulNBits' accuracy level that rounds its input; with others it is float
 
@@ -64,7 +68,16 @@ def _count(path: Path, out: Path) -> IntegerMacs:
         else:
             dynamic += macs
     found = Counter(node.op_type for node in optimized.graph.node)
-    return IntegerMacs(static, dynamic, "runtime", tuple(found.most_common()))
+    images = _images_at_once(optimized)
+    return IntegerMacs(static // images, dynamic // images, "runtime", tuple(found.most_common()))
+
+
+def _images_at_once(model: onnx.ModelProto) -> int:
+    """The batch of a file that takes images, 1 where it takes any number of them."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    axes = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else ()
+    return max(1, int(axes[0].dim_value)) if len(axes) == _RANK_OF_IMAGES else 1
 
 
 def _optimize(path: Path, out: Path) -> onnx.ModelProto:
@@ -143,11 +156,11 @@ def _shapes(
     options = _ort_session.session_options(1, spinning=False)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = _ort_session.open_session(_ort_session.with_outputs(model, rest, path), options, file)
-    feed = {}
+    feed: dict[str, NDArray[np.generic]] = {}
     for value in session.get_inputs():
         if not all(isinstance(size, int) for size in value.shape[1:]):
             raise InputError(f"{path}: the input {value.name} has no fixed shape: {value.shape}")
         size = [n if isinstance(n, int) else 1 for n in value.shape]
-        feed[value.name] = np.zeros(size, np.float16 if value.type == "tensor(float16)" else np.float32)
+        feed[value.name] = np.zeros(size, _INPUTS.get(value.type, "float32"))
     values = session.run(rest, feed)
     return shapes | {name: value.shape for name, value in zip(rest, values, strict=True)}

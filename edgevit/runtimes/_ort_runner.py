@@ -31,6 +31,8 @@ class OrtRunner:
     Attributes:
         outputs: names that the session computes: the file's outputs, then the tapped tensors.
         taps_of_input: tapped names that are the model's input itself.
+        batch: number of images that the file takes at once; 1 for a file that takes any number.
+        tapped: whether intermediate tensors are read, in which the batch may lie on any axis.
     """
 
     path: Path
@@ -41,6 +43,8 @@ class OrtRunner:
     input_dtype: str
     outputs: tuple[str, ...]
     taps_of_input: tuple[str, ...]
+    batch: int = 1
+    tapped: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +55,7 @@ class OrtRunner:
         """Nothing to close: the session goes with its last reference."""
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
-        """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}.
+        """Execute as many images at once as the file takes; uint8 (N, height, width, 3) to {name: (N, ...)}.
 
         Raises:
             InputError: no image, or images of another size than the file's.
@@ -60,27 +64,46 @@ class OrtRunner:
         rows: dict[str, list[NDArray[np.generic]]] = {
             name: [] for name in (*self.outputs, *self.taps_of_input)
         }
-        for index in range(len(pixels)):
-            feed = self.prepare(pixels[index : index + 1])
+        together = 1 if self.tapped else self.batch
+        for start in range(0, len(pixels), together):
+            some = pixels[start : start + together]
+            feed = self._feed(some)
             with executing(self.path, "ONNX Runtime"):
                 values = self.session.run(list(self.outputs), feed)
             for name, value in zip(self.outputs, values, strict=True):
-                rows[name].append(value)
+                rows[name] += self._each(value, len(some))
             for name in self.taps_of_input:
-                rows[name].append(feed[self.input_name])
+                rows[name] += self._each(feed[self.input_name], len(some))
         return _images.stack(rows)
 
+    def _feed(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
+        """As many images as the file takes, the last one repeated."""
+        import numpy as np
+
+        missing = self.batch - len(pixels)
+        if missing > 0:
+            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
+        if self.input_dtype == "uint8":  # the normalisation is inside
+            return {self.input_name: ordered(pixels, self.preprocess, self.layout)}
+        values = normalise(pixels, self.preprocess, self.layout)
+        return {self.input_name: values.astype(self.input_dtype, copy=False)}
+
+    def _each(self, value: NDArray[np.generic], count: int) -> list[NDArray[np.generic]]:
+        """What belongs to each of the first `count` images, with a batch axis of 1 in front."""
+        if self.batch == 1:
+            return [value]
+        if self.tapped:
+            return [_images.of_one(value, self.batch)]
+        return [value[index : index + 1] for index in range(count)]
+
     def prepare(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
-        """One image, uint8 (1, height, width, 3) RGB, to the feed of the session.
+        """One image, uint8 (1, height, width, 3) RGB, to the feed of the session, as often as it takes images.
 
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
         _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
-        if self.input_dtype == "uint8":  # the normalisation is inside
-            return {self.input_name: ordered(pixels, self.preprocess, self.layout)}
-        values = normalise(pixels, self.preprocess, self.layout)
-        return {self.input_name: values.astype(self.input_dtype, copy=False)}
+        return self._feed(pixels)
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
@@ -123,6 +146,8 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
         input_dtype=_INPUTS[taken[0].type],
         outputs=tuple(value.name for value in session.get_outputs()),
         taps_of_input=tuple(dict.fromkeys(name for name in options.taps if name in inputs)),
+        batch=taken[0].shape[0] if isinstance(taken[0].shape[0], int) else 1,
+        tapped=bool(options.taps),
     )
 
 

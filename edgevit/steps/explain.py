@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.pixels import in_rgb
 from edgevit.core.runner import Contents
 from edgevit.core.types import Preprocess
 from edgevit.steps.alternatives import alternatives
@@ -71,6 +72,7 @@ def _own(own: Preprocess, reference: Preprocess) -> str:
 
 
 def _differ(own: Preprocess, reference: Preprocess, fields: tuple[str, ...]) -> str:
+    own, reference = in_rgb(own), in_rgb(reference)  # a file may take another order than its model
     return ", ".join(
         f"{name} {getattr(own, name)} instead of {getattr(reference, name)}"
         for name in fields

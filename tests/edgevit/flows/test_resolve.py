@@ -6,7 +6,7 @@ import pytest
 
 from edgevit import registries
 from edgevit.core import recipe as recipes
-from edgevit.core.errors import UsageError
+from edgevit.core.errors import EdgevitError, UsageError
 from edgevit.flows._prepared import placements
 from edgevit.flows.resolve import resolve, short_name
 
@@ -64,3 +64,21 @@ def test_folds_are_switched_off_like_rewrites() -> None:
     off = ["layernorm_fold", "patches_as_linear"]
     onnx, tflite = placements(resolve(recipes.make({**asked, "without": off})))
     assert (onnx.folds, tflite.folds) == ((), ("centre_streams",))
+
+
+@pytest.mark.parametrize(
+    ("target", "precision", "option", "told"),
+    [
+        ("onnx", "w4", "onnx.opset=18", "int4 from operator set 21 on, not in 18"),
+        ("onnx", "w8da8", "onnx.batch=8", "onnx.batch does not go with w8da8"),
+        ("tflite", "fp16", "tflite.output=int8", "tflite.output=int8 needs static ranges"),
+        ("tflite", "fp16,w8a8", "tflite.output=int8", "tflite.output=int8 needs static ranges.*fp16 has not"),
+        ("coreml", "w4", "coreml.deployment=iOS16", "Core ML for iOS16 can do"),
+    ],
+)
+def test_an_option_that_a_precision_rules_out_is_refused_before_any_work(
+    target: str, precision: str, option: str, told: str
+) -> None:
+    settings = {"model": "demo", "to": target, "precision": precision, "option": [option]}
+    with pytest.raises(EdgevitError, match=told):
+        resolve(recipes.make(settings))
