@@ -76,7 +76,7 @@ def _images_at_once(model: onnx.ModelProto) -> int:
     """The batch of a file that takes images, 1 where it takes any number of them."""
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
-    axes = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else ()
+    axes = list(inputs[0].type.tensor_type.shape.dim) if len(inputs) == 1 else []
     return max(1, int(axes[0].dim_value)) if len(axes) == _RANK_OF_IMAGES else 1
 
 
