@@ -51,7 +51,7 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
         classes = _array(arrays, "labels", text) if "labels" in arrays.files else None
         others = [name for name in arrays.files if name not in ("images", "labels")]
     pictures = checked(images, f"{text}: `images`")
-    indices = None if classes is None else _indices(classes, len(images), head, text)
+    indices = None if classes is None else class_indices(classes, len(images), head, text)
 
     def digest() -> str:
         total = hashlib.sha256(f"{images.shape}\n{indices}\n".encode())
@@ -100,13 +100,18 @@ def survey_npz(path: Path, text: str) -> Survey:
     return Survey(shape[0] if shape else 0, "labels.npy" in names)
 
 
-def _indices(classes: NDArray[Any], count: int, head: Head, text: str) -> tuple[int, ...]:
-    """The class of each image.
+def class_indices(
+    classes: NDArray[Any], count: int, head: Head, text: str, column: str = "labels"
+) -> tuple[int, ...]:
+    """The class of each image, from indices or names.
+
+    Args:
+        column: what messages call them, in the file `text`.
 
     Raises:
         InputError: not one for each image, or not classes of the model.
     """
-    found = f"{text}: `labels` is {classes.dtype} {classes.shape}"
+    found = f"{text}: `{column}` is {classes.dtype} {classes.shape}"
     if classes.ndim == 2 and classes.shape[0] == count and classes.shape[1] > 1:
         raise InputError(
             f"{found}, a row for each image", "save one class index for each: labels.argmax(axis=1)"
@@ -115,7 +120,7 @@ def _indices(classes: NDArray[Any], count: int, head: Head, text: str) -> tuple[
         raise InputError(f"{found}, not one for each of {count} images")
     flat = classes.reshape(-1)
     if flat.dtype.kind in "US":
-        return _named(flat, head, text)
+        return _named(flat, head, text, column)
     if flat.dtype.kind not in "iu":
         raise InputError(f"{found}, not {count} integers for {count} images")
     low, high = int(flat.min()), int(flat.max())
@@ -123,20 +128,20 @@ def _indices(classes: NDArray[Any], count: int, head: Head, text: str) -> tuple[
         return tuple(flat.tolist())
     if low == 1 and high == head.classes:
         raise InputError(
-            f"{text}: `labels` run from 1 to {high}: they count from 1, the model's {high} classes from 0",
-            "save `labels - 1`",
+            f"{text}: `{column}` run from 1 to {high}: they count from 1, the model's {high} classes from 0",
+            f"save `{column} - 1`",
         )
     allowed = "0 and up" if head.classes is None else f"0 to {head.classes - 1}"
     raise InputError(
-        f"{text}: `labels` run from {low} to {high}, but the model's classes are {allowed}",
+        f"{text}: `{column}` run from {low} to {high}, but the model's classes are {allowed}",
         "labels are class indices in the order of the model's outputs, from 0",
     )
 
 
-def _named(classes: NDArray[Any], head: Head, text: str) -> tuple[int, ...]:
+def _named(classes: NDArray[Any], head: Head, text: str, column: str) -> tuple[int, ...]:
     if not head.labels:
         raise InputError(
-            f"{text}: `labels` are names, and the model has none to compare them with",
+            f"{text}: `{column}` are names, and the model has none to compare them with",
             "name its classes with --labels FILE, or save class indices",
         )
     names = [

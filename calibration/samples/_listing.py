@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration.kinds import HEAD, SUFFIXES, kind_of
+from calibration.samples._metadata import NAME
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Role
 from edgevit.core.reading import reading
@@ -50,6 +51,7 @@ class Listing:
         classes: name and images of each class folder, sorted; an empty folder is one of them. None in a flat folder.
         loose: the images of a flat folder.
         notes: what was left out or chosen, one sentence each.
+        table: `metadata.csv` beside the images of a flat folder, if there is one.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Listing:
     classes: tuple[tuple[str, tuple[Path, ...]], ...]
     loose: tuple[Path, ...]
     notes: tuple[str, ...]
+    table: Path | None = None
 
     @property
     def images(self) -> int:
@@ -101,13 +104,14 @@ def _listed(path: str, root: Path, notes: list[str]) -> Listing:
     if loose:
         ignored += [f"{name}/" for name, _ in classes]
         classes = []
-    ignored += others
+    table = next((root / name for name in others if loose and name == NAME), None)
+    ignored += [name for name in others if table is None or name != NAME]
     if ignored:
         notes.append(f"{path}: what is no image was left out: {_names(sorted(ignored))}")
     if not loose and not inside:
         empty = f": its {len(classes)} folders are empty" if classes else ""
         raise InputError(f"{path} holds no images{empty}", HINT)
-    return Listing(path, root, tuple(classes), tuple(loose), tuple(notes))
+    return Listing(path, root, tuple(classes), tuple(loose), tuple(notes), table)
 
 
 def _chosen(

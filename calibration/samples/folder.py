@@ -1,4 +1,4 @@
-"""A folder of class folders (labelled), or a flat folder of images (unlabelled)."""
+"""A folder of class folders, or a flat folder of images, with classes only in a `metadata.csv` among them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from calibration.decode import decode
 from calibration.samples._classes import match_names, names_one, number_folders
 from calibration.samples._listing import Listing, list_images
+from calibration.samples._metadata import has_classes, read_classes
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
 from edgevit.core.regular import regular_file
@@ -24,11 +25,11 @@ def accepts(text: str) -> bool:
 def survey(text: str, role: Role) -> Survey:
     """Count the files that `open_folder` would list; raises as `list_images` does."""
     found = list_images(text, role)
-    return Survey(found.images, labelled=bool(found.classes))
+    return Survey(found.images, labelled=bool(found.classes) or has_classes(found.table))
 
 
 def open_folder(text: str, head: Head, role: Role) -> Samples:
-    """List the images, and find the class of each folder.
+    """List the images, and find the class of each folder, or of each image in `metadata.csv`.
 
     Raises:
         InputError: what `list_images` finds wrong, a folder that is no label, or, without labels, more or fewer
@@ -36,7 +37,13 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
     """
     found = list_images(text, role, lambda name: names_one(name, head.labels))
     if not found.classes:
-        return _samples(found, tuple((path, None) for path in found.loose), found.notes)
+        if (
+            found.table is None
+            or (indices := read_classes(found.table, found.root, found.loose, head)) is None
+        ):
+            return _samples(found, tuple((path, None) for path in found.loose), found.notes)
+        note = f"{found.path}: the classes are from {found.table.name}"
+        return _samples(found, tuple(zip(found.loose, indices, strict=True)), (*found.notes, note))
     classes, told = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
     return _samples(found, files, (*found.notes, *told))

@@ -220,3 +220,32 @@ def test_numbers_that_sort_in_two_ways_are_refused(tmp_path: Path) -> None:
         opened(str(tmp_path), classes=12)
     as_numbers = opened(str(tmp_path), tuple(map(str, range(12))))
     assert as_numbers.labels == (0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9)  # the files are listed as text
+
+
+@pytest.mark.parametrize("rows", [("fox", "cat", "dog"), ("2", "0", "1")])
+def test_classes_in_a_metadata_csv_as_hugging_face_has_them(rows: tuple[str, ...], tmp_path: Path) -> None:
+    lines = [f"{index}.png,x,{row}" for index, row in enumerate(rows)]
+    for index in range(3):
+        save(tmp_path / "val" / f"{index}.png")
+    (tmp_path / "val" / "metadata.csv").write_text(
+        "file_name,text,label\n" + "\n".join(reversed(lines)) + "\n"
+    )
+    samples = opened(str(tmp_path), ("cat", "dog", "fox"))
+    assert samples.labels == (2, 0, 1)
+    assert f"{tmp_path}/val: the classes are from metadata.csv" in samples.warnings
+    assert SAMPLES.survey(str(tmp_path), "evaluate").labelled
+    with pytest.raises(InputError, match="'fox' is none of|run from 0 to 2, but"):
+        opened(str(tmp_path), ("cat", "dog"))
+    save(tmp_path / "val" / "more.png")
+    with pytest.raises(InputError, match=r"metadata\.csv has no label for more\.png"):
+        opened(str(tmp_path), ("cat", "dog", "fox"))
+
+
+def test_a_table_without_classes_is_no_label(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for content in (b"file_name,text\na.png,a cat\n", b"one,two\n", b""):
+        (tmp_path / "metadata.csv").write_bytes(content)
+        assert opened(str(tmp_path), ("cat", "dog")).labels is None
+    (tmp_path / "metadata.csv").write_bytes(b"file_name,label\na.png,\xff\n")
+    with pytest.raises(InputError, match=r"metadata\.csv"):
+        opened(str(tmp_path), ("cat", "dog"))

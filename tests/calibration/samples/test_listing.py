@@ -81,7 +81,7 @@ def test_a_folder_without_images_beside_images_is_no_class(tmp_path: Path) -> No
     fill(tmp_path, "a.png", "b.png", "labels/a.txt", "metadata.csv")
     listing = list_images(str(tmp_path), "evaluate")
     assert [path.name for path in listing.loose] == ["a.png", "b.png"] and not listing.classes
-    assert "labels/" in listing.notes[0] and "metadata.csv" in listing.notes[0]
+    assert "labels/" in listing.notes[0] and listing.table == tmp_path / "metadata.csv"
 
 
 def test_an_empty_class_folder_is_listed(tmp_path: Path) -> None:
