@@ -67,8 +67,13 @@ def reads(
 
 
 @contextmanager
-def executing(path: Path | str, by: str) -> Iterator[None]:
+def executing(
+    path: Path | str, by: str, more: Callable[[Exception], str] = lambda error: ""
+) -> Iterator[None]:
     """Execute a file that was read within it: an exception of the runtime `by` names the file.
+
+    Args:
+        more: what else is known of the exception, such as the node that it speaks of; follows its text.
 
     Raises:
         StepError: anything but an `EdgevitError`, `MemoryError` or `NameError`.
@@ -79,7 +84,8 @@ def executing(path: Path | str, by: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StepError(
-            f"{by} cannot execute {path}: {brief(error)}", "run again with -v for the whole trace"
+            f"{by} cannot execute {path}: {brief(error)}{more(error)}",
+            "run again with -v for the whole trace",
         ) from error
 
 

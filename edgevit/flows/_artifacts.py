@@ -90,9 +90,9 @@ def contents_of(path: Path) -> tuple[Runtime, Contents]:
     return runtime, runtime.contents(path)
 
 
-def guess_precision(contents: Contents, integer: IntegerMacs) -> str:
-    """What a file without a bundle seems to be, from what it holds and what runs in integers."""
-    if integer.static or integer.dynamic:
+def guess_precision(contents: Contents, integer: IntegerMacs | None) -> str:
+    """What a file without a bundle seems to be, from what it holds and what runs in integers, if that is known."""
+    if integer is not None and (integer.static or integer.dynamic):
         return "w8a8" if integer.static >= integer.dynamic else "w8da8"
     weights = contents.weight_bytes
     largest = max(weights, key=lambda kind: weights[kind], default="float32")

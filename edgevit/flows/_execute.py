@@ -22,6 +22,7 @@ from edgevit.flows._site_check import compare_sites, confirm_sites
 from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.registries import RUNTIMES
 from edgevit.steps.explain import explain, other_pixels
+from edgevit.steps.locate import locate
 from edgevit.steps.output_kind import file_kind
 from edgevit.validate.spaces import bring, common
 
@@ -47,7 +48,8 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         try:
             done = _execute_one(runtime, built, pixels, asked, emit)
         except EdgevitError as error:
-            done = Executed(built.target, built.precision, 0.0, error=error.message)
+            told = locate(error.message, work, work / _values.GRAPH)
+            done = Executed(built.target, built.precision, 0.0, error=told)
         files.append(replace(done, seconds=time.perf_counter() - begin))
         emit({"executed": to_plain(files[-1])})
     return to_plain(ExecutedAll(tuple(files)))

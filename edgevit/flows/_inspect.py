@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.artifact import artifact_size
+from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Head
 from edgevit.core.progress import Emit
 from edgevit.core.types import NOT_STATED
@@ -26,10 +27,17 @@ _SAMPLES: Final = "synthetic:4"
 
 
 def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: {path} -> what the file holds and what of it runs in integers."""
+    """Worker function: {path} -> what the file holds and what of it runs in integers.
+
+    A file with operators that nothing here executes is looked into all the same, and they are named.
+    """
     path = Path(request["path"])
     runtime, contents = contents_of(path)
-    integer = runtime.integer_macs(path)
+    integer, warnings = None, []
+    try:
+        integer = runtime.integer_macs(path)
+    except UnsupportedError as error:
+        warnings = [error.message, *filter(None, (error.hint,))]
     return {
         "kind": "artifact",
         "precision": guess_precision(contents, integer),
@@ -39,11 +47,12 @@ def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "operators": dict(contents.operators),
         "max_rank": contents.max_rank,
         "weight_bytes": dict(contents.weight_bytes),
-        "integer_macs": to_plain(integer),
+        "integer_macs": None if integer is None else to_plain(integer),
         "preprocess": None if contents.preprocess is None else to_plain(contents.preprocess),
         "labels": list(contents.labels),
         "output": None if contents.output is None else to_plain(contents.output),
         "metadata": dict(contents.metadata),
+        "warnings": warnings,
     }
 
 

@@ -133,7 +133,7 @@ def time_files(
                 )
             )
         except EdgevitError as error:
-            progress.note(f"{name} was not timed: {error.message}")
+            progress.note(f"{name} was not timed: {error.message}".replace(f"{folder}/", ""))
             continue
         found = from_plain(Timed, result, step).timings
         first = found[0] if base is not None else None

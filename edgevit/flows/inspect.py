@@ -44,7 +44,7 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
     for port in ("inputs", "outputs"):
         rows += [(port[:-1], f"{t['name']} {t['dtype']} {tuple(t['shape'])}") for t in data.get(port, [])]
     rows += [(f"weights in {kind}", f"{size:,} bytes") for kind, size in data["weight_bytes"].items()]
-    if "integer_macs" in data:
+    if data.get("integer_macs"):
         integer = data["integer_macs"]
         rows.append(("integer MACs", f"{integer['static']:,} static, {integer['dynamic']:,} dynamic"))
         rows.append(("seen in", f"the {integer['source']}"))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.answer import Answer, Table
+from edgevit.core.errors import InputError
 from edgevit.core.recipe import Recipe
-from edgevit.core.regular import regular_file
+from edgevit.core.regular import is_folder
 from edgevit.flows import _jobs
 from edgevit.flows._artifacts import one_artifact
 
@@ -20,7 +21,8 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> A
     """
     artifact = one_artifact(artifact).path
     for image in images:
-        regular_file(image, "the image", f"give image files, such as {image}/*.jpg")
+        if is_folder(image):
+            raise InputError(f"{image} is a folder, not an image", f"give its files: {image}/*.jpg")
     request = {
         "artifact": str(artifact.absolute()),
         "images": [str(image) for image in images],

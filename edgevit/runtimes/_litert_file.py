@@ -38,11 +38,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator of the file in execution order; tensors by index, -1 for one that is left out."""
+    """One operator of the file in execution order; tensors by index, -1 for one that is left out.
+
+    Attributes:
+        custom: it is none of TFLite's own: `kind` is then its custom code, `FlexX` for TensorFlow's operator X.
+    """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +149,15 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
         operator = part.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
         kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        if kind == "CUSTOM":
+        custom = kind == "CUSTOM"
+        if custom:
             kind = _text(code.CustomCode())
         operators.append(
             Operator(
                 kind,
                 tuple(int(operator.Inputs(i)) for i in range(operator.InputsLength())),
                 tuple(int(operator.Outputs(i)) for i in range(operator.OutputsLength())),
+                custom,
             )
         )
     return TfliteFile(

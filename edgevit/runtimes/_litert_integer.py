@@ -28,9 +28,10 @@ def count(path: Path) -> IntegerMacs:
 
     Raises:
         InputError: not a TFLite file, or LiteRT refuses it.
+        UnsupportedError: it holds operators that are none of TFLite's own.
     """
     file = _litert_file.read(path)
-    interpreter = _litert_session.open_interpreter(file.raw, 1, path)
+    interpreter = _litert_session.open_interpreter(file, file.raw, 1)
     parts = _litert_session.partitions(interpreter, file)
     delegated = {index for part in parts for index in part}
     static = dynamic = 0

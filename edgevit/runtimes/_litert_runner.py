@@ -121,7 +121,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     real = {t.name for t in found if t.dtype != "float32" and t.scale is not None} - set(options.taps)
     return LitertRunner(
         path=path,
-        interpreter=_litert_session.open_interpreter(content, options.threads, path),
+        interpreter=_litert_session.open_interpreter(file, content, options.threads),
         preprocess=preprocess,
         takes_pixels=takes_pixels,
         input=entry,

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from typing import Any, Final
 
-from edgevit.core.errors import InputError
+from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
 from edgevit.runtimes._litert_file import AGAIN, EXTRA, TfliteFile
 
+_FLEX: Final = "Flex"
+_HINT: Final = (
+    "select TensorFlow operators run in an app that links them (litert-select-tf-ops), custom ones in one that "
+    "registers them; here neither does: convert the model again with TFLite's own operators alone"
+)
 
-def open_interpreter(content: bytes, threads: int, path: Path) -> Any:
+
+def open_interpreter(file: TfliteFile, content: bytes, threads: int) -> Any:
     """An interpreter with its memory allocated; `threads` 0 for all cores of this process.
+
+    Args:
+        content: the file's, or that of a copy with other outputs.
 
     Raises:
         InputError: LiteRT refuses the file.
+        UnsupportedError: it does so because of operators that are none of TFLite's own.
     """
     litert = require("ai_edge_litert.interpreter", EXTRA)
     count = (
@@ -28,8 +38,32 @@ def open_interpreter(content: bytes, threads: int, path: Path) -> Any:
         interpreter = litert.Interpreter(model_content=content, num_threads=count)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"LiteRT cannot load {path}: {brief(error)}", AGAIN) from error
+        foreign = _foreign(file)
+        if foreign:
+            raise UnsupportedError(f"LiteRT here cannot execute {file.path}: {foreign}", _HINT) from error
+        raise InputError(f"LiteRT cannot load {file.path}: {brief(error)}", AGAIN) from error
     return interpreter
+
+
+def _foreign(file: TfliteFile) -> str:
+    """The operators that are none of TFLite's own, each with its number and what it makes; "" if there are none."""
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for operator in file.operators:
+        if operator.custom:
+            counts[operator.kind] += 1
+            made = [file.tensors[index].name for index in operator.outputs if index >= 0]
+            first.setdefault(operator.kind, made[0] if made else "nothing")
+    told = []
+    for kind, count in counts.items():
+        what = (
+            f"{kind}, a select TensorFlow operator"
+            if kind.startswith(_FLEX)
+            else f"{kind}, a custom operator"
+        )
+        many = f", {count} times, the first" if count > 1 else ","
+        told.append(f"{what}{many} making {first[kind]!r}")
+    return "it holds " + "; ".join(told) if told else ""
 
 
 def partitions(interpreter: Any, file: TfliteFile) -> list[set[int]]:

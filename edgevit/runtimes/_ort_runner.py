@@ -13,7 +13,7 @@ from edgevit.core.pixels import normalise, ordered
 from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.runtimes import _images, _ort_session
+from edgevit.runtimes import _images, _ort_blame, _ort_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ class OrtRunner:
         for start in range(0, len(pixels), together):
             some = pixels[start : start + together]
             feed = self._feed(some)
-            with executing(self.path, "ONNX Runtime"):
+            with executing(self.path, "ONNX Runtime", self._blamed):
                 values = self.session.run(list(self.outputs), feed)
             for name, value in zip(self.outputs, values, strict=True):
                 rows[name] += self._each(value, len(some))
@@ -105,9 +105,12 @@ class OrtRunner:
         _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
         return self._feed(pixels)
 
+    def _blamed(self, error: Exception) -> str:
+        return _ort_blame.blamed(str(error), _ort_session.read_model(self.path))
+
     def invoke(self, prepared: object) -> None:
         """Execute once."""
-        with executing(self.path, "ONNX Runtime"):
+        with executing(self.path, "ONNX Runtime", self._blamed):
             self.session.run(list(self.outputs), prepared)
 
 

@@ -12,6 +12,7 @@ from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.regular import regular_file
 from edgevit.core.require import require
+from edgevit.runtimes._ort_blame import blamed
 from edgevit.runtimes._ort_external import check_external
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 EXTRA: Final = "onnx"
 AGAIN: Final = "convert the model again"
+_LACKING: Final = (
+    "its CPU provider has the operators of ONNX up to its own opset and those of com.microsoft, each for some types; "
+    "libraries of custom operators are not loaded"
+)
 _X86: Final = ("x86_64", "amd64", "i386", "i686")
 _DOT_PRODUCT: Final = ("avx512_vnni", "avx_vnni", "avxvnni")
 
@@ -82,9 +87,24 @@ def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
     if isinstance(model, bytes):
         folder = str(path.resolve().parent)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    with _readable(path):
-        given = model if isinstance(model, bytes) else str(regular_file(model, "the ONNX file"))
+    given = model if isinstance(model, bytes) else str(regular_file(model, "the ONNX file"))
+    try:
         return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: Exception) -> InputError | UnsupportedError:
+    """What ONNX Runtime does not load: an operator that it lacks, else a file that is wrong."""
+    said = str(error)
+    told = f"{brief(error)}{blamed(said, read_model(path))}"  # a file that is no ONNX at all says so here
+    if (
+        type(error).__name__ == "NotImplemented"
+        or "is not a registered" in said
+        or "No Op registered" in said
+    ):
+        return UnsupportedError(f"ONNX Runtime cannot execute {path}: {told}", _LACKING)
+    return InputError(f"{path} is not an ONNX model that can be loaded: {told}", AGAIN)
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -151,6 +171,4 @@ def _readable(path: Path) -> Iterator[None]:
     except (InputError, UnsupportedError, UsageError):
         raise
     except Exception as error:  # protobuf and ONNX Runtime raise a dozen unrelated classes
-        if type(error).__name__ == "NotImplemented":
-            raise UnsupportedError(f"ONNX Runtime cannot execute {path}: {brief(error)}") from error
         raise InputError(f"{path} is not an ONNX model that can be loaded: {brief(error)}", AGAIN) from error

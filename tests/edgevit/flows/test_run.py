@@ -94,7 +94,7 @@ def test_a_bundle_or_a_folder_of_images_is_named_before_any_work(
     file = tmp_path / "model.onnx"
     file.touch()
     recipe = Recipe(model=str(file))
-    with pytest.raises(InputError, match="is a folder, not a file") as caught:
+    with pytest.raises(InputError, match="is a folder, not an image") as caught:
         run(file, (pictures[0].parent,), 5, recipe)
     assert f"{pictures[0].parent}/*.jpg" in caught.value.hint
     bundle = tmp_path / "bundle"

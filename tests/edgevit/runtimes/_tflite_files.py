@@ -55,6 +55,11 @@ class Builder:
             made.builtinOptionsType = getattr(tflite.BuiltinOptions, name)
         self.part.operators.append(made)
 
+    def custom(self, code: str, inputs: list[int], outputs: list[int]) -> None:
+        """An operator that is none of TFLite's own."""
+        self.add("CUSTOM", 1, inputs, outputs)
+        self.model.operatorCodes[-1].customCode = code.encode()
+
     def note(self, name: str, data: bytes) -> None:
         made = tflite.MetadataT()
         made.name, made.buffer = name, self._buffer(np.frombuffer(data, np.uint8))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from edgevit.core import preprocess_json
-from edgevit.core.errors import InputError, UsageError
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
+from edgevit.flows._inspect import artifact
 from edgevit.runtimes.litert import RUNTIME
 from tests.edgevit.runtimes import _tflite_files as files
 
@@ -149,3 +150,41 @@ def test_damaged_files_are_input_errors_that_name_them(tmp_path: Path, damage: s
 def test_the_runtime_says_what_it_is() -> None:
     assert RUNTIME.unavailable() is None
     assert RUNTIME.label().startswith("litert 2.") and RUNTIME.label().endswith(" xnnpack")
+
+
+def foreign(path: Path) -> Path:
+    """A file with two select TensorFlow operators, a custom one, and one of TFLite's own between them."""
+    made = files.Builder()
+    tensors = [made.tensor(name, [1, 2, 2, 3]) for name in ("image", "a/erf", "a/tanh", "b/erf", "logits")]
+    made.custom("FlexErf", tensors[:1], tensors[1:2])
+    made.add("TANH", 1, tensors[1:2], tensors[2:3])
+    made.custom("FlexErf", tensors[2:3], tensors[3:4])
+    made.custom("AcmeAttention", tensors[3:4], tensors[4:5])
+    for name, data in NOTES.items():
+        made.note(name, data)
+    return made.save(path, tensors[:1], tensors[4:5])
+
+
+def test_select_and_custom_operators_are_named_as_such(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "m.tflite")
+    named = (
+        "it holds FlexErf, a select TensorFlow operator, 2 times, the first making 'a/erf'; "
+        "AcmeAttention, a custom operator, making 'logits'"
+    )
+    for execute in (lambda: RUNTIME.open(path, RunOptions()), lambda: RUNTIME.integer_macs(path)):
+        with pytest.raises(UnsupportedError, match="LiteRT here cannot execute") as caught:
+            execute()
+        assert caught.value.message.endswith(named) and "litert-select-tf-ops" in caught.value.hint
+    found = artifact({"path": str(path)}, lambda event: None)
+    assert found["operators"] == {"FlexErf": 2, "TANH": 1, "AcmeAttention": 1}
+    assert found["labels"] == ["a", "b"] and found["integer_macs"] is None
+    assert found["warnings"][0].endswith(named)
+
+
+def test_a_damaged_file_is_not_blamed_on_its_operators(tmp_path: Path) -> None:
+    """TFLite's own operator with too many inputs: LiteRT refuses it, and no operator is missing."""
+    made = files.Builder()
+    image, other = made.tensor("image", [1, 2, 2, 3]), made.tensor("logits", [1, 2, 2, 3])
+    made.add("TANH", 1, [image, image], [other])
+    with pytest.raises(InputError, match="LiteRT cannot load"):
+        RUNTIME.integer_macs(made.save(tmp_path / "m.tflite", [image], [other]))
