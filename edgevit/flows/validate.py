@@ -66,7 +66,7 @@ def validate(
         }
         timings = time_files(good, fp32, fed, recipe, folder, told)
         missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in files if executing_runtime(n) is None)
-        root = path.absolute() if path.is_dir() and len(found) > 1 else path.absolute().parent
+        root = path.absolute().parent if found[0].path == path else path.absolute()
         plans = NotDone(
             "compression and conversion loss apart",
             "the plan's graph is not kept; `total` holds both together",
