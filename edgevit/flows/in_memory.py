@@ -33,7 +33,7 @@ def bring(module: object, recipe: Recipe, folder: Path) -> Recipe:
 
     Raises:
         UsageError: settings that would make another model of it, or nothing says how images are prepared.
-        InputError: it cannot be copied.
+        InputError: it cannot be copied, or gives what no model here may give, such as NaN.
         StepError: its forward pass fails on an image of this size.
         UnsupportedError: torch.export cannot trace it; names module and line.
     """
@@ -41,7 +41,6 @@ def bring(module: object, recipe: Recipe, folder: Path) -> Recipe:
 
     from edgevit.graph._refuse import explained
     from edgevit.models._in_memory import prepared, write_beside
-    from edgevit.models._probe import forward
 
     given = next((name for name in _FIXED if getattr(recipe, name) not in (None, {})), None)
     if given is not None:
@@ -53,14 +52,13 @@ def bring(module: object, recipe: Recipe, folder: Path) -> Recipe:
     request = LoadRequest(
         recipe.model, name, image_size=recipe.image_size, preprocess=recipe.preprocess, needs_preprocess=True
     )
-    copied, beside = prepared(module, request)
+    model, beside = prepared(module, request)
     image = torch.zeros(1, 3, beside.preprocess.height, beside.preprocess.width)
-    forward(copied, image, name)
     try:
         with torch.no_grad():
-            program = torch.export.export(copied, (image,), strict=False)
+            program = torch.export.export(model.module, (image,), strict=False)
     except Exception as error:  # torch.export raises many unrelated classes for one reason
-        raise explained(error, name, copied) from error
+        raise explained(error, name, model.module) from error
     path = folder / "module.pt2"
     with storage_errors(path):
         torch.export.save(program, path)

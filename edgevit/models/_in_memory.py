@@ -15,12 +15,12 @@ from edgevit.core.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import printable
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.types import Preprocess
+from edgevit.core.types import Preprocess, TensorSpec, TorchModel
 from edgevit.models._factory import unwrapped
 from edgevit.models._hf_config import class_names
 from edgevit.models._hf_model import images_alone, is_classifier, tensors
 from edgevit.models._hf_preprocess import preprocess_of
-from edgevit.models._user_code import guarded
+from edgevit.models._spec import build
 from edgevit.models.python import preprocess_of_module
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ class Beside:
     """What a program does not keep of its module; a JSON file beside the program.
 
     Attributes:
+        outputs: in the order of the program's.
         origin: where `preprocess` was taken from.
         labels: class names of a Hugging Face configuration.
         problem_type: as for `build`.
     """
 
+    outputs: tuple[TensorSpec, ...]
     preprocess: Preprocess
     origin: str
     labels: tuple[str, ...] = ()
@@ -53,22 +55,37 @@ def class_of(module: object) -> str:
     return printable(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def prepared(given: object, request: LoadRequest) -> tuple[torch.nn.Module, Beside]:
-    """A copy of the module in eval mode, float32 and on the CPU, that takes an image; the one given is not touched.
+def prepared(given: object, request: LoadRequest) -> tuple[TorchModel, Beside]:
+    """A copy of the module in eval mode, float32 and on the CPU, that was looked at; the one given is not touched.
 
     Args:
         request: `image_size` and `preprocess` count.
 
     Raises:
-        InputError: it is no module, or cannot be copied.
+        InputError: it is no module, cannot be copied, or is one that `build` refuses.
         UsageError: it does not say how images are prepared, and neither does `request`.
+        StepError: its forward pass fails on an image of this size.
     """
     inner = _copy(unwrapped(given, "the model given"))
     transformers = sys.modules.get("transformers")  # a model of that library cannot exist without it
+    labels: tuple[str, ...] = ()
+    problem: str | None = getattr(inner, "problem_type", None)
     if transformers is not None and isinstance(inner, transformers.PreTrainedModel):
-        return _of_transformers(inner, request)
-    preprocess, origin = preprocess_of_module(inner, request)
-    return inner, Beside(preprocess, origin, problem_type=getattr(inner, "problem_type", None))
+        preprocess, origin = preprocess_of(inner.config, lambda name: {}, request)
+        if is_classifier(type(inner)):
+            labels, problem = class_names(inner.config), inner.config.problem_type
+        inner = tensors(images_alone(inner))
+    else:
+        preprocess, origin = preprocess_of_module(inner, request)
+    model = build(
+        inner,
+        name=request.argument,
+        source=request.source,
+        preprocess=preprocess,
+        labels=labels,
+        problem_type=problem,
+    )
+    return model, Beside(model.spec.outputs, preprocess, origin, labels, problem)
 
 
 def write_beside(program: Path, beside: Beside) -> None:
@@ -105,11 +122,3 @@ def _copy(module: torch.nn.Module) -> torch.nn.Module:
             f"the model given cannot be copied: {type(error).__name__}: {said}",
             "give the network alone, such as the one inside of a LightningModule, without loaders, loggers and hooks",
         ) from error
-
-
-def _of_transformers(inner: Any, request: LoadRequest) -> tuple[torch.nn.Module, Beside]:
-    preprocess, origin = preprocess_of(inner.config, lambda name: {}, request)
-    classifier = is_classifier(type(inner))
-    labels = class_names(inner.config) if classifier else ()
-    module = guarded("the model given", lambda: tensors(images_alone(inner)))
-    return module, Beside(preprocess, origin, labels, inner.config.problem_type if classifier else None)

@@ -107,10 +107,45 @@ def test_models_of_timm_and_transformers_bring_their_preprocessing_and_names() -
     assert model.spec.preprocess_origin.startswith("the usual values of vit models")
 
 
+class Several(Net):
+    """Named outputs, one of them deeper, and one that is none."""
+
+    def forward(self, image: torch.Tensor) -> Any:
+        maps = self.body(image)
+        return {"maps": (maps, None), "logits": super().forward(image)}
+
+
+class Headless(Net):
+    num_classes = 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "task"),
+    [(Several, ["logits", "maps_0"], "single-label"), (Headless, ["features"], "features")],
+)
+def test_outputs_keep_their_names(kind: type[Net], names: list[str], task: str) -> None:
+    torch.manual_seed(0)
+    net = kind().eval()
+    with recipe_of(net, GIVEN) as recipe:
+        model = load(recipe)
+    assert [o.name for o in model.spec.outputs] == names and model.spec.output.task == task
+    with torch.no_grad():
+        found, expected = model.module(IMAGE), net(IMAGE)
+    if kind is Several:
+        torch.testing.assert_close(tuple(found), (expected["logits"], expected["maps"][0]))
+    else:
+        torch.testing.assert_close(found, expected)
+
+
 class Locked(Net):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.Lock()
+
+
+class Broken(Net):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(image) / 0.0
 
 
 class Branching(Net):
@@ -131,6 +166,7 @@ class Branching(Net):
             "model_arg does not go with a module in memory",
         ),
         (Net, {"image_size": 4}, edgevit.StepError, "Net fails on one 4x4 image in .*body"),
+        (Broken, {}, edgevit.InputError, "gives NaN or infinite values"),
         (Locked, {}, edgevit.InputError, "cannot be copied: TypeError: cannot pickle '_thread.lock' object"),
         (
             Branching,

@@ -74,6 +74,7 @@ def test_what_is_given_wins_and_another_model_takes_nothing_of_the_plans(tmp_pat
         ("model", "net.pt2", "MODEL net.pt2"),
         ("model", "keras:net.keras", "MODEL keras:net.keras"),
         ("model", "hf:./mine", "MODEL hf:./mine"),
+        ("model", "timm:local-dir:mine", "MODEL timm:local-dir:mine"),
     ],
 )
 def test_a_file_that_stayed_on_another_machine_is_named_with_the_flag_that_replaces_it(
@@ -89,7 +90,7 @@ def test_a_file_that_stayed_on_another_machine_is_named_with_the_flag_that_repla
     assert recipes.make({"plan": path, name: "demo" if name == "model" else str(tmp_path / "w")})
 
 
-@pytest.mark.parametrize("model", ["hf:google/vit-base", "timm:x", "demo"])
+@pytest.mark.parametrize("model", ["hf:google/vit-base", "timm:x", "timm:hf-hub:owner/x", "demo"])
 def test_a_model_that_is_no_file_is_not_looked_for(tmp_path: Path, model: str) -> None:
     assert recipes.make({"plan": plan(tmp_path, model=model, calibrate="synthetic:8")}).model == model
 

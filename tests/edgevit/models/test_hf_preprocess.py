@@ -104,6 +104,17 @@ def test_one_number_as_size_means_what_its_class_makes_of_it(
     assert (preprocess.height, preprocess.width) == (32, 32) and origin == "preprocessor_config.json"
 
 
+def test_a_kept_aspect_is_the_shorter_side_cropped_to_the_fixed_size() -> None:
+    """DPT's processor gives a picture of another width for each image; a file has one size."""
+    from transformers import DPTImageProcessor
+
+    theirs = DPTImageProcessor(size={"height": 32, "width": 32}, keep_aspect_ratio=True, ensure_multiple_of=1)
+    wide = theirs(Image.new("RGB", (72, 48)), return_tensors="np")["pixel_values"]
+    ours, _ = found("dpt", {"preprocessor_config.json": theirs.to_dict()})
+    assert wide.shape[-2:] == (32, 48) and ours.shorter_side
+    assert (ours.resize, (ours.height, ours.width)) == ((32, 32), (32, 32))
+
+
 def test_a_class_of_somebody_else_without_statistics_is_asked_for() -> None:
     files = {"preprocessor_config.json": {"image_processor_type": "TheirProcessor", "size": 32}}
     with pytest.raises(UsageError, match="image_mean and image_std, and transformers has no TheirProcessor"):
