@@ -56,7 +56,10 @@ def _own(function: str, **request: str) -> Reads:
 _CORE_ML: Final = "model.mlpackage/Data/com.apple.CoreML"
 _HF: Final = ("hf/config.json", "hf/preprocessor_config.json", "hf/model.safetensors")
 _PARTS: Final = ("parts/pytorch_model.bin.index.json", "parts/pytorch_model-00001-of-00002.bin")
-_IMAGES: Final = ("images/a.png", "images/b.jpg", "images/c.webp", "images/d.bmp")
+_IMAGES: Final = tuple(
+    f"images/{name}" for name in ("a.png", "b.jpg", "c.webp", "d.bmp", "e.gif", "f.tif", "g.avif")
+)
+_LABELS: Final = ("labels.txt", "labels.json", "labels.csv", "labels.yaml")
 
 KINDS: Final = (
     Kind("onnx", ("plain.onnx", "w8a8.onnx"), _artifact("plain.onnx", "w8a8.onnx")),
@@ -75,13 +78,15 @@ KINDS: Final = (
     Kind("hf folder", _HF, _own("folder", path="hf")),
     Kind("hf index", ("hf-parts/model.safetensors.index.json",), _own("folder", path="hf-parts")),
     Kind("npz images", ("images.npz",), _own("images", path="images.npz")),
+    Kind("npy images", ("images.npy",), _own("images", path="images.npy")),
+    Kind("table of images", ("flat/metadata.csv",), _own("images", path="flat")),
     Kind("images", _IMAGES, _own("images", path="images")),
     Kind("plan", ("plan/plan.json", "plan/plan.safetensors"), _own("plan", path="plan", graph="graph.pt2")),
     Kind("plan settings", ("plan/plan.json",), _own("settings", path="plan"), in_parent=True),
     Kind("manifest", ("bundle/manifest.json",), _own("manifest", path="bundle"), in_parent=True),
     Kind("report", ("report.json",), _own("report", path="report.json"), in_parent=True),
     Kind("recipe", ("recipe.toml",), _own("recipe", path="recipe.toml"), in_parent=True),
-    Kind("labels", ("labels.txt",), _own("labels", path="labels.txt"), in_parent=True),
+    *(Kind(name, (name,), _own("labels", path=name), in_parent=True) for name in _LABELS),
 )
 
 

@@ -46,20 +46,27 @@ def make(place: Path) -> None:
 
 
 def samples(place: Path) -> None:
-    """image.png, images/ with four formats, images.npz."""
+    """image.png, images/ with every format of Pillow's, images.npz, images.npy, flat/ with a table."""
     import numpy as np
     from PIL import Image
 
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (16, 16, 16, 3), np.uint8)
     np.savez(place / "images.npz", images=pixels, labels=np.arange(16) % 3)
+    np.save(place / "images.npy", pixels)
     (place / "images").mkdir()
-    for name in ("image.png", "images/a.png", "images/b.jpg", "images/c.webp", "images/d.bmp"):
+    (place / "flat").mkdir()
+    (place / "flat" / "metadata.csv").write_text("file_name,label\na.png,2\nb.png,0\n")
+    names = (f"images/{name}" for name in ("a.png", "b.jpg", "c.webp", "d.bmp", "e.gif", "f.tif", "g.avif"))
+    for name in ("image.png", "flat/a.png", "flat/b.png", *names):
         Image.fromarray(random.integers(0, 256, (20, 24, 3), np.uint8)).save(place / name)
 
 
 def texts(place: Path) -> None:
-    """labels.txt and recipe.toml."""
+    """Labels in four forms, and recipe.toml."""
+    (place / "labels.json").write_text('{"0": ["n02123045", "tabby"], "1": ["n02084071", "dog"]}')
+    (place / "labels.csv").write_text('id,name\n1,"dog, hound"\n0,cat\n')
+    (place / "labels.yaml").write_text("nc: 2\nnames:\n  0: cat\n  1: dog\n")
     (place / "labels.txt").write_text("cat\ndog, hound\nvis à vis\n")
     (place / "recipe.toml").write_text(
         'model = "demo"\nto = ["onnx", "tflite"]\nprecision = "fp16,w8a8"\nimage-size = [192, 256]\n'

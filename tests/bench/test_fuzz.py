@@ -126,7 +126,7 @@ def _save_onnx(path: Path, preprocess: Any) -> None:
     onnx.save(model, path)
 
 
-KINDS = ("onnx", "tflite", "images", "npz images", "manifest", "recipe", "labels")
+KINDS = ("onnx", "tflite", "images", "npz images", "manifest", "recipe", "labels.json")
 
 
 def test_two_hundred_mutants_end_in_an_answer_or_an_input_error(seeds: Path, tmp_path: Path) -> None:
