@@ -82,7 +82,7 @@ KINDS: Final = (
     Kind("table of images", ("flat/metadata.csv",), _own("images", path="flat")),
     Kind("images", _IMAGES, _own("images", path="images")),
     Kind("plan", ("plan/plan.json", "plan/plan.safetensors"), _own("plan", path="plan", graph="graph.pt2")),
-    Kind("plan settings", ("plan/plan.json",), _own("settings", path="plan"), in_parent=True),
+    Kind("plan settings", ("settings/plan.json",), _own("settings", path="settings"), in_parent=True),
     Kind("manifest", ("bundle/manifest.json",), _own("manifest", path="bundle"), in_parent=True),
     Kind("report", ("report.json",), _own("report", path="report.json"), in_parent=True),
     Kind("recipe", ("recipe.toml",), _own("recipe", path="recipe.toml"), in_parent=True),

@@ -111,8 +111,19 @@ def _bundle(place: Path) -> None:
     (place / "plan").mkdir()
     for name in ("plan.json", "plan.safetensors"):
         shutil.copy(bundle / name, place / "plan" / name)
+    _settings(place)
     shutil.copy(bundle / "report.json", place / "report.json")
     _graph(place)
+
+
+def _settings(place: Path) -> None:
+    """The plan as one of the demo: a plan alone runs no code, and needs what it was made with where it was."""
+    shutil.copytree(place / "plan", place / "settings")
+    document = json.loads((place / "plan" / "plan.json").read_text())
+    kept = document["made_with"]["settings"]
+    del kept["labels"], kept["random_weights"]
+    kept |= dict.fromkeys(("model", "calibrate", "evaluate"), "demo")
+    (place / "settings" / "plan.json").write_text(json.dumps(document, indent=1))
 
 
 def _graph(place: Path) -> None:
