@@ -88,12 +88,30 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherResize:
+    """The float model on some evaluation images resized with another filter, against itself with its own.
+
+    Attributes:
+        interpolation: the other filter, as Pillow computes it.
+        n: number of images.
+        sqnr_db: of the first output.
+        agreement: percent of the images with the same answer; None where none follows from the output.
+    """
+
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    n: int
+    sqnr_db: float
+    agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """The float model on the evaluation images: percent, None if they have no labels.
 
     Attributes:
         chance: what the same answers would have, dealt out to the images at random.
         doubts: what the images say against the float model; without labels that are known, nothing.
+        other_resize: what another filter of the resize costs; None where no image is resized.
     """
 
     top1: float | None
@@ -102,6 +120,7 @@ class Reference:
     top1_ci95: Interval | None = None
     chance: float | None = None
     doubts: tuple[Doubt, ...] = ()
+    other_resize: OtherResize | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,8 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
     outputs = _outputs.first(_outputs.load(work / _values.REFERENCE))
     labelled = prepared.labelled and prepared.evaluate is not None
     labels = np.load(work / _values.LABELS) if labelled else None
-    return replace(measure_reference(outputs, labels, prepared.output_kind), doubts=prepared.doubts)
+    measured = measure_reference(outputs, labels, prepared.output_kind)
+    return replace(measured, doubts=prepared.doubts, other_resize=prepared.other_resize)
 
 
 def artifact_report(

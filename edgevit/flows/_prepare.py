@@ -30,6 +30,7 @@ from edgevit.flows._simulated import compare, simulate_all
 from edgevit.flows._values import Prepared, PrepareRequest
 from edgevit.steps import compare_images, given_plan
 from edgevit.steps.diagnose import Diagnosis, diagnose
+from edgevit.steps.other_resize import other_resize
 from edgevit.steps.output_kind import model_kind
 from edgevit.steps.run_float import run_float
 
@@ -101,6 +102,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     diagnosis = Diagnosis()
     if judged.labels is not None and kind.decides and asked.random_weights is None:
         diagnosis = diagnose(unpruned, kind, first, judged.pixels, judged.labels, emit)
+    resized = None
+    if opened.evaluate is not None and asked.random_weights is None:
+        resized = other_resize(opened.evaluate, unpruned, kind, asked.evaluate_count)
     deciding, apart = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
         deciding, apart = _keep_apart(calibrate, calibration, unpruned, asked.auto_float, emit)
@@ -189,6 +193,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
             *dict.fromkeys(text for known in stats.values() for text in constant_activations(known)),
         ),
         doubts=diagnosis.doubts,
+        other_resize=resized,
         notes=graph.notes,
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),

@@ -15,6 +15,7 @@ from edgevit.core.report import (
     Doubt,
     KeptFloat32,
     Limits,
+    OtherResize,
     RangeFit,
     Reconstruction,
     SampleSet,
@@ -134,6 +135,7 @@ class Prepared:
         left_out: target -> why it cannot hold this model.
         isolation: what held the step back; None for a model that was not loaded in a sandbox.
         doubts: about the float model; their texts are among the warnings too.
+        other_resize: what another filter of the resize costs; None where nothing is resized.
         notes: what was done to the model before it was exported.
     """
 
@@ -154,6 +156,7 @@ class Prepared:
     keep_float32: tuple[KeptFloat32, ...] | None = None
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    other_resize: OtherResize | None = None
     notes: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final, Literal
 
+from edgevit.core.figures import decibel
 from edgevit.core.foreign import printable
 from edgevit.core.pixels import in_rgb
 from edgevit.core.report import ArtifactReport, Report
@@ -65,7 +66,7 @@ def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = in
         answer=answer(report.model.output),
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
-        resized=(),
+        resized=_resized(report),
     )
 
 
@@ -75,6 +76,21 @@ def _python(report: Report) -> tuple[str, ...]:
     if report.model.labels:
         return tuple(line.replace("NAME", "labels") for line in lines)
     return tuple(re.sub(r"NAME\[(\w+)\]", r"\1", line) for line in lines)
+
+
+def _resized(report: Report) -> str:
+    """What was measured of another filter, in one sentence; "" where nothing was."""
+    found, own = report.reference.other_resize, report.model.preprocess.interpolation
+    if found is None:
+        return ""
+    words = f"{found.n} of the evaluation images were also resized with the {found.interpolation} filter"
+    agree = (
+        "" if found.agreement is None else f" gives the same answer on {found.agreement:.1f} % of them, and"
+    )
+    return (
+        f"{words} instead of the {own} one: the float model{agree} differs by {decibel(found.sqnr_db)} dB (SQNR; 6 dB "
+        "are one bit)."
+    )
 
 
 def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, ArtifactReport | None]:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from edgevit.core.outputs import OutputKind, Task
-from edgevit.core.report import Report
+from edgevit.core.report import OtherResize, Report
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 
@@ -314,6 +314,27 @@ def test_every_page_is_code_however_the_image_is_made(
     text = usage.render(for_files(report, ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite"], made))
     check_files(text)
     assert f"computes Pillow's {interpolation} resize" in text or interpolation == "nearest"
+
+
+@pytest.mark.parametrize(
+    ("agreement", "words"),
+    [
+        (96.875, "the float model gives the same answer on 96.9 % of them, and differs by 25.3 dB"),
+        (None, "one: the float model differs by 25.3 dB"),
+    ],
+)
+def test_the_page_says_how_much_the_filter_matters_where_it_was_measured(
+    report: Report, agreement: float | None, words: str
+) -> None:
+    made = for_files(report, ["onnx/fp16/model.onnx"])
+    assert "filter of the resize matters" not in usage.render(made)
+    reference = replace(made.reference, other_resize=OtherResize("bicubic", 32, 25.31, agreement))
+    text = " ".join(usage.render(replace(made, reference=reference)).split())
+    assert (
+        "32 of the evaluation images were also resized with the bicubic filter instead of the bilinear"
+        in text
+    )
+    assert words in text
 
 
 def test_a_missing_import_is_found(report: Report) -> None:
