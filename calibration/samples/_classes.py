@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from edgevit.core.errors import InputError, nearest
 
@@ -23,7 +24,7 @@ def match_names(names: tuple[str, ...], labels: tuple[str, ...], where: str, wha
     Raises:
         InputError: a name that is no label, or that could be two of them.
     """
-    known = _known(labels)
+    known = dict(_known(labels))
     if any(_SYNSET.fullmatch(name) for name in names):
         known |= _synsets(names, labels, known)
     found: dict[str, int] = {}
@@ -49,6 +50,28 @@ def names_one(name: str, labels: tuple[str, ...]) -> bool:
     return _plain(name) in _known(labels)
 
 
+def index_folders(names: tuple[str, ...], labels: tuple[str, ...], where: str) -> dict[str, int] | None:
+    """Class folders that are called by the indices of classes that have names; None where they are not numbers.
+
+    Raises:
+        InputError: numbers that are not the model's, or that text and numbers sort differently, as in `number_folders`.
+    """
+    if not all(map(_is_index, names)) or any(names_one(name, labels) for name in names):
+        return None
+    found = {name: int(name) for name in names}
+    if max(found.values()) >= len(labels) or min(found.values()) > 0:
+        raise InputError(
+            f"{where}: its class folders are called {min(names, key=int)} to {max(names, key=int)}, but the model's "
+            f"{len(labels)} classes are 0 to {len(labels) - 1}, {labels[0]} to {labels[-1]}",
+            "call the folders by the names of the classes, or by their indices from 0",
+        )
+    if sorted(names) != sorted(names, key=int):
+        raise InputError(
+            _two_orders(sorted(names), where), "call the folders by the names of the classes, or 00, 01, 02"
+        )
+    return found
+
+
 def number_folders(
     filled: tuple[str, ...], empty: tuple[str, ...], classes: int | None, where: str
 ) -> dict[str, int]:
@@ -72,13 +95,23 @@ def number_folders(
             "labels, so which folder is which class is unknown",
             "name the model's classes with --labels FILE, or leave out the folders that are no class of it",
         )
-    if all(name.isascii() and name.isdigit() for name in names) and names != sorted(names, key=int):
+    if all(map(_is_index, names)) and names != sorted(names, key=int):
         raise InputError(
-            f"{where}: its class folders are numbers, and training code sorts them as text ({', '.join(names[:5])}: "
-            f"torchvision, Keras) or as numbers ({', '.join(sorted(names, key=int)[:5])}: timm)",
+            _two_orders(names, where),
             "say which with --labels FILE: the names of the folders in the order of the model's outputs, one a line",
         )
     return {name: names.index(name) for name in filled}
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _two_orders(names: list[str], where: str) -> str:
+    return (
+        f"{where}: its class folders are numbers, and training code sorts them as text ({', '.join(names[:5])}: "
+        f"torchvision, Keras) or as numbers ({', '.join(sorted(names, key=int)[:5])}: timm)"
+    )
 
 
 def _plain(name: str) -> str:
@@ -87,7 +120,8 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", folded)
 
 
-def _known(labels: tuple[str, ...]) -> dict[str, int]:
+@lru_cache(maxsize=4)  # asked for each of a thousand folders
+def _known(labels: tuple[str, ...]) -> Mapping[str, int]:
     """Every spelling to its class; a label's full name wins over another label's synonym."""
     whole = _unique([(_plain(label), index) for index, label in enumerate(labels)])
     parts = _unique([(_plain(part), i) for i, label in enumerate(labels) for part in _parts(label)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from calibration.decode import decode
-from calibration.samples._classes import match_names, names_one, number_folders
+from calibration.samples._classes import index_folders, match_names, names_one, number_folders
 from calibration.samples._listing import Listing, list_images
 from calibration.samples._metadata import has_classes, read_classes
 from edgevit.core.errors import InputError
@@ -54,7 +54,14 @@ def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...
     filled = tuple(name for name, paths in found.classes if paths)
     empty = tuple(name for name, paths in found.classes if not paths)
     told = []
-    if head.labels:
+    if head.labels and (indices := index_folders(filled, head.labels, found.path)) is not None:
+        classes = indices
+        first = filled[0]
+        told.append(
+            f"{found.path}: class folders are called by numbers, taken for the indices of the labels ({first} is "
+            f"{head.labels[classes[first]]})"
+        )
+    elif head.labels:
         classes = match_names(filled, head.labels, found.path, "folder")
     else:
         classes = number_folders(filled, empty, head.classes, found.path)

@@ -249,3 +249,33 @@ def test_a_table_without_classes_is_no_label(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(b"file_name,label\na.png,\xff\n")
     with pytest.raises(InputError, match=r"metadata\.csv"):
         opened(str(tmp_path), ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (("0", "1", "2"), (0, 1, 2)),
+        (("00", "02"), (0, 2)),
+        (("dog", "0"), None),
+        (("1", "2", "3"), None),
+        (("0", "3"), None),
+    ],
+)
+def test_folders_that_are_called_by_the_indices_of_labels(
+    folders: tuple[str, ...], classes: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    for name in folders:
+        save(tmp_path / name / "a.png")
+    if classes is None:
+        with pytest.raises(InputError, match="'0' is none of|classes are 0 to 2, cat to polar bear"):
+            opened(str(tmp_path), LABELS)
+    else:
+        samples = opened(str(tmp_path), LABELS)
+        assert samples.labels == classes and "0 is cat)" in samples.warnings[0]
+
+
+def test_indices_of_labels_that_sort_in_two_ways_are_refused(tmp_path: Path) -> None:
+    for number in range(11):
+        save(tmp_path / str(number) / "a.png")
+    with pytest.raises(InputError, match="as text .* or as numbers"):
+        opened(str(tmp_path), tuple("abcdefghijk"))
