@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError
@@ -92,6 +93,8 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
     """
     if getattr(kind, "main_input_name", "pixel_values") != "pixel_values" and not _is_pair(kind):
         raise UnsupportedError(f"{kind.__name__} takes {kind.main_input_name}, not images", _WAY_OUT)
+    if others := _other_inputs(kind):
+        raise UnsupportedError(f"{kind.__name__} takes {', '.join(others)} beside the image", _WAY_OUT)
     try:
         module: torch.nn.Module = kind._from_config(
             config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
@@ -151,6 +154,13 @@ def _outputs(inner: Any, image: torch.Tensor) -> dict[str, Any]:
 def _is_pair(kind: Any) -> bool:
     """An image and a text tower, of which the image's can be asked alone."""
     return hasattr(kind, "get_image_features") and kind in _of_type(_TOWERS, kind.config_class)
+
+
+def _other_inputs(kind: Any) -> tuple[str, ...]:
+    """What it cannot do without, besides the image."""
+    call = kind.get_image_features if _is_pair(kind) else kind.forward
+    named = (p for p in inspect.signature(call).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in named if p.default is p.empty and p.name not in ("self", "pixel_values"))
 
 
 def _towers(config: Any) -> tuple[Any, ...]:

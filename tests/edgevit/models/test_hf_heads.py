@@ -155,7 +155,16 @@ def test_other_heads_are_refused_by_their_name(kind: str, name: str, tmp_path: P
     assert "python:FILE:FACTORY" in told.value.hint and "semantic segmentation" in told.value.hint
 
 
-def test_a_text_model_is_refused_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
-    with pytest.raises(UnsupportedError, match="BertModel takes input_ids, not images"):
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("bert", "BertModel", "BertModel takes input_ids, not images"),
+        ("grounding-dino", "GroundingDinoModel", "GroundingDinoModel takes input_ids beside the image"),
+    ],
+)
+def test_a_model_that_takes_more_than_an_image_is_refused(
+    kind: str, name: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [name]}))
+    with pytest.raises(UnsupportedError, match=words):
         load(tmp_path, random_weights=0)
