@@ -1,4 +1,4 @@
-"""Start a process in its own session, listen to it, and end it when it breaks a limit."""
+"""Listen to a process that leads its own group, and end it when it breaks a limit."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import contextlib
 import os
 import selectors
 import signal
-import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Literal
+from typing import Literal, Protocol
 
 from edgevit.core._memory import resident_bytes
 from edgevit.core.interrupt import shielded
@@ -24,6 +23,17 @@ _CHUNK = 1 << 16
 
 class Cancelled(BaseException):
     """The parent was interrupted while this process ran; never leaves `edgevit.core.worker`."""
+
+
+class Running(Protocol):
+    """A started process, the leader of its own group; what `subprocess.Popen` says of one."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +56,32 @@ class Ending:
 
 
 def watch(
-    command: Sequence[str],
-    environment: Mapping[str, str],
+    start: Callable[[int, int], Running],
     timeout_s: float,
     max_memory_bytes: int,
     on_line: Callable[[bytes], None],
     cancel: Event,
 ) -> Ending:
-    """Run `command` to its end or to the first broken limit; nothing of its group is left behind.
+    """Run a process to its end or to the first broken limit; nothing of its group is left behind.
 
-    The number of a pipe for events is appended to `command`; `on_line` gets each line written
-    there, in the calling thread. stdout goes where stderr goes: it belongs to the parent.
+    Args:
+        start: starts it, given the ends of two pipes: for events, and for what it writes to stdout and stderr.
+        on_line: gets each line of events, in the calling thread.
 
     Raises:
         Cancelled: `cancel` was set.
     """
-    read_end, write_end = os.pipe()
+    (read_end, write_end), (text_end, output) = os.pipe(), os.pipe()
     started = time.monotonic()
-    process = subprocess.Popen(
-        [*command, str(write_end)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(environment),
-        pass_fds=(write_end,),
-        start_new_session=True,
-    )
-    os.close(write_end)
-    assert process.stdout is not None
+    try:
+        process = start(write_end, output)
+    except BaseException:
+        os.close(read_end)
+        os.close(text_end)
+        raise
+    finally:
+        os.close(write_end)
+        os.close(output)
     events, text = _Lines(), _Lines()
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
     peak = 0
@@ -91,7 +99,7 @@ def watch(
 
     try:
         with selectors.DefaultSelector() as selector:
-            for fd in (read_end, process.stdout.fileno()):
+            for fd in (read_end, text_end):
                 os.set_blocking(fd, False)
                 selector.register(fd, selectors.EVENT_READ)
             while True:
@@ -120,9 +128,9 @@ def watch(
         with shielded():
             _kill(process)
             os.close(read_end)
-            process.stdout.close()
+            os.close(text_end)
     kept.extend(line.decode(errors="replace") for line in text.rest())
-    return Ending(process.returncode, broken, tuple(kept), time.monotonic() - started, peak)
+    return Ending(process.wait(), broken, tuple(kept), time.monotonic() - started, peak)
 
 
 def _select(selector: selectors.BaseSelector, timeout: float) -> list[int]:
@@ -132,7 +140,7 @@ def _select(selector: selectors.BaseSelector, timeout: float) -> list[int]:
     return [key.fd for key, _ in selector.select(timeout)]
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: Running) -> None:
     """End the whole group, also what a dead leader left behind, and reap the leader."""
     if process.returncode is None or resident_bytes(process.pid):
         # The last one may have ended in the meantime; macOS says so with EPERM.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import site
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core import errors
-from edgevit.core._process import Ending, watch
+from edgevit.core._process import Ending, Running, watch
 from edgevit.core.errors import (
     EdgevitError,
     StepError,
@@ -30,6 +30,7 @@ from edgevit.core.errors import (
     StorageError,
     UsageError,
 )
+from edgevit.core.forking import fork, step_environment
 from edgevit.core.interrupt import shielded
 from edgevit.core.sandbox import Sandbox
 from edgevit.core.scratch import scratch
@@ -38,7 +39,6 @@ from edgevit.core.space import full_place, storage_errors, written_by
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
 _ADDRESS_BACKSTOP = 16 << 30
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -67,6 +67,7 @@ class Job:
 
     Attributes:
         file: the converted file that the step executes, if that is all it does: what happens is its doing.
+        forked: it has a model in PyTorch, so that it may start with that imported (see `forking`).
     """
 
     step: str
@@ -75,6 +76,7 @@ class Job:
     limits: Limits = Limits()
     on_event: OnEvent | None = None
     file: str = ""
+    forked: bool = False
 
 
 def run(
@@ -94,7 +96,12 @@ def run(
         StepError: a signal ended it, or a foreign exception, of which the trace is a note (`-v`).
         KeyboardInterrupt: Ctrl-C; the process group was ended first.
     """
-    return _run(Job(step, function, request, limits, on_event, file), threading.Event())
+    return run_job(Job(step, function, request, limits, on_event, file))
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """The same for a job."""
+    return _run(job, threading.Event())
 
 
 def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | EdgevitError, ...]:
@@ -142,9 +149,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
         with storage_errors(folder, temporary=True):
             (folder / "request.json").write_text(json.dumps(request))
         ending = watch(
-            # -P: a file torch.py in the folder where the user stands must not be imported.
-            [sys.executable, "-P", "-m", "edgevit.core._child", str(folder), str(os.getpid())],
-            _environment(job.limits.threads, str(folder)),
+            lambda events, text: _start(job, str(folder), events, text),
             job.limits.timeout_s,
             job.limits.max_memory_bytes,
             lambda line: job.on_event(json.loads(line)) if job.on_event is not None else None,
@@ -159,6 +164,23 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
             return result if outcome["isolation"] is None else {**result, "isolation": outcome["isolation"]}
         # What a half-written file left is still there, so that a full disk can be seen.
         raise _failure(job, ending, outcome, folder)
+
+
+def _start(job: Job, folder: str, events: int, text: int) -> Running:
+    """Forked from a process that has the libraries, if there is one and it is of use, else a new process."""
+    environment = step_environment(job.limits.threads, folder)
+    forked = fork(environment, folder, job.limits.threads, events, text) if job.forked else None
+    # -P: a file torch.py in the folder where the user stands must not be imported.
+    command = [sys.executable, "-P", "-m", "edgevit.core._child", folder, str(os.getpid()), str(events)]
+    return forked or subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=text,
+        stderr=text,  # stdout goes where stderr goes: it belongs to the parent
+        env=environment,
+        pass_fds=(events,),
+        start_new_session=True,
+    )
 
 
 def _check_here() -> None:
@@ -235,14 +257,3 @@ def _ended_by(ending: Ending) -> str:
         name = f"signal {number}"
     killed = ", perhaps by the system for lack of memory" if number == signal.SIGKILL else ""
     return f"its process was ended by {name} ({signal.strsignal(number)}){killed}"
-
-
-def _environment(threads: int, folder: str) -> dict[str, str]:
-    # What converters leave behind among temporary files, killed or not, goes with the folder.
-    environment = {**os.environ, "TMPDIR": folder}
-    if threads > 0:
-        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    root = str(Path(__file__).resolve().parents[2])
-    if root not in site.getsitepackages():  # a checkout: the child must import this very copy
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH", ""))))
-    return environment

@@ -43,12 +43,13 @@ def job(
     if data_only or _isolated(recipe.model):
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = limits_of(recipe, threads, sandbox)
-    return worker.Job(step, f"edgevit.flows.{function}", to_plain(request), limits, on_event)
+    name = f"edgevit.flows.{function}"
+    return worker.Job(step, name, to_plain(request), limits, on_event, forked=not data_only)
 
 
 def run(one: worker.Job) -> dict[str, Any]:
     """Run one step alone."""
-    return worker.run(one.step, one.function, one.request, one.limits, one.on_event, one.file)
+    return worker.run_job(one)
 
 
 def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.Limits:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgevit.core import output_folder, worker
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
+from edgevit.core.forking import forking
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.recipe import Recipe
 from edgevit.core.report import NotDone, PeakMemory, Report
@@ -39,7 +40,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     check_limits(work.recipe)
     output_folder.check_output(work.output, recipe.overwrite)
     begin = time.perf_counter()
-    with scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
+    with forking(), scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
         prepared = prepare(work, folder, told)
         work = narrowed(work, prepared.left_out)
         require_room(work, prepared.spec, folder)

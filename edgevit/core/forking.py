@@ -1,0 +1,169 @@
+"""Let steps be forked from a process that has imported the heavy libraries, instead of importing them anew.
+
+    with forking():
+        worker.run(...)  # those of its steps that may be
+
+Linux alone: elsewhere libraries of the system do not survive a fork, and every step is a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from edgevit.core._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES, environment_digest
+
+# What every step that has a model in PyTorch imports: half of a small model's time.
+MODULES: Final = ("torch", "torch.export.pt2_archive", "torch.fx.experimental.proxy_tensor", "numpy")
+_ANSWER_S: Final = 120.0  # a busy machine imports for long
+
+# Of this process: the flow starts it, and the worker below asks it, through many hands that need not know.
+_control: socket.socket | None = None
+
+
+@contextmanager
+def forking(modules: Sequence[str] = MODULES) -> Iterator[None]:
+    """Keep a server for what is run within; where one is shared or running, that one is used."""
+    global _control
+    if sys.platform != "linux" or _control is not None or SHARED in os.environ:
+        yield
+        return
+    with serving(modules, step_environment()) as control:
+        _control = control
+        try:
+            yield
+        finally:
+            _control = None
+
+
+@contextmanager
+def serving(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[socket.socket]:
+    """Start a server, and give the socket on which it is asked; it ends when the last copy of that is closed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-P", "-m", "edgevit.core._server", ",".join(modules), str(theirs.fileno())]
+    with closing(ours):
+        with closing(theirs):
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=dict(environment),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        try:
+            yield ours
+        finally:
+            process.kill()
+            process.wait()
+
+
+def step_environment(threads: int = 0, folder: str = "") -> dict[str, str]:
+    """What a step sees: the environment of this process, and its own folder for temporary files."""
+    # What converters leave behind among temporary files, killed or not, goes with the folder.
+    environment = {**os.environ, **({"TMPDIR": folder} if folder else {})}
+    if threads > 0:
+        environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    root = str(Path(__file__).resolve().parents[2])
+    if root not in site.getsitepackages():  # a checkout: the child must import this very copy
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH", ""))))
+    return environment
+
+
+class Forked:
+    """A step that the server forked; see `_process.Running`."""
+
+    def __init__(self, pid: int, told: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._told = told
+
+    def poll(self) -> int | None:
+        """Its exit code if it has ended, negative for a signal."""
+        return self._look(0.0)
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        code = self._look(None)
+        assert code is not None
+        return code
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self._told.settimeout(timeout)
+            try:
+                status = _number(self._told)
+            except BlockingIOError:
+                return None
+            # The server ends before its steps only if somebody ended it, and then they go with it.
+            self.returncode = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
+            self._told.close()
+        return self.returncode
+
+
+def fork(environment: Mapping[str, str], folder: str, threads: int, events: int, text: int) -> Forked | None:
+    """Ask for a process that calls `_child.main` with `folder`; None where a new one has to be started.
+
+    Args:
+        environment: what the step shall see.
+        events, text: ends of pipes that it writes to.
+    """
+    control = _shared() if _control is None else _control
+    if control is None:
+        return None
+    asked = {
+        "environment": environment_digest(environment),
+        "folder": folder,
+        "directory": str(Path.cwd()),
+        "threads": threads,
+    }
+    data = json.dumps(asked).encode()
+    if len(data) > MESSAGE_BYTES:
+        return None
+    ours, theirs = socket.socketpair()
+    try:
+        with closing(theirs):
+            socket.send_fds(control, [data], [events, text, theirs.fileno()])
+        ours.settimeout(_ANSWER_S)
+        pid = _number(ours)
+    except OSError:  # it is gone, or does not answer: nothing but time is lost
+        pid = None
+    except BaseException:
+        ours.close()
+        raise
+    if not pid:
+        ours.close()
+        return None
+    return Forked(pid, ours)
+
+
+def _shared() -> socket.socket | None:
+    given = os.environ.get(SHARED)
+    return None if given is None else _inherited(int(given))
+
+
+@cache
+def _inherited(number: int) -> socket.socket:
+    return socket.socket(fileno=number)
+
+
+def _number(told: socket.socket) -> int | None:
+    """The next line; None at the end. It is written at once, so that only its first byte may be missing."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = told.recv(1)
+        if not byte:
+            return None
+        line += byte
+    return int(line)
