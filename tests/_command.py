@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import Final
+
+from edgevit.core import forking
 
 ROOT = Path(__file__).resolve().parents[1]
+# Besides what a conversion's own server imports: what hundreds of commands would each import anew.
+_MODULES: Final = (*forking.MODULES, "timm", "onnx", "onnxscript", "safetensors.torch", "scipy.optimize")
 
 
 def without_progress(told: str) -> str:
@@ -21,11 +30,30 @@ def command(*arguments: str | Path) -> list[str]:
 
 def environment(**changes: str | Path) -> dict[str, str]:
     """Of a machine without network: nothing is downloaded, and nobody tries for long."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", **{name: str(value) for name, value in changes.items()}}
+    given = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**given, "HF_HUB_OFFLINE": "1", **{name: str(value) for name, value in changes.items()}}
 
 
 def edgevit(*arguments: str | Path, **changes: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run one command in the checkout to its end; `changes` are environment variables."""
+    """Run one command in the checkout to its end; `changes` are environment variables.
+
+    All of them share a process that has imported the libraries, from which their steps are forked. With
+    `changes` that a library might look at, the steps are started anew.
+    """
+    shared = _server().fileno()
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment(**changes), timeout=900
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(**changes, **{forking.SHARED: str(shared)}),
+        timeout=900,
+        pass_fds=(shared,),
     )
+
+
+@cache
+def _server() -> socket.socket:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(forking.serving(_MODULES, forking.step_environment(base=environment())))

@@ -126,9 +126,7 @@ class _Server:
                 os.close(ready)
                 client.close()
                 self._leave()
-                os.environ.clear()  # libraries add to it while they are imported
-                os.environ.update(self._environment)
-                _become(asked, pipes, server)
+                _become(asked, self._environment, pipes, server)
             finally:
                 os._exit(1)
         os.close(leads)
@@ -161,7 +159,7 @@ class _Server:
         client.close()
 
 
-def _become(asked: dict[str, Any], pipes: list[int], server: int) -> None:
+def _become(asked: dict[str, Any], environment: Mapping[str, str], pipes: list[int], server: int) -> None:
     """Be what a new process of `_child` is."""
     events, text = pipes
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -170,16 +168,19 @@ def _become(asked: dict[str, Any], pipes: list[int], server: int) -> None:
     for handle in (nothing, text):
         os.close(handle)
     os.chdir(asked["directory"])
+    threads = asked["threads"]
+    if threads:
+        _limit_threads(threads)
+    os.environ.clear()  # libraries add to it while they are imported
+    os.environ.update(environment)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {})
     os.environ["TMPDIR"] = asked["folder"]
     tempfile.tempdir = None
-    if asked["threads"]:
-        _limit_threads(asked["threads"])
     _child.main([asked["folder"], str(server), str(events)])
 
 
 def _limit_threads(threads: int) -> None:
     """Of the libraries that are there already; those that come later read the variables."""
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     importlib.import_module("threadpoolctl").threadpool_limits(threads)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(threads)

@@ -69,10 +69,12 @@ def serving(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[
             process.wait()
 
 
-def step_environment(threads: int = 0, folder: str = "") -> dict[str, str]:
-    """What a step sees: the environment of this process, and its own folder for temporary files."""
+def step_environment(
+    threads: int = 0, folder: str = "", base: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """What a step sees: the environment of its command, and its own folder for temporary files."""
     # What converters leave behind among temporary files, killed or not, goes with the folder.
-    environment = {**os.environ, **({"TMPDIR": folder} if folder else {})}
+    environment = {**base, **({"TMPDIR": folder} if folder else {})}
     if threads > 0:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     root = str(Path(__file__).resolve().parents[2])

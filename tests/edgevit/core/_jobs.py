@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,33 @@ def litter(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     handle, path = tempfile.mkstemp()
     os.close(handle)
     return {"path": path}
+
+
+def look(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """What this process is made of."""
+    proc = Path("/proc/self")
+    return {
+        "preloaded": "colorsys" in sys.modules,
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "tasks": len(list((proc / "task").iterdir())),
+        "handles": len(list((proc / "fd").iterdir())),
+        "temporary": tempfile.gettempdir(),
+        "environment": dict(os.environ),
+        "directory": str(Path.cwd()),
+        "signals": [str(signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+        "limits": [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CORE)],
+        "leads": os.getsid(0) == os.getpgid(0) == os.getpid(),
+        "path": sys.path,
+    }
+
+
+def write_outside(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    try:
+        Path(request["outside"]).write_text("x")
+    except OSError:
+        return {"written": False}
+    return {"written": True}
 
 
 def limits(request: dict[str, Any], emit: Emit) -> dict[str, Any]:

@@ -1,20 +1,54 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgevit.core import forking, worker
 from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
 from edgevit.core.worker import Job, Limits, run, run_many
 
 JOBS = "tests.edgevit.core._jobs"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[socket.socket]:
+    environment = forking.step_environment()
+    environment.pop("PYTEST_CURRENT_TEST", None)
+    with forking.serving(("json",), environment) as control:
+        yield control
+
+
+@pytest.fixture(params=["started", "forked"], autouse=True)
+def way(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, steady_environment: None
+) -> Iterator[str]:
+    """Whatever a step does is told in the same way, whether its process was started or forked from a server."""
+    forked: list[bool] = []
+    if request.param == "forked":
+        monkeypatch.setattr(forking, "_control", request.getfixturevalue("server"))
+        monkeypatch.setattr(worker, "Job", partial(Job, forked=True))
+        fork = worker.fork
+
+        def noted(*arguments: Any) -> forking.Forked | None:
+            found = fork(*arguments)
+            forked.append(found is not None)
+            return found
+
+        monkeypatch.setattr(worker, "fork", noted)
+    yield request.param
+    assert all(forked)
 
 
 def is_alive(pid: int) -> bool:
@@ -132,9 +166,9 @@ def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
     seen: list[dict[str, Any]] = []
     first, second, third = run_many(
         [
-            Job("one", f"{JOBS}:abort", {}),
-            Job("two", f"{JOBS}:double", {"value": 4}, on_event=seen.append),
-            Job("three", f"{JOBS}:bad_input", {}),
+            worker.Job("one", f"{JOBS}:abort", {}),
+            worker.Job("two", f"{JOBS}:double", {"value": 4}, on_event=seen.append),
+            worker.Job("three", f"{JOBS}:bad_input", {}),
         ],
         parallel=2,
     )
@@ -144,18 +178,21 @@ def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
 
 
 SCRIPT = """
-import sys
-from edgevit.core.worker import Job, Limits, run, run_many
-jobs = [Job(path, "tests.edgevit.core._jobs:hang", {"pids": path}, Limits()) for path in sys.argv[1:]]
+import contextlib, sys
+from edgevit.core.forking import forking
+from edgevit.core.worker import Job, Limits, run_job, run_many
+way, *paths = sys.argv[1:]
+jobs = [Job(path, "tests.edgevit.core._jobs:hang", {"pids": path}, Limits(), forked=True) for path in paths]
 try:
-    run(jobs[0].step, jobs[0].function, jobs[0].request) if len(jobs) == 1 else run_many(jobs, 2)
+    with forking(()) if way == "forked" else contextlib.nullcontext():
+        run_job(jobs[0]) if len(jobs) == 1 else run_many(jobs, 2)
 except KeyboardInterrupt:
     sys.exit(130)
 """
 
 
-def start_hanging(paths: list[Path]) -> tuple[subprocess.Popen[bytes], list[int]]:
-    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, *map(str, paths)])
+def start_hanging(way: str, paths: list[Path]) -> tuple[subprocess.Popen[bytes], list[int]]:
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, way, *map(str, paths)])
     deadline = time.monotonic() + 30
     while not all(path.exists() and " " in path.read_text() for path in paths):
         assert time.monotonic() < deadline and parent.poll() is None
@@ -164,18 +201,23 @@ def start_hanging(paths: list[Path]) -> tuple[subprocess.Popen[bytes], list[int]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_ends_every_group_and_reaches_the_caller(jobs: int, tmp_path: Path) -> None:
-    parent, pids = start_hanging([tmp_path / str(i) for i in range(jobs)])
+def test_ctrl_c_ends_every_group_and_reaches_the_caller(way: str, jobs: int, tmp_path: Path) -> None:
+    parent, pids = start_hanging(way, [tmp_path / str(i) for i in range(jobs)])
     parent.send_signal(signal.SIGINT)
     assert parent.wait(20) == 130
     assert wait_until_gone(pids)
 
 
-def test_child_ends_with_its_parent(tmp_path: Path) -> None:
-    parent, (child, grandchild) = start_hanging([tmp_path / "pids"])
+def test_child_ends_with_its_parent(way: str, tmp_path: Path) -> None:
+    parent, (child, grandchild) = start_hanging(way, [tmp_path / "pids"])
+    above = int(
+        Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]
+    )  # the server, or parent
     parent.kill()
     parent.wait(10)
     try:
-        assert wait_until_gone([child])
+        assert wait_until_gone([child, above])
+        assert way == "started" or wait_until_gone([grandchild])  # the server ends the whole group
     finally:
-        os.kill(grandchild, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(grandchild, signal.SIGKILL)
