@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES, environment_digest
+from edgevit.core.scratch import scratch
 
 # What every step that has a model in PyTorch imports: half of a small model's time.
 MODULES: Final = ("torch", "torch.export.pt2_archive", "torch.fx.experimental.proxy_tensor", "numpy")
@@ -51,14 +52,14 @@ def serving(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[
     """Start a server, and give the socket on which it is asked; it ends when the last copy of that is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-P", "-m", "edgevit.core._server", ",".join(modules), str(theirs.fileno())]
-    with closing(ours):
+    with scratch() as folder, closing(ours):  # what is imported may write to a temporary folder
         with closing(theirs):
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=dict(environment),
+                env={**environment, "TMPDIR": str(folder)},
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )

@@ -41,15 +41,27 @@ def hog():
         kept.append(b"x" * (64 << 20))
         time.sleep(0.01)
 
-name = "edgevit.core._child"
-if name in sys.orig_argv:
-    job = json.loads(pathlib.Path(sys.orig_argv[sys.orig_argv.index(name) + 1], "request.json").read_text())
-    if job["function"].endswith("_build:build") and job["request"]["target"] == "onnx":
+def misbehave(function, request):
+    if function.endswith("_build:build") and request["target"] == "onnx":
         tempfile.mkdtemp()
         here = pathlib.Path(__file__).parent
         (here / "pid").write_text(str(os.getpid()))
         (here / "begun").touch()
         globals()[os.environ["HOSTILE"]]()
+
+name, server = "edgevit.core._child", "edgevit.core._server"
+if name in sys.orig_argv:
+    job = json.loads(pathlib.Path(sys.orig_argv[sys.orig_argv.index(name) + 1], "request.json").read_text())
+    misbehave(job["function"], job["request"])
+elif server in sys.orig_argv:
+    from edgevit.core import _child
+    called = _child._call
+
+    def call(function, request, emit):
+        misbehave(function, request)
+        return called(function, request, emit)
+
+    _child._call = call
 """
 
 
