@@ -220,6 +220,17 @@ def test_raw_data_of_a_camera_is_no_tiff(tmp_path: Path) -> None:
         decode(tmp_path / "a.tif")
 
 
+def test_heic_is_near_what_went_in_and_as_its_own_library_reads_it(tmp_path: Path) -> None:
+    import pillow_heif
+
+    down, across = np.mgrid[0:64, 0:64]
+    smooth = np.stack([down * 4, across * 4, 255 - 2 * (down + across)], axis=-1).astype(np.uint8)
+    pillow_heif.from_pillow(Image.fromarray(smooth)).save(tmp_path / "a.heic", quality=95)
+    pixels = decode(tmp_path / "a.heic").pixels
+    np.testing.assert_array_equal(pixels, np.asarray(pillow_heif.open_heif(tmp_path / "a.heic")))
+    assert np.abs(pixels.astype(int) - smooth).mean() < 3
+
+
 def test_heic_without_its_package_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
