@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from calibration.preprocess import to_pixels
 from edgevit.core import report as r
 from edgevit.core.outputs import Activation, OutputKind, Task
-from edgevit.core.types import Preprocess
+from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 
 STUBS: Final = Path(__file__).with_name("usage_stubs")
@@ -84,8 +84,11 @@ def _pages() -> Iterator[Page]:
 
 
 def _page(name: str, p: Preprocess, kind: OutputKind, labels: int, dtype: usage.InputDtype) -> Page:
+    logits = TensorSpec(
+        "logits", (1, 3), dtype, None if dtype == "float32" else 0.1, None if dtype == "float32" else -3
+    )
     files = tuple(
-        r.ArtifactReport(target, "fp16", "pass", path=f"{target}/fp16/model.{suffix}")
+        r.ArtifactReport(target, "fp16", "pass", path=f"{target}/fp16/model.{suffix}", outputs=(logits,))
         for target, suffix in (("onnx", "onnx"), ("tflite", "tflite"), ("coreml", "mlpackage"))
     )
     report = r.Report(
