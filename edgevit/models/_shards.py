@@ -18,7 +18,7 @@ NAMES: Final = (
     "diffusion_pytorch_model.safetensors",
     "diffusion_pytorch_model.safetensors.index.json",
 )
-_ENDINGS: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar", ".npz")
+_ENDINGS: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 _SHOWN: Final = 4
 _INDEX_BYTES: Final = 64 << 20
 
