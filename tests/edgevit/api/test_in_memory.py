@@ -200,14 +200,24 @@ def test_the_command_line_has_no_module_and_a_plan_alone_brings_none(tmp_path: P
     assert remembered(tmp_path, {"model": "module:nets.Net"}) == {}
 
 
-def test_a_module_is_converted_executed_and_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_worker_reads_a_module_in_its_sandbox(capfd: pytest.CaptureFixture[str]) -> None:
+    given = {**GIVEN, "labels": ["cat", "dog", "fox"], "to": ["onnx"], "precision": ["w8"]}
+    answer = edgevit.quantize(make().eval(), **given, dry_run=True)
+    assert capfd.readouterr().err == ""  # nobody looks into a pipe
+    assert answer.exit_code == 0 and answer.data["model"] == "Net"
+    (plan,) = answer.data["plans"]  # type: ignore[misc]
+    layers = ("body:conv", "mix:linear", "again:linear", "head:linear")
+    assert {site["site"] for site in plan["sites"]} == {f"model.{layer}" for layer in layers}
+
+
+@pytest.mark.family
+def test_a_module_is_converted_executed_and_run(tmp_path: Path) -> None:
     from PIL import Image
 
     net = make().eval()
     report = edgevit.convert(
         net, **GIVEN, labels=["cat", "dog", "fox"], to=["onnx"], precision=["fp32"], output=tmp_path / "out"
     )
-    assert capfd.readouterr().err == ""  # nobody looks into a pipe
     (file,) = report.artifacts
     assert file.verdict == "pass" and report.folder == tmp_path / "out" and file.path is not None
     assert report.model.source == f"module:{Net.__module__}.Net"
