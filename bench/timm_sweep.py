@@ -149,7 +149,9 @@ def _result(model: TorchModel, target: str | None) -> str:
         with runtime.open(path, RunOptions(threads=1)) as runner:
             found = runner.run(pixels)
     level = min(METRICS.get("sqnr").compute(wanted[key], found[key], None) for key in wanted)
-    return f"{level:.0f} dB, {sum(contents.operators.values())} operators, rank {contents.max_rank}"
+    return (
+        f"{level:.0f} dB, {sum(count for _, count in contents.operators)} operators, rank {contents.max_rank}"
+    )
 
 
 def _short(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from calibration.preprocess import to_pixels
@@ -29,6 +29,7 @@ class LoadedPixels:
         pixels: uint8 (N, height, width, 3), RGB, resized and cropped.
         labels: class index per image, None if unlabelled.
         names: one per image.
+        head_labels: output -> class index per image, for outputs besides the first.
         skipped: (name, reason) of the images left out.
         remarks: a sentence for each thing that was not done as one might expect, with how many images it concerns.
     """
@@ -38,6 +39,7 @@ class LoadedPixels:
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    head_labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def evenly(total: int, count: int | None) -> tuple[int, ...]:
@@ -102,6 +104,7 @@ def load_pixels(
         labels=None if samples.labels is None else tuple(samples.labels[index] for index in kept),
         names=tuple(samples.names[index] for index in kept),
         skipped=tuple(skipped),
+        head_labels={head: tuple(given[i] for i in kept) for head, given in samples.head_labels.items()},
         remarks=tuple(_sentence(samples.path, remark, names, len(kept)) for remark, names in told.items()),
     )
 

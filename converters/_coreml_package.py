@@ -20,6 +20,7 @@ from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
 from converters._coreml_values import Handles, named_values
 from edgevit.core import blame, outputs, preprocess_json
 from edgevit.core.errors import StorageError, UnsupportedError
+from edgevit.core.labels import HEADS_KEY, dump_heads
 from edgevit.core.require import require
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> N
     meta["edgevit.preprocess"] = preprocess_json.dumps(spec.preprocess, "image")
     meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
     meta[outputs.KEY] = outputs.dumps(spec.output)
+    if spec.heads:
+        meta[HEADS_KEY] = dump_heads(spec)
     meta["edgevit.precision"] = precision
     meta["edgevit.deployment"] = deployment
 

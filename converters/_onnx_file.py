@@ -10,6 +10,7 @@ from converters import _onnx_external, _onnx_older
 from edgevit.core import files, outputs, preprocess_json
 from edgevit.core.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
+from edgevit.core.labels import HEADS_KEY, dump_heads
 from edgevit.core.pixels import in_rgb
 from edgevit.core.types import ModelSpec
 
@@ -106,7 +107,8 @@ def _metadata(spec: ModelSpec, precision: str, takes_pixels: bool) -> dict[str, 
         "edgevit.model": spec.name,
         "edgevit.precision": precision,
     }
-    optional = {"author": spec.author, "license": spec.license}
+    heads = dump_heads(spec)
+    optional = {"author": spec.author, "license": spec.license, HEADS_KEY: heads}
     return found | {key: text for key, text in optional.items() if text}
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from converters import _tflite_model as tfl
 from edgevit.core import outputs, preprocess_json
+from edgevit.core.labels import HEADS_KEY, dump_heads
 from edgevit.core.require import require
 from edgevit.core.types import ModelSpec, Preprocess
 
@@ -40,7 +41,12 @@ def embed(model: Any, spec: ModelSpec, preprocess: Preprocess, real: Preprocess 
     _add(model, "edgevit.preprocess", text.encode())
     _add(model, "edgevit.labels", json.dumps(list(spec.labels)).encode())
     _add(model, outputs.KEY, outputs.dumps(spec.output).encode())
-    for key, value in (("edgevit.author", spec.author), ("edgevit.license", spec.license)):
+    heads = dump_heads(spec)
+    for key, value in (
+        ("edgevit.author", spec.author),
+        ("edgevit.license", spec.license),
+        (HEADS_KEY, heads),
+    ):
         if value:
             _add(model, key, value.encode())
 

@@ -27,6 +27,8 @@ _SHOWN: Final = 5
 def read_npz(path: Path, text: str, head: Head) -> Samples:
     """Read `images`, uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, and, if present, `labels`.
 
+    Of a model with several labelled outputs, `labels` are those of the first, `labels_NAME` those of any.
+
     Labels are integers (N,) or (N, 1) from 0, or names (N,). Grey images are repeated to RGB; of RGBA the alpha
     is dropped, as Pillow's convert("RGB") does.
 
@@ -48,19 +50,30 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
                 f"it has {', '.join(arrays.files) or 'none'}; save them as `images` and `labels`",
             )
         images = _array(arrays, "images", text)
-        classes = _array(arrays, "labels", text) if "labels" in arrays.files else None
-        others = [name for name in arrays.files if name not in ("images", "labels")]
+        own = next((name for name in ("labels", f"labels_{head.name}") if name in arrays.files), None)
+        classes = None if own is None else _array(arrays, own, text)
+        beside = {
+            other: _array(arrays, f"labels_{other.name}", text)
+            for other in head.others
+            if f"labels_{other.name}" in arrays.files
+        }
+        read = {"images", own, *(f"labels_{other.name}" for other in beside)}
+        others = [name for name in arrays.files if name not in read]
     pictures = checked(images, f"{text}: `images`")
-    indices = None if classes is None else class_indices(classes, len(images), head, text)
+    indices = None if classes is None or own is None else class_indices(classes, len(images), head, text, own)
+    more = {
+        o.name: class_indices(found, len(images), o, text, f"labels_{o.name}") for o, found in beside.items()
+    }
 
     def digest() -> str:
-        total = hashlib.sha256(f"{images.shape}\n{indices}\n".encode())
+        labelled = f"{indices}\n{more}" if more else f"{indices}"
+        total = hashlib.sha256(f"{images.shape}\n{labelled}\n".encode())
         total.update(np.ascontiguousarray(images).data)
         return total.hexdigest()
 
     names = tuple(f"{text}[{index}]" for index in range(len(images)))
     warnings = _unread(others, text) if classes is None else ()
-    return Samples(text, names, indices, lambda index: as_picture(pictures[index]), digest, warnings)
+    return Samples(text, names, indices, lambda index: as_picture(pictures[index]), digest, warnings, more)
 
 
 def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
@@ -97,7 +110,8 @@ def survey_npz(path: Path, text: str) -> Survey:
             raise InputError(f"{text} lacks the array `images`", f"it has {', '.join(names) or 'none'}")
         with archive.open("images.npy") as array:
             shape = array_shape(array)
-    return Survey(shape[0] if shape else 0, "labels.npy" in names)
+    labelled = any(name == "labels.npy" or name.startswith("labels_") for name in names)
+    return Survey(shape[0] if shape else 0, labelled)
 
 
 def class_indices(
@@ -145,7 +159,8 @@ def _named(classes: NDArray[Any], head: Head, text: str, column: str) -> tuple[i
             "name its classes with --labels FILE, or save class indices",
         )
     names = [
-        name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in classes.tolist()
+        given.decode(errors="replace") if isinstance(given, bytes) else str(given)
+        for given in classes.tolist()
     ]
     index = match_names(tuple(dict.fromkeys(names)), head.labels, text, "label")
     return tuple(index[name] for name in names)

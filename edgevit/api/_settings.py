@@ -51,7 +51,16 @@ def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         given = found["model_arg"].items()
         found["model_arg"] = {key: text if isinstance(text, str) else repr(text) for key, text in given}
     labels = found.get("labels")
-    if labels is not None and not isinstance(labels, str | os.PathLike):
-        found["labels"] = folder / "labels.json"
-        found["labels"].write_text(json.dumps(list(labels)), encoding="utf-8")
+    if isinstance(labels, Mapping):
+        found["labels"] = {head: _label_file(given, folder, head) for head, given in labels.items()}
+    elif labels is not None:
+        found["labels"] = _label_file(labels, folder, "labels")
     return found
+
+
+def _label_file(given: Any, folder: Path, name: str) -> Path:
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(list(given)), encoding="utf-8")
+    return path

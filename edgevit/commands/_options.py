@@ -82,8 +82,12 @@ FilePreprocess = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Class names in index order: one a line, JSON, CSV or YAML."),
+    list[str] | None,
+    typer.Option(
+        metavar="[HEAD=]FILE",
+        help="One class name a line, in index order; or JSON, YAML, CSV. Of several outputs HEAD=FILE names one. "
+        "Repeatable.",
+    ),
 ]
 To = Annotated[str | None, typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all]")]
 Precision = Annotated[

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edgevit.core._label_forms import from_data, from_lines
 from edgevit.core._label_tables import from_rows
+from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.documents import SIZE, parse_json
 from edgevit.core.errors import InputError
 from edgevit.core.reading import read_bytes, reading
 from edgevit.core.require import require
+from edgevit.core.types import LabelledOutput, ModelSpec
 
 HINT: Final = (
     "write one class name a line in index order, or JSON such as "
     '{"0": "cat", "1": "dog"} or ["cat", "dog"], or a table with the columns id and name'
 )
+# In files of models with several labelled outputs: a JSON object, output -> class names and kind, the judged one first.
+HEADS_KEY: Final = "edgevit.heads"
 _YAML_LIMIT: Final = 1 << 20
 # The longest marks first: that of UTF-32 begins like that of UTF-16.
 _MARKS: Final = (
@@ -111,3 +116,24 @@ def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
     if "" in names:
         raise InputError(f"{where}: class {list(names).index('')} has no name", HINT)
     return tuple(names)
+
+
+def dump_heads(spec: ModelSpec) -> str:
+    """What a file carries under `HEADS_KEY`: its labelled outputs, the judged one first; empty if that is all."""
+    if not spec.heads:
+        return ""
+    heads = {spec.outputs[0].name: LabelledOutput(spec.labels, spec.output), **spec.heads}
+    return json.dumps({head: to_plain(found) for head, found in heads.items()}, ensure_ascii=False)
+
+
+def parse_heads(content: str, path: Path) -> dict[str, LabelledOutput]:
+    """Read what `dump_heads` wrote.
+
+    Raises:
+        InputError: something else.
+    """
+    where = f"{path}: {HEADS_KEY}"
+    found = parse_json(content, where) if content else {}
+    if not isinstance(found, dict):
+        raise InputError(f"{where} is no object of outputs")
+    return {str(head): from_plain(LabelledOutput, given, where) for head, given in found.items()}

@@ -125,7 +125,8 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
             f"name it if you trust it: {kept['model']} --plan {path}",
         )
     for name, value in kept.items():
-        missing = _missing(name, str(value))
+        values = value.values() if name == "labels" and isinstance(value, Mapping) else (value,)
+        missing = next((m for v in values if (m := _missing(name, str(v))) is not None), None)
         if missing is not None:
             flag = "MODEL" if name == "model" else f"--{name}"
             raise InputError(

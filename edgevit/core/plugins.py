@@ -280,10 +280,14 @@ class Head:
     Attributes:
         labels: class names in index order; empty if unknown.
         classes: how many there are; None if unknown, or if the model decides nothing.
+        name: of the output.
+        others: the same of further outputs with class names.
     """
 
     labels: tuple[str, ...] = ()
     classes: int | None = None
+    name: str = ""
+    others: tuple[Head, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,7 @@ class Samples:
         names: one per image, for messages.
         labels: class index per image, None if unlabelled.
         read: index -> the decoded image; raises InputError naming the file.
+        head_labels: output -> class index per image, for outputs besides the first.
         digest: sha256 over names, labels and bytes.
     """
 
@@ -319,6 +324,7 @@ class Samples:
     read: Callable[[int], Picture]
     digest: Callable[[], str]
     warnings: tuple[str, ...] = ()
+    head_labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Recipe:
     Attributes:
         image_size: (height, width) in pixels, None for the model's own.
         model_arg, preprocess: keys and values as given, for the source to understand.
+        labels: a file of class names; of several outputs by their names, that of the first perhaps as "".
         to: targets; empty for all.
         evaluate_count: None for all.
         prune: (method, fraction to remove), in order.
@@ -59,7 +60,7 @@ class Recipe:
     image_size: tuple[int, int] | None = None
     model_arg: Mapping[str, str] = field(default_factory=dict)
     preprocess: Mapping[str, str] = field(default_factory=dict)
-    labels: Path | None = None
+    labels: Path | Mapping[str, Path] | None = None
     to: tuple[str, ...] = ()
     precision: tuple[str, ...] = ("fp16",)
     calibrate: str | None = None
@@ -227,11 +228,26 @@ def _preprocess(flag: str, texts: list[str]) -> dict[str, str]:
     return parse_pairs(flag, texts, PREPROCESS_KEYS)
 
 
+def _labels(flag: str, texts: list[str]) -> Path | dict[str, Path]:
+    """FILE as a path, and as soon as one output is named (HEAD=FILE), all by name; a file may have = in its name."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        head, equals, file = text.partition("=")
+        if not equals or not (head.isidentifier() or not head) or (head and Path(text).exists()):
+            head, file = "", text
+        if head in found:
+            what = f"names the labels of {head!r} twice" if head else "was given twice"
+            raise UsageError(f"{flag} {what}", f"name the output of each file: {flag} HEAD=FILE")
+        found[head] = Path(file)
+    return found[""] if list(found) == [""] else found
+
+
 _READERS: Final[Mapping[str, Callable[[str, list[str]], Any]]] = {
     "image_size": _size,
     "to": _names,
     "precision": _names,
     "without": _names,
+    "labels": _labels,
     "model_arg": parse_pairs,
     "preprocess": _preprocess,
     "prune": parse_amounts,

@@ -315,6 +315,21 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadAccuracy:
+    """A labelled output besides the first: the file against the float model, and both against the labels.
+
+    Attributes:
+        head: name of the output.
+        reference_top1: of the float model, percent; None if the images have no labels for this output.
+    """
+
+    head: str
+    sqnr_db: float
+    accuracy: Accuracy
+    reference_top1: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ratio:
     """A ratio of medians with its 95 % interval."""
 
@@ -358,6 +373,7 @@ class ArtifactReport:
         reconstruction: what tuning the plan's blocks did; None where that was not asked for.
         compared_as: what its outputs and the model's were brought to, and why; "" where they are alike.
         explanation: why it is so far from the model, such as another input; "" where nothing explains it.
+        heads: further outputs with class names (`--labels HEAD=FILE`); verdicts are about the first alone.
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
         inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
     """
@@ -393,6 +409,7 @@ class ArtifactReport:
     compared_as: str = ""
     explanation: str = ""
     ranges: RangeFit | None = None
+    heads: tuple[HeadAccuracy, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edgevit.core.outputs import LOGITS, OutputKind
@@ -72,6 +72,14 @@ class Preprocess:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledOutput:
+    """One of several outputs with class names of its own, in index order."""
+
+    labels: tuple[str, ...]
+    output: OutputKind = LOGITS
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Everything about a model that is not a tensor.
 
@@ -82,6 +90,7 @@ class ModelSpec:
         outputs: names and shapes of the outputs; the first of a classifier is `logits`.
         labels: class names in index order, of a binary output negative and positive; empty if unknown or
             not a classifier.
+        heads: output -> its class names and what it is, for outputs besides the first.
         weights_sha256: digest of all parameters and buffers, by name.
         parameters: number of scalar parameters.
         author, license: of the weights; empty if unknown.
@@ -105,6 +114,7 @@ class ModelSpec:
     preprocess_origin: str = ""
     weights_origin: str = ""
     warnings: tuple[str, ...] = ()
+    heads: Mapping[str, LabelledOutput] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from edgevit.core.report import (
 )
 from edgevit.flows import _outputs, _values
 from edgevit.flows._environment import environment
+from edgevit.flows._heads import head_accuracies
 from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import TARGETS
 from edgevit.validate.floors import Origin
@@ -243,6 +244,7 @@ def _with_execution(
             variation_db=_variation(kind, _outputs.first(reference)[:n], _outputs.first(found_here)),
         ),
         accuracy=accuracy,
+        heads=() if prepared.evaluate is None else head_accuracies(work, prepared.spec, reference, actual),
         sites=executed.sites,
         compared_as=compared_as(prepared.output_kind, own),
         explanation=executed.explanation,

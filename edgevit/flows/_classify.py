@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import to_plain
 from edgevit.core.errors import InputError, StepError
-from edgevit.core.outputs import LOGITS_NAME, class_scores, probabilities
+from edgevit.core.labels import HEADS_KEY, parse_heads
+from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_scores, probabilities
 from edgevit.core.runner import RunOptions
 from edgevit.flows import _outputs
 from edgevit.flows._artifacts import contents_of
 from edgevit.steps.output_kind import file_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -43,7 +48,9 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     pixels = np.stack([to_pixels(pictures[i], contents.preprocess, i) for i in request["images"]])
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
-    values = np.asarray(_outputs.named(LOGITS_NAME, outputs), np.float64)
+    heads = parse_heads(contents.metadata.get(HEADS_KEY, ""), path)
+    first = next(iter(heads), LOGITS_NAME)
+    values = np.asarray(_outputs.named(first, outputs), np.float64)
     if not np.isfinite(values).all():
         raise StepError(f"{path.name} gives NaN or infinite outputs on these images", "validate the file")
     kind = file_kind(contents, values)
@@ -61,20 +68,39 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
             {"path": p, "classes": [], "values": r} for p, r in zip(request["images"], rows, strict=True)
         ]
         return {**told, "images": images}
-    scores, shares = class_scores(values, kind), probabilities(values, kind)
-    if contents.labels and len(contents.labels) != scores.shape[1]:
-        raise InputError(f"{path.name} carries {len(contents.labels)} labels for {scores.shape[1]} classes")
-    found = []
-    for image, row, given in zip(request["images"], shares, scores, strict=True):
-        best = np.argsort(-row, kind="stable")[: int(request["top"])]
-        classes = [
+    if contents.labels and len(contents.labels) != class_scores(values, kind).shape[1]:
+        raise InputError(f"{path.name} carries {len(contents.labels)} labels for {values.shape[1]} classes")
+    classes = _most_likely(values, kind, contents.labels, int(request["top"]))
+    others = {
+        name: _most_likely(
+            np.asarray(outputs[name], np.float64), head.output, head.labels, int(request["top"])
+        )
+        for name, head in heads.items()
+        if name != first
+    }
+    images = [
+        {"path": image, "classes": classes[i]}
+        | ({"heads": {head: rows[i] for head, rows in others.items()}} if others else {})
+        for i, image in enumerate(request["images"])
+    ]
+    return {**told, "images": images}
+
+
+def _most_likely(
+    values: NDArray[np.float64], kind: OutputKind, labels: tuple[str, ...], top: int
+) -> list[list[dict[str, Any]]]:
+    """For each image the `top` classes of one output, float64 (N, ...), the most likely first."""
+    import numpy as np
+
+    return [
+        [
             {
                 "index": int(i),
-                "label": contents.labels[i] if contents.labels else str(i),
-                "probability": float(row[i]),
-                "logit": float(given[i]) if kind.activation == "none" else None,
+                "label": labels[i] if labels else str(i),
+                "probability": float(shares[i]),
+                "logit": float(scores[i]) if kind.activation == "none" else None,
             }
-            for i in best
+            for i in np.argsort(-shares, kind="stable")[:top]
         ]
-        found.append({"path": image, "classes": classes})
-    return {**told, "images": found}
+        for scores, shares in zip(class_scores(values, kind), probabilities(values, kind), strict=True)
+    ]

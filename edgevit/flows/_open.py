@@ -21,6 +21,7 @@ from edgevit.flows._samples import head_of, open_samples
 from edgevit.flows._values import PrepareRequest
 from edgevit.registries import METHODS, REWRITES, SOURCES
 from edgevit.steps import given_plan
+from edgevit.steps.name_heads import name_heads
 from edgevit.steps.output_kind import check_classes, refuse_limits
 
 if TYPE_CHECKING:
@@ -79,11 +80,12 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
 def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchModel:
     """The model that a request names, from its source; for its graph alone preprocessing may be unknown."""
     source, argument = parse_source(asked.model)
-    labels: tuple[str, ...] = ()
-    if asked.labels is not None:
+    names: dict[str, tuple[str, ...]] = {}
+    if asked.labels:
         from edgevit.core.labels import read_labels
 
-        labels = read_labels(Path(asked.labels))
+        names = {head: read_labels(Path(file)) for head, file in asked.labels.items()}
+    labels = names.pop("", ())
     request = LoadRequest(
         source=asked.model,
         argument=argument,
@@ -97,7 +99,7 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
         labels=labels,
         needs_preprocess=needs_preprocess,
     )
-    return SOURCES.get(source).load(request)
+    return name_heads(SOURCES.get(source).load(request), names)
 
 
 def prune(

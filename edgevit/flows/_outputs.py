@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _WORST: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"sqnr": min, "cosine": min, "max_abs": max}
 
 
-def save(path: Path, outputs: Outputs) -> None:
-    """Write outputs, each float32 (N, ...), in their order."""
+def save(path: Path, outputs: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write outputs, each float32 (N, ...), or their labels, in their order."""
     import numpy as np
 
     with path.open("wb") as file:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from edgevit.core.made_with import MadeWith
 from edgevit.core.plugins import Head, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.report import KeptFloat32, Limits, SampleSet
-from edgevit.core.types import TorchModel
+from edgevit.core.types import ModelSpec, TorchModel
 from edgevit.flows import _auto_float, _limits, _open, _outputs, _plans, _values
 from edgevit.flows._auto_float import KeptApart
 from edgevit.flows._decide import measure_all, plan_all
@@ -31,7 +32,7 @@ from edgevit.flows._values import Prepared, PrepareRequest
 from edgevit.steps import compare_images, given_plan
 from edgevit.steps.diagnose import Diagnosis, diagnose
 from edgevit.steps.other_resize import other_resize
-from edgevit.steps.output_kind import model_kind
+from edgevit.steps.output_kind import head_kinds, model_kind
 from edgevit.steps.run_float import run_float
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class _Images:
     labels: NDArray[np.int64] | None
     described: SampleSet | None
     warnings: tuple[str, ...] = ()
+    head_labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def prepare(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -97,6 +99,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     _outputs.save(work / _values.REFERENCE, reference)
     if judged.labels is not None:
         np.save(work / _values.LABELS, judged.labels)
+    if evaluate.described is not None:
+        _outputs.save(work / _values.HEAD_LABELS, evaluate.head_labels)
     first = _outputs.first(reference)
     kind = model_kind(model.spec.output, graph.program, first)
     diagnosis = Diagnosis()
@@ -122,7 +126,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         after = run_reference(model, judged.pixels, emit)
         _outputs.save(work / base, after)
         pruned = compare(reference, after)
-    spec = replace(model.spec, output=kind)
+    spec = replace(model.spec, output=kind, heads=head_kinds(model.spec, graph.program, reference))
     digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
     made_with = MadeWith(json.loads(asked.settings), unpruned.spec.weights_sha256, digest)
     refolded = given_plan.other_images(opened.made_with, digest)
@@ -194,7 +198,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         ),
         doubts=diagnosis.doubts,
         other_resize=resized,
-        notes=graph.notes,
+        notes=(*graph.notes, *_about_heads(spec, evaluate)),
         timings_s=clock.seconds,
         peak_bytes=peak_bytes(),
     )
@@ -211,6 +215,20 @@ def _keep_apart(
     reference = run_reference(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     return calibration[rest], KeptApart(calibration[held], reference, labels)
+
+
+def _about_heads(spec: ModelSpec, evaluate: _Images) -> Iterator[str]:
+    """Which output the labels of the images were taken for, and what is told of the others."""
+    if not spec.heads or evaluate.described is None:
+        return
+    if evaluate.labels is not None:
+        yield f"the labels of the evaluation images are taken for those of the output {spec.outputs[0].name}"
+    without = [head for head in spec.heads if head not in evaluate.head_labels]
+    if without:
+        yield (
+            f"nothing says what the images show for {', '.join(without)}, so that only the agreement with the float "
+            f"model is told: a .npz may hold labels_{without[0]} beside labels"
+        )
 
 
 def _new(folder: Path) -> Path:
@@ -244,12 +262,12 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
 
     def read(samples: Samples, count: int | None, role: str) -> _Images:
         emit({"stage": f"reading {role} images"})
-        pixels, labels, described, warnings = read_opened(
+        pixels, labels, described, warnings, heads = read_opened(
             samples, spec.preprocess, count, asked.skip_bad_images, lambda n: emit({"advance": n})
         )
         ranges = role == CALIBRATION and static and asked.plan is None
         doubted = doubts(pixels, labels, spec.labels, role, ranges) if samples.path != SYNTHETIC else ()
-        return _Images(pixels, labels, described, (*warnings, *doubted))
+        return _Images(pixels, labels, described, (*warnings, *doubted), heads)
 
     calibrate = None
     if opened.calibrate is not None:

@@ -31,7 +31,7 @@ def prepare_request(
         image_size=recipe.image_size,
         model_args=dict(recipe.model_arg),
         preprocess=dict(recipe.preprocess),
-        labels=None if recipe.labels is None else str(recipe.labels.absolute()),
+        labels=_label_files(recipe),
         calibrate=recipe.calibrate,
         calibration_count=recipe.calibration_count,
         evaluate=recipe.evaluate,
@@ -50,3 +50,10 @@ def prepare_request(
         auto_float=limits if recipe.auto_float else None,
         settings=json.dumps(settings_to_remember(recipe)),
     )
+
+
+def _label_files(recipe: Recipe) -> Mapping[str, str]:
+    """Output -> file of its class names; "" for the first output."""
+    given = recipe.labels
+    files = given if isinstance(given, Mapping) else {} if given is None else {"": given}
+    return {head: str(file.absolute()) for head, file in files.items()}

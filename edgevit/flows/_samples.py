@@ -23,9 +23,10 @@ SYNTHETIC = "synthetic:16"
 
 def head_of(spec: ModelSpec) -> Head:
     """The classes that images are held against; none where the model's first output decides nothing."""
-    if not spec.output.decides:
-        return Head(spec.labels)
-    return Head(spec.labels, class_count(spec.output, spec.outputs[0].shape[-1]))
+    first = spec.outputs[0]
+    others = tuple(Head(head.labels, len(head.labels), name) for name, head in spec.heads.items())
+    classes = class_count(spec.output, first.shape[-1]) if spec.output.decides else None
+    return Head(spec.labels, classes, first.name, others)
 
 
 def survey_samples(text: str, role: Role) -> Survey:
@@ -66,7 +67,7 @@ def read_samples(
     advance: Callable[[int], None],
 ) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
     """`open_samples` and `read_opened` in one, for images that a model is judged on."""
-    return read_opened(open_samples(text, head, "evaluate"), preprocess, count, skip_bad, advance)
+    return read_opened(open_samples(text, head, "evaluate"), preprocess, count, skip_bad, advance)[:4]
 
 
 def read_opened(
@@ -75,8 +76,11 @@ def read_opened(
     count: int | None,
     skip_bad: bool,
     advance: Callable[[int], None],
-) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
-    """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings."""
+) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings.
+
+    Last the labels of outputs besides the first, by their names.
+    """
     import numpy as np
 
     from calibration.load import load_pixels
@@ -92,4 +96,5 @@ def read_opened(
     )
     left_out = (f"left out {name}: {reason}" for name, reason in loaded.skipped)
     warnings = (*samples.warnings, *loaded.remarks, *left_out)
-    return loaded.pixels, classes, described, warnings
+    heads = {head: np.asarray(given, np.int64) for head, given in loaded.head_labels.items()}
+    return loaded.pixels, classes, described, warnings, heads

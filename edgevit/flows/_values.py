@@ -30,6 +30,7 @@ from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 GRAPH: Final = "graph.pt2"
 PIXELS: Final = "pixels.npy"
 LABELS: Final = "labels.npy"
+HEAD_LABELS: Final = "head-labels.npz"
 REFERENCE: Final = "reference.npz"
 SCANNED: Final = "scanned.npy"
 PLANS: Final = "plans"
@@ -58,6 +59,7 @@ class PrepareRequest:
     Attributes:
         float_limits: each target that is asked for -> its `float_limit_bytes`.
         targets_named: `--to` was given, so that none of them may be left out.
+        labels: output -> file of its class names; "" for the first output.
         plan: file or folder whose plans are used instead of new ones.
         reconstruct: seconds for tuning the blocks of each plan, 0 for none.
         limits: what each file has to keep; refused where the output or the images have no such measure.
@@ -74,7 +76,7 @@ class PrepareRequest:
     image_size: tuple[int, int] | None
     model_args: Mapping[str, str]
     preprocess: Mapping[str, str]
-    labels: str | None
+    labels: Mapping[str, str]
     calibrate: str | None
     calibration_count: int
     evaluate: str | None

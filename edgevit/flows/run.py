@@ -33,6 +33,9 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> A
     data = _jobs.run(_jobs.on_file(step, "_classify:classify", request, artifact, recipe, recipe.threads))
     title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
     tables = [_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data)]
+    for head in data["images"][0].get("heads", ()) if data["images"] else ():
+        rows = [{**image, "classes": image["heads"][head]} for image in data["images"]]
+        tables.append(_classes(f"output {head}", {**data, "images": rows}))
     if data["warnings"]:
         tables.append(Table("warnings", ("",), tuple((text,) for text in data["warnings"])))
     return Answer(data, tuple(tables))

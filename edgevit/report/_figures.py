@@ -72,10 +72,21 @@ def remarks(report: Report) -> tuple[Remark, ...]:
     for a in report.artifacts:
         for verdict, text in (
             *((a.verdict, text) for text in a.reasons),
-            *((None, text) for text in a.notes),
+            *((None, text) for text in (*_about_heads(a), *a.notes)),
         ):
             about.setdefault((verdict, text), []).append(f"{a.target} {a.precision}")
     return tuple(Remark(", ".join(names), verdict, text) for (verdict, text), names in about.items())
+
+
+def _about_heads(a: ArtifactReport) -> tuple[str, ...]:
+    """One sentence for each labelled output besides the first."""
+    lines = []
+    for head in a.heads:
+        text = f"{head.head}: agreement {head.accuracy.agreement:.2f} %, SQNR {head.sqnr_db:.1f} dB"
+        if head.accuracy.top1 is not None and head.reference_top1 is not None:
+            text += f", top-1 {head.accuracy.top1:.2f} % (float model {head.reference_top1:.2f} %)"
+        lines.append(text)
+    return tuple(lines)
 
 
 def other_warnings(report: Report) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError, UsageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
-    from edgevit.core.types import ModelSpec
+    from edgevit.core.types import Floats, LabelledOutput, ModelSpec
 
 
 def model_kind(known: OutputKind, program: ExportedProgram, outputs: NDArray[np.floating]) -> OutputKind:
@@ -34,6 +35,18 @@ def model_kind(known: OutputKind, program: ExportedProgram, outputs: NDArray[np.
         outputs: the first output on images, float32 (N, ...).
     """
     return _completed(known, program_activation(program), outputs)
+
+
+def head_kinds(
+    spec: ModelSpec, program: ExportedProgram, outputs: Mapping[str, Floats]
+) -> dict[str, LabelledOutput]:
+    """The same for the further outputs with class names."""
+    found = {}
+    for index, output in enumerate(spec.outputs):
+        if output.name in spec.heads:
+            head, last = spec.heads[output.name], program_activation(program, index)
+            found[output.name] = replace(head, output=_completed(head.output, last, outputs[output.name]))
+    return found
 
 
 def file_kind(contents: Contents, outputs: NDArray[np.floating]) -> OutputKind:
@@ -66,8 +79,8 @@ def _completed(known: OutputKind, last: Activation, outputs: NDArray[np.floating
     return OutputKind("multi-label", "sigmoid") if last == "sigmoid" else known
 
 
-def program_activation(program: ExportedProgram) -> Activation:
-    """The activation that the first output of a program comes from."""
+def program_activation(program: ExportedProgram, index: int = 0) -> Activation:
+    """The activation that an output of a program comes from."""
     import torch
 
     def maker(node: torch.fx.Node) -> tuple[str, torch.fx.Node] | None:
@@ -78,7 +91,7 @@ def program_activation(program: ExportedProgram) -> Activation:
         return str(getattr(packet, "__name__", "")), source
 
     output = next(n for n in program.graph_module.graph.nodes if n.op == "output")
-    return last_activation(output.args[0][0], maker)
+    return last_activation(output.args[0][index], maker)
 
 
 def refuse_limits(limits: Limits, kind: OutputKind) -> None:

@@ -1,0 +1,88 @@
+"""A model with several heads through the command line: names, labels and accuracy of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from PIL import Image
+
+from edgevit.flows._classify import classify
+from tests._command import edgevit
+
+NETS = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = torch.nn.Conv2d(3, 16, 4, 4)
+        self.shape, self.colour, self.lit = (torch.nn.Linear(16, n) for n in (3, 4, 1))
+
+    def forward(self, image):
+        x = self.stem(image).relu().mean((2, 3))
+        heads = {"shape": 9 * self.shape(x), "colour": (9 * self.colour(x)).softmax(-1)}
+        return {"embedding": x, "heads": heads, "lit": self.lit(x).sigmoid(), "loss": None}
+
+def net():
+    return Net().eval()
+"""
+NAMES = {
+    "heads_colour": ["red", "green", "blue", "grey"],
+    "heads_shape": ["disc", "star", "box"],
+    "lit": ["dark", "lit"],
+}
+
+
+def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    given: list[str] = []
+    for head, names in NAMES.items():
+        (tmp_path / f"{head}.txt").write_text("\n".join(names))
+        given += ["--labels", f"{head}={tmp_path / head}.txt"]
+    scope: dict[str, Any] = {}
+    exec(NETS, scope)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    with torch.no_grad():
+        heads = scope["net"]()(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)["heads"]
+    answers = {name: values.argmax(1).numpy() for name, values in heads.items()}
+    labels = np.where(np.arange(40) % 10 == 0, (answers["shape"] + 1) % 3, answers["shape"])  # 90 % right
+    np.savez(
+        tmp_path / "images.npz",
+        images=images,
+        labels_heads_colour=answers["colour"],
+        labels_heads_shape=labels,
+    )
+    out = tmp_path / "out"
+    done = edgevit(
+        *("convert", f"python:{tmp_path}/nets.py:net", "--image-size", "16", *given, "-o", out),
+        *("--preprocess", "normalize=0..1", "--to", "onnx", "--precision", "fp32"),
+        *("--evaluate", tmp_path / "images.npz"),
+    )
+    assert done.returncode in (0, 4), done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["reference"]["top1"] == 100.0  # of the first head that was named
+    shape, lit = report["artifacts"][0]["heads"]
+    assert (shape["head"], lit["head"]) == ("heads_shape", "lit")
+    assert shape["reference_top1"] == shape["accuracy"]["top1"] == 90.0 and shape["sqnr_db"] > 80
+    assert lit["reference_top1"] is None and lit["accuracy"]["agreement"] == 100.0
+    told = " ".join(done.stdout.split())
+    assert "heads_shape: agreement 100.00 %" in told and "nothing says what the images show for lit" in told
+    metadata = {p.key: p.value for p in onnx.load(out / "onnx/fp32/model.onnx").metadata_props}
+    written = json.loads(metadata["edgevit.heads"])
+    assert {head: found["labels"] for head, found in written.items()} == NAMES
+    assert [found["output"]["activation"] for found in written.values()] == ["softmax", "none", "sigmoid"]
+    Image.fromarray(images[3]).save(tmp_path / "a.png")
+    asked = {"artifact": str(out / "onnx/fp32/model.onnx"), "images": [str(tmp_path / "a.png")], "top": 1}
+    (image,) = classify({**asked, "threads": 1}, lambda event: None)["images"]
+    found = {"heads_colour": image["classes"], **image["heads"]}
+    assert {head: classes[0]["index"] for head, classes in found.items() if head != "lit"} == {
+        "heads_colour": answers["colour"][3],
+        "heads_shape": answers["shape"][3],
+    }
+    assert found["lit"][0]["label"] in NAMES["lit"] and found["lit"][0]["probability"] >= 0.5
