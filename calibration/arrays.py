@@ -14,9 +14,8 @@ from edgevit.core.regular import regular_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Pixels
 
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 3, 4)  # of pictures; other numbers are bands, which only some models take
 
 
 def read_npy(path: Path, text: str) -> NDArray[Any]:
@@ -49,11 +48,10 @@ def read_picture(path: Path) -> Picture:
 
 
 def as_picture(image: NDArray[Any]) -> Picture:
-    """uint8 (height, width, 1, 3 or 4): grey is repeated, alpha dropped, as Pillow's convert("RGB") does."""
+    """uint8 (height, width, channels), as it is: the model says how many channels it wants."""
     import numpy as np
 
-    rgb: Pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
-    return Picture(np.ascontiguousarray(rgb, np.uint8))
+    return Picture(np.ascontiguousarray(image, np.uint8))
 
 
 def checked(images: NDArray[Any], where: str) -> NDArray[Any]:
@@ -76,8 +74,8 @@ def checked(images: NDArray[Any], where: str) -> NDArray[Any]:
             f"{where} is {_what(images)}: the channels stand before the rows",
             "move them to the end: images.transpose(0, 2, 3, 1)",
         )
-    if images.ndim != 4 or images.shape[3] not in _CHANNELS:
-        raise InputError(f"{where} is {_what(images)}, not uint8 (N, height, width, 1, 3 or 4)")
+    if images.ndim != 4:
+        raise InputError(f"{where} is {_what(images)}, not uint8 (N, height, width, channels)")
     if 0 in images.shape:
         raise InputError(f"{where} holds no images: its shape is {images.shape}")
     return images

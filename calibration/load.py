@@ -26,7 +26,7 @@ class LoadedPixels:
     """What was read.
 
     Attributes:
-        pixels: uint8 (N, height, width, 3), RGB, resized and cropped.
+        pixels: uint8 (N, height, width, channels), RGB where there are three, resized and cropped.
         labels: class index per image, None if unlabelled.
         names: one per image.
         head_labels: output -> class index per image, for outputs besides the first.
@@ -77,7 +77,7 @@ def load_pixels(
     import numpy as np
 
     chosen = tuple(indices) if indices is not None else evenly(len(samples.names), count)
-    pixels = np.empty((len(chosen), preprocess.height, preprocess.width, 3), np.uint8)
+    pixels = np.empty((len(chosen), preprocess.height, preprocess.width, preprocess.channels), np.uint8)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     told: dict[str, list[str]] = {}

@@ -25,15 +25,17 @@ def to_pixels(
     """Turn upright if `preprocess.orient` says so, resize and crop.
 
     Args:
-        image: a decoded image; or any Pillow image, which is converted to RGB, or uint8 (height, width, 3) RGB,
-            both taken as they are.
+        image: a decoded image; or any Pillow image, which is converted to RGB, or uint8 (height, width, channels),
+            RGB where there are three, both taken as they are.
         name: for messages.
 
     Returns:
-        uint8 (preprocess.height, preprocess.width, 3), RGB whatever `preprocess.color` says.
+        uint8 (preprocess.height, preprocess.width, channels), RGB whatever `preprocess.color` says; grey of a
+        model for one channel, by the weights of Pillow's convert("L"), made before anything is resized.
 
     Raises:
-        InputError: so long and thin that it would be absurdly large once its shorter side fits.
+        InputError: so long and thin that it would be absurdly large once its shorter side fits; or of another number
+            of channels than the model takes.
         ValueError: an array of another shape or type.
     """
     import numpy as np
@@ -42,22 +44,48 @@ def to_pixels(
     if isinstance(image, Picture):
         image = upright(image.pixels, image.orientation if preprocess.orient == "exif" else 1)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"uint8 (height, width, 3) is needed, not {image.dtype} {image.shape}")
-        picture = pillow.fromarray(np.ascontiguousarray(image))
+        if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
+            raise ValueError(f"uint8 (height, width, channels) is needed, not {image.dtype} {image.shape}")
+        planes = planes_of(image, preprocess.channels, name)
     else:
-        picture = image.convert("RGB")
-    width, height = _resized(picture.size, preprocess)
+        planes = (image.convert("L" if preprocess.channels == 1 else "RGB"),)
+    size = planes[0].size
+    width, height = _resized(size, preprocess)
     if width * height > MAX_RESIZED:
         raise InputError(
-            f"{name} of {picture.width}x{picture.height} pixels would be resized to {width}x{height}",
+            f"{name} of {size[0]}x{size[1]} pixels would be resized to {width}x{height}",
             "crop it, or leave it out with --skip-bad-images",
         )
-    if (width, height) != picture.size:
-        picture = picture.resize(
-            (width, height), getattr(pillow.Resampling, preprocess.interpolation.upper())
+    if (width, height) != size:
+        filter_ = getattr(pillow.Resampling, preprocess.interpolation.upper())
+        planes = tuple(plane.resize((width, height), filter_) for plane in planes)
+    return _centre(np.dstack([np.asarray(p, np.uint8) for p in planes]), preprocess.height, preprocess.width)
+
+
+def planes_of(image: Pixels, channels: int, name: str = "the image") -> tuple[Image.Image, ...]:
+    """Pillow's images that hold so many channels together: one of colours or of grey, else one for each band.
+
+    Grey is repeated for a model of colours, alpha is dropped, and colours become grey where it takes one channel.
+
+    Raises:
+        InputError: the model takes another number of bands.
+    """
+    import numpy as np
+
+    pillow = require("PIL.Image")
+    own = image.shape[2]
+    if own == channels and channels not in (1, 3):
+        return tuple(pillow.fromarray(np.ascontiguousarray(image[..., band])) for band in range(channels))
+    if channels not in (1, 3) or own not in (1, 3, 4):
+        raise InputError(
+            f"{name} has {own} channel{'s' if own > 1 else ''}, the model takes {channels}",
+            f"give arrays: a .npz with `images`, uint8 (N, height, width, {channels}), or .npy files",
         )
-    return _centre(np.asarray(picture, np.uint8), preprocess.height, preprocess.width)
+    if own == 1:
+        grey = pillow.fromarray(np.ascontiguousarray(image[..., 0]))
+        return (grey if channels == 1 else grey.convert("RGB"),)
+    colours = pillow.fromarray(np.ascontiguousarray(image[..., :3]))
+    return (colours if channels == 3 else colours.convert("L"),)
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

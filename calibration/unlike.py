@@ -33,9 +33,15 @@ _NAMES: Final = ("brightness", "contrast", "red beyond grey", "blue beyond grey"
 
 
 def statistics(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """uint8 (N, height, width, 3) RGB -> float64 (N, 4): brightness, contrast, and the two colour differences."""
+    """uint8 (N, height, width, channels) -> float64 (N, 4): brightness, contrast, and the two colour differences.
+
+    (N, 2) where there are no colours.
+    """
     import numpy as np
 
+    if pixels.shape[-1] != len(_LUMA):  # grey, or bands: no colours
+        flat = pixels.reshape(len(pixels), -1)
+        return np.stack([flat.mean(1, dtype=np.float64), flat.std(1, dtype=np.float64)], axis=1)
     luma_of = np.asarray(_LUMA, np.float32)
     rows = []
     for image in pixels:
@@ -51,7 +57,7 @@ def unlike(calibrate: NDArray[np.uint8], evaluate: NDArray[np.uint8]) -> tuple[s
     first, second = (statistics(some[list(evenly(len(some), IMAGES))]) for some in (calibrate, evaluate))
     found = [
         f"{name} {first[:, index].mean():.0f} against {second[:, index].mean():.0f}"
-        for index, name in enumerate(_NAMES)
+        for index, name in enumerate(_NAMES[: first.shape[1]])
         if _differ(first[:, index], second[:, index])
     ]
     if not found:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters import _coreml_weights
-from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited
+from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited, takes_image
 from converters._coreml_values import Handles, named_values
 from edgevit.core import blame, outputs, preprocess_json
 from edgevit.core.errors import StorageError, UnsupportedError
@@ -26,7 +26,7 @@ from edgevit.core.require import require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgevit.core.types import ModelSpec
+    from edgevit.core.types import ModelSpec, Preprocess
 
 # These passes merge arithmetic of neighbouring operations, change a plan's zero points, or move
 # quantize operations. The graph has had its rewrites; from here on what the plan and the simulation
@@ -75,9 +75,7 @@ def convert(
         names = [o.name for o in spec.outputs]
         if edited.classifier:
             names.insert(1, PROBABILITIES)
-        color = ct.colorlayout.RGB if spec.preprocess.color == "rgb" else ct.colorlayout.BGR
-        shape = (1, 3, spec.preprocess.height, spec.preprocess.width)
-        image = ct.ImageType("image", shape=shape, scale=1.0, bias=[0.0, 0.0, 0.0], color_layout=color)
+        image = _input(ct, spec.preprocess)
         options = {
             "minimum_deployment_target": getattr(ct.target, deployment),
             "skip_model_load": True,
@@ -209,6 +207,19 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     )
 
 
+def _input(ct: Any, preprocess: Preprocess) -> Any:
+    import numpy as np
+
+    channels = preprocess.channels
+    shape = (1, channels, preprocess.height, preprocess.width)
+    if not takes_image(preprocess):
+        return ct.TensorType("image", shape=shape, dtype=np.float32)
+    layout = ct.colorlayout
+    color = {"rgb": layout.RGB, "bgr": layout.BGR}.get(preprocess.color, layout.GRAYSCALE)
+    bias = 0.0 if channels == 1 else [0.0] * channels
+    return ct.ImageType("image", shape=shape, scale=1.0, bias=bias, color_layout=color)
+
+
 def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> None:
     model.author = spec.author
     model.license = spec.license
@@ -218,7 +229,9 @@ def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> N
     meta = model.user_defined_metadata
     if _DATE in meta:
         del meta[_DATE]
-    meta["edgevit.preprocess"] = preprocess_json.dumps(spec.preprocess, "image")
+    meta["edgevit.preprocess"] = preprocess_json.dumps(
+        spec.preprocess, "image" if takes_image(spec.preprocess) else "NCHW"
+    )
     meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
     meta[outputs.KEY] = outputs.dumps(spec.output)
     if spec.heads:

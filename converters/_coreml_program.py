@@ -61,9 +61,9 @@ def edit(
 ) -> Edited:
     """Copy the program and edit the copy.
 
-    Pixels in, 0 to 255 in the model's channel order: `image * 1/(255 std) - mean/std` per channel
-    comes first. A site of the plan gets its packed weight and its corrected bias, and where it has an
-    input grid, its input goes through a quantize and a dequantize, one pair per tensor and grid.
+    Pixels in, 0 to 255 in the model's channel order: `image * 1/(255 std) - mean/std` per channel comes first, where
+    Core ML has images of so many channels. A site of the plan gets its packed weight and its corrected bias, and where
+    it has an input grid, its input goes through a quantize and a dequantize, one pair per tensor and grid.
 
     Args:
         fused_attention: attention becomes one operation, where its form allows it.
@@ -80,7 +80,8 @@ def edit(
     _spell_out_alpha(program)
     if fused_attention:
         join_attention(program)
-    _normalize(program, spec.preprocess)
+    if takes_image(spec.preprocess):
+        _normalize(program, spec.preprocess)
     if plan is not None:
         sites = weighted_sites(program) | product_sites(program)
         quantize(program, plan, sites, keep_float32)
@@ -88,6 +89,11 @@ def edit(
         _add_probabilities(program, spec)
     program.graph_module.graph.lint()
     return Edited(rebuilt(program), handles, shapes, bool(spec.labels))
+
+
+def takes_image(preprocess: Preprocess) -> bool:
+    """Whether Core ML has an image for it, of colours or grey; else the file takes the normalised tensor."""
+    return preprocess.channels in (1, 3)
 
 
 def _check_ranks(program: ExportedProgram) -> None:
@@ -121,8 +127,8 @@ def _normalize(program: ExportedProgram, preprocess: Preprocess) -> None:
     image = next(n for n in program.graph_module.graph.nodes if n.name == name)
     std = torch.tensor(preprocess.std, dtype=torch.float64)
     mean = torch.tensor(preprocess.mean, dtype=torch.float64)
-    scale = add_constant(program, f"{NORMALIZE[0]}_by", (1 / (255 * std)).float().reshape(1, 3, 1, 1))
-    shift = add_constant(program, f"{NORMALIZE[1]}_by", (mean / std).float().reshape(1, 3, 1, 1))
+    scale = add_constant(program, f"{NORMALIZE[0]}_by", (1 / (255 * std)).float().reshape(1, -1, 1, 1))
+    shift = add_constant(program, f"{NORMALIZE[1]}_by", (mean / std).float().reshape(1, -1, 1, 1))
     readers = tuple(image.users)
     first = next(n for n in program.graph_module.graph.nodes if n.op != "placeholder")
     scaled = call(first, torch.ops.aten.mul.Tensor, (image, scale), NORMALIZE[0], image.meta["val"])

@@ -168,12 +168,13 @@ def _constant(program: ExportedProgram, target: str | None) -> torch.Tensor | No
 
 
 def _to_channels_last(program: ExportedProgram, reverse_channels: bool) -> None:
-    """Make the input (1, H, W, 3) in RGB: a permutation, and the channels reversed where asked."""
+    """Make the input (1, H, W, channels), of colours in RGB: a permutation, and the channels reversed where asked."""
     import torch
 
     (name,) = program.graph_signature.user_inputs
     node = next(n for n in program.graph.nodes if n.name == name)
     users, nchw = list(node.users), node.meta["val"]
+    channels = range(nchw.shape[1])
     first = next(n for n in program.graph.nodes if n.op == "call_function")
     aten = torch.ops.aten
 
@@ -187,7 +188,7 @@ def _to_channels_last(program: ExportedProgram, reverse_channels: bool) -> None:
         last = insert(aten.permute.default, (node, [0, 3, 1, 2]), nchw)
         if reverse_channels:
             planes = [
-                insert(aten.slice.Tensor, (last, 1, c, c + 1), nchw[:, c : c + 1]) for c in reversed(range(3))
+                insert(aten.slice.Tensor, (last, 1, c, c + 1), nchw[:, c : c + 1]) for c in reversed(channels)
             ]
             last = insert(aten.cat.default, (planes, 1), nchw)
     for user in users:
@@ -195,5 +196,4 @@ def _to_channels_last(program: ExportedProgram, reverse_channels: bool) -> None:
     node.meta = dict(node.meta)
     node.meta["val"] = nchw.permute(0, 2, 3, 1).contiguous()
     node.meta.pop("tensor_meta", None)
-    _, height, width = nchw.shape[1:]
-    program._example_inputs = ((torch.zeros(1, height, width, 3),), {})
+    program._example_inputs = ((torch.zeros(node.meta["val"].shape),), {})

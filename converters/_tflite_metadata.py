@@ -24,7 +24,9 @@ _IDENTIFIER: Final = b"M001"
 _PARSER: Final = "1.0.0"
 _NORMALIZATION_OPTIONS: Final = 1  # union ProcessUnitOptions
 _IMAGE_PROPERTIES: Final = 2  # union ContentProperties
-_RGB: Final = 1  # enum ColorSpaceType
+_UNKNOWN: Final = 0  # enum ColorSpaceType
+_SPACES: Final = {3: 1, 1: 2}  # RGB, GRAYSCALE
+_KINDS: Final = {3: "RGB", 1: "grey"}
 _TENSOR_AXIS_LABELS: Final = 2  # enum AssociatedFileType
 _STRING, _OFFSET, _BYTE = "string", "offset", "byte"
 
@@ -81,14 +83,18 @@ def _model_metadata(spec: ModelSpec, preprocess: Preprocess) -> bytes:
     std = builder.CreateNumpyVector(_float32([255 * value for value in preprocess.std]))
     options = _table(builder, 2, {0: (_OFFSET, mean), 1: (_OFFSET, std)})
     unit = _table(builder, 2, {0: (_BYTE, _NORMALIZATION_OPTIONS), 1: (_OFFSET, options)})
-    properties = _table(builder, 2, {0: (_BYTE, _RGB)})
+    properties = _table(builder, 2, {0: (_BYTE, _SPACES.get(preprocess.channels, _UNKNOWN))})
     content = _table(builder, 3, {0: (_BYTE, _IMAGE_PROPERTIES), 1: (_OFFSET, properties)})
+    kind = _KINDS.get(preprocess.channels, f"{preprocess.channels}-band")
     image = _table(
         builder,
         7,
         {
             0: (_STRING, "image"),
-            1: (_STRING, f"RGB image of {preprocess.height} x {preprocess.width} pixels, normalised"),
+            1: (
+                _STRING,
+                f"{kind} image of {preprocess.height} x {preprocess.width} pixels, normalised",
+            ),
             3: (_OFFSET, content),
             4: (_OFFSET, _vector(builder, [unit])),
         },

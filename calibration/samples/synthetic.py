@@ -36,11 +36,11 @@ def open_synthetic(text: str, head: Head, role: Role) -> Samples:
     def digest() -> str:
         total = hashlib.sha256()
         for index in range(count):
-            total.update(picture(index).data)
+            total.update(bands(index, head.channels).data)
         return total.hexdigest()
 
     names = tuple(f"synthetic[{index}]" for index in range(count))
-    return Samples(text, names, None, lambda index: Picture(picture(index)), digest)
+    return Samples(text, names, None, lambda index: Picture(bands(index, head.channels)), digest)
 
 
 def _count(text: str) -> int:
@@ -48,6 +48,16 @@ def _count(text: str) -> int:
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= 100_000):
         raise UsageError(f"{text!r}: the number of synthetic images must be from 1 to 100000")
     return int(number)
+
+
+def bands(index: int, channels: int) -> Pixels:
+    """`picture` for colours and grey; for any other number the colours of as many pictures as it takes."""
+    import numpy as np
+
+    if channels in (1, 3):
+        return picture(index)
+    several = [picture(index + 100_000 * number) for number in range(-(-channels // 3))]
+    return np.ascontiguousarray(np.dstack(several)[..., :channels])
 
 
 def picture(index: int) -> Pixels:

@@ -16,16 +16,16 @@ def normalise(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "N
     """Order the channels and normalise: `(value / 255 - mean) / std`, in float32 as torchvision computes it.
 
     Args:
-        pixels: uint8 (N, height, width, 3) RGB.
+        pixels: uint8 (N, height, width, channels), RGB where there are three.
 
     Returns:
-        float32 (N, 3, height, width), or (N, height, width, 3) for NHWC; contiguous, channels in
+        float32 (N, channels, height, width), or (N, height, width, channels) for NHWC; contiguous, channels in
         `preprocess.color` order.
     """
     import numpy as np
 
     values = ordered(pixels, preprocess, layout).astype(np.float32)
-    shape = (3, 1, 1) if layout == "NCHW" else (3,)
+    shape = (-1, 1, 1) if layout == "NCHW" else (-1,)
     values /= np.float32(255)
     values -= np.asarray(preprocess.mean, np.float32).reshape(shape)
     values /= np.asarray(preprocess.std, np.float32).reshape(shape)
@@ -49,6 +49,6 @@ def as_int8(pixels: Pixels) -> NDArray[np.int8]:
 
 def in_rgb(preprocess: Preprocess) -> Preprocess:
     """The same, told for channels in RGB order."""
-    if preprocess.color == "rgb":
+    if preprocess.color != "bgr":
         return preprocess
     return replace(preprocess, color="rgb", mean=preprocess.mean[::-1], std=preprocess.std[::-1])

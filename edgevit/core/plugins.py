@@ -282,12 +282,14 @@ class Head:
         classes: how many there are; None if unknown, or if the model decides nothing.
         name: of the output.
         others: the same of further outputs with class names.
+        channels: of its images.
     """
 
     labels: tuple[str, ...] = ()
     classes: int | None = None
     name: str = ""
     others: tuple[Head, ...] = ()
+    channels: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +297,7 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        pixels: uint8 (height, width, 3) RGB, as they are stored.
+        pixels: uint8 (height, width, channels) as they are stored; RGB where there are three.
         orientation: what turns them upright, 1 to 8 as EXIF numbers it (CIPA DC-008, 4.6.4 A); 1: nothing.
         remarks: what decoding left out, to be read after "3 of 20 images have".
     """

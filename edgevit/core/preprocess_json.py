@@ -13,13 +13,15 @@ from edgevit.core.types import Preprocess
 
 Layout = Literal["NCHW", "NHWC", "image"]
 _Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-_Color = Literal["rgb", "bgr"]
+_Color = Literal["rgb", "bgr", "gray", "bands"]
 _Orient = Literal["none", "exif"]
 
 LAYOUTS = ("NCHW", "NHWC", "image")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-COLORS = ("rgb", "bgr")
+COLORS = ("rgb", "bgr", "gray", "bands")
 ORIENTS = ("none", "exif")
+MAX_CHANNELS: Final = 512
+_COLOURS: Final = 3
 _INPUT: Final = "input"  # of files that take bytes, with the word PIXELS
 _PIXELS: Final = "pixels"
 _KEYS = ("height", "width", "resize", "shorter_side", "interpolation", "color", "mean", "std", "layout")
@@ -69,17 +71,22 @@ def loads(text: str | bytes) -> FileInput:
     if not isinstance(shorter_side, bool):
         raise _bad("shorter_side", shorter_side, "true or false")
     resize = _list("resize", data["resize"], 2)
-    std = _triple("std", data["std"])
+    mean, std = _numbers("mean", data["mean"]), _numbers("std", data["std"])
     if min(std) <= 0:
-        raise _bad("std", data["std"], "three positive numbers")
+        raise _bad("std", data["std"], "positive numbers")
+    if len(mean) != len(std):
+        raise _bad("std", data["std"], f"as many numbers as mean has, which are {len(mean)}")
+    color = cast("_Color", _word("color", data["color"], COLORS))
+    if (color in ("rgb", "bgr")) != (len(mean) == _COLOURS) or (color == "gray") != (len(mean) == 1):
+        raise _bad("color", color, f"one for {len(mean)} channels")
     preprocess = Preprocess(
         height=_pixels("height", data["height"]),
         width=_pixels("width", data["width"]),
         resize=(_pixels("resize", resize[0]), _pixels("resize", resize[1])),
         shorter_side=shorter_side,
         interpolation=cast("_Interpolation", _word("interpolation", data["interpolation"], INTERPOLATIONS)),
-        color=cast("_Color", _word("color", data["color"], COLORS)),
-        mean=_triple("mean", data["mean"]),
+        color=color,
+        mean=mean,
         std=std,
         # files that were written before there was this key took the pixels as they are stored
         orient=cast("_Orient", _word("orient", data.get("orient", "none"), ORIENTS)),
@@ -111,10 +118,13 @@ def _list(key: str, value: object, length: int) -> list[object]:
     return cast("list[object]", value)
 
 
-def _triple(key: str, value: object) -> tuple[float, float, float]:
+def _numbers(key: str, value: object) -> tuple[float, ...]:
+    """One for each channel."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_CHANNELS:
+        raise _bad(key, value, f"a list of 1 to {MAX_CHANNELS} numbers")
     found = []
-    for item in _list(key, value, 3):
+    for item in value:
         if not isinstance(item, int | float) or isinstance(item, bool) or not math.isfinite(item):
-            raise _bad(key, value, "three finite numbers")
+            raise _bad(key, value, "finite numbers")
         found.append(float(item))
-    return found[0], found[1], found[2]
+    return tuple(found)

@@ -54,8 +54,9 @@ class Preprocess:
             with it mean "the smallest size of the same aspect that covers this rectangle".
         shorter_side: keep the aspect ratio and resize the shorter side to `resize[0]`.
         interpolation: nearest, bilinear, bicubic or lanczos, as Pillow computes them.
-        color: rgb or bgr, the channel order that the model was trained with.
-        mean, std: per channel in the model's own order, in units of the [0, 1] range.
+        color: rgb or bgr, the channel order that the model was trained with; gray of a model for one channel, whose
+            images are what Pillow's convert("L") gives; bands of any other number, which only arrays have.
+        mean, std: per channel in the model's own order, in units of the [0, 1] range; as many as there are channels.
         orient: exif to turn images as their EXIF orientation says, as transformers does; none to take the
             pixels as they are stored, as timm, torchvision and Keras do.
     """
@@ -65,10 +66,15 @@ class Preprocess:
     resize: tuple[int, int]
     shorter_side: bool = True
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-    color: Literal["rgb", "bgr"] = "rgb"
+    color: Literal["rgb", "bgr", "gray", "bands"] = "rgb"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     orient: Literal["none", "exif"] = "none"
+
+    @property
+    def channels(self) -> int:
+        """How many an image has."""
+        return len(self.mean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,5 +98,12 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def _probe(loaded: TorchModel) -> Floats:
     """The first output on a few synthetic images, float32 (N, ...)."""
-    pixels, *_ = read_samples(_SAMPLES, Head(), loaded.spec.preprocess, None, False, lambda n: None)
+    pixels, *_ = read_samples(
+        _SAMPLES,
+        Head(channels=loaded.spec.preprocess.channels),
+        loaded.spec.preprocess,
+        None,
+        False,
+        lambda n: None,
+    )
     return next(iter(run_float(loaded, pixels).values()))

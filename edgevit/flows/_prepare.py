@@ -276,7 +276,9 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
         return calibrate, read(opened.evaluate, asked.evaluate_count, "evaluation")
     if calibrate is not None:
         return calibrate, _Images(calibrate.pixels, None, None)
-    synthetic = read(open_samples(SYNTHETIC, Head(), "evaluate"), None, "synthetic")
+    synthetic = read(
+        open_samples(SYNTHETIC, Head(channels=spec.preprocess.channels), "evaluate"), None, "synthetic"
+    )
     return None, replace(synthetic, labels=None, described=None)
 
 

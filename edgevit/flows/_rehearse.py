@@ -74,7 +74,11 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
         for s in samples
     ]
     read = [some.pixels for some in loaded]
-    pixels = read[0] if read else np.full((1, preprocess.height, preprocess.width, 3), 128, np.uint8)
+    pixels = (
+        read[0]
+        if read
+        else np.full((1, preprocess.height, preprocess.width, preprocess.channels), 128, np.uint8)
+    )
     for some in read or [pixels]:
         run_reference(model, some, emit)
     calibration = torch.from_numpy(normalise(read[0], preprocess)) if opened.calibrate is not None else None

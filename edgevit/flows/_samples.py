@@ -26,7 +26,7 @@ def head_of(spec: ModelSpec) -> Head:
     first = spec.outputs[0]
     others = tuple(Head(head.labels, len(head.labels), name) for name, head in spec.heads.items())
     classes = class_count(spec.output, first.shape[-1]) if spec.output.decides else None
-    return Head(spec.labels, classes, first.name, others)
+    return Head(spec.labels, classes, first.name, others, spec.preprocess.channels)
 
 
 def survey_samples(text: str, role: Role) -> Survey:

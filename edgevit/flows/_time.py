@@ -25,8 +25,9 @@ def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
     runtime = RUNTIMES.get(asked.runtime)
     image = _image(Path(asked.work) / _values.PIXELS, runtime, Path(asked.paths[0]))
     # How long an execution takes does not depend on the numbers that a file without preprocessing is fed.
-    size = (image.shape[1], image.shape[2])
-    preprocess = asked.preprocess or Preprocess(*size, size)
+    size, channels = (image.shape[1], image.shape[2]), image.shape[3]
+    plain = Preprocess(*size, size, mean=(0.5,) * channels, std=(0.5,) * channels)
+    preprocess = asked.preprocess or plain
     files = tuple(Candidate(Path(path), runtime, preprocess) for path in asked.paths)
     word = asked.device.partition(":")[0]
     timings = TRANSPORTS.get(word).measure(asked.device, files, image, asked.threads, asked.runs)
@@ -42,9 +43,11 @@ def _image(pixels: Path, runtime: Runtime, artifact: Path) -> Pixels:
     contents = runtime.contents(artifact)
     shape = contents.inputs[0].shape
     if contents.preprocess is not None:
-        height, width = contents.preprocess.height, contents.preprocess.width
+        found = contents.preprocess
+        height, width, channels = found.height, found.width, found.channels
     elif len(shape) == 4:
-        height, width = (shape[1], shape[2]) if shape[3] == 3 else (shape[2], shape[3])
+        last = shape[3] == 3 or shape[3] < shape[1]
+        height, width, channels = shape[1:] if last else (*shape[2:], shape[1])
     else:
         raise InputError(f"{artifact.name} takes no image: its input is {shape}")
-    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, channels), dtype=np.uint8)

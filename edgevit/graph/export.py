@@ -34,7 +34,7 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
     import torch
 
     preprocess = model.spec.preprocess
-    image = torch.zeros(1, 3, preprocess.height, preprocess.width)
+    image = torch.zeros(1, preprocess.channels, preprocess.height, preprocess.width)
     fused = Fused(model.module) if NAME in without else reparameterize(model.module, image)
     try:
         with torch.no_grad():

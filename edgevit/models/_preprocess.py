@@ -13,11 +13,12 @@ from edgevit.core.recipe import PREPROCESS_KEYS
 from edgevit.core.types import Preprocess
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Color = Literal["rgb", "bgr"]
+Color = Literal["rgb", "bgr", "gray", "bands"]
 Orient = Literal["none", "exif"]
 
 INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS: Final = ("rgb", "bgr")
+_COLOURS: Final = 3
 # Usual normalisations by name: mean and std in units of the range 0 to 1. Ranges are those of the input tensor.
 NORMALIZATIONS: Final[Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -41,11 +42,9 @@ def from_timm(config: Mapping[str, Any], size: tuple[int, int] | None) -> Prepro
         size: (height, width) instead of the configuration's.
 
     Raises:
-        UnsupportedError: a crop mode, interpolation or number of channels that edgevit does not have.
+        UnsupportedError: a crop mode or interpolation that edgevit does not have.
     """
-    channels, height, width = config["input_size"]
-    if channels != 3:
-        raise UnsupportedError(f"the model takes {channels} channels; edgevit handles images with 3")
+    _, height, width = config["input_size"]
     height, width = size or (height, width)
     mode = config["crop_mode"]
     if mode not in ("center", "squash"):
@@ -58,9 +57,33 @@ def from_timm(config: Mapping[str, Any], size: tuple[int, int] | None) -> Prepro
         resize=_over(height, width, config["crop_pct"]),
         shorter_side=mode == "center",
         interpolation=config["interpolation"],
-        mean=triple(config["mean"]),
-        std=triple(config["std"]),
+        color=color_of(len(config["mean"])),
+        mean=tuple(float(value) for value in config["mean"]),
+        std=tuple(float(value) for value in config["std"]),
     )
+
+
+def for_channels(preprocess: Preprocess, channels: int) -> Preprocess:
+    """The same for images of so many channels; what mean and std were for another number becomes -1..1."""
+    if preprocess.channels == channels:
+        return preprocess
+    halves = (0.5,) * channels
+    return replace(preprocess, color=color_of(channels), mean=halves, std=halves)
+
+
+def color_of(channels: int) -> Color:
+    """What the channels of an image are called where nothing says more."""
+    return "rgb" if channels == _COLOURS else "gray" if channels == 1 else "bands"
+
+
+def normalization(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and std of a usual normalisation; None where it differs by colour and there are not three."""
+    mean, std = NORMALIZATIONS[name]
+    if channels == _COLOURS:
+        return mean, std
+    if len(set(mean)) > 1:
+        return None
+    return mean[:1] * channels, std[:1] * channels
 
 
 def triple(values: Any) -> tuple[float, float, float]:
@@ -73,7 +96,7 @@ def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
     """Apply `--preprocess KEY=VALUE`.
 
     `resize=256` resizes the shorter side, `resize=256x320` both sides (height x width);
-    `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or three;
+    `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or one for each channel;
     `normalize` sets both by name (see NORMALIZATIONS).
 
     Raises:
@@ -114,23 +137,34 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
     if key == "normalize":
         if text not in NORMALIZATIONS:
             raise _wrong(key, text, "one of " + ", ".join(NORMALIZATIONS))
-        mean, std = NORMALIZATIONS[text]
-        return replace(preprocess, mean=mean, std=std)
+        found = normalization(text, preprocess.channels)
+        if found is None:
+            raise _wrong(
+                key, text, f"one for {_images(preprocess)}: -1..1, 0..1 or 0..255, or give mean and std"
+            )
+        return replace(preprocess, mean=found[0], std=found[1])
     if key == "color":
         if text not in COLORS:
             raise _wrong(key, text, "rgb or bgr")
+        if preprocess.channels != _COLOURS:
+            raise _wrong(key, text, f"left out: the model takes {_images(preprocess)}")
         return replace(preprocess, color=cast("Color", text))
     if key == "orient":
         if text not in ORIENTS:
             raise _wrong(key, text, "exif (turn images as their EXIF orientation says) or none")
         return replace(preprocess, orient=cast("Orient", text))
-    numbers = _numbers(key, text, (1, 3))
-    three = triple(numbers * 3 if len(numbers) == 1 else numbers)
+    channels = preprocess.channels
+    numbers = _numbers(key, text, tuple(dict.fromkeys((1, channels))))
+    values = numbers * channels if len(numbers) == 1 else numbers
     if key == "mean":
-        return replace(preprocess, mean=three)
-    if min(three) <= 0:
+        return replace(preprocess, mean=values)
+    if min(values) <= 0:
         raise _wrong(key, text, "positive")
-    return replace(preprocess, std=three)
+    return replace(preprocess, std=values)
+
+
+def _images(preprocess: Preprocess) -> str:
+    return f"images of {preprocess.channels} channel{'s' if preprocess.channels > 1 else ''}"
 
 
 def _over(height: int, width: int, fraction: float) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
+from edgevit.models._channels import channels_of
 from edgevit.models._probe import forward
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _response(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> tupl
             peaks.append(float(output.abs().max()))
 
     generator = _generator(seed, "images")
-    image = torch.randn(1, 3, *size, generator=generator)
+    image = torch.randn(1, channels_of(module, size), *size, generator=generator)
     nudged = image * (1 + _NUDGE * torch.randn(image.shape, generator=generator))
     hooks = [part.register_forward_hook(look) for part in module.modules()]
     try:

@@ -51,7 +51,7 @@ def build(
     import torch
 
     module.eval().requires_grad_(False)
-    zeros = torch.zeros(1, 3, preprocess.height, preprocess.width)
+    zeros = torch.zeros(1, preprocess.channels, preprocess.height, preprocess.width)
     found = forward(module, zeros, source)
     paths, named, lost = named_tensors(found, int(getattr(module, "num_classes", 1)), source)
     if lost:

@@ -11,6 +11,7 @@ from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
 from edgevit.models._origin import not_stated
+from edgevit.models._preprocess import for_channels, imagenet
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
@@ -39,10 +40,15 @@ def load(request: LoadRequest) -> TorchModel:
         "model_args",
     )
     path = Path(request.argument)
-    module, size = open_program(path)
+    module, size, channels = open_program(path)
     if request.image_size not in (None, size):
         raise UsageError(f"{path} takes {size[0]}x{size[1]} images and no other", "leave out --image-size")
-    preprocess, origin = not_stated(request, size, "a saved program keeps neither mean nor std")
+    preprocess, origin = not_stated(
+        request,
+        size,
+        "a saved program keeps neither mean nor std",
+        for_channels(imagenet(size), channels),
+    )
     try:
         return build(
             module,
@@ -56,8 +62,8 @@ def load(request: LoadRequest) -> TorchModel:
         raise InputError(f"{path}: {error.message}", "export it again, from a model that runs") from error
 
 
-def open_program(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
-    """The program as modules, for any batch, and the (height, width) of its image.
+def open_program(path: Path) -> tuple[torch.nn.Module, tuple[int, int], int]:
+    """The program as modules, for any batch, the (height, width) of its image, and how many channels it has.
 
     Raises:
         InputError: unreadable, wanting to run code, or holding NaN.
@@ -69,14 +75,14 @@ def open_program(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
         checked = clean_copy(path, Path(folder))
         try:
             program = torch.export.load(checked)
-            batch, size = _input(program, path)
+            batch, size, channels = _input(program, path)
             module: torch.nn.Module = torch.export.unflatten(program)
         except (EdgevitError, MemoryError):
             raise
         except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
             raise InputError(f"{path} is not a readable .pt2 file: {_reason(error)}") from error
     check_finite(module, str(path))
-    return (_one_by_one(module) if batch == 1 else module), size
+    return (_one_by_one(module) if batch == 1 else module), size, channels
 
 
 def _reason(error: Exception) -> str:
@@ -87,8 +93,8 @@ def _reason(error: Exception) -> str:
     return brief(error)
 
 
-def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | None, tuple[int, int]]:
-    """The batch size, None if it may vary, and (height, width)."""
+def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | None, tuple[int, int], int]:
+    """The batch size, None if it may vary, (height, width), and the number of channels."""
     import torch
 
     names = program.graph_signature.user_inputs
@@ -96,16 +102,18 @@ def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | Non
     value = nodes[0].meta.get("val") if len(nodes) == 1 else None
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.dtype != torch.float32:
         raise UnsupportedError(
-            f"{path} must take one float32 tensor (N, 3, height, width)", "export it that way"
+            f"{path} must take one float32 tensor (N, channels, height, width)", "export it that way"
         )
     batch, channels, height, width = value.shape
-    if not isinstance(height, int) or not isinstance(width, int) or channels != 3:
-        raise UnsupportedError(f"{path} takes {tuple(value.shape)}, not (N, 3, height, width) of fixed size")
+    if not isinstance(height, int) or not isinstance(width, int) or not isinstance(channels, int):
+        raise UnsupportedError(
+            f"{path} takes {tuple(value.shape)}, not (N, channels, height, width) of fixed size"
+        )
     if isinstance(batch, int) and batch != 1:
         raise UnsupportedError(
             f"{path} was exported for batches of {batch}", "export it with batch 1 or a dynamic one"
         )
-    return (batch if isinstance(batch, int) else None), (height, width)
+    return (batch if isinstance(batch, int) else None), (height, width), channels
 
 
 def _one_by_one(inner: torch.nn.Module) -> torch.nn.Module:

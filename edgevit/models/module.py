@@ -33,7 +33,7 @@ def load(request: LoadRequest) -> TorchModel:
             f"{request.source} is a module in the memory of a Python program",
             "call edgevit.convert(module) there; here, name python:FILE:FACTORY, or a FILE.pt2 of torch.export.save",
         )
-    program, _ = open_program(request.weights)
+    program, *_ = open_program(request.weights)
     beside = read_beside(request.weights)
     return build(
         _named(program, beside.outputs),

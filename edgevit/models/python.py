@@ -9,11 +9,12 @@ from edgevit.core.errors import UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
+from edgevit.models._channels import channels_of
 from edgevit.models._choose import Chosen
 from edgevit.models._classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._factory import is_instance, make
-from edgevit.models._origin import not_stated, stated
-from edgevit.models._preprocess import from_timm
+from edgevit.models._origin import for_module, not_stated
+from edgevit.models._preprocess import for_channels, from_timm, imagenet
 from edgevit.models._request import chosen_weights, given_weights, literals, weights_origin
 from edgevit.models._spec import build
 from edgevit.models._user_code import as_script, import_place, look_up
@@ -117,11 +118,13 @@ def preprocess_of_module(module: torch.nn.Module, request: LoadRequest) -> tuple
     if getattr(module, "pretrained_cfg", None):
         resolve = require("timm.data").resolve_model_data_config
         found = from_timm(resolve(module), request.image_size or _made_for(module))
-        return stated(found, "the module's own pretrained_cfg (timm)", request)
+        return for_module(found, "the module's own pretrained_cfg (timm)", module, request)
+    size = request.image_size or _DEFAULT_SIZE
     found, origin = not_stated(
         request,
-        request.image_size or _DEFAULT_SIZE,
+        size,
         "the module has no pretrained_cfg, and its weights hold neither mean nor std",
+        for_channels(imagenet(size), channels_of(module, size)),
     )
     if request.image_size is None and origin != NOT_STATED:
         origin += f"; {_DEFAULT_SIZE[0]}x{_DEFAULT_SIZE[1]} pixels, since --image-size is not given"

@@ -11,7 +11,7 @@ from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._adapted import Asked
 from edgevit.models._hub import hub_file
-from edgevit.models._origin import stated
+from edgevit.models._origin import for_module
 from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, folder_files, read_config, repository_files
 from edgevit.models._request import asked, given_weights, literals, weights_origin
@@ -56,7 +56,7 @@ def load(request: LoadRequest) -> TorchModel:
     made = settled(name, whole(arguments), request)
     module = made.module
     own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
-    preprocess, origin = stated(own, _origin(name, config, request), request)
+    preprocess, origin = for_module(own, _origin(name, config, request), module, request)
     size = (preprocess.height, preprocess.width)
     told = given_weights(module, request, size, adapt(module), made.chosen)
     published = told is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
+from edgevit.core.types import Preprocess
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,19 +16,40 @@ if TYPE_CHECKING:
     from edgevit.core.types import Pixels
 
 
+def size_of(preprocess: Preprocess) -> tuple[int, int, int]:
+    """(height, width, channels) of an image that is ready for the model."""
+    return preprocess.height, preprocess.width, preprocess.channels
+
+
 def check_images(pixels: Pixels, size: tuple[int, ...], path: Path, count: int | None = None) -> None:
-    """Hold what was given against what the file takes: images of `size` = (height, width), `count` of them.
+    """Hold what was given against what the file takes: `count` images of `size` = (height, width, channels).
 
     Raises:
         InputError: none at all, or another type, size or number.
     """
     import numpy as np
 
-    wanted = (len(pixels) if count is None else count, *size, 3)
+    wanted = (len(pixels) if count is None else count, *size)
     if pixels.dtype != np.uint8 or pixels.shape != wanted:
         raise InputError(f"{path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
     if not len(pixels):
         raise InputError(f"no image was given to {path}")
+
+
+def check_size(size: Sequence[int | str], preprocess: Preprocess, path: Path) -> None:
+    """Raise InputError where the file takes other images, (height, width, channels), than preprocessing gives.
+
+    Args:
+        size: as the file says it; a size that is not fixed is a name.
+    """
+    wanted = size_of(preprocess)
+    if any(isinstance(n, int) and n != m for n, m in zip(size, wanted, strict=True)):
+        several = "" if size[2] == wanted[2] else f" of {size[2]} channels"
+        given = "" if size[2] == wanted[2] else f" of {wanted[2]}"
+        raise InputError(
+            f"{path} takes {size[0]}x{size[1]} images{several}, but its preprocessing gives "
+            f"{wanted[0]}x{wanted[1]}{given}"
+        )
 
 
 def stack(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:

@@ -60,7 +60,7 @@ class LitertRunner:
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
         """Execute image by image; uint8 (N, height, width, 3) to {name: (N, ...)}."""
-        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path)
+        _images.check_images(pixels, _images.size_of(self.preprocess), self.path)
         rows: dict[str, list[NDArray[np.generic]]] = {name: [] for name, _ in self.outputs}
         rows |= {name: [] for name in self.taps_of_input}
         for index in range(len(pixels)):
@@ -80,7 +80,7 @@ class LitertRunner:
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
-        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
+        _images.check_images(pixels, _images.size_of(self.preprocess), self.path, 1)
         if self.takes_pixels:
             ready = ordered(pixels, self.preprocess, "NHWC")
             return as_int8(ready) if self.input.dtype == "int8" else ready
@@ -105,10 +105,10 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     if len(file.inputs) != 1:
         raise InputError(f"{path} must take one image, it takes {len(file.inputs)} tensors")
     entry = file.tensors[file.inputs[0]]
-    if entry.dtype not in _INPUTS or len(entry.shape) != 4 or entry.shape[0] != 1 or entry.shape[3] != 3:
+    if entry.dtype not in _INPUTS or len(entry.shape) != 4 or entry.shape[0] != 1:
         raise InputError(
-            f"{path} must take one image (1, height, width, 3) as {', '.join(_INPUTS[:-1])} or {_INPUTS[-1]}, it takes "
-            f"{entry.dtype} {entry.shape}"
+            f"{path} must take one image (1, height, width, channels) as {', '.join(_INPUTS[:-1])} or {_INPUTS[-1]}, "
+            f"it takes {entry.dtype} {entry.shape}"
         )
     preprocess, takes_pixels = _preprocess(file, options)
     if not takes_pixels:
@@ -145,12 +145,8 @@ def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool
         )
     else:
         preprocess = options.preprocess
-    size = file.tensors[file.inputs[0]].shape[1:3]
-    if size != (preprocess.height, preprocess.width):
-        raise InputError(
-            f"{file.path} takes {size[0]}x{size[1]} images, but its preprocessing gives "
-            f"{preprocess.height}x{preprocess.width}"
-        )
+    size = file.tensors[file.inputs[0]].shape[1:]
+    _images.check_size(size, preprocess, file.path)
     return preprocess, takes_pixels
 
 

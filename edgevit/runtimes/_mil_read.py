@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MilInput:
-    """The only input: an image, or a float tensor (1, 3, height, width); `color` is the channel order."""
+    """The only input: an image, or a float tensor (1, channels, height, width); `color` is what its channels are."""
 
     name: str
     shape: tuple[int, ...]
     kind: Literal["image", "tensor"]
-    color: Literal["rgb", "bgr"]
+    color: Literal["rgb", "bgr", "gray", "bands"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +187,15 @@ def _input(path: Path, spec: Any, function: Any) -> MilInput:
         )
     shape = tuple(int(n) for n in function.inputs[name].shape)
     kind = feature.WhichOneof("Type")
-    if kind == "multiArrayType" and len(shape) == 4 and shape[:2] == (1, 3):
-        return MilInput(name, shape, "tensor", "rgb")
+    if kind == "multiArrayType" and len(shape) == 4 and shape[0] == 1:
+        return MilInput(name, shape, "tensor", "rgb" if shape[1] == 3 else "bands")
     space = feature.imageType.ColorSpace.Name(feature.imageType.colorSpace) if kind == "imageType" else kind
-    if space not in ("RGB", "BGR"):
-        raise UnsupportedError(f"{path}: the input {name} is {space}, only RGB and BGR images can be fed")
-    return MilInput(name, shape, "image", "rgb" if space == "RGB" else "bgr")
+    colors: dict[str, Literal["rgb", "bgr", "gray"]] = {"RGB": "rgb", "BGR": "bgr", "GRAYSCALE": "gray"}
+    if space not in colors:
+        raise UnsupportedError(
+            f"{path}: the input {name} is {space}, only RGB, BGR and GRAYSCALE images can be fed"
+        )
+    return MilInput(name, shape, "image", colors[space])
 
 
 def _classes(function: Any) -> tuple[str, ...]:

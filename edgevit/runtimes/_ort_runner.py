@@ -60,7 +60,7 @@ class OrtRunner:
         Raises:
             InputError: no image, or images of another size than the file's.
         """
-        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path)
+        _images.check_images(pixels, _images.size_of(self.preprocess), self.path)
         rows: dict[str, list[NDArray[np.generic]]] = {
             name: [] for name in (*self.outputs, *self.taps_of_input)
         }
@@ -102,7 +102,7 @@ class OrtRunner:
         Raises:
             InputError: another type or size than the file's own preprocessing asks for.
         """
-        _images.check_images(pixels, (self.preprocess.height, self.preprocess.width), self.path, 1)
+        _images.check_images(pixels, _images.size_of(self.preprocess), self.path, 1)
         return self._feed(pixels)
 
     def _blamed(self, error: Exception) -> str:
@@ -168,14 +168,8 @@ def _preprocess(
             "give the model that it was made from with --reference",
         )
     else:
-        preprocess, layout = options.preprocess, "NHWC" if shape[3] == 3 and shape[1] != 3 else "NCHW"
-    size = shape[2:] if layout == "NCHW" else shape[1:3]
-    if any(
-        isinstance(n, int) and n != m
-        for n, m in zip(size, (preprocess.height, preprocess.width), strict=True)
-    ):
-        raise InputError(
-            f"{path} takes {size[0]}x{size[1]} images, but its preprocessing gives "
-            f"{preprocess.height}x{preprocess.width}"
-        )
+        preprocess, layout = options.preprocess, "NCHW"
+        if shape[3] == preprocess.channels and shape[1] != preprocess.channels:
+            layout = "NHWC"
+    _images.check_size((*shape[2:], shape[1]) if layout == "NCHW" else shape[1:], preprocess, path)
     return preprocess, layout

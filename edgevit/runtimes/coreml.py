@@ -63,10 +63,11 @@ class CoreMLRunner:
         """One image (1, height, width, 3) as what `predict` takes: a PIL image, or a float32 tensor."""
         import numpy as np
 
-        check_images(pixels, self.file.input.shape[2:], self.file.path, 1)
+        check_images(pixels, (*self.file.input.shape[2:], self.file.input.shape[1]), self.file.path, 1)
         if self.preprocess is None:
+            shown = pixels[0, ..., 0] if self.file.input.color == "gray" else pixels[0]
             # Core ML reorders the channels of an image to what the file asks for
-            return {self.file.input.name: require("PIL.Image").fromarray(np.ascontiguousarray(pixels[0]))}
+            return {self.file.input.name: require("PIL.Image").fromarray(np.ascontiguousarray(shown))}
         return {self.file.input.name: normalise(pixels, self.preprocess)}
 
     def invoke(self, prepared: object) -> None:

@@ -97,7 +97,7 @@ class ReferenceRunner:
         import numpy as np
         import torch
 
-        check_images(pixels, self.file.input.shape[2:], self.file.path)
+        check_images(pixels, (*self.file.input.shape[2:], self.file.input.shape[1]), self.file.path)
         if self.preprocess is not None:
             values = normalise(pixels, self.preprocess, "NHWC")
         else:

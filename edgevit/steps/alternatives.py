@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgevit.core.types import Preprocess
-from edgevit.models._preprocess import NORMALIZATIONS, override
+from edgevit.models._preprocess import NORMALIZATIONS, normalization, override
 
 
 def alternatives(
@@ -19,10 +19,13 @@ def alternatives(
         turned: with the channels in the other order, mean and std may also go with their colours.
     """
     swapped = {"color": "bgr" if given.color == "rgb" else "rgb"}
-    asked: list[dict[str, str]] = [{"normalize": name} for name in NORMALIZATIONS]
-    if not grey:
+    coloured = given.color in ("rgb", "bgr") and not grey
+    asked: list[dict[str, str]] = [
+        {"normalize": name} for name in NORMALIZATIONS if normalization(name, given.channels) is not None
+    ]
+    if coloured:
         asked = [swapped, *asked, *(swapped | other for other in asked)]
-    if turned and not grey:
+    if turned and coloured:
         norms = ((given.mean, given.std), *NORMALIZATIONS.values())
         asked += [swapped | {"mean": _reversed(mean), "std": _reversed(std)} for mean, std in norms]
     found: dict[tuple[str, ...], Preprocess] = {}

@@ -413,3 +413,14 @@ def test_integers_that_a_file_gives_become_real_numbers(report: Report, dtype: s
     names: dict[str, Any] = {"np": np, "scale": 0.25, "zero_point": 2, "output": {"index": 0}}
     names["interpreter"] = SimpleNamespace(get_tensor=lambda _: given)
     np.testing.assert_allclose(eval(line, names), [-0.5, -0.25, 0, 0.25])
+
+
+def test_a_page_for_grey_images_makes_them_grey_and_one_for_bands_shows_none(report: Report) -> None:
+    gray = Preprocess(6, 8, (10, 10), color="gray", mean=(0.4,), std=(0.2,))
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite"], gray))
+    assert '.convert("L")' in text and "an image is made grey" in text and not blocks(text, "kotlin")
+    for code in blocks(text, "python"):
+        ast.parse(code)
+    bands = Preprocess(6, 8, (10, 10), color="bands", mean=(0.4,) * 5, std=(0.2,) * 5)
+    text = usage.render(for_files(report, ["onnx/fp16/model.onnx"], bands))
+    assert "prepare an array (height, width, 5)" in text and not blocks(text, "python")
