@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = (1, 3, 4)  # of pictures; other numbers are bands, which only some models take
+_PICTURES = (1, 3)  # of models that take them
 
 
 def read_npy(path: Path, text: str) -> NDArray[Any]:
@@ -43,22 +44,33 @@ def read_picture(path: Path) -> Picture:
     array = read_npy(path, str(path))
     if array.ndim not in (2, 3):
         raise InputError(f"{path} holds {_what(array)}, not one image: uint8 (height, width, 1, 3 or 4)")
-    images = checked(array[None] if array.ndim == 3 else array[None, ..., None], str(path))
+    batch = array[None] if array.ndim == 3 else array[None, ..., None]
+    own = batch.shape[3]
+    images = checked(batch, str(path), own if own not in _CHANNELS else _PICTURES[-1])
     return as_picture(images[0])
 
 
-def as_picture(image: NDArray[Any]) -> Picture:
-    """uint8 (height, width, channels), as it is: the model says how many channels it wants."""
+def as_picture(image: NDArray[Any], channels: int = 3) -> Picture:
+    """An image of as many channels as the model takes, or of bands, as it is; others as Pillow's convert("RGB").
+
+    Grey is repeated and alpha dropped.
+
+    Args:
+        image: uint8 (height, width, channels).
+    """
     import numpy as np
 
+    if image.shape[2] in _CHANNELS and image.shape[2] != channels:
+        image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return Picture(np.ascontiguousarray(image, np.uint8))
 
 
-def checked(images: NDArray[Any], where: str) -> NDArray[Any]:
-    """Images as uint8 (N, height, width, 1, 3 or 4), given so or as (N, height, width).
+def checked(images: NDArray[Any], where: str, channels: int = 3) -> NDArray[Any]:
+    """Images as uint8 (N, height, width, 1, 3, 4 or `channels`), given so or as (N, height, width).
 
     Args:
         where: what messages call the array.
+        channels: that the model takes.
 
     Raises:
         InputError: another shape or type, or no image at all; the hint names what it takes to make pixels of it.
@@ -69,13 +81,19 @@ def checked(images: NDArray[Any], where: str) -> NDArray[Any]:
         )
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim == 4 and images.shape[3] not in _CHANNELS and images.shape[1] in _CHANNELS:
+    allowed = (*_CHANNELS, channels)
+    if images.ndim == 4 and images.shape[3] not in allowed and images.shape[1] in allowed:
         raise InputError(
             f"{where} is {_what(images)}: the channels stand before the rows",
             "move them to the end: images.transpose(0, 2, 3, 1)",
         )
-    if images.ndim != 4:
-        raise InputError(f"{where} is {_what(images)}, not uint8 (N, height, width, channels)")
+    if (
+        images.ndim != 4
+        or images.shape[3] not in allowed
+        or (channels not in _PICTURES and images.shape[3] != channels)
+    ):
+        kinds = "1, 3 or 4" if channels in _PICTURES else channels
+        raise InputError(f"{where} is {_what(images)}, not uint8 (N, height, width, {kinds})")
     if 0 in images.shape:
         raise InputError(f"{where} holds no images: its shape is {images.shape}")
     return images

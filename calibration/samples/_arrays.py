@@ -14,7 +14,7 @@ from calibration.samples._headers import array_shape
 from edgevit.core.archive import check_zip
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.plugins import Head, Samples, Survey
+from edgevit.core.plugins import Head, Picture, Samples, Survey
 from edgevit.core.reading import reading
 from edgevit.core.regular import regular_file
 
@@ -59,7 +59,7 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
         }
         read = {"images", own, *(f"labels_{other.name}" for other in beside)}
         others = [name for name in arrays.files if name not in read]
-    pictures = checked(images, f"{text}: `images`")
+    pictures = checked(images, f"{text}: `images`", head.channels)
     indices = None if classes is None or own is None else class_indices(classes, len(images), head, text, own)
     more = {
         o.name: class_indices(found, len(images), o, text, f"labels_{o.name}") for o, found in beside.items()
@@ -73,7 +73,11 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
 
     names = tuple(f"{text}[{index}]" for index in range(len(images)))
     warnings = _unread(others, text) if classes is None else ()
-    return Samples(text, names, indices, lambda index: as_picture(pictures[index]), digest, warnings, more)
+
+    def read_one(index: int) -> Picture:
+        return as_picture(pictures[index], head.channels)
+
+    return Samples(text, names, indices, read_one, digest, warnings, more)
 
 
 def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:

@@ -37,14 +37,14 @@ def open_npy(text: str, head: Head, role: Role) -> Samples:
         InputError: unreadable, or of another shape or type.
     """
     array = read_npy(Path(text), text)
-    images = checked(array[None] if _is_one(array.shape) else array, text)
+    images = checked(array[None] if _is_one(array.shape) else array, text, head.channels)
 
     def digest() -> str:
         return hashlib.sha256(f"{images.shape}\n".encode() + images.tobytes()).hexdigest()
 
     names = tuple(f"{text}[{index}]" for index in range(len(images)))
     note = f"{text} has no labels; a .npz file with `images` and `labels` has both"
-    return Samples(text, names, None, lambda index: as_picture(images[index]), digest, (note,))
+    return Samples(text, names, None, lambda index: as_picture(images[index], head.channels), digest, (note,))
 
 
 def _is_one(shape: tuple[int, ...]) -> bool:
