@@ -24,8 +24,8 @@ from edgevit.core.errors import (
     UnsupportedError,
     UsageError,
 )
+from edgevit.core.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "EdgevitError",
     "InputError",

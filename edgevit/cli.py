@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from edgevit import __version__
 from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
 from edgevit.commands._streams import StdoutError, mend, say, write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
+from edgevit.core.version import __version__
 
 app = typer.Typer(
     add_completion=False,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgevit import __version__
 from edgevit.core import files, manifest
 from edgevit.core.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
 from edgevit.core.recipe import Recipe, lasting
 from edgevit.core.report import Report
 from edgevit.core.types import ModelSpec
+from edgevit.core.version import __version__
 from edgevit.report import html, usage
 from edgevit.report import json as report_json
 
