@@ -82,7 +82,8 @@ def _resize(
         mode=mode,
         antialias=int(antialias),
         coordinate_transformation_mode="half_pixel",
-        cubic_coeff_a=-0.5 if antialias else -0.75,  # PyTorch's choice
+        cubic_coeff_a=-0.5 if antialias else -0.75,  # as PyTorch, which also renormalises at the borders
+        exclude_outside=int(antialias),
     )
     size = numpy_helper.from_array(np.array([1, channels, after, after], np.int64), "size")
     return _session([node], [size], threads)
