@@ -25,7 +25,9 @@ BANDS = Preprocess(
 RUNTIME = {"onnx": "onnxruntime", "tflite": "litert", "coreml": "coreml_reference"}
 
 
-@pytest.mark.parametrize("preprocess", [GRAY, BANDS], ids=["gray", "bands"])
+@pytest.mark.parametrize(
+    "preprocess", [pytest.param(GRAY, marks=pytest.mark.family), BANDS], ids=["gray", "bands"]
+)
 def test_every_format_takes_as_many_channels_as_the_model(preprocess: Preprocess, tmp_path: Path) -> None:
     count = preprocess.channels
     module = timm.create_model(
