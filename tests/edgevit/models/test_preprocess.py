@@ -117,7 +117,7 @@ def test_an_older_mobilevit_file_means_bgr_without_normalisation() -> None:
               "size": {"shortest_edge": 288}, "crop_size": 256,
               "feature_extractor_type": "MobileViTFeatureExtractor"}  # fmt: skip
     assert from_file(config) == Preprocess(
-        256, 256, (288, 288), True, "bilinear", "bgr", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        256, 256, (288, 288), True, "bilinear", "bgr", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), orient="exif"
     )
 
 
