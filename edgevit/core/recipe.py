@@ -110,6 +110,12 @@ def make(
     if {"weights", "random_weights"} & set(given):
         from_file = {key: value for key, value in from_file.items() if key not in WEIGHTS}
     asked = {**from_file, **_normalise(given)}
+    empty = next((key for key, value in asked.items() if value == "" and key != "model"), None)
+    if empty is not None:
+        raise UsageError(
+            f"--{empty.replace('_', '-')} is empty",
+            "give a value, or leave it out: is a variable of the shell unset?",
+        )
     # Flags that do not go with a plan are told first, and then no plan is read.
     reads = asked.get("plan") and not (asked.get("auto_float") or asked.get("reconstruct"))
     kept = _of_plan(Path(asked["plan"]), asked) if reads else {}

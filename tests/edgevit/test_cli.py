@@ -76,6 +76,7 @@ def call_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
         (["convert", "demo", "--option", "coreml.deployment=iOS3"], 2, "coreml.deployment is"),
         (["convert", "demo", "--option", "coreml.attention=maybe"], 2, "coreml.attention must be"),
         (["convert", "timm:vit_tiny_patch16_224", "--max-drop", "1"], 2, "without labelled images"),
+        (["convert", "demo", "--calibrate", ""], 2, "--calibrate is empty"),
         (["list", "target"], 2, "did you mean targets"),
         (["verify", "missing"], 2, "is not a bundle"),
     ],
