@@ -31,8 +31,14 @@ def wrong_modules(found: Difference) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layer.module.removesuffix(".qkv") for layer in found.layers if layer.wrong))
 
 
-@pytest.mark.parametrize("net", PLANTED)
-@pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
+@pytest.mark.parametrize(
+    ("target", "net"),
+    [
+        *((target, "vit") for target in ("onnx", "tflite", "coreml")),
+        ("onnx", "hybrid"),
+        *(pytest.param(target, "hybrid", marks=pytest.mark.family) for target in ("tflite", "coreml")),
+    ],
+)
 def test_four_planted_faults_are_found_and_nothing_else(
     target: str, net: str, nets: Path, tmp_path: Path
 ) -> None:
