@@ -181,7 +181,9 @@ def test_values_that_coremltools_numbered_are_numbered_by_their_order_in_the_pro
 def test_metadata_says_how_to_use_the_file_and_whose_it_is() -> None:
     metadata = read(converted(Vit, "fp16").path)[0].description.metadata
     extra = dict(metadata.userDefined)
-    assert preprocess_json.loads(extra["edgevit.preprocess"]) == preprocess_json.FileInput(PREPROCESS, "image", takes_pixels=False)
+    assert preprocess_json.loads(extra["edgevit.preprocess"]) == preprocess_json.FileInput(
+        PREPROCESS, "image", takes_pixels=False
+    )
     assert json.loads(extra["edgevit.labels"]) == list("abcde")
     assert metadata.author == "the author" and metadata.license == "Apache-2.0"
     assert metadata.versionString and "fp16" in metadata.shortDescription
