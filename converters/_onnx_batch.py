@@ -120,7 +120,7 @@ class _Walk:
             "Gemm": self._gemm,
             "Squeeze": self._squeeze,
             "Unsqueeze": self._unsqueeze,
-            "Expand": lambda n: self._aligned(n),
+            "Expand": self._aligned,
             "Tile": lambda n: self._of(n, 0),
         }
         rule = rules.get(node.op_type)

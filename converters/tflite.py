@@ -140,9 +140,8 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     check_options(options)
     _refuse_above_limit(graph)
     dtype = _input(options)
-    reverse = (
-        spec.preprocess.color == "bgr" and dtype == "float32"
-    )  # bytes are put in order where they come in
+    # Bytes are put in order where they come in.
+    reverse = spec.preprocess.color == "bgr" and dtype == "float32"
     data, fenced = _tflite_lower.lower(graph, reverse)
     model = tfl.read(data)
     places = _tflite_tidy.tidy(model, _tflite_sites.locate(model, fenced))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from edgevit.core.errors import InputError, nearest
+from edgevit.core.labels import SYNSET
 
-_SYNSET = re.compile(r"n\d{8}")
 _AMBIGUOUS = -1
 
 
@@ -25,7 +24,7 @@ def match_names(names: tuple[str, ...], labels: tuple[str, ...], where: str, wha
         InputError: a name that is no label, or that could be two of them.
     """
     known = dict(_known(labels))
-    if any(_SYNSET.fullmatch(name) for name in names):
+    if any(SYNSET.fullmatch(name) for name in names):
         known |= _synsets(names, labels, known)
     found: dict[str, int] = {}
     for name in names:
@@ -130,7 +129,7 @@ def _known(labels: tuple[str, ...]) -> Mapping[str, int]:
 
 def _parts(label: str) -> list[str]:
     head, _, tail = label.partition(" ")
-    if _SYNSET.fullmatch(head):
+    if SYNSET.fullmatch(head):
         return [head, tail, *tail.split(",")]
     return label.split(",")
 

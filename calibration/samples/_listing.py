@@ -107,7 +107,7 @@ def _listed(path: str, root: Path, notes: list[str]) -> Listing:
     table = next((root / name for name in others if loose and name == NAME), None)
     ignored += [name for name in others if table is None or name != NAME]
     if ignored:
-        notes.append(f"{path}: what is no image was left out: {_names(sorted(ignored))}")
+        notes.append(f"{path}: what is no image was left out: {some_of(sorted(ignored))}")
     if not loose and not inside:
         empty = f": its {len(classes)} folders are empty" if classes else ""
         raise InputError(f"{path} holds no images{empty}", HINT)
@@ -221,9 +221,10 @@ def is_left_behind(name: str) -> bool:
 
 
 def _some(paths: Sequence[Path]) -> str:
-    return _names([path.name for path in paths])
+    return some_of([path.name for path in paths])
 
 
-def _names(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

@@ -8,13 +8,11 @@ from typing import Final
 
 from calibration.decode import decode
 from calibration.samples._classes import index_folders, match_names, names_one, number_folders
-from calibration.samples._listing import Listing, list_images
+from calibration.samples._listing import Listing, list_images, some_of
 from calibration.samples._metadata import has_classes, read_classes
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
 from edgevit.core.regular import regular_file
-
-_NAMED: Final = 5
 
 
 def accepts(text: str) -> bool:
@@ -71,17 +69,13 @@ def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...
             f"({first} is {classes[first]})"
         )
     if empty:
-        told.append(f"{found.path}: no images in the class folders {_some(empty)}")
+        told.append(f"{found.path}: no images in the class folders {some_of(empty)}")
     missing = [label for index, label in enumerate(head.labels) if index not in classes.values()]
     if missing:
         told.append(
-            f"{found.path}: no images of {len(missing)} of {len(head.labels)} classes: {_some(missing)}"
+            f"{found.path}: no images of {len(missing)} of {len(head.labels)} classes: {some_of(missing)}"
         )
     return classes, tuple(told)
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _samples(

@@ -1,6 +1,6 @@
 """A process that has imported the heavy libraries once, and is forked for each step.
 
-Importing PyTorch and its exporter takes seconds, most of the time of a small model's step. Called as
+Importing PyTorch and its exporter takes seconds, much of the time of a small model's step. Called as
 `python -P -m edgevit.core._server MODULES CONTROL`: names separated by commas, and the number of a socket that
 keeps messages apart. A message asks for one step. It is a JSON object (`environment`, `folder`, `directory`,
 `threads`) and carries three handles: the writing ends of the pipes for events and for text, and a socket on which
@@ -41,15 +41,13 @@ THREAD_VARIABLES: Final = (
 SHARED: Final = "EDGEVIT_SERVER"
 MESSAGE_BYTES: Final = 1 << 16
 # What a step sets for itself, and what shells change from one command to the next.
-_OWN: Final = frozenset(
-    {"TMPDIR", SHARED, *THREAD_VARIABLES, "_", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES"}
-)
+_OWN: Final = frozenset({"TMPDIR", *THREAD_VARIABLES, "_", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES"})
 
 
 def environment_digest(environment: Mapping[str, str]) -> str:
     """SHA-256 of all that a library may have looked at while it was imported."""
     kept = sorted((name, value) for name, value in environment.items() if name not in _OWN)
-    return hashlib.sha256(json.dumps([sys.executable, kept]).encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(json.dumps([sys.executable, kept]).encode()).hexdigest()
 
 
 def main(arguments: list[str]) -> None:

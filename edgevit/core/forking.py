@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES, environment_digest
+from edgevit.core.errors import UsageError
 from edgevit.core.scratch import scratch
 
-# What every step that has a model in PyTorch imports: half of a small model's time.
+# What every step that has a model in PyTorch imports.
 MODULES: Final = ("torch", "torch.export.pt2_archive", "torch.fx.experimental.proxy_tensor", "numpy")
 _ANSWER_S: Final = 120.0  # a busy machine imports for long
 
@@ -76,6 +77,7 @@ def step_environment(
     """What a step sees: the environment of its command, and its own folder for temporary files."""
     # What converters leave behind among temporary files, killed or not, goes with the folder.
     environment = {**base, **({"TMPDIR": folder} if folder else {})}
+    environment.pop(SHARED, None)  # the socket is not handed on
     if threads > 0:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     root = str(Path(__file__).resolve().parents[2])
@@ -121,6 +123,9 @@ def fork(environment: Mapping[str, str], folder: str, threads: int, events: int,
     Args:
         environment: what the step shall see.
         events, text: ends of pipes that it writes to.
+
+    Raises:
+        UsageError: EDGEVIT_SERVER names no socket.
     """
     control = _shared() if _control is None else _control
     if control is None:
@@ -153,12 +158,17 @@ def fork(environment: Mapping[str, str], folder: str, threads: int, events: int,
 
 def _shared() -> socket.socket | None:
     given = os.environ.get(SHARED)
-    return None if given is None else _inherited(int(given))
+    return None if given is None else _inherited(given)
 
 
 @cache
-def _inherited(number: int) -> socket.socket:
-    return socket.socket(fileno=number)
+def _inherited(number: str) -> socket.socket:
+    try:
+        return socket.socket(fileno=int(number))
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            f"{SHARED}={number} is not the number of an open socket", f"unset {SHARED}"
+        ) from error
 
 
 def _number(told: socket.socket) -> int | None:

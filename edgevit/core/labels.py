@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from edgevit.core._label_forms import SYNSET as SYNSET
 from edgevit.core._label_forms import from_data, from_lines
 from edgevit.core._label_tables import from_rows
 from edgevit.core._plain import from_plain, to_plain

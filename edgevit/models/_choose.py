@@ -7,6 +7,7 @@ that leaves a doubt is an error that lists the choices for `--weights-key`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,10 +168,7 @@ def _equal(first: Candidate, second: Candidate) -> bool:
 
 
 def _grouped(names: Sequence[str]) -> str:
-    groups: dict[str, int] = {}
-    for name in names:
-        top = name.partition(".")[0]
-        groups[top] = groups.get(top, 0) + 1
+    groups = Counter(name.partition(".")[0] for name in names)
     shown = [
         f"{top} ({count} tensor{'s' if count > 1 else ''})" for top, count in list(groups.items())[:_SHOWN]
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
+from edgevit.core.labels import SYNSET
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
@@ -30,7 +31,6 @@ _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth"
 _NOT_OF_THE_MODEL: Final = re.compile(
     r"pretrained\w*|checkpoint_path|cache_dir|scriptable|exportable|no_jit|device|dtype"
 )
-_SYNSET: Final = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _labels(data: Mapping[str, Any]) -> tuple[str, ...]:
         )
     texts = tuple(map(str, names))
     described = data.get("label_descriptions")
-    if isinstance(described, Mapping) and all(map(_SYNSET.fullmatch, texts)):
+    if isinstance(described, Mapping) and all(map(SYNSET.fullmatch, texts)):
         return tuple(str(described.get(text, text)) for text in texts)
     return texts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
 
@@ -32,6 +33,21 @@ def spec_of(classes: int) -> ModelSpec:
         author="A. Author",
         license="MIT",
     )
+
+
+def tiny_vit(channels: int = 3) -> torch.nn.Module:
+    """A ViT of one block and 16 patches."""
+    made: torch.nn.Module = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=SIZE,
+        patch_size=8,
+        depth=1,
+        embed_dim=32,
+        num_heads=2,
+        num_classes=10,
+        in_chans=channels,
+    )
+    return made
 
 
 def graph_of(module: torch.nn.Module, classes: int = 10) -> Graph:

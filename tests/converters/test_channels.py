@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 
 from edgevit.core.runner import RunOptions
@@ -30,16 +29,7 @@ RUNTIME = {"onnx": "onnxruntime", "tflite": "litert", "coreml": "coreml_referenc
 )
 def test_every_format_takes_as_many_channels_as_the_model(preprocess: Preprocess, tmp_path: Path) -> None:
     count = preprocess.channels
-    module = timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=32,
-        patch_size=8,
-        depth=1,
-        embed_dim=32,
-        num_heads=2,
-        num_classes=10,
-        in_chans=count,
-    )
+    module = models.tiny_vit(count)
     randomise(module, 1, (32, 32))
     spec = replace(models.spec_of(10), preprocess=preprocess)
     graph = export_model(

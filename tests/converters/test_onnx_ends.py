@@ -93,18 +93,7 @@ def test_a_model_for_bgr_takes_rgb_bytes(module: torch.nn.Module, prepared: Prep
 
 def _families() -> Iterator[tuple[str, torch.nn.Module]]:
     """Class token, windows that are part of the batch axis, patches behind the batch, pooled attention."""
-    yield (
-        "vit_tiny_patch16_224",
-        timm.create_model(
-            "vit_tiny_patch16_224",
-            img_size=32,
-            patch_size=8,
-            depth=1,
-            embed_dim=32,
-            num_heads=2,
-            num_classes=10,
-        ),
-    )
+    yield "vit_tiny_patch16_224", models.tiny_vit()
     yield "swin", timm.create_model("swin_tiny_patch4_window7_224", img_size=32, num_classes=10, **WINDOWS)
     yield "hybrid", small.Hybrid()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgevit.core import forking
-from edgevit.core.errors import StepError
+from edgevit.core.errors import StepError, UsageError
 from edgevit.core.sandbox import Sandbox, available
 from edgevit.core.worker import Job, Limits, run_job
 
@@ -63,6 +63,13 @@ def test_the_sandbox_is_as_strong_in_a_fork(server: None, tmp_path: Path) -> Non
     found = run_job(job)
     assert found["isolation"] == {"files": available().files, "network": available().network}
     assert found["written"] == (available().files == "none")
+
+
+@pytest.mark.parametrize("number", ["x", "", "-1", "9999"])
+def test_what_is_no_socket_is_wrong_usage(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(forking.SHARED, number)
+    with pytest.raises(UsageError, match="EDGEVIT_SERVER"):
+        look()
 
 
 def test_without_its_server_a_step_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
