@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,22 @@ from edgevit.core.reading import read_bytes, reading
 NAME: Final = "metadata.csv"
 _FILE: Final = "file_name"
 _LABELS: Final = ("label", "labels", "class", "category")
+_OF_HEADS: Final = ("labels_", "label_")  # before the name of an output
 
 
 def has_classes(path: Path | None) -> bool:
     """Whether the table has a column of classes; raises as `read_classes` does."""
-    return path is not None and bool(_rows(path)[1])
+    headings = () if path is None else _rows(path)[1]
+    return any(name in _LABELS or name.startswith(_OF_HEADS) for name in headings)
 
 
-def read_classes(path: Path, root: Path, images: Sequence[Path], head: Head) -> tuple[int, ...] | None:
-    """The class of each image, by `file_name` and `label`: names of classes, or indices. None without `label`.
+def read_classes(
+    path: Path, root: Path, images: Sequence[Path], head: Head
+) -> tuple[tuple[int, ...] | None, dict[str, tuple[int, ...]]]:
+    """The class of each image for the first output, None without a column, and for others by their names.
+
+    Columns are `file_name`, `label` for the first output, and `labels_NAME` or `label_NAME` for the output NAME.
+    Classes are names, or indices.
 
     Args:
         path: of the table; file names in it are relative to `root`.
@@ -33,28 +40,42 @@ def read_classes(path: Path, root: Path, images: Sequence[Path], head: Head) -> 
     Raises:
         InputError: no CSV in UTF-8, no row for an image, or classes that are not the model's.
     """
+    rows, headings = _rows(path)
+    by_name = {Path(row[_FILE] or "").as_posix(): row for row in rows}
+    found = [by_name.get(image.relative_to(root).as_posix(), {}) for image in images]
+
+    def indices(output: Head, *names: str) -> tuple[int, ...] | None:
+        columns = (*names, *(f"{word}{output.name}" for word in _OF_HEADS))
+        column = next((name for name in columns if name in headings), None)
+        return None if column is None else _column(path, root, column, found, images, output)
+
+    others = {output.name: indices(output) for output in head.others}
+    return indices(head, *_LABELS), {name: given for name, given in others.items() if given is not None}
+
+
+def _column(
+    path: Path,
+    root: Path,
+    column: str,
+    rows: Sequence[Mapping[str, str | None]],
+    images: Sequence[Path],
+    head: Head,
+) -> tuple[int, ...]:
     import numpy as np
 
-    rows, column = _rows(path)
-    if not column:
-        return None
-    classes = {Path(row[_FILE] or "").as_posix(): row[column] or "" for row in rows}
-    names = [image.relative_to(root).as_posix() for image in images]
-    missing = next((name for name in names if not classes.get(name)), None)
-    if missing is not None:
+    given = [row.get(column) or "" for row in rows]
+    if "" in given:
+        missing = images[given.index("")].relative_to(root).as_posix()
         raise InputError(f"{path} has no {column} for {missing}", "add a row for it, or move the image away")
-    given = [classes[name] for name in names]
     if all(text.isascii() and text.isdigit() for text in given) and not set(given) <= set(head.labels):
         return class_indices(np.asarray(list(map(int, given))), len(given), head, str(path), column)
     return class_indices(np.asarray(given), len(given), head, str(path), column)
 
 
-def _rows(path: Path) -> tuple[list[dict[str, str | None]], str]:
-    """The rows of the table, and its column of classes; "" without one."""
+def _rows(path: Path) -> tuple[list[dict[str, str | None]], tuple[str, ...]]:
+    """The rows of the table and its headings; none if it does not name files."""
     with reading(path, "table of images"):
         text = read_bytes(path, "table of images", 64 << 20).decode("utf-8-sig")
         table = csv.DictReader(io.StringIO(text, newline=""))
-        headings = list(table.fieldnames or ())
-        if _FILE not in headings:
-            return [], ""
-        return list(table), next((name for name in _LABELS if name in headings), "")
+        headings = tuple(table.fieldnames or ())
+        return (list(table), headings) if _FILE in headings else ([], ())

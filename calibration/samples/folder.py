@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from calibration.decode import decode
@@ -35,13 +37,14 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
     """
     found = list_images(text, role, lambda name: names_one(name, head.labels))
     if not found.classes:
-        if (
-            found.table is None
-            or (indices := read_classes(found.table, found.root, found.loose, head)) is None
-        ):
+        if found.table is None:
             return _samples(found, tuple((path, None) for path in found.loose), found.notes)
-        note = f"{found.path}: the classes are from {found.table.name}"
-        return _samples(found, tuple(zip(found.loose, indices, strict=True)), (*found.notes, note))
+        indices, others = read_classes(found.table, found.root, found.loose, head)
+        named = others if indices is None else {head.name: indices, **others}
+        of = f" of {', '.join(named)}" if others else ""
+        notes = (f"{found.path}: the classes{of} are from {found.table.name}",) if named else ()
+        files = tuple(zip(found.loose, indices or (None,) * len(found.loose), strict=True))
+        return _samples(found, files, (*found.notes, *notes), others)
     classes, told = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
     return _samples(found, files, (*found.notes, *told))
@@ -79,7 +82,10 @@ def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...
 
 
 def _samples(
-    found: Listing, files: tuple[tuple[Path, int | None], ...], warnings: tuple[str, ...]
+    found: Listing,
+    files: tuple[tuple[Path, int | None], ...],
+    warnings: tuple[str, ...],
+    others: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> Samples:
     names = tuple(path.relative_to(found.root).as_posix() for path, _ in files)
     classes = tuple(index for _, index in files if index is not None)
@@ -95,9 +101,11 @@ def _samples(
             except (OSError, InputError):
                 content = "unreadable"  # `read` is where this is an error, unless such files are left out
             total.update(f"{name}\n{label}\n{content}\n".encode(errors="surrogateescape"))
+        if others:
+            total.update(f"{dict(others)}".encode())
         return total.hexdigest()
 
-    return Samples(found.path, names, classes or None, read, digest, warnings)
+    return Samples(found.path, names, classes or None, read, digest, warnings, others)
 
 
 SAMPLES: Final = SampleSource(

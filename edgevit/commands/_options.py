@@ -112,9 +112,13 @@ Prune = Annotated[
     ),
 ]
 MaxDrop = Annotated[
-    float | None, typer.Option(metavar="PP", help="Largest drop of top-1, percentage points.")
+    float | None,
+    typer.Option(metavar="PP", help="Largest drop of top-1, percentage points; of several heads, of each."),
 ]
-MinAgreement = Annotated[float | None, typer.Option(metavar="PCT", help="Smallest top-1 agreement, percent.")]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(metavar="PCT", help="Smallest top-1 agreement, percent; of several heads, of each."),
+]
 MinSqnr = Annotated[
     float | None, typer.Option(metavar="DB", help="Smallest SQNR against the float model, dB.")
 ]

@@ -328,6 +328,11 @@ class Samples:
     warnings: tuple[str, ...] = ()
     head_labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of any output are known."""
+        return self.labels is not None or bool(self.head_labels)
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:

@@ -373,7 +373,8 @@ class ArtifactReport:
         reconstruction: what tuning the plan's blocks did; None where that was not asked for.
         compared_as: what its outputs and the model's were brought to, and why; "" where they are alike.
         explanation: why it is so far from the model, such as another input; "" where nothing explains it.
-        heads: further outputs with class names (`--labels HEAD=FILE`); verdicts are about the first alone.
+        heads: further outputs with class names (`--labels HEAD=FILE`); limits hold for each of them too.
+        head: name of the first output where there are such `heads`, else "".
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
         inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
     """
@@ -412,6 +413,7 @@ class ArtifactReport:
     heads: tuple[HeadAccuracy, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True)

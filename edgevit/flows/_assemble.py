@@ -245,6 +245,7 @@ def _with_execution(
         ),
         accuracy=accuracy,
         heads=() if prepared.evaluate is None else head_accuracies(work, prepared.spec, reference, actual),
+        head=prepared.spec.outputs[0].name if prepared.spec.heads else "",
         sites=executed.sites,
         compared_as=compared_as(prepared.output_kind, own),
         explanation=executed.explanation,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UsageError
@@ -32,14 +32,16 @@ class KeptApart:
     Attributes:
         inputs: normalised, float32 (N, 3, height, width).
         reference: outputs of the float model on them.
-        labels: int64 (N,), None where they have none.
+        labels: of the first output, int64 (N,); None where they have none.
         output: what the first output is.
+        heads: the same of further outputs with class names, by their names.
     """
 
     inputs: torch.Tensor
     reference: Outputs
     labels: NDArray[np.int64] | None
     output: OutputKind = LOGITS
+    heads: Mapping[str, tuple[NDArray[np.int64] | None, OutputKind]] = field(default_factory=dict)
 
 
 def keep_apart(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -160,9 +162,12 @@ def _holds(images: KeptApart, outputs: Outputs, limits: Limits) -> bool:
         return False
     if limits.min_agreement is None and limits.max_drop is None:
         return True
-    first = _outputs.first(images.reference)
-    found = measure_accuracy(first, _outputs.first(outputs), images.labels, images.output)
-    if limits.min_agreement is not None and found.agreement < limits.min_agreement:
+    judged = {next(iter(images.reference)): (images.labels, images.output), **images.heads}
+    found = [
+        measure_accuracy(images.reference[name], outputs[name], *known) for name, known in judged.items()
+    ]
+    if limits.min_agreement is not None and min(f.agreement for f in found) < limits.min_agreement:
         return False
     # On so few images the drop itself is compared: the bound that judges files would rule out every plan.
-    return limits.max_drop is None or (found.drop_pp is not None and found.drop_pp <= limits.max_drop)
+    drops = [f.drop_pp for f in found if f.drop_pp is not None]
+    return limits.max_drop is None or (bool(drops) and max(drops) <= limits.max_drop)

@@ -71,8 +71,8 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
             check_classes(samples.labels, model.spec, samples.path)
     if asked.auto_float is not None and calibrate is not None:
         found = min(len(calibrate.names), asked.calibration_count)
-        _auto_float.keep_apart(found, calibrate.labels is not None, asked.auto_float)
-    if evaluate is not None and evaluate.labels is None and asked.limits.max_drop is not None:
+        _auto_float.keep_apart(found, calibrate.labelled, asked.auto_float)
+    if evaluate is not None and not evaluate.labelled and asked.limits.max_drop is not None:
         raise _decidable.unlabelled(evaluate.path, asked.limits.max_drop)
     return Opened(model, calibrate, evaluate, given, made_with, left_out)
 

@@ -149,9 +149,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {_values.GRAPH}
         keeps |= {file: _sites(scan(forms.graphs[file], images)) for file in sorted(half)}
     judge = (
-        None
-        if apart is None or asked.auto_float is None
-        else (replace(apart, output=spec.output), asked.auto_float)
+        None if apart is None or asked.auto_float is None else (_with_kinds(apart, spec), asked.auto_float)
     )
     looked_at = inputs if deciding is None else deciding
     plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
@@ -210,11 +208,21 @@ def _keep_apart(
     """The calibration images that decide plans, and those that judge how many sites stay in float."""
     import numpy as np
 
-    labelled = images.labels is not None
+    labelled = images.labels is not None or bool(images.head_labels)
     rest, held = (list(part) for part in _auto_float.keep_apart(len(calibration), labelled, limits))
     reference = run_reference(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
-    return calibration[rest], KeptApart(calibration[held], reference, labels)
+    heads = {
+        name: (images.head_labels[name][held] if name in images.head_labels else None, head.output)
+        for name, head in model.spec.heads.items()
+    }
+    return calibration[rest], KeptApart(calibration[held], reference, labels, heads=heads)
+
+
+def _with_kinds(apart: KeptApart, spec: ModelSpec) -> KeptApart:
+    """With what the outputs are, now that it is known."""
+    heads = {name: (labels, spec.heads[name].output) for name, (labels, _) in apart.heads.items()}
+    return replace(apart, output=spec.output, heads=heads)
 
 
 def _about_heads(spec: ModelSpec, evaluate: _Images) -> Iterator[str]:
@@ -227,7 +235,7 @@ def _about_heads(spec: ModelSpec, evaluate: _Images) -> Iterator[str]:
     if without:
         yield (
             f"nothing says what the images show for {', '.join(without)}, so that only the agreement with the float "
-            f"model is told: a .npz may hold labels_{without[0]} beside labels"
+            f"model is told: a .npz or a metadata.csv may hold labels_{without[0]} beside labels"
         )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from edgevit.core.report import Accuracy, ArtifactReport, Doubt, Limits, Total
+from edgevit.validate.heads import accuracies
 from edgevit.validate.statistics import one_sided_bounds
 
 Finding = tuple[Literal["fail", "inconclusive"], str]
@@ -67,11 +68,12 @@ def floors(artifact: ArtifactReport, limits: Limits, origin: Origin) -> tuple[Fi
     """What is too low, or not certainly high enough."""
     if origin.pruned:
         return ()
-    accuracy = None if origin.random_weights else artifact.accuracy
+    heads = () if origin.random_weights else accuracies(artifact)
     total = artifact.total
     if total is not None and origin.random_weights:
         total = replace(total, variation_db=None)
-    found = (*_sqnr(total, accuracy, limits), *_agreement(accuracy, limits), *_drop(accuracy, limits))
+    each = (finding for head in heads for finding in (*_agreement(*head, limits), *_drop(*head, limits)))
+    found = (*_sqnr(total, tuple(accuracy for _, accuracy in heads), limits), *each)
     told = tuple((kind, text) for kind, text, middling in found if not (origin.planned and middling))
     return () if not told else (*told[:-1], (told[-1][0], f"{told[-1][1]}; {ADVICE}"))
 
@@ -86,34 +88,38 @@ def says_nothing(accuracy: Accuracy, share: float) -> bool:
 _Graded = Iterator[tuple[Literal["fail", "inconclusive"], str, bool]]
 
 
-def _sqnr(total: Total | None, accuracy: Accuracy | None, limits: Limits) -> _Graded:
-    if total is None or limits.min_sqnr is not None or _drop_held(accuracy, limits):
+def _sqnr(total: Total | None, heads: tuple[Accuracy, ...], limits: Limits) -> _Graded:
+    """Of the output that fares worst: what its answers say counts if those of all heads say it."""
+    if total is None or limits.min_sqnr is not None:
+        return
+    if heads and all(_drop_held(accuracy, limits) for accuracy in heads):
         return
     found, what = total.sqnr_db, "against the float reference"
     if total.variation_db is not None and total.variation_db < found:
         found, what = total.variation_db, "of what differs from image to image, against the float reference"
-    follows = (
-        accuracy is not None
-        and not says_nothing(accuracy, 0.0)
-        and one_sided_bounds(accuracy.agreement, accuracy.n)[0] >= FOLLOWS
-    )
+    follows = bool(heads) and all(map(_follows, heads))
     text = f"{found:.1f} dB {what}; a quantized file should keep {SQNR_DB.fine:.0f} dB"
     if found < SQNR_DB.bad:
         text += f" and fails below {SQNR_DB.bad:.0f} dB"
-        if follows and accuracy is not None:
-            yield "inconclusive", f"{text}, but it agrees on {accuracy.agreement:.2f} % of the images", False
+        if follows:
+            agreement = min(accuracy.agreement for accuracy in heads)
+            yield "inconclusive", f"{text}, but it agrees on {agreement:.2f} % of the images", False
         else:
             yield "fail", text, False
     elif found < SQNR_DB.fine and not follows:
         yield "inconclusive", text, True
 
 
-def _agreement(accuracy: Accuracy | None, limits: Limits) -> _Graded:
-    if accuracy is None or limits.min_agreement is not None or _drop_held(accuracy, limits):
+def _follows(accuracy: Accuracy) -> bool:
+    return not says_nothing(accuracy, 0.0) and one_sided_bounds(accuracy.agreement, accuracy.n)[0] >= FOLLOWS
+
+
+def _agreement(head: str, accuracy: Accuracy, limits: Limits) -> _Graded:
+    if limits.min_agreement is not None or _drop_held(accuracy, limits):
         return
     _, high = one_sided_bounds(accuracy.agreement, accuracy.n)
     text = (
-        f"it agrees with the float model on {accuracy.agreement:.2f} % of {accuracy.n} images; a quantized file "
+        f"{head}it agrees with the float model on {accuracy.agreement:.2f} % of {accuracy.n} images; a quantized file "
         f"should on {AGREEMENT.fine:.0f} %"
     )
     if high < AGREEMENT.bad:
@@ -122,14 +128,12 @@ def _agreement(accuracy: Accuracy | None, limits: Limits) -> _Graded:
         yield "inconclusive", text, True
 
 
-def _drop(accuracy: Accuracy | None, limits: Limits) -> _Graded:
-    if accuracy is None or accuracy.drop_pp is None or accuracy.drop_bounds95 is None:
-        return
-    if limits.max_drop is not None:
+def _drop(head: str, accuracy: Accuracy, limits: Limits) -> _Graded:
+    if accuracy.drop_pp is None or accuracy.drop_bounds95 is None or limits.max_drop is not None:
         return
     low, _ = accuracy.drop_bounds95
     text = (
-        f"top-1 drops by {accuracy.drop_pp:.2f} points on {accuracy.n} images, with 95 % confidence by more "
+        f"{head}top-1 drops by {accuracy.drop_pp:.2f} points on {accuracy.n} images, with 95 % confidence by more "
         f"than {low:.2f}; a quantized file should lose at most {DROP_PP.fine:.0f}"
     )
     if low > DROP_PP.bad:
@@ -138,8 +142,8 @@ def _drop(accuracy: Accuracy | None, limits: Limits) -> _Graded:
         yield "inconclusive", text, True
 
 
-def _drop_held(accuracy: Accuracy | None, limits: Limits) -> bool:
+def _drop_held(accuracy: Accuracy, limits: Limits) -> bool:
     """Whether the user's limit on the drop is decided and holds, by a file that does more than repeat one answer."""
-    if accuracy is None or limits.max_drop is None or accuracy.drop_bounds95 is None:
+    if limits.max_drop is None or accuracy.drop_bounds95 is None:
         return False
     return accuracy.drop_bounds95[1] <= limits.max_drop and not says_nothing(accuracy, 0.0)

@@ -241,6 +241,32 @@ def test_classes_in_a_metadata_csv_as_hugging_face_has_them(rows: tuple[str, ...
         opened(str(tmp_path), ("cat", "dog", "fox"))
 
 
+def test_a_metadata_csv_has_a_column_for_each_head(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    table = tmp_path / "metadata.csv"
+    table.write_text("file_name,labels_age,label,label_lit\nb.png,old,fox,1\na.png,young,cat,0\n")
+    others = (Head(("young", "old"), 2, "age"), Head(("dark", "lit"), 2, "lit"), Head(("x", "y"), 2, "other"))
+    head = Head(("cat", "dog", "fox"), 3, "kind", others)
+    samples = SAMPLES.open(str(tmp_path), head, "evaluate")
+    assert samples.labels == (0, 2) and samples.head_labels == {"age": (0, 1), "lit": (0, 1)}
+    assert f"{tmp_path}: the classes of kind, age, lit are from metadata.csv" in samples.warnings
+    digest = samples.digest()
+    table.write_text("file_name,labels_age,labels_kind\nb.png,old,fox\na.png,old,cat\n")
+    samples = SAMPLES.open(str(tmp_path), head, "evaluate")
+    assert samples.labels == (0, 2) and samples.head_labels == {"age": (1, 1)} and samples.digest() != digest
+    table.write_text("file_name,labels_age\nb.png,old\na.png,young\n")
+    samples = SAMPLES.open(str(tmp_path), head, "evaluate")
+    assert samples.labels is None and samples.head_labels == {"age": (0, 1)} and samples.labelled
+    assert SAMPLES.survey(str(tmp_path), "evaluate").labelled
+    table.write_text("file_name,labels_age\nb.png,old\na.png,\n")
+    with pytest.raises(InputError, match=r"metadata\.csv has no labels_age for a\.png"):
+        SAMPLES.open(str(tmp_path), head, "evaluate")
+    table.write_text("file_name,labels_age\nb.png,old\na.png,ancient\n")
+    with pytest.raises(InputError, match="'ancient' is none of"):
+        SAMPLES.open(str(tmp_path), head, "evaluate")
+
+
 def test_a_table_without_classes_is_no_label(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     for content in (b"file_name,text\na.png,a cat\n", b"one,two\n", b""):

@@ -13,6 +13,7 @@ import torch
 
 from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
+from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.report import Limits, SiteLoss
 from edgevit.core.types import Stats
@@ -172,3 +173,23 @@ def test_what_it_needs_is_told_before_any_work(settings: dict[str, Any], words: 
     with pytest.raises(UsageError, match=words) as raised:
         resolve(recipes.make({**given, **settings}))
     assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limits", "right", "holds"),
+    [
+        (Limits(max_drop=10), 4, False),
+        (Limits(max_drop=10), 10, True),
+        (Limits(min_agreement=90), 4, False),
+        (Limits(min_agreement=90), 10, True),
+    ],
+)
+def test_a_limit_is_held_by_every_head(limits: Limits, right: int, holds: bool) -> None:
+    """Two heads on ten images, of which the second answers `right` as the float model and the labels do."""
+    scores = np.eye(2, dtype=np.float32)[[0, 1] * 5]
+    worse = np.where(np.arange(10)[:, None] < right, scores, 1 - scores)
+    labels = scores.argmax(axis=1)
+    images = _auto_float.KeptApart(
+        torch.zeros(10, 3, 4, 4), {"kind": scores, "age": scores}, None, heads={"age": (labels, OutputKind())}
+    )
+    assert _auto_float._holds(images, {"kind": scores, "age": worse}, limits) is holds
