@@ -53,7 +53,7 @@ def bring(module: object, recipe: Recipe, folder: Path) -> Recipe:
         recipe.model, name, image_size=recipe.image_size, preprocess=recipe.preprocess, needs_preprocess=True
     )
     model, beside = prepared(module, request)
-    image = torch.zeros(1, 3, beside.preprocess.height, beside.preprocess.width)
+    image = torch.zeros(1, beside.preprocess.channels, beside.preprocess.height, beside.preprocess.width)
     try:
         with torch.no_grad():
             program = torch.export.export(model.module, (image,), strict=False)

@@ -10,10 +10,11 @@ from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
+from edgevit.models._channels import USUAL
 from edgevit.models._hf_defaults import has_own_size, of_class, of_family, of_type
 from edgevit.models._hf_processor import from_processor
-from edgevit.models._origin import Stated, not_stated, stated
-from edgevit.models._preprocess import from_timm
+from edgevit.models._origin import Stated, for_images, not_stated
+from edgevit.models._preprocess import for_channels, from_timm, imagenet
 
 # Of transformers 5: one file for all processors of a model, with that for images nested in it.
 PROCESSOR: Final = "processor_config.json"
@@ -42,12 +43,12 @@ def _stated(config: Any, read: Callable[[str], Mapping[str, Any]], request: Load
     kind = str(found.get("image_processor_type") or found.get("feature_extractor_type") or "")
     wrapped = found.get("data_config") or found.get("pretrained_cfg")
     if isinstance(wrapped, Mapping):
-        return _timm(wrapped, name, request)
+        return _timm(wrapped, name, config, request)
     if found and kind != "TimmWrapperImageProcessor":
         return _file(name, kind, found, config, request)
     own = getattr(config, "pretrained_cfg", None)
     if isinstance(own, Mapping) and own:
-        return _timm(own, "pretrained_cfg in config.json", request)
+        return _timm(own, "pretrained_cfg in config.json", config, request)
     return _family(config, request)
 
 
@@ -72,23 +73,23 @@ def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: 
     lacking = f"{name} has no {' and '.join(missing)}"
     if missing and not defaults:
         why = f"{lacking}, and transformers has no {kind or f'image processor for {config.model_type}'}"
-        return not_stated(request, _size(config, request) or _DEFAULT_SIZE, why)
+        return _asked(request, config, _size(config, request), why)
     origin = f"{name}, with {' and '.join(missing)} of transformers' {used}" if missing else name
-    return stated(from_processor({**defaults, **given}, used, request.image_size, name), origin, request)
+    channels = _channels(config)
+    preprocess = from_processor({**defaults, **given}, used, request.image_size, name, channels)
+    return for_images(preprocess, origin, channels, request)
 
 
-def _timm(config: Mapping[str, Any], where: str, request: LoadRequest) -> Stated:
-    absent = [key for key in ("mean", "std") if not config.get(key)]
+def _timm(own: Mapping[str, Any], where: str, config: Any, request: LoadRequest) -> Stated:
+    absent = [key for key in ("mean", "std") if not own.get(key)]
     if absent:
-        return not_stated(
-            request, request.image_size or _DEFAULT_SIZE, f"{where} has no {' and '.join(absent)}"
-        )
+        return _asked(request, config, request.image_size, f"{where} has no {' and '.join(absent)}")
     resolve = require("timm.data").resolve_data_config
     try:
-        found = from_timm(resolve({}, pretrained_cfg=dict(config), verbose=False), request.image_size)
+        found = from_timm(resolve({}, pretrained_cfg=dict(own), verbose=False), request.image_size)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not understood: {type(error).__name__}: {brief(error)}") from error
-    return stated(found, where, request)
+    return for_images(found, where, _channels(config), request)
 
 
 def _family(config: Any, request: LoadRequest) -> Stated:
@@ -96,19 +97,37 @@ def _family(config: Any, request: LoadRequest) -> Stated:
     family = None if request.random_weights is not None else of_family(kind)
     if family is None:
         why = f"there is no {' or '.join(_FILES)}, and checkpoints of {kind} do not agree"
-        return not_stated(request, _size(config, request) or _DEFAULT_SIZE, why)
+        return _asked(request, config, _size(config, request), why)
     name, values = family
     size = _size(config, request) if request.image_size or has_own_size(kind) else None
     origin = f"the usual values of {kind} models ({name}), since there is no {' or '.join(_FILES)}"
-    return stated(from_processor(values, name, size, name), origin, request)
+    return for_images(from_processor(values, name, size, name), origin, _channels(config), request)
+
+
+def _asked(request: LoadRequest, config: Any, size: tuple[int, int] | None, why: str) -> Stated:
+    known = size or _DEFAULT_SIZE
+    return not_stated(request, known, why, for_channels(imagenet(known), _channels(config)))
+
+
+def _channels(config: Any) -> int:
+    """Of the model's images; a model of timm has its number among the arguments that create it."""
+    arguments = getattr(config, "model_args", None)
+    if isinstance(arguments, Mapping) and isinstance(found := arguments.get("in_chans"), int):
+        return found
+    return next(
+        (n for part in _parts(config) if isinstance(n := getattr(part, "num_channels", None), int)), USUAL
+    )
 
 
 def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
     if request.image_size is not None:
         return request.image_size
-    # The model itself, the image tower of a pair, or the backbone below a head.
-    parts = (config, getattr(config, "vision_config", None), getattr(config, "backbone_config", None))
-    side = next((size for part in parts if (size := getattr(part, "image_size", None))), None)
+    side = next((size for part in _parts(config) if (size := getattr(part, "image_size", None))), None)
     if isinstance(side, int):
         return (side, side)
     return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None
+
+
+def _parts(config: Any) -> tuple[Any, ...]:
+    """The model itself, the image tower of a pair, the backbone below a head."""
+    return config, getattr(config, "vision_config", None), getattr(config, "backbone_config", None)

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.types import Preprocess
-from edgevit.models._preprocess import triple
+from edgevit.models._channels import USUAL
+from edgevit.models._preprocess import color_of
 
 # Pillow's numbers for its filters, which is what `resample` holds.
 _RESAMPLE: Final[Mapping[int, Literal["nearest", "bilinear", "bicubic", "lanczos"]]] = {
@@ -22,7 +23,11 @@ _LEVIT: Final = 224 / 256
 
 
 def from_processor(
-    config: Mapping[str, Any], kind: str, model_size: tuple[int, int] | None, where: str
+    config: Mapping[str, Any],
+    kind: str,
+    model_size: tuple[int, int] | None,
+    where: str,
+    channels: int = USUAL,
 ) -> Preprocess:
     """Convert the settings of a processor, complete with the defaults of its class.
 
@@ -34,6 +39,7 @@ def from_processor(
         kind: the name of its class, which decides how it resizes.
         model_size: (height, width) of the model's input, else the configuration's own is taken.
         where: what messages call it.
+        channels: of an image, where one number, or none, stands for all of them.
 
     Raises:
         InputError: sizes or statistics that make no sense.
@@ -43,12 +49,14 @@ def from_processor(
         if config.get(step):
             raise UnsupportedError(f"the processor's step {step} is not supported", "resize and crop are")
     try:
-        return _convert(config, model_size, kind)
+        return _convert(config, model_size, kind, channels)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not understood: {brief(error)}") from error
 
 
-def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str) -> Preprocess:
+def _convert(
+    config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str, channels: int
+) -> Preprocess:
     square = bool(config.get("default_to_square", True))
     resize, shorter = _sides(config["size"], square)
     shorter = shorter or bool(config.get("keep_aspect_ratio"))  # DPT's; it is cropped below to a fixed size
@@ -78,30 +86,40 @@ def _convert(config: Mapping[str, Any], model_size: tuple[int, int] | None, kind
     if model_size is not None:
         base = crop or resize
         resize = (resize[0] * height // base[0], resize[1] * width // base[1])
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, std = (0.0,) * channels, (1.0,) * channels
     if config.get("do_normalize", True):
-        mean, std = triple(config["image_mean"]), triple(config["image_std"])
+        mean, std = (_floats(config[key], channels) for key in ("image_mean", "image_std"))
+        if len(mean) != len(std):
+            raise ValueError("image_mean and image_std differ in their length")
     # `value * rescale_factor`, normalised, is `(value / 255 - mean / k) / (std / k)` with k = 255 * factor.
     factor = 255 * float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 255.0
     if config.get("rescale_offset"):  # EfficientNet: minus 1 before the statistics
-        mean = triple([value + 1 for value in mean])
+        mean = tuple(value + 1 for value in mean)
     if kind.startswith("EfficientNet") and config.get("include_top"):  # divided by std once more
-        std = triple([value * again for value, again in zip(std, config["image_std"], strict=True)])
+        std = tuple(value * value for value in std)
     if factor <= 0 or min(std) <= 0 or min(height, width, *resize) <= 0:
         raise ValueError("sizes, image_std and rescale_factor must be positive")
     if abs(factor - 1) > 1e-6:
-        mean = triple([value / factor for value in mean])
-        std = triple([value / factor for value in std])
+        mean = tuple(value / factor for value in mean)
+        std = tuple(value / factor for value in std)
     return Preprocess(
         height=height,
         width=width,
         resize=resize,
         shorter_side=shorter,
         interpolation=_RESAMPLE[int(config["resample"])],
-        color="bgr" if config.get("do_flip_channel_order") else "rgb",
+        color="bgr" if len(mean) == USUAL and config.get("do_flip_channel_order") else color_of(len(mean)),
         mean=mean,
         std=std,
     )
+
+
+def _floats(values: Any, channels: int) -> tuple[float, ...]:
+    """One for each channel; a single number stands for all."""
+    given = values if isinstance(values, list | tuple) else (values,) * channels
+    if not given:
+        raise ValueError("no mean or std for any channel")
+    return tuple(float(value) for value in given)
 
 
 def _scaled(size: tuple[int, int], share: float) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.models._channels import USUAL
 
 if TYPE_CHECKING:
     import torch
@@ -24,28 +25,36 @@ def layers(model: Any) -> Iterator[Any]:
 
 def image_input(
     model: Any, path: Path, wanted: tuple[int, int] | None
-) -> tuple[tuple[int, int] | None, bool]:
-    """(height, width), None if any size will do and none is `wanted`, and whether channels come last.
+) -> tuple[tuple[int, int] | None, int, bool]:
+    """(height, width), None if any size will do and none is `wanted`, the channels, and whether these come last.
+
+    Where no axis has three, the first layer that knows an order of axes says which one they are.
 
     Raises:
-        UnsupportedError: the model does not take one image with three channels.
+        UnsupportedError: the model does not take one image with a fixed number of channels.
         UsageError: another size was asked for than the model has.
     """
     inputs = list(getattr(model, "inputs", None) or ())
     shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
-    if len(shape) != 4 or 3 not in (shape[-1], shape[1]):
+    last = len(shape) == 4 and (shape[-1] == USUAL or (shape[1] != USUAL and _channels_last(model)))
+    channels = None if len(shape) != 4 else shape[-1] if last else shape[1]
+    if channels is None:
         taken = ", ".join(str(tuple(one.shape)) for one in inputs) or "an unknown shape"
         raise UnsupportedError(
-            f"{path} must take one image (N, height, width, 3), it takes {taken}",
+            f"{path} must take one image (N, height, width, channels), it takes {taken}",
             "save it with such an Input",
         )
-    last = shape[-1] == 3
     height, width = shape[1:3] if last else shape[2:]
     if height is None or width is None:
-        return wanted, last
+        return wanted, int(channels), last
     if wanted not in (None, (height, width)):
         raise UsageError(f"{path} takes {height}x{width} images and no other", "leave out --image-size")
-    return (int(height), int(width)), last
+    return (int(height), int(width)), int(channels), last
+
+
+def _channels_last(model: Any) -> bool:
+    orders = (getattr(layer, "data_format", None) for layer in layers(model))
+    return next((order for order in orders if order is not None), "channels_last") == "channels_last"
 
 
 def pixel_range(model: Any) -> tuple[str, float] | None:
@@ -83,7 +92,7 @@ def without_softmax(model: Any) -> None:
 
 
 def module_of(model: Any, channels_last: bool) -> torch.nn.Module:
-    """Wrap a Keras model to take float32 (N, 3, height, width); the paths of its layers begin with `layers.`.
+    """Wrap a Keras model to take float32 (N, channels, height, width); the paths of its layers begin with `layers.`.
 
     Keras keeps weights in variables of its own, which torch.export would see as nameless constants. Here
     each call hands the module's parameters to those variables, as keras.Model.stateless_call does.

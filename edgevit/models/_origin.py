@@ -40,12 +40,16 @@ def stated(found: Preprocess, origin: str, request: LoadRequest) -> Stated:
 
 
 def for_module(found: Preprocess, origin: str, module: torch.nn.Module, request: LoadRequest) -> Stated:
-    """`stated`, unless the module takes another number of channels than `found` has mean and std for.
+    """`for_images` of as many channels as the module takes."""
+    return for_images(found, origin, channels_of(module, (found.height, found.width)), request)
+
+
+def for_images(found: Preprocess, origin: str, channels: int, request: LoadRequest) -> Stated:
+    """`stated`, unless images have another number of channels than `found` has mean and std for.
 
     Raises:
         UsageError: a wrong `--preprocess`, or none where it is needed; see `not_stated`.
     """
-    channels = channels_of(module, (found.height, found.width))
     if channels == found.channels:
         return stated(found, origin, request)
     return not_stated(

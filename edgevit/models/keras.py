@@ -15,7 +15,7 @@ from edgevit.core.types import TorchModel
 from edgevit.models._keras_file import check_keras
 from edgevit.models._keras_model import image_input, module_of, pixel_range, without_softmax
 from edgevit.models._origin import Stated, not_stated, stated
-from edgevit.models._preprocess import imagenet
+from edgevit.models._preprocess import for_channels, imagenet
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
 from edgevit.models._weights import check_finite
@@ -51,10 +51,10 @@ def load(request: LoadRequest) -> TorchModel:
     check_keras(path)
     keras = _keras()
     model = _open(keras, path)
-    size, channels_last = image_input(model, path, request.image_size)
+    size, channels, channels_last = image_input(model, path, request.image_size)
     if size is None:
         raise UsageError(f"{path} takes images of any size", "say which with --image-size N or HxW")
-    preprocess, origin = _preprocess(model, size, request)
+    preprocess, origin = _preprocess(model, size, channels, request)
     without_softmax(model)
     module = module_of(model, channels_last)
     check_finite(module, str(path))
@@ -98,16 +98,16 @@ def _open(keras: ModuleType, path: Path) -> Any:
     return model
 
 
-def _preprocess(model: Any, size: tuple[int, int], request: LoadRequest) -> Stated:
-    resized = replace(imagenet(size), shorter_side=False, interpolation="bilinear")
+def _preprocess(model: Any, size: tuple[int, int], channels: int, request: LoadRequest) -> Stated:
+    resized = for_channels(replace(imagenet(size), shorter_side=False, interpolation="bilinear"), channels)
     found = pixel_range(model)
     if found is None:
         why = "the model begins with neither a Rescaling nor a Normalization layer"
         return not_stated(request, size, why, resized)
     layer, white = found
-    std = (1 / white, 1 / white, 1 / white)
+    mean, std = (0.0,) * channels, (1 / white,) * channels
     origin = f"the model's own {layer} layer, which takes pixels of 0 to {white:g}"
-    return stated(replace(resized, mean=(0.0, 0.0, 0.0), std=std), origin, request)
+    return stated(replace(resized, mean=mean, std=std), origin, request)
 
 
 SOURCE: Final = Source(

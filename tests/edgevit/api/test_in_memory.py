@@ -107,6 +107,25 @@ def test_models_of_timm_and_transformers_bring_their_preprocessing_and_names() -
     assert model.spec.preprocess_origin.startswith("the usual values of vit models")
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_module_of_other_channels_is_brought_with_them(channels: int) -> None:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 4, 4), torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=16,
+                       patch_size=8, num_channels=channels, num_labels=3)  # fmt: skip
+    image = torch.randn(2, channels, 16, 16)
+    for module in (net.eval(), ViTForImageClassification(config).eval()):
+        with recipe_of(module, {**GIVEN, "preprocess": {"mean": 0.4, "std": 0.2}}) as recipe:
+            model = load(recipe)
+        with torch.no_grad():
+            found = module(image)
+            torch.testing.assert_close(model.module(image), getattr(found, "logits", found))
+        assert model.spec.preprocess.mean == (0.4,) * channels
+        assert model.spec.preprocess.color == ("gray" if channels == 1 else "bands")
+
+
 class Several(Net):
     """Named outputs, one of them deeper, and one that is none."""
 

@@ -115,6 +115,60 @@ def test_a_kept_aspect_is_the_shorter_side_cropped_to_the_fixed_size() -> None:
     assert (ours.resize, (ours.height, ours.width)) == ((32, 32), (32, 32))
 
 
+GREY = {"image_mean": [0.13], "image_std": [0.31], "size": {"height": 16, "width": 16}}
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+         "image_size": 16, "patch_size": 8}  # fmt: skip
+
+
+def test_a_grey_folder_is_fed_what_its_own_processor_makes(tmp_path: Path) -> None:
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
+
+    torch.manual_seed(0)
+    net = ViTForImageClassification(ViTConfig(**SMALL, num_channels=1)).eval()
+    net.save_pretrained(tmp_path)
+    processor = ViTImageProcessorPil(**GREY)
+    processor.save_pretrained(tmp_path)
+    model = load(tmp_path)
+    assert model.spec.preprocess == Preprocess(
+        16, 16, (16, 16), False, "bilinear", "gray", (0.13,), (0.31,), "exif"
+    )
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8))
+    image.save(tmp_path / "a.png")
+    own = normalise(to_pixels(decode(tmp_path / "a.png"), model.spec.preprocess)[None], model.spec.preprocess)
+    theirs = processor(np.array(image)[None], input_data_format="channels_first", return_tensors="pt")
+    np.testing.assert_allclose(own, theirs["pixel_values"].numpy(), atol=1e-6)
+    with torch.no_grad():
+        expected = net(theirs["pixel_values"]).logits
+        torch.testing.assert_close(model.module(torch.from_numpy(own)), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_statistics_of_colours_are_not_taken_for_other_channels(channels: int) -> None:
+    colours = {**GREY, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    config = {"num_channels": channels, "image_size": 16}
+    for files in ({"preprocessor_config.json": colours}, {}):  # a file, and the usual values of the family
+        with pytest.raises(UsageError, match=f"it takes {channels} channel.* has mean and std of 3"):
+            found("vit", files, config)
+        told, _ = found("vit", files, config, preprocess={"mean": "0.2", "std": "0.3"})
+        assert (told.mean, told.std) == ((0.2,) * channels, (0.3,) * channels)
+    # one number is meant for all, and without normalisation there is nothing to ask for
+    one = {**GREY, "image_mean": 0.4, "image_std": 0.2}
+    assert found("vit", {"preprocessor_config.json": one}, config)[0].mean == (0.4,) * channels
+    none = {"do_normalize": False, "size": 16, "image_processor_type": "ViTImageProcessor"}
+    plain, _ = found("vit", {"preprocessor_config.json": none}, config)
+    assert (plain.mean, plain.std) == ((0.0,) * channels, (1.0,) * channels)
+
+
+def test_channels_are_those_of_the_part_that_takes_the_image() -> None:
+    files = {"preprocessor_config.json": GREY}
+    for config in (
+        {"backbone_config": SimpleNamespace(num_channels=1)},
+        {"vision_config": SimpleNamespace(num_channels=1)},
+        {"model_args": {"in_chans": 1}},
+    ):
+        assert found("dpt", files, config)[0].color == "gray"
+
+
 def test_a_class_of_somebody_else_without_statistics_is_asked_for() -> None:
     files = {"preprocessor_config.json": {"image_processor_type": "TheirProcessor", "size": 32}}
     with pytest.raises(UsageError, match="image_mean and image_std, and transformers has no TheirProcessor"):
