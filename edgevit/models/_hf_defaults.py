@@ -13,7 +13,7 @@ _KEYS: Final = (
     *("do_resize", "size", "default_to_square", "resample", "do_center_crop", "crop_size", "crop_pct"),
     *("do_rescale", "rescale_factor", "rescale_offset", "do_normalize", "image_mean", "image_std"),
     *("include_top", "do_flip_channel_order", "do_pad", "do_thumbnail", "do_align_long_axis"),
-    *("do_color_quantize", "keep_aspect_ratio"),
+    *("do_color_quantize", "keep_aspect_ratio", "ensure_multiple_of", "size_divisor"),
 )
 _IMAGENET: Final[Mapping[str, Any]] = {
     "image_mean": (0.485, 0.456, 0.406),

@@ -93,6 +93,12 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
     """
     if getattr(kind, "main_input_name", "pixel_values") != "pixel_values" and not _is_pair(kind):
         raise UnsupportedError(f"{kind.__name__} takes {kind.main_input_name}, not images", _WAY_OUT)
+    if _takes_patches(kind):
+        raise UnsupportedError(
+            f"{kind.__name__} takes patches of images of any shape and their places (spatial_shapes), not one image",
+            "take a checkpoint of fixed resolution, such as google/siglip2-base-patch16-224 for SigLIP 2, whose "
+            f"model_type is siglip; or {_WAY_OUT}",
+        )
     if others := _other_inputs(kind):
         raise UnsupportedError(f"{kind.__name__} takes {', '.join(others)} beside the image", _WAY_OUT)
     try:
@@ -156,10 +162,19 @@ def _is_pair(kind: Any) -> bool:
     return hasattr(kind, "get_image_features") and kind in _of_type(_TOWERS, kind.config_class)
 
 
+def _takes_patches(kind: Any) -> bool:
+    """Images that were cut into patches before (NaFlex); the argument may have a default and yet be needed."""
+    return any(p.name == "spatial_shapes" for p in _parameters(kind))
+
+
+def _parameters(kind: Any) -> tuple[inspect.Parameter, ...]:
+    call = kind.get_image_features if _is_pair(kind) else kind.forward
+    return tuple(inspect.signature(call).parameters.values())
+
+
 def _other_inputs(kind: Any) -> tuple[str, ...]:
     """What it cannot do without, besides the image."""
-    call = kind.get_image_features if _is_pair(kind) else kind.forward
-    named = (p for p in inspect.signature(call).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+    named = (p for p in _parameters(kind) if p.kind is p.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in named if p.default is p.empty and p.name not in ("self", "pixel_values"))
 
 

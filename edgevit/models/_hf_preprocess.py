@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from edgevit.core.errors import InputError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
 from edgevit.models._channels import USUAL
 from edgevit.models._hf_defaults import has_own_size, of_class, of_family, of_type
-from edgevit.models._hf_processor import from_processor
+from edgevit.models._hf_processor import from_processor, sides, varying
 from edgevit.models._origin import Stated, for_images, not_stated
 from edgevit.models._preprocess import for_channels, from_timm, imagenet
 
@@ -76,8 +77,37 @@ def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: 
         return _asked(request, config, _size(config, request), why)
     origin = f"{name}, with {' and '.join(missing)} of transformers' {used}" if missing else name
     channels = _channels(config)
-    preprocess = from_processor({**defaults, **given}, used, request.image_size, name, channels)
+    settings = _of_one_size({**defaults, **given}, name, config, request)
+    preprocess = from_processor(settings, used, request.image_size, name, channels)
     return for_images(preprocess, origin, channels, request)
+
+
+def _of_one_size(
+    settings: Mapping[str, Any], name: str, config: Any, request: LoadRequest
+) -> Mapping[str, Any]:
+    """With the size that a file has for all images, where the processor gives each image its own.
+
+    Raises:
+        UsageError: `--preprocess` does not say how images come to that size, although the weights may be trained.
+    """
+    own = None
+    with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):  # told by `from_processor`
+        own = sides(settings["size"], True)[0]
+    why = varying(settings)
+    if not why:
+        return settings
+    size = request.image_size or own or _size(config, request)
+    said = bool({"resize", "crop_pct"} & set(request.preprocess))
+    if request.needs_preprocess and request.random_weights is None and not (said and size):
+        both = "HEIGHTxWIDTH" if size is None else f"{size[0]}x{size[1]}"
+        shorter = "N" if size is None else str(min(size))
+        raise UsageError(
+            f"the processor of {request.source} gives each image a size of its own ({why} in {name}), a file has one",
+            f"{'' if size else f'add --image-size {both}, and '}say how images come to it: --preprocess resize={both} "
+            f"squeezes the whole image, resize={shorter} resizes the shorter side and crops",
+        )
+    height, width = size or _DEFAULT_SIZE
+    return settings if own else {**settings, "size": {"height": height, "width": width}}
 
 
 def _timm(own: Mapping[str, Any], where: str, config: Any, request: LoadRequest) -> Stated:

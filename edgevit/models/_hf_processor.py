@@ -58,11 +58,14 @@ def _convert(
     config: Mapping[str, Any], model_size: tuple[int, int] | None, kind: str, channels: int
 ) -> Preprocess:
     square = bool(config.get("default_to_square", True))
-    resize, shorter = _sides(config["size"], square)
+    resize, shorter = sides(config["size"], square)
+    multiple = _multiple(config)
+    if multiple > 1:  # of DPT; Python's rounding is that of transformers
+        resize = (round(resize[0] / multiple) * multiple, round(resize[1] / multiple) * multiple)
     shorter = shorter or bool(config.get("keep_aspect_ratio"))  # DPT's; it is cropped below to a fixed size
     crop: tuple[int, int] | None = None
     if config.get("do_center_crop"):
-        crop = _sides(config.get("crop_size") or resize[0], True)[0]
+        crop = sides(config.get("crop_size") or resize[0], True)[0]
     if shorter and kind.startswith("ConvNext"):
         # Below 384 pixels: resize to size / crop_pct, crop to size; above, squash.
         crop = resize
@@ -122,11 +125,30 @@ def _floats(values: Any, channels: int) -> tuple[float, ...]:
     return tuple(float(value) for value in given)
 
 
+def varying(config: Mapping[str, Any]) -> str:
+    """The settings by which each image gets a size of its own, which a file cannot have; "" without any."""
+    size = config.get("size")
+    longest = size.get("longest_edge") if isinstance(size, Mapping) else None
+    found = [] if size else [f"size_divisor={config['size_divisor']}"] if config.get("size_divisor") else []
+    if config.get("keep_aspect_ratio"):
+        found.append("keep_aspect_ratio")
+        if _multiple(config) > 1:
+            found.append(f"ensure_multiple_of={_multiple(config)}")
+    if longest:
+        found.append(f"longest_edge={longest}")
+    return ", ".join(found)
+
+
+def _multiple(config: Mapping[str, Any]) -> int:
+    given = config.get("ensure_multiple_of")
+    return given if isinstance(given, int) and given > 0 else 1
+
+
 def _scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
     return int(size[0] / share), int(size[1] / share)
 
 
-def _sides(size: Any, square: bool) -> tuple[tuple[int, int], bool]:
+def sides(size: Any, square: bool) -> tuple[tuple[int, int], bool]:
     """(height, width), and whether it is the shorter side with the aspect kept, as one number may mean."""
     if isinstance(size, Mapping):
         if "height" in size and "width" in size:

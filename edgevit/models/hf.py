@@ -191,14 +191,17 @@ def _from_pretrained(
     module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str
 ) -> tuple[torch.nn.Module, Mapping[str, Any]]:
     """A filled model of the same class, and what of `state` did not fit."""
-    logging = require("transformers.utils.logging")
+    from transformers import PreTrainedModel
 
+    logging = require("transformers.utils.logging")
     before = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # its own report of differences would stand beside our error
     try:
-        found: tuple[torch.nn.Module, Mapping[str, Any]] = type(module).from_pretrained(  # type: ignore[attr-defined]
+        # Every class's own but TimmBackbone's, which makes a model of timm with weights from the network.
+        found: tuple[torch.nn.Module, Mapping[str, Any]] = PreTrainedModel.from_pretrained.__func__(
+            type(module),
             None,
             config=config,
             state_dict=dict(state),

@@ -168,3 +168,72 @@ def test_a_model_that_takes_more_than_an_image_is_refused(
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [name]}))
     with pytest.raises(UnsupportedError, match=words):
         load(tmp_path, random_weights=0)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_a_backbone_of_timm_is_that_backbone(channels: int, tmp_path: Path) -> None:
+    import transformers as t
+
+    torch.manual_seed(0)
+    config = t.TimmBackboneConfig(backbone="resnet10t", out_indices=[1, 2], num_channels=channels)
+    net = t.TimmBackbone(config).eval()
+    net.save_pretrained(tmp_path)
+    model = load(tmp_path, image_size=(32, 32), preprocess={"normalize": "-1..1"})
+    assert model.spec.preprocess.channels == channels
+    image = torch.randn(1, channels, 32, 32)
+    with torch.no_grad():
+        found, expected = model.module(image), net(pixel_values=image).feature_maps
+    assert [o.name for o in model.spec.outputs] == list(net.out_features)
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted)
+
+
+def test_a_wrapped_model_of_timm_without_a_head_gives_its_features(tmp_path: Path) -> None:
+    import transformers as t
+
+    torch.manual_seed(0)
+    arguments = {"depth": 1, "embed_dim": 24, "num_heads": 2, "img_size": 32}
+    net = t.TimmWrapperModel(
+        t.TimmWrapperConfig(architecture="vit_tiny_patch16_224", model_args=arguments)
+    ).eval()
+    net.save_pretrained(tmp_path)
+    model = load(tmp_path, image_size=(32, 32), preprocess={"normalize": "-1..1"})
+    expected = named(net)
+    found = outputs(model)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_siglip_2_of_a_fixed_resolution_is_taken_and_patches_of_any_shape_are_refused(tmp_path: Path) -> None:
+    """The first kind says siglip in config.json, the second (NaFlex) siglip2."""
+    import transformers as t
+
+    torch.manual_seed(0)
+    text = {**SIZES, "vocab_size": 50, "max_position_embeddings": 16}
+    net = t.SiglipModel(t.SiglipConfig(vision_config=TOWER, text_config=text)).eval()
+    net.save_pretrained(tmp_path / "fixed")
+    (tmp_path / "fixed" / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor_type": "SiglipImageProcessor",
+                "image_mean": [0.5] * 3,
+                "image_std": [0.5] * 3,
+                "size": {"height": 32, "width": 32},
+                "resample": 2,
+            }
+        )
+    )
+    model = load(tmp_path / "fixed", preprocess={})
+    with torch.no_grad():
+        expected = net.get_image_features(pixel_values=IMAGE).pooler_output
+    torch.testing.assert_close(outputs(model)["image_embeds"], expected)
+    assert model.spec.preprocess.interpolation == "bilinear" and not model.spec.preprocess.shorter_side
+    folder = tmp_path / "any"
+    folder.mkdir()
+    for name in ("Siglip2Model", "Siglip2VisionModel", "Siglip2ForImageClassification"):
+        kind = "siglip2_vision_model" if "Vision" in name else "siglip2"
+        (folder / "config.json").write_text(json.dumps({"model_type": kind, "architectures": [name]}))
+        with pytest.raises(UnsupportedError, match=f"{name} takes patches") as told:
+            load(folder, random_weights=0)
+        assert "google/siglip2-base-patch16-224" in told.value.hint

@@ -104,15 +104,52 @@ def test_one_number_as_size_means_what_its_class_makes_of_it(
     assert (preprocess.height, preprocess.width) == (32, 32) and origin == "preprocessor_config.json"
 
 
-def test_a_kept_aspect_is_the_shorter_side_cropped_to_the_fixed_size() -> None:
-    """DPT's processor gives a picture of another width for each image; a file has one size."""
+def test_a_kept_aspect_is_asked_for_what_a_file_of_one_size_does() -> None:
+    """DPT's processor gives a picture of another width for each image."""
     from transformers import DPTImageProcessor
 
-    theirs = DPTImageProcessor(size={"height": 32, "width": 32}, keep_aspect_ratio=True, ensure_multiple_of=1)
+    theirs = DPTImageProcessor(size={"height": 32, "width": 32}, keep_aspect_ratio=True, ensure_multiple_of=8)
     wide = theirs(Image.new("RGB", (72, 48)), return_tensors="np")["pixel_values"]
+    assert wide.shape[-2:] == (32, 48)
+    files = {"preprocessor_config.json": theirs.to_dict()}
+    with pytest.raises(
+        UsageError, match=r"a size of its own \(keep_aspect_ratio, ensure_multiple_of=8 in"
+    ) as told:
+        found("dpt", files)
+    assert "--preprocess resize=32x32 squeezes" in str(told.value.hint) and "resize=32 resizes" in str(
+        told.value.hint
+    )
+    whole, _ = found("dpt", files, preprocess={"resize": "32x32"})
+    assert (whole.resize, whole.shorter_side, whole.height, whole.width) == ((32, 32), False, 32, 32)
+    cut, origin = found("dpt", files, preprocess={"resize": "32"})
+    assert (cut.resize, cut.shorter_side, cut.height, cut.width) == ((32, 32), True, 32, 32)
+    assert origin == "preprocessor_config.json, except resize, given by --preprocess"
+    assert found("dpt", files, random_weights=0)[0].height == 32  # nothing was trained on any size
+
+
+@pytest.mark.parametrize(("side", "multiple"), [(500, 32), (47, 14), (40, 16), (384, 32)])
+def test_a_multiple_is_what_transformers_makes_of_the_size(side: int, multiple: int) -> None:
+    from transformers import DPTImageProcessor
+
+    theirs = DPTImageProcessor(size={"height": side, "width": side}, ensure_multiple_of=multiple)
+    made = theirs(Image.new("RGB", (72, 48)), return_tensors="np")["pixel_values"]
     ours, _ = found("dpt", {"preprocessor_config.json": theirs.to_dict()})
-    assert wide.shape[-2:] == (32, 48) and ours.shorter_side
-    assert (ours.resize, (ours.height, ours.width)) == ((32, 32), (32, 32))
+    assert (ours.height, ours.width) == ours.resize == made.shape[-2:] and not ours.shorter_side
+
+
+def test_sizes_that_follow_the_image_are_not_taken_for_one() -> None:
+    statistics = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}
+    longest = {**statistics, "size": {"shortest_edge": 80, "longest_edge": 133}}
+    with pytest.raises(UsageError, match="longest_edge=133"):
+        found("x", {"preprocessor_config.json": longest})
+    with pytest.raises(UsageError, match="longest_edge=133"):
+        found("x", {"preprocessor_config.json": {**statistics, "size": {"longest_edge": 133}}})
+    divided = {"preprocessor_config.json": {**statistics, "size_divisor": 32}}
+    with pytest.raises(UsageError, match="size_divisor=32") as told:
+        found("x", divided, preprocess={"resize": "64x96"})
+    assert str(told.value.hint).startswith("add --image-size HEIGHTxWIDTH")
+    ours, _ = found("x", divided, preprocess={"resize": "64x96"}, image_size=(64, 96))
+    assert (ours.height, ours.width, ours.resize, ours.shorter_side) == (64, 96, (64, 96), False)
 
 
 GREY = {"image_mean": [0.13], "image_std": [0.31], "size": {"height": 16, "width": 16}}
