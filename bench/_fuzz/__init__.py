@@ -1,0 +1,1 @@
+"""Mutants of every kind of file, and the process that reads them."""

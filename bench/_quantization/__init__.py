@@ -1,0 +1,1 @@
+"""The comparison of quantizers: ours, the peers', and the judge of both."""

@@ -1,0 +1,1 @@
+"""What commands give back: the report and the smaller answers, as plain values."""

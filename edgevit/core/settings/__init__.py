@@ -1,0 +1,1 @@
+"""What the user asks for: the recipe, and the texts of the command line as values."""

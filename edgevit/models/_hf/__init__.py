@@ -1,0 +1,1 @@
+"""Folders and repositories in Hugging Face's format."""

@@ -1,0 +1,1 @@
+"""Keras 3 files on the PyTorch backend."""

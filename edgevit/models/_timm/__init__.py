@@ -1,0 +1,1 @@
+"""timm's models, feature extractors and saved folders."""

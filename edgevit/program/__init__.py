@@ -1,0 +1,1 @@
+"""The exported program and what is known of it: sites, constants, edits, running it, its layout."""

@@ -1,0 +1,1 @@
+"""LiteRT: interpreters, and what a file holds and executes in integers."""

@@ -1,0 +1,1 @@
+"""The reference evaluator of Core ML programs (MIL)."""

@@ -1,0 +1,1 @@
+"""MIL operations on PyTorch tensors, one subject per file."""

@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions, and what a file holds and executes in integers."""
