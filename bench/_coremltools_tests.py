@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import EdgevitError, InputError
-from edgevit.runtimes._mil_evaluate import evaluate, fold
-from edgevit.runtimes._mil_read import type_name
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.runtimes._mil.evaluate import evaluate, fold
+from edgevit.runtimes._mil.read import type_name
+from edgevit.runtimes._mil.table import KERNELS
 
 _INT32 = 131104  # ArrayFeatureType.INT32 of Core ML's model format
 Outcome = Literal["passed", "refused", "wrong", "crashed"]

@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgevit.core import recipe as recipes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.assets import demo_asset
-from edgevit.flows import _prepare
-from edgevit.flows._prepared import placements
+from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
-from edgevit.flows._values import Prepared
-from edgevit.flows.resolve import resolve
+from edgevit.flows._run_prepare import placements
+from edgevit.steps import prepare
+from edgevit.steps.messages import Prepared
+from edgevit.steps.resolve import resolve
 
 
 def prepared(folder: Path, divisor: int, count: int) -> Prepared:
@@ -38,7 +38,7 @@ def prepared(folder: Path, divisor: int, count: int) -> Prepared:
     }
     work = resolve(recipes.make(settings))
     request = prepare_request(work.recipe, folder, placements(work))
-    return from_plain(Prepared, _prepare.prepare(to_plain(request), lambda event: None), "prepared")
+    return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")
 
 
 def main() -> None:

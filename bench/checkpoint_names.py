@@ -13,8 +13,8 @@ import argparse
 import sys
 import time
 
-from edgevit.models._candidates import candidates
-from edgevit.models._parts import Contents, Part
+from edgevit.models._checkpoint.candidates import candidates
+from edgevit.models._checkpoint.parts import Contents, Part
 
 PREFIXES = ("", "model.", "module._orig_mod.", "model._orig_mod.", "net.module.")
 

@@ -23,9 +23,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
-from bench import _fuzz_seeds
-from bench._fuzz_kinds import KINDS, Kind
-from bench._fuzz_server import BAD, WALL_S, Outcome, Verdict, run
+from bench._fuzz import seeds as fuzz_seeds
+from bench._fuzz.kinds import KINDS, Kind
+from bench._fuzz.server import BAD, WALL_S, Outcome, Verdict, run
 
 Counts = dict[str, Counter[str]]
 
@@ -38,7 +38,7 @@ def fuzz(
     keep: Path | None = None,
     wall_s: float = WALL_S,
 ) -> Iterator[Outcome]:
-    """`count` mutants, shared out over `kinds`, one kind after the other; see `_fuzz_server.run`."""
+    """`count` mutants, shared out over `kinds`, one kind after the other; see `_fuzz.server.run`."""
     for index, kind in enumerate(kinds):
         share = count // len(kinds) + (index < count % len(kinds))
         yield from _one_kind(kind, seeds, share, seed, keep, wall_s)
@@ -103,7 +103,7 @@ def main() -> int:
     if not asked.seeds.exists():
         made = asked.seeds.with_name(asked.seeds.name + ".partial")
         shutil.rmtree(made, ignore_errors=True)
-        _fuzz_seeds.make(made.absolute())
+        fuzz_seeds.make(made.absolute())
         made.rename(asked.seeds)
     if asked.keep is not None:
         asked.keep.mkdir(parents=True, exist_ok=True)

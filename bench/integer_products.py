@@ -21,7 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from converters import _tflite_model as tfl
+from converters.tflite import flatbuffer as tfl
 
 BLOCK = 32
 Run = Callable[[], NDArray[np.float32]]

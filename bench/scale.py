@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from edgevit.core.report import Report
+from edgevit.core.results.report import Report
 from edgevit.report import json
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgevit.core.report import ArtifactReport
+from edgevit.core.results.report import ArtifactReport
 from edgevit.report import json
 
 COLUMNS = (

@@ -129,7 +129,7 @@ def _result(model: TorchModel, target: str | None) -> str:
 
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
-    from edgevit.graph.sites import list_sites
+    from edgevit.program.sites import list_sites
     from edgevit.steps.run_float import run_float
 
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}

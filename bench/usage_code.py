@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.preprocess import to_pixels
-from edgevit.core import report as r
 from edgevit.core.outputs import Activation, OutputKind, Task
+from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 

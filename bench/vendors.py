@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import TorchModel
 from edgevit.registries import REWRITES, SOURCES, TARGETS
 
@@ -81,9 +81,9 @@ def vendor(model: TorchModel, target: str, path: Path) -> None:
 
 def ours(model: TorchModel, form: Form, path: Path) -> None:
     """What `edgevit convert --precision fp32` writes."""
-    from edgevit.graph import storage
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
+    from edgevit.program import storage
 
     path.parent.mkdir(parents=True, exist_ok=True)
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import Picture
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calibration.kinds import HEAD, RAW_SUFFIXES, READ, kind_of
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, MissingDependencyError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import Picture
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ def _run(given: list[str], as_json: bool, verbose: bool) -> int:
         code = UsageError.exit_code
         _tell(UsageError.code, error.format_message().rstrip("."), _usage_hint(given), as_json)
     except Exception as error:
-        from edgevit.core.space import missing_space
+        from edgevit.core.disk.space import missing_space
 
         code = EdgevitError.exit_code
         full = missing_space(error, ())

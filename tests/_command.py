@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from edgevit.core import forking
+from edgevit.core.process import forking
 
 ROOT = Path(__file__).resolve().parents[1]
 # Besides what a conversion's own server imports: what hundreds of commands would each import anew.

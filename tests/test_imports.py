@@ -26,7 +26,7 @@ def loaded_after(code: str, root: Path) -> frozenset[str]:
     "code",
     [
         "import edgevit",
-        "import edgevit.registries, edgevit.core.worker, edgevit.core._child",
+        "import edgevit.registries, edgevit.core.process.worker, edgevit.core.process._child",
         "from edgevit.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from edgevit.cli import main\ntry: main(['convert', '--help'])\nexcept SystemExit: pass",
         "from edgevit import registries as r\nr.TARGETS.names(), r.SOURCES.names(), r.METRICS.names()",
@@ -46,7 +46,7 @@ def test_every_module_can_be_imported_without_anything_heavy(root: Path, heavy: 
         for path in sorted((root / package).rglob("*.py"))
         if path.stem != "__main__" and "assets" not in path.parts
     ]
-    assert "edgevit.core.worker" in names
+    assert "edgevit.core.process.worker" in names
     code = "\n".join(f"import {name}" for name in names)
     assert loaded_after(code, root) & heavy == frozenset()
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench._fuzz_seeds import PREPROCESS
+from bench._fuzz.seeds import PREPROCESS
 
 Reads = Callable[[Path], tuple[tuple[str, dict[str, Any]], ...]]
 
-_HERE: Final = "bench._fuzz_kinds"
+_HERE: Final = "bench._fuzz.kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def _artifact(*files: str) -> Reads:
             path = str(place / file)
             images = {"artifact": path, "images": [str(place / "image.png")], "top": 3, "threads": 1}
             found += [
-                ("edgevit.flows._inspect:artifact", {"path": path}),
+                ("edgevit.steps.inspect:artifact", {"path": path}),
                 (f"{_HERE}:values", {"path": path}),
-                ("edgevit.flows._classify:classify", images),
+                ("edgevit.steps.classify:classify", images),
             ]
         return tuple(found)
 
@@ -92,7 +92,7 @@ KINDS: Final = (
 
 def values(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """The tensors of a converted file, as `edgevit diff` lists them."""
-    from edgevit.flows._artifacts import contents_of
+    from edgevit.steps.artifacts import contents_of
 
     path = Path(request["path"])
     runtime, _ = contents_of(path)
@@ -134,7 +134,7 @@ def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--calibrate` and `--evaluate`."""
     from edgevit.core.plugins import Head
     from edgevit.core.types import Preprocess
-    from edgevit.flows._samples import read_samples
+    from edgevit.steps.samples import read_samples
 
     pixels, *_ = read_samples(
         request["path"], Head(), Preprocess(16, 16, (16, 16)), None, False, lambda n: None
@@ -144,7 +144,7 @@ def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan`: read, and held against the model that it should be for."""
-    from edgevit.graph import storage as graphs
+    from edgevit.program import storage as graphs
     from edgevit.quant import storage
     from edgevit.quant.check import check_sites, find_given
 
@@ -182,8 +182,8 @@ def report(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--recipe`."""
-    from edgevit.core import recipe as recipes
-    from edgevit.flows.resolve import resolve
+    from edgevit.core.settings import recipe as recipes
+    from edgevit.steps.resolve import resolve
 
     made = recipes.make({}, Path(request["path"]))
     resolve(made)
@@ -192,8 +192,8 @@ def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def settings(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan` alone: what the plan was made with."""
-    from edgevit.core import recipe as recipes
-    from edgevit.flows.resolve import resolve
+    from edgevit.core.settings import recipe as recipes
+    from edgevit.steps.resolve import resolve
 
     made = recipes.make({"plan": request["path"]})
     resolve(made)
@@ -202,6 +202,6 @@ def settings(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def labels(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--labels`."""
-    from edgevit.core.labels import read_labels
+    from edgevit.formats.labels import read_labels
 
     return {"labels": list(read_labels(Path(request["path"])))}

@@ -128,8 +128,8 @@ def _settings(place: Path) -> None:
 
 def _graph(place: Path) -> None:
     from edgevit.core.plugins import LoadRequest
-    from edgevit.graph import storage
     from edgevit.graph.export import export_model
+    from edgevit.program import storage
     from edgevit.registries import REWRITES, SOURCES
 
     argument = f"{place / 'nets.py'}:Net"

@@ -18,8 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal
 
-from bench._fuzz_kinds import Kind
-from bench._fuzz_mutate import mutate
+from bench._fuzz.kinds import Kind
+from bench._fuzz.mutate import mutate
 
 Verdict = Literal[
     "read", "input error", "could not", "crash", "memory", "hang", "foreign", "parent crash", "code run"
@@ -170,7 +170,7 @@ def _watch(done: list[str], place: Path) -> None:
 
 def _outcome(kind: Kind, place: Path) -> dict[str, Any]:
     """What the worker of the command would tell its parent, by the worker's own code."""
-    from edgevit.core._child import _call
+    from edgevit.core.process._child import _call
 
     for function, request in kind.reads(place):
         told = _call(function, request, lambda event: None)

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench import real_models
-from bench._peer_input import given, pixels_of
+from bench._quantization.peer_input import given, pixels_of
 from edgevit.core.plans import Placement
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _values
-from edgevit.flows._algorithms import CLUSTERING, find
-from edgevit.flows._decide import measure_all
-from edgevit.flows._forms import fold
 from edgevit.registries import METRICS, REWRITES, TARGETS
+from edgevit.steps import messages
+from edgevit.steps.planning.algorithms import CLUSTERING, find
+from edgevit.steps.planning.decide import measure_all
+from edgevit.steps.planning.graph_variants import fold
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +112,7 @@ def _measure_missing(
     import torch
 
     from edgevit.core.pixels import normalise
-    from edgevit.graph.run import run
+    from edgevit.program.run import run
 
     model = given(name, cache, calibration)
     entered = torch.from_numpy(model.calibration)
@@ -133,10 +133,10 @@ def _measure_missing(
 
 
 def _graph(name: str, cache: Path) -> Graph:
-    from edgevit.graph import storage
     from edgevit.graph.export import export_model
+    from edgevit.program import storage
 
-    path = cache / name / _values.GRAPH
+    path = cache / name / messages.GRAPH
     if not path.exists():
         rewrites = {rewrite: REWRITES.get(rewrite) for rewrite in REWRITES.names()}
         storage.save(export_model(real_models.load(name, cache), rewrites), path)

@@ -1,4 +1,4 @@
-"""A TFLite file of another tool whose ends are integers, with float ends: what bench._judge feeds and reads."""
+"""A TFLite file of another tool whose ends are integers, with float ends: for the judge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters import _tflite_model as tfl
+from converters.tflite import flatbuffer as tfl
 
 
 def give_float_ends(path: Path) -> None:

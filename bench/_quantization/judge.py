@@ -1,8 +1,8 @@
 """Execute one file on the benchmark's images and hold it against PyTorch; time it beside its float file.
 
-    python -m bench._judge prepare MODEL --cache DIR --images N
-    python -m bench._judge execute MODEL FILE OUT --cache DIR --images N
-    python -m bench._judge time MODEL FILE OUT --cache DIR --images N --base FLOATFILE
+    python -m bench._quantization.judge prepare MODEL --cache DIR --images N
+    python -m bench._quantization.judge execute MODEL FILE OUT --cache DIR --images N
+    python -m bench._quantization.judge time MODEL FILE OUT --cache DIR --images N --base FLOATFILE
 
 The parts are those of `edgevit validate`, with one reference for all files of a model instead of one for each,
 and on all images for the tools' files and for edgevit's own alike.
@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.artifact import artifact_size
+from edgevit.core.disk.artifact import artifact_size
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Candidate, Runtime
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.flows._artifacts import find_artifacts, runtime_for
 from edgevit.registries import METRICS, RUNTIMES, TRANSPORTS
+from edgevit.steps.artifacts import find_artifacts, runtime_for
 from edgevit.validate.accuracy import measure_accuracy
 from edgevit.validate.latency import ratio_of_medians
 
@@ -74,10 +74,10 @@ def _prepare(name: str, cache: Path, images: int) -> None:
     import torch
 
     from bench import real_models
-    from bench._peer_input import pixels_of
+    from bench._quantization.peer_input import pixels_of
     from edgevit.core.pixels import normalise
     from edgevit.graph.export import export_model
-    from edgevit.graph.sites import total_macs
+    from edgevit.program.sites import total_macs
     from edgevit.registries import REWRITES
 
     model = real_models.load(name, cache)

@@ -13,7 +13,7 @@ from bench.real_models import flags_of
 from edgevit.core.precisions import PRECISIONS
 from edgevit.registries import TARGETS
 
-# All files are judged on the benchmark's images by bench._judge; convert executes and judges on these alone.
+# All files are judged on the benchmark's images by the judge; convert executes and judges on these alone.
 EVALUATION: Final = 32
 TIMEOUT: Final = 4 * 3600
 MEMORY: Final = "16"  # GB: activations of a ViT-S on 128 images are beyond the 8 that are usual

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import real_models
 from edgevit.core.pixels import normalise
 from edgevit.core.types import ModelSpec
-from edgevit.flows._samples import head_of, read_samples
+from edgevit.steps.samples import head_of, read_samples
 
 if TYPE_CHECKING:
     import numpy as np

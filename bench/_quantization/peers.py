@@ -1,6 +1,6 @@
 """Make one file with one tool of others, from the same float model and the same calibration images.
 
-    python -m bench._peers MODEL NAME OUT --cache DIR --calibration N
+    python -m bench._quantization.peers MODEL NAME OUT --cache DIR --calibration N
 
 Writes OUT/model.SUFFIX and OUT/made.json: the seconds of calibrating and quantizing (not of converting the
 float file), and a note. Each peer runs in a process of its own, so that none can stop the others; the last line of
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench import _torchao
-from bench._float_ends import give_float_ends
-from bench._peer_input import Given, given
+from bench._quantization import torchao
+from bench._quantization.float_ends import give_float_ends
+from bench._quantization.peer_input import Given, given
 from bench.real_models import MODELS
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _pt2e(write: Make) -> Make:
 
     def make(model: Given, base: Path, out: Path) -> tuple[float, str]:
         begin = time.perf_counter()
-        quantized = _torchao.quantize(model)
+        quantized = torchao.quantize(model)
         seconds = time.perf_counter() - begin
         write(model.of(quantized), base, out)
         return seconds, ""
@@ -248,7 +248,7 @@ def _pt2e(write: Make) -> Make:
 def _pt2e_litert(model: Given, base: Path, out: Path) -> tuple[float, str]:
     """PT2E quantization by litert-torch's quantizer, written by its converter."""
     begin = time.perf_counter()
-    quantized, told = _torchao.quantize_for_litert(model)
+    quantized, told = torchao.quantize_for_litert(model)
     seconds = time.perf_counter() - begin
     _litert(model.of(quantized), out, told)
     give_float_ends(out)
@@ -322,7 +322,7 @@ def make(model: str, name: str, out: Path, cache: Path, calibration: int) -> dic
     if not done.exists():
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        command = [sys.executable, "-m", "bench._peers", model, name, str(out)]
+        command = [sys.executable, "-m", "bench._quantization.peers", model, name, str(out)]
         command += ["--cache", str(cache), "--calibration", str(calibration)]
         log = out / "log.txt"
         with log.open("w") as stream:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import _judge
-from edgevit.core.artifact import artifact_size
+from bench._quantization import judge
+from edgevit.core.disk.artifact import artifact_size
 
 _HEAD: Final = (
     "target",
@@ -81,7 +81,7 @@ def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
                 remarks.append(f"- {row.target}, {row.tool}, {row.precision}: {text}")
     head = f"# {model}\n"
     if (folder / f"facts-{images}.json").exists():
-        facts = _judge.facts(folder, images)
+        facts = judge.facts(folder, images)
         head += f"\nfloat top-1 {facts['top1']:.2f} % on {facts['images']} images, {facts['macs'] / 1e6:.0f} M MACs.\n"
     return "\n".join([head, *lines, "", *remarks, ""])
 

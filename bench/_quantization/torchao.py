@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench._peer_input import Given
+from bench._quantization.peer_input import Given
 
 if TYPE_CHECKING:
     import torch

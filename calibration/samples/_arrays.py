@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from calibration.arrays import as_picture, checked
 from calibration.samples._classes import match_names
 from calibration.samples._headers import array_shape
-from edgevit.core.archive import check_zip
+from edgevit.core.disk.archive import check_zip
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import Head, Picture, Samples, Survey
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

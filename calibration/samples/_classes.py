@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.labels import SYNSET
+from edgevit.formats.labels import SYNSET
 
 _AMBIGUOUS = -1
 

@@ -10,10 +10,10 @@ from typing import Final
 
 from calibration.kinds import HEAD, SUFFIXES, kind_of
 from calibration.samples._metadata import NAME
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import existing
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Role
-from edgevit.core.reading import reading
-from edgevit.core.regular import existing
 
 HINT: Final = "give a folder of images or of class folders, a .npz with `images`, or demo"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from calibration.samples._arrays import class_indices
+from edgevit.core.disk.reading import read_bytes, reading
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head
-from edgevit.core.reading import read_bytes, reading
 
 NAME: Final = "metadata.csv"
 _FILE: Final = "file_name"

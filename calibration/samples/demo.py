@@ -8,8 +8,8 @@ from typing import Final
 from calibration.samples._arrays import read_npz, survey_npz
 from edgevit.core.assets import demo_asset
 from edgevit.core.errors import UsageError, nearest
-from edgevit.core.labels import read_labels
 from edgevit.core.plugins import Head, Role, Samples, SampleSource, Survey
+from edgevit.formats.labels import read_labels
 
 _SPLITS: Final[dict[Role, str]] = {"calibrate": "calibration", "evaluate": "evaluation"}
 

@@ -12,9 +12,9 @@ from calibration.decode import decode
 from calibration.samples._classes import index_folders, match_names, names_one, number_folders
 from calibration.samples._listing import Listing, list_images, some_of
 from calibration.samples._metadata import has_classes, read_classes
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
-from edgevit.core.regular import regular_file
 
 
 def accepts(text: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Final
 
 from calibration.arrays import as_picture, checked, read_npy
 from calibration.samples._headers import array_shape
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.plugins import Head, Role, Samples, SampleSource, Survey
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
 
 
 def accepts(text: str) -> bool:

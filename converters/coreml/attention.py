@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from converters._coreml_edits import call, role_of
+from converters.coreml.edits import call, role_of
 
 if TYPE_CHECKING:
     import torch

@@ -15,13 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters import _coreml_weights
-from converters._coreml_program import NORMALIZE, PROBABILITIES, Edited, takes_image
-from converters._coreml_values import Handles, named_values
-from edgevit.core import blame, outputs, preprocess_json
+from converters.coreml import weights
+from converters.coreml.program import NORMALIZE, PROBABILITIES, Edited, takes_image
+from converters.coreml.values import Handles, named_values
+from edgevit.core import outputs
 from edgevit.core.errors import StorageError, UnsupportedError
-from edgevit.core.labels import HEADS_KEY, dump_heads
 from edgevit.core.require import require
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import HEADS_KEY, dump_heads
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +71,7 @@ def convert(
     with quiet():
         ct = require("coremltools", "coreml")
         _register_gelu()
-        _coreml_weights.register()
+        weights.register()
         pipeline = ct.PassPipeline.DEFAULT
         pipeline.remove_passes(_LEFT_OUT)
         names = [o.name for o in spec.outputs]
@@ -109,7 +111,7 @@ def convert(
             words = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UnsupportedError(
                 f"coremltools cannot convert {spec.name}: {words.strip()[:300]}"
-                f"{blame.suffix(error, edited.program.graph.nodes)}",
+                f"{diagnostics.suffix(error, edited.program.graph.nodes)}",
                 "write that line with other operators, or leave coreml out of --to",
             ) from error
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from converters._coreml_attention import join_attention
-from converters._coreml_edits import (
+from converters.coreml.attention import join_attention
+from converters.coreml.edits import (
     add_constant,
     call,
     copied,
@@ -18,8 +18,8 @@ from converters._coreml_edits import (
     site_of,
     weighted_sites,
 )
-from converters._coreml_quantize import quantize
-from converters._coreml_values import Shapes, number_sites, result_shapes
+from converters.coreml.quantize import quantize
+from converters.coreml.values import Shapes, number_sites, result_shapes
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.outputs import class_count
 

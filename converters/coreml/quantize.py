@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converters import _coreml_weights
-from converters._coreml_edits import PRODUCTS, add_constant, call, role_of, site_of
+from converters.coreml import weights
+from converters.coreml.edits import PRODUCTS, add_constant, call, role_of, site_of
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def quantize(
         node = sites[site.site]
         half = plan.compute == "float16" and site.site not in keep_float32
         if site.weight is not None or site.palette is not None:
-            _coreml_weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
+            weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
         if f"{site.site}.bias" in plan.tensors:
             _place_bias(program, node, site, plan, f"edgevit_bias_{number}", half)
         for place, grid in enumerate((site.input, site.second)):
@@ -43,7 +43,7 @@ def quantize(
             assert isinstance(x, torch.fx.Node), site.site
             if half:
                 scale = np.asarray(grid.scale, np.float32)
-                _coreml_weights.check_half(site.site, "scales of activations", scale, scale)
+                weights.check_half(site.site, "scales of activations", scale, scale)
             key = (x.name, grid)
             if key not in pairs:
                 pairs[key] = _pair(
@@ -87,7 +87,7 @@ def _place_bias(
             "make the plan with Core ML's placement",
         )
     if half:
-        _coreml_weights.check_half(site.site, "biases", bias, np.inf)
+        weights.check_half(site.site, "biases", bias, np.inf)
     made = add_constant(program, name, torch.from_numpy(bias.copy()))
     node.args = (*node.args[:2], made, *node.args[3:])
 

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters._coreml_edits import constant
-from converters._coreml_weights import number_type, stored_floats
-from edgevit.core import mil_weights
+from converters.coreml.edits import constant
+from converters.coreml.weights import number_type, stored_floats
 from edgevit.core.errors import StepError
 from edgevit.core.runner import SiteTensors
+from edgevit.formats import mil_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from converters._coreml_program import Edited
-    from converters._coreml_values import Handles
+    from converters.coreml.program import Edited
+    from converters.coreml.values import Handles
     from edgevit.core.plans import Grid, QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv", "matmul")

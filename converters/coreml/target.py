@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _coreml_edits, _coreml_package, _coreml_program, _coreml_sites, _float_share
+from converters import _float_share
+from converters.coreml import edits, package, program, sites
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
@@ -61,7 +62,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
         share = _float_share.float_share("coreml", options)
-        rounded = (*_KINDS, *(_coreml_edits.PRODUCTS if attention == "integer" else ()))
+        rounded = (*_KINDS, *(edits.PRODUCTS if attention == "integer" else ()))
         kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in rounded)
     elif precision == "w4":
         kinds = (
@@ -86,7 +87,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
         MissingDependencyError: coremltools is not installed.
     """
     deployment = _deployment(options)
-    with _coreml_package.quiet():
+    with package.quiet():
         require("coremltools", "coreml")
     return _Prepared(graph, spec, deployment)
 
@@ -138,22 +139,20 @@ def write(
     if (plan is None) == (placement(precision) is not None):
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
-    nodes = _coreml_edits.weighted_sites(prepared.graph.program)
+    nodes = edits.weighted_sites(prepared.graph.program)
     if plan is not None:
-        products = _coreml_edits.product_sites(prepared.graph.program)
+        products = edits.product_sites(prepared.graph.program)
         nodes |= {s.site: products[s.site] for s in plan.sites if s.site in products}
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
     roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
-    fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("softmax", *_coreml_edits.PRODUCTS))
-    edited = _coreml_program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
+    fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("softmax", *edits.PRODUCTS))
+    edited = program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
-    model = _coreml_package.convert(edited, prepared.spec, deployment, half, keep_float32)
-    handles = _coreml_package.save(model, edited, prepared.spec, precision, deployment, out)
+    model = package.convert(edited, prepared.spec, deployment, half, keep_float32)
+    handles = package.save(model, edited, prepared.spec, precision, deployment, out)
     del model
-    found = _coreml_sites.locate(
-        out, edited, nodes, plan, handles, lambda site: half and site not in keep_float32
-    )
+    found = sites.locate(out, edited, nodes, plan, handles, lambda site: half and site not in keep_float32)
     gc.collect()  # coremltools' programs are full of reference cycles, and as large as the model
     return found
 

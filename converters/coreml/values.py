@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from converters._coreml_edits import site_of
+from converters.coreml.edits import site_of
 
 if TYPE_CHECKING:
     import torch

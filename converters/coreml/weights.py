@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from converters._coreml_edits import add_constant, call, constant
+from converters.coreml.edits import add_constant, call, constant
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from converters._onnx_export import PARTS_KEY, SITE_KEY
+from converters.onnx.export import PARTS_KEY, SITE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from converters._onnx_nodes import initializer
+from converters.onnx.qdq_nodes import initializer
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:

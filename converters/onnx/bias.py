@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from converters import _onnx_nodes
-from converters._onnx_export import SITE_KEY
+from converters.onnx import qdq_nodes
+from converters.onnx.export import SITE_KEY
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, SitePlan
 
@@ -40,7 +40,7 @@ def integer(
     integers = np.asarray(tensors[f"{site.site}.bias"], np.int32)
     scale = np.float32(site.input.scale[0]) * np.asarray(site.weight.scale, np.float32)
     grid = Grid("int32", tuple(float(s) for s in scale), (0,) * len(scale), 0 if len(scale) > 1 else None)
-    return _onnx_nodes.dequantized(graph, f"{site.site}.bias", integers, grid, grid.axis, main)
+    return qdq_nodes.dequantized(graph, f"{site.site}.bias", integers, grid, grid.axis, main)
 
 
 def corrected(
@@ -71,7 +71,7 @@ def corrected(
             f"site {site.site}: its {site.bias} bias is {value.dtype} {value.shape}, not float32 ({channels},)",
             "make the plan again",
         )
-    bias = _onnx_nodes.initializer(graph, f"{site.site}.bias", value)
+    bias = qdq_nodes.initializer(graph, f"{site.site}.bias", value)
     if main.op_type == "Conv":
         main.resize_inputs(3)
         main.replace_input_with(2, bias)
@@ -88,5 +88,5 @@ def corrected(
     graph.insert_after(main, node)
     for reader, position in readers:
         reader.replace_input_with(position, new)
-    _onnx_nodes.take_place(graph, old, new, "product")
+    qdq_nodes.take_place(graph, old, new, "product")
     return node

@@ -1,19 +1,19 @@
 """Integers are joined instead of floats: rounding a Concat is rounding what goes into it, on the same grid.
 
-A Concat then copies a quarter of the bytes, and a SiLU before it ends in integers (`_onnx_silu`).
+A Concat then copies a quarter of the bytes, and a SiLU before it ends in integers (`silu`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converters import _onnx_nodes
+from converters.onnx import qdq_nodes
 from edgevit.core.plans import Grid
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from converters._onnx_nodes import Quantized
+    from converters.onnx.qdq_nodes import Quantized
 
 
 def join_integers(graph: ir.Graph, done: Quantized) -> None:
@@ -36,7 +36,7 @@ def _move(graph: ir.Graph, concat: ir.Node, down: ir.Node, grid: Grid, done: Qua
     parts = []
     for part in concat.inputs:
         assert part is not None
-        parts.append(_onnx_nodes.quantized(graph, part, grid, done, concat)[0])
+        parts.append(qdq_nodes.quantized(graph, part, grid, done, concat)[0])
     joined = ir.node(
         "Concat", parts, dict(concat.attributes), name=concat.name, metadata_props=dict(concat.metadata_props)
     )
@@ -45,7 +45,7 @@ def _move(graph: ir.Graph, concat: ir.Node, down: ir.Node, grid: Grid, done: Qua
     graph.insert_after(concat, joined)
     for reader, index in list(old.uses()):
         reader.replace_input_with(index, new)
-    _onnx_nodes.take_place(graph, old, new, "float")
+    qdq_nodes.take_place(graph, old, new, "float")
     graph.remove([down, concat], safe=True)
     for key, (integers, real) in done.items():
         if integers is old:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_nodes
-from converters._onnx_export import SITE_KEY
+from converters.onnx import qdq_nodes
+from converters.onnx.export import SITE_KEY
 from edgevit.core.plans import Dynamic, Grid
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def multiply(
     if (x, normalized) not in done:
         done[x, normalized] = _enter(graph, x, normalized, main)
     steps, scale, zero, largest = done[x, normalized]
-    weight = _onnx_nodes.initializer(graph, f"{site}.weight.quantized", integers)
-    factors = _onnx_nodes.initializer(graph, f"{site}.weight.scale", np.asarray(grid.scale, np.float32))
+    weight = qdq_nodes.initializer(graph, f"{site}.weight.quantized", integers)
+    factors = qdq_nodes.initializer(graph, f"{site}.weight.scale", np.asarray(grid.scale, np.float32))
     product = ir.node("MatMulInteger", [steps, weight, zero])
     real = ir.node("Cast", [product.outputs[0]], {"to": ir.DataType.FLOAT})
     both = ir.node("Mul", [scale, factors])
@@ -75,7 +75,7 @@ def multiply(
     graph.insert_before(main, nodes)
     for reader, index in list(old.uses()):
         reader.replace_input_with(index, new)
-    _onnx_nodes.take_place(graph, old, new, "float")
+    qdq_nodes.take_place(graph, old, new, "float")
     graph.remove(main, safe=True)
     return last
 
@@ -112,8 +112,8 @@ def _normalise(graph: ir.Graph, x: ir.Value) -> tuple[list[ir.Node], ir.Value, i
     import numpy as np
     import onnx_ir as ir
 
-    axis = _onnx_nodes.initializer(graph, f"{x.name}.token.axis", np.asarray([-1], np.int64))
-    floor = _onnx_nodes.initializer(graph, f"{x.name}.token.floor", np.asarray(_SMALLEST, np.float32))
+    axis = qdq_nodes.initializer(graph, f"{x.name}.token.axis", np.asarray([-1], np.int64))
+    floor = qdq_nodes.initializer(graph, f"{x.name}.token.floor", np.asarray(_SMALLEST, np.float32))
     size = ir.node("Abs", [x])
     peak = ir.node("ReduceMax", [size.outputs[0], axis], {"keepdims": 1})
     largest = ir.node("Max", [peak.outputs[0], floor])

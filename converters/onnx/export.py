@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph, ModelSpec
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
     except Exception as error:  # the exporter wraps foreign exceptions of every class
         raise UnsupportedError(
             f"torch.onnx cannot convert {spec.name}: {_cause(error)}"
-            f"{blame.suffix(error, graph.program.graph.nodes)}",
+            f"{diagnostics.suffix(error, graph.program.graph.nodes)}",
             "write that line with other operators, or leave onnx out of --to",
         ) from error
     if converted is None or converted.exported_program is None:

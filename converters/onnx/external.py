@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core import files
+from edgevit.core.disk import whole_files
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -30,7 +30,7 @@ def write(model: ir.Model, path: Path) -> None:
         for value in model.graph.initializers.values()
         if value.const_value is not None and value.const_value.nbytes >= SMALL
     ]
-    files.write_stream(path, _aligned(tensor for _, tensor in moved))
+    whole_files.write_stream(path, _aligned(tensor for _, tensor in moved))
     offset = 0
     for value, tensor in moved:
         shape = ir.Shape(tensor.shape.numpy())

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _onnx_external, _onnx_older
-from edgevit.core import files, outputs, preprocess_json
-from edgevit.core.artifact import weights_beside
+from converters.onnx import external, older
+from edgevit.core import outputs
+from edgevit.core.disk import whole_files
+from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.labels import HEADS_KEY, dump_heads
 from edgevit.core.pixels import in_rgb
 from edgevit.core.types import ModelSpec
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import HEADS_KEY, dump_heads
 
 if TYPE_CHECKING:
     import onnx
@@ -47,11 +49,11 @@ def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixe
     beside = weights_beside(out)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
     if size > LARGEST_IN_ONE_FILE:
-        _onnx_external.write(model, beside)
+        external.write(model, beside)
     proto = _finished(ir.to_proto(model))
     content = proto.SerializeToString(deterministic=True)
     del proto
-    files.write_atomic(out, content)
+    whole_files.write_atomic(out, content)
     if size <= LARGEST_IN_ONE_FILE:
         beside.unlink(missing_ok=True)  # of an earlier, larger model: it would count as this one's
 
@@ -69,7 +71,7 @@ def _check(model: ir.Model, what: str) -> None:
 
 def _finished(proto: onnx.ModelProto) -> onnx.ModelProto:
     del proto.graph.value_info[:]  # shapes from before the edits make other tools fail
-    oldest = _OLDEST_IR if proto.opset_import[0].version > _onnx_older.OPSET else _ir_version(proto)
+    oldest = _OLDEST_IR if proto.opset_import[0].version > older.OPSET else _ir_version(proto)
     proto.ir_version = max(oldest, min(proto.ir_version, _ir_version(proto)))
     return proto
 
@@ -89,7 +91,7 @@ def _light(model: ir.Model) -> ir.Model:
     """A copy with large constants as inputs: nothing has to be copied."""
     light = model.clone()
     for name, value in list(light.graph.initializers.items()):
-        if value.const_value is not None and value.const_value.nbytes >= _onnx_external.SMALL:
+        if value.const_value is not None and value.const_value.nbytes >= external.SMALL:
             value.const_value = None
             del light.graph.initializers[name]
             light.graph.inputs.append(value)

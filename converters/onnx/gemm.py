@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from converters import _onnx_nodes
-from converters._onnx_export import SITE_KEY
+from converters.onnx import qdq_nodes
+from converters.onnx.export import SITE_KEY
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def multiply(
     product.shape = ir.Shape([math.prod(outputs[:-1]), outputs[-1]])
     news = [made]
     if len(outputs) != 2:
-        shape = _onnx_nodes.initializer(graph, f"{site}.shape", _int64(outputs))
+        shape = qdq_nodes.initializer(graph, f"{site}.shape", _int64(outputs))
         news.append(ir.node("Reshape", [product, shape], name=f"{site}/Reshape"))
     for node in news:
         node.metadata_props[SITE_KEY] = site
@@ -67,7 +67,7 @@ def multiply(
     new.type, new.shape = old.type, old.shape
     for reader, index in list(old.uses()):
         reader.replace_input_with(index, new)
-    _onnx_nodes.take_place(graph, old, new, "float")
+    qdq_nodes.take_place(graph, old, new, "float")
     graph.remove([last] if last is main else [last, main], safe=True)
     return news[-1]
 
@@ -83,11 +83,11 @@ def _matrix(graph: ir.Graph, integers: ir.Value, sizes: tuple[int, ...], reader:
     flat, nodes = integers, []
     if len(sizes) != 2:
         matrix = (math.prod(sizes[:-1]), sizes[-1])
-        shape = _onnx_nodes.initializer(graph, f"{integers.name}.rows", _int64(matrix))
+        shape = qdq_nodes.initializer(graph, f"{integers.name}.rows", _int64(matrix))
         nodes.append(ir.node("Reshape", [integers, shape], name=f"{integers.name}/Reshape"))
         flat = nodes[0].outputs[0]
         flat.name, flat.type, flat.shape = f"{integers.name}.matrix", integers.type, ir.Shape(matrix)
-    real = _onnx_nodes.dequantize(f"{flat.name}.dequantized", flat, scale, zero)
+    real = qdq_nodes.dequantize(f"{flat.name}.dequantized", flat, scale, zero)
     graph.insert_before(reader, [*nodes, real])
     return real.outputs[0]
 

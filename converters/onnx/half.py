@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from converters._onnx_export import PARTS_KEY, SITE_KEY
+from converters.onnx.export import PARTS_KEY, SITE_KEY
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters._onnx_nodes import initializer
+from converters.onnx.qdq_nodes import initializer
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from converters._onnx_nodes import initializer
+from converters.onnx.qdq_nodes import initializer
 from edgevit.core.pixels import in_rgb
 from edgevit.core.types import Preprocess
 

@@ -4,7 +4,7 @@ The forms were found by looking at ONNX Runtime's optimized graph:
 - Conv between DequantizeLinear nodes, followed by QuantizeLinear, becomes QLinearConv; without the
   quantized output it stays float.
 - Gemm between DequantizeLinear nodes, its bias in int32 among them, becomes QGemm with a float output
-  (`_onnx_gemm`).
+  (`gemm`).
 - A DequantizeLinear is duplicated for each of its readers, so that x * sigmoid(x) is no longer seen as
   one operator; a Sum of one input in between keeps it (12 % of a MobileViT's time).
 - An int8 weight of a float product (w8) must not stand behind DequantizeLinear: with MatMul that
@@ -20,16 +20,9 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
-from converters import (
-    _onnx_bias,
-    _onnx_concat,
-    _onnx_dynamic,
-    _onnx_gemm,
-    _onnx_nodes,
-    _onnx_pairs,
-    _onnx_silu,
-)
-from converters._onnx_export import SITE_KEY, Prepared, kind_of
+from converters.onnx import bias as onnx_bias
+from converters.onnx import concat, dynamic, gemm, pairs, qdq_nodes, silu
+from converters.onnx.export import SITE_KEY, Prepared, kind_of
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
@@ -39,9 +32,9 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from converters._onnx_dynamic import Entered
-    from converters._onnx_gemm import Matrices
-    from converters._onnx_nodes import Quantized
+    from converters.onnx.dynamic import Entered
+    from converters.onnx.gemm import Matrices
+    from converters.onnx.qdq_nodes import Quantized
 
 _SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
 _LIMITS: Final = {"int8": 127, "int4": 7}
@@ -82,17 +75,17 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
             found[name] = _place(
                 model, planned[name], main, last, integers, plan.tensors, done, entered, matrices
             )
-    _onnx_concat.join_integers(model.graph, done)
+    concat.join_integers(model.graph, done)
     gated = set()
     reals = {_name(integer): real for integer, real in done.values()}
     for site in plan.sites:
         if site.gate is not None:
             real = reals[found[site.site].output]
-            _onnx_silu.quantize_sigmoid(model.graph, site.site, real, site.gate, done)
+            silu.quantize_sigmoid(model.graph, site.site, real, site.gate, done)
             gated.add(real)
     for real in dict.fromkeys(real for _, real in done.values()):
         if real not in gated:
-            _onnx_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
+            qdq_nodes.share(model.graph, real, {n for pair in nodes.values() for n in pair})
         maker = real.producer()
         if maker is not None and not real.uses() and not real.is_graph_output():
             model.graph.remove(maker, safe=True)
@@ -136,7 +129,7 @@ def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
             raise UnsupportedError(
                 f"site {site.site}: integer kernels take int8 weights, a scale per channel"
             )
-        offered = (None, _onnx_dynamic.PER_TOKEN, _onnx_dynamic.PER_TENSOR)
+        offered = (None, dynamic.PER_TOKEN, dynamic.PER_TENSOR)
         if site.dynamic not in offered or (site.dynamic is not None and site.kind != "linear"):
             raise UnsupportedError(
                 f"site {site.site}: at run time ONNX files quantize the inputs of linear layers, to uint8"
@@ -170,7 +163,7 @@ def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32], safe: bo
             f"site {site.site}: the plan's weight is not the model's ({decibels:.1f} dB)", hint
         )
     if safe and (site.input is not None or site.dynamic is not None):
-        _onnx_pairs.check(site.site, integers)
+        pairs.check(site.site, integers)
     return integers
 
 
@@ -217,34 +210,34 @@ def _place(
     stored = np.ascontiguousarray(integers.T) if linear else integers
     stored_axis = None if axis is None else (1 - axis if linear else axis)
     if site.input is not None:
-        integer, real = _onnx_nodes.quantized(graph, x, site.input, done, main)
+        integer, real = qdq_nodes.quantized(graph, x, site.input, done, main)
         taps[0] = _name(integer)
-        weight = _onnx_nodes.dequantized(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
-        bias = _onnx_bias.integer(graph, site, main, last, tensors)
+        weight = qdq_nodes.dequantized(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
+        bias = onnx_bias.integer(graph, site, main, last, tensors)
         if linear:
-            last = _onnx_gemm.multiply(graph, site.site, (main, last), integer, weight, bias, matrices)
+            last = gemm.multiply(graph, site.site, (main, last), integer, weight, bias, matrices)
         else:
             for index, value in enumerate((real, weight, bias)):
                 main.resize_inputs(max(index + 1, len(main.inputs)))
                 main.replace_input_with(index, value)
     elif site.dynamic is not None:
-        product = _onnx_dynamic.multiply(
+        product = dynamic.multiply(
             graph, site.site, main, stored, site.weight, site.dynamic.normalized, entered
         )
         main, last = product, product if last is main else last
     else:
-        weight = _onnx_nodes.folded(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
+        weight = qdq_nodes.folded(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
         main.replace_input_with(1, weight)
     if site.input is None:
-        last = _onnx_bias.corrected(graph, site, main, last, len(integers), tensors)
+        last = onnx_bias.corrected(graph, site, main, last, len(integers), tensors)
     out = last.outputs[0]
     if site.output is not None:
         readers = list(out.uses())
-        integer, real = _onnx_nodes.quantized(graph, out, site.output, done, None)
+        integer, real = qdq_nodes.quantized(graph, out, site.output, done, None)
         for node, index in readers:
             node.replace_input_with(index, real)
         if out.is_graph_output():
-            _onnx_nodes.take_place(graph, out, real, "real")
+            qdq_nodes.take_place(graph, out, real, "real")
         done[(real, site.output)] = (integer, real)
         taps[1] = _name(integer)
     return SiteTensors(site.site, taps[0], taps[1])

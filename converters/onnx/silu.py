@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from converters import _onnx_nodes
+from converters.onnx import qdq_nodes
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from converters._onnx_nodes import Quantized
+    from converters.onnx.qdq_nodes import Quantized
 
 
 def quantize_sigmoid(graph: ir.Graph, site: str, real: ir.Value, grid: Grid, done: Quantized) -> None:
@@ -36,5 +36,5 @@ def quantize_sigmoid(graph: ir.Graph, site: str, real: ir.Value, grid: Grid, don
             'write "gate": null there, or make the plan again',
         )
     part = gates[0].outputs[0]
-    _, rounded = _onnx_nodes.quantized(graph, part, grid, done, None)
+    _, rounded = qdq_nodes.quantized(graph, part, grid, done, None)
     products[0].replace_input_with(list(products[0].inputs).index(part), rounded)

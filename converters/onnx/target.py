@@ -7,19 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from converters import (
-    _float_share,
-    _onnx_attention,
-    _onnx_batch,
-    _onnx_dynamic,
-    _onnx_export,
-    _onnx_file,
-    _onnx_half,
-    _onnx_older,
-    _onnx_pairs,
-    _onnx_pixels,
-    _onnx_quantize,
-)
+from converters import _float_share
+from converters.onnx import attention as onnx_attention
+from converters.onnx import batch, dynamic, export, file, half, pixels, quantize
+from converters.onnx import older as older_opsets
+from converters.onnx import pairs as weight_pairs
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import KindPlacement, Placement, QuantPlan
 from edgevit.core.plugins import Target
@@ -58,17 +50,17 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         UnsupportedError: the precision does not go with the operator set or the batch.
     """
     opset, _ = _forms(options or {})
-    if precision == "w4" and opset < _onnx_quantize.FIRST_INT4_OPSET:
+    if precision == "w4" and opset < quantize.FIRST_INT4_OPSET:
         raise UnsupportedError(
-            f"ONNX has int4 from operator set {_onnx_quantize.FIRST_INT4_OPSET} on, not in {opset}",
-            f"add --option onnx.opset={_onnx_quantize.FIRST_INT4_OPSET}, or leave onnx.opset out",
+            f"ONNX has int4 from operator set {quantize.FIRST_INT4_OPSET} on, not in {opset}",
+            f"add --option onnx.opset={quantize.FIRST_INT4_OPSET}, or leave onnx.opset out",
         )
     if precision == "w8da8" and _batch(options or {}) != 1:
         raise UnsupportedError(
             "onnx.batch does not go with w8da8: its kernel rounds all images of a batch by the widest range among them",
             "choose another precision, or leave onnx.batch out",
         )
-    pairs = _onnx_pairs.LIMIT if _is_safe(options or {}) else None
+    pairs = weight_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
     start = _start(options or {})
     stored = KindPlacement("conv", None, None, "float32")
@@ -90,7 +82,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
             ),
         )
     elif precision == "w8da8":
-        per_token = _onnx_dynamic.PER_TOKEN
+        per_token = dynamic.PER_TOKEN
         kinds = (
             KindPlacement("linear", None, None, "float32", dynamic=per_token, pair_limit=pairs),
             stored,
@@ -150,7 +142,7 @@ def _is_safe(options: Mapping[str, str]) -> bool:
     return text == "true"
 
 
-def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_export.Prepared:
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export.Prepared:
     """Convert to ONNX in float32, once; `options` may hold those of TARGET.
 
     Raises:
@@ -158,9 +150,9 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _onnx_
         UnsupportedError: torch.onnx cannot convert the model, or a site cannot be confirmed in it.
     """
     opset, attention = _forms(options)
-    prepared = _onnx_export.export(graph, spec, opset)
+    prepared = export.export(graph, spec, opset)
     if attention == "fused":
-        _onnx_attention.fuse(prepared.model)
+        onnx_attention.fuse(prepared.model)
     return replace(
         prepared, safe=_is_safe(options), batch=_batch(options), takes_pixels=_takes_pixels(options)
     )
@@ -174,13 +166,13 @@ def _forms(options: Mapping[str, str]) -> tuple[int, str]:
             f"onnx.opset must be a whole number from {_OPSETS[0]} to {_OPSETS[-1]}, not {text!r}",
             f"leave it out for {_DEFAULT_OPSET}",
         )
-    attention = options.get("attention", "fused" if int(text) >= _onnx_attention.FIRST_OPSET else "split")
+    attention = options.get("attention", "fused" if int(text) >= onnx_attention.FIRST_OPSET else "split")
     if attention not in ("fused", "split"):
         raise UsageError(f"onnx.attention must be fused or split, not {attention!r}", "leave it out")
-    if attention == "fused" and int(text) < _onnx_attention.FIRST_OPSET:
+    if attention == "fused" and int(text) < onnx_attention.FIRST_OPSET:
         raise UsageError(
-            f"ONNX has attention as one operator from operator set {_onnx_attention.FIRST_OPSET} on, not in {text}",
-            f"add --option onnx.opset={_onnx_attention.FIRST_OPSET}, or leave onnx.attention out",
+            f"ONNX has attention as one operator from operator set {onnx_attention.FIRST_OPSET} on, not in {text}",
+            f"add --option onnx.opset={onnx_attention.FIRST_OPSET}, or leave onnx.attention out",
         )
     return int(text), attention
 
@@ -201,7 +193,7 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    if not isinstance(prepared, _onnx_export.Prepared):
+    if not isinstance(prepared, export.Prepared):
         raise TypeError("write needs what prepare returned")
     if precision not in _PRECISIONS:
         raise UnsupportedError(f"onnx cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
@@ -209,23 +201,23 @@ def write(
         raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
     model = prepared.model.clone()
     if plan is not None:
-        sites = _onnx_quantize.quantize(model, prepared, plan)
+        sites = quantize.quantize(model, prepared, plan)
     else:
         if precision == "fp16":
-            _onnx_half.to_half(model, keep_float32)
-        sites = _onnx_quantize.site_tensors(model, prepared.weights)
+            half.to_half(model, keep_float32)
+        sites = quantize.site_tensors(model, prepared.weights)
     if prepared.takes_pixels:
-        _onnx_pixels.take_pixels(model, prepared.spec.preprocess)
-        image = _onnx_pixels.NORMALISED
+        pixels.take_pixels(model, prepared.spec.preprocess)
+        image = pixels.NORMALISED
         sites = tuple(replace(s, input=image) if s.input == "image" else s for s in sites)
-    older = prepared.opset < _onnx_export.FIRST_OPSET
+    older = prepared.opset < export.FIRST_OPSET
     if older or prepared.batch != 1:
-        shapes = _onnx_file.shapes_of(model)
+        shapes = file.shapes_of(model)
         if older:
-            _onnx_older.to_17(model, shapes)
+            older_opsets.to_17(model, shapes)
         if prepared.batch != 1:
-            _onnx_batch.rebatch(model, shapes, prepared.batch)
-    _onnx_file.save(model, prepared.spec, precision, out, prepared.takes_pixels)
+            batch.rebatch(model, shapes, prepared.batch)
+    file.save(model, prepared.spec, precision, out, prepared.takes_pixels)
     return sites
 
 

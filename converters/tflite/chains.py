@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from converters._tflite_products import reshape, transpose
-from converters._tflite_wires import Wires
-from edgevit.core.layout import Layout, Step, identity, permuted, reshaped, steps
+from converters.tflite.products import reshape, transpose
+from converters.tflite.wires import Wires
+from edgevit.program.layout import Layout, Step, identity, permuted, reshaped, steps
 
 _LINKS: Final = ("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS")
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_sites import Place
-from converters._tflite_weights import no_kernel
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.sites import Place
+from converters.tflite.weights import no_kernel
 from edgevit.core.plans import Grid, SitePlan
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_quantize import INT8_VERSION
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.quantize import INT8_VERSION
 from edgevit.core.plans import Grid
 from edgevit.core.types import Preprocess
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from converters._tflite_model import EXTRA
-from converters._tflite_refuse import refuse_wrong_values
-from edgevit.core import blame
+from converters.tflite.flatbuffer import EXTRA
+from converters.tflite.refuse import refuse_wrong_values
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +94,7 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UnsupportedError(
             f"litert-torch cannot convert this model: {lines[0] if lines else type(error).__name__}"
-            f"{blame.suffix(error, graph.program.graph.nodes)}",
+            f"{diagnostics.suffix(error, graph.program.graph.nodes)}",
             "write that line with other operators, or leave tflite out of --to",
         ) from error
 

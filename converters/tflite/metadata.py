@@ -13,11 +13,12 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any, Final
 
-from converters import _tflite_model as tfl
-from edgevit.core import outputs, preprocess_json
-from edgevit.core.labels import HEADS_KEY, dump_heads
+from converters.tflite import flatbuffer as tfl
+from edgevit.core import outputs
 from edgevit.core.require import require
 from edgevit.core.types import ModelSpec, Preprocess
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import HEADS_KEY, dump_heads
 
 LABELS_FILE: Final = "labels.txt"
 _IDENTIFIER: Final = b"M001"

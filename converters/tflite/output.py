@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_quantize import INT8_VERSION
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.quantize import INT8_VERSION
 from edgevit.core.plans import Grid
 
 _MOVING: Final = ("RESHAPE", "TRANSPOSE")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_wires import Wires
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.wires import Wires
 
 _RANK: Final = 4
 

@@ -17,10 +17,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from converters import _tflite_channels, _tflite_weights
-from converters import _tflite_model as tfl
-from converters._tflite_sites import Place
-from converters._tflite_weights import no_kernel
+from converters.tflite import channels, weights
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.sites import Place
+from converters.tflite.weights import no_kernel
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
@@ -160,14 +160,14 @@ def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
         raise no_kernel(site, "an integer output or bias needs an integer input")
     if site.weight is not None and site.weight.dtype != "int8":
         raise no_kernel(site, "int4 weights need an input that is quantized at run time")
-    weight = _tflite_weights.add(edit.model, place, site, plan)
+    weight = weights.add(edit.model, place, site, plan)
     old = tfl.graph(edit.model).tensors[int(operator.inputs[1])]
     wide = tfl.add_tensor(edit.model, f"{site.site}/weight/float32", old.shape, "FLOAT32")
     edit.before.setdefault(place.operator, []).append(
         tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_CHANNEL, [weight], [wide])
     )
     operator.inputs[1] = wide
-    _tflite_weights.set_float_bias(edit.model, operator, site, plan)
+    weights.set_float_bias(edit.model, operator, site, plan)
     return site.site, place.input, place.output
 
 
@@ -178,9 +178,9 @@ def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
         raise no_kernel(site, "at run time LiteRT quantizes the inputs of linear layers, int8 per token")
     if site.output is not None or site.bias == "int32":
         raise no_kernel(site, "its dynamic kernel has a float output and a float bias")
-    operator.inputs[1] = _tflite_weights.add(edit.model, place, site, plan)
+    operator.inputs[1] = weights.add(edit.model, place, site, plan)
     operator.builtinOptions.asymmetricQuantizeInputs = True  # what a kernel other than XNNPACK's shall do
-    _tflite_weights.set_float_bias(edit.model, operator, site, plan)
+    weights.set_float_bias(edit.model, operator, site, plan)
     blocks = site.weight is not None and site.weight.block is not None
     version = _BLOCKS_VERSION if blocks else INT8_VERSION["FULLY_CONNECTED"]
     tfl.set_version(edit.model, operator, "FULLY_CONNECTED", version)
@@ -194,7 +194,7 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
         raise no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
     per_channel = None if result.axis is None else result.scale
     if per_channel is not None:
-        site = _tflite_channels.with_one_scale(site, len(plan.tensors[f"{site.site}.weight"]))
+        site = channels.with_one_scale(site, len(plan.tensors[f"{site.site}.weight"]))
         assert site.output is not None
         result = site.output
     for one in (grid, result):
@@ -203,14 +203,14 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
     operator = part.operators[place.operator]
     if site.weight is not None and site.weight.dtype != "int8":
         raise no_kernel(site, "its static integer kernels take int8 weights")
-    weight = _tflite_weights.add(edit.model, place, site, plan)
+    weight = weights.add(edit.model, place, site, plan)
     chain = (*place.before, place.operator, *place.after)
     entry = edit.quantized(place.input, grid, chain[0])
     part.operators[chain[0]].inputs[0] = entry
     for index in place.before:
         edit.to_int8(int(part.operators[index].outputs[0]), grid)
     operator.inputs[1] = weight
-    _tflite_weights.set_integer_bias(edit.model, operator, site, grid, plan)
+    weights.set_integer_bias(edit.model, operator, site, grid, plan)
     for index in chain[:-1]:
         if index not in place.before:
             edit.to_int8(int(part.operators[index].outputs[0]), result)
@@ -222,7 +222,7 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
         edit.twins[(place.output, result.scale[0], result.zero_point[0])] = leave
     else:
         real = tfl.add_tensor(edit.model, f"{site.site}/steps", part.tensors[real].shape, "FLOAT32")
-        then = _tflite_channels.multiply(edit.model, place, real, per_channel)
+        then = channels.multiply(edit.model, place, real, per_channel)
     edit.after.setdefault(chain[-1], []).extend(
         [tfl.new_operator(edit.model, "DEQUANTIZE", _DEQUANTIZE_PER_TENSOR, [leave], [real]), *then]
     )

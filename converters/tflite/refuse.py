@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -26,10 +26,10 @@ def refuse_wrong_values(program: ExportedProgram) -> None:
         UnsupportedError: naming the operator, its module and its line.
     """
     for node in program.graph_module.graph.nodes:
-        if node.op == "call_function" and (known := _WRONG.get(blame.operator_name(node))):
+        if node.op == "call_function" and (known := _WRONG.get(diagnostics.operator_name(node))):
             uses, rewrite = known
             raise UnsupportedError(
-                f"litert-torch gives wrong values for {blame.describe(node)}",
+                f"litert-torch gives wrong values for {diagnostics.describe(node)}",
                 f"edgevit's rewrite {rewrite} replaces it in these forms: {uses}; "
                 "use one of them, or leave tflite out of --to",
             )

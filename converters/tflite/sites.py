@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from converters import _tflite_model as tfl
-from converters._tflite_lower import Fenced
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.lower import Fenced
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_products import reshape, transpose
-from converters._tflite_wires import Wires
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.products import reshape, transpose
+from converters.tflite.wires import Wires
 
 _MOST: Final = 4  # XNNPACK splits into two, three or four parts
 

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from converters import (
-    _float_share,
-    _tflite_input,
-    _tflite_lower,
-    _tflite_metadata,
-    _tflite_output,
-    _tflite_quantize,
-    _tflite_sites,
-    _tflite_tidy,
-)
-from converters import _tflite_model as tfl
+from converters import _float_share
+from converters.tflite import flatbuffer as tfl
+from converters.tflite import input as tflite_input
+from converters.tflite import lower, metadata, quantize, tidy
+from converters.tflite import output as tflite_output
+from converters.tflite import sites as tflite_sites
+from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.files import write_atomic
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
@@ -42,7 +37,7 @@ class Prepared:
     """
 
     model: Any
-    places: tuple[_tflite_sites.Place, ...]
+    places: tuple[tflite_sites.Place, ...]
     spec: ModelSpec
     input: str = "float32"
 
@@ -67,10 +62,10 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         )
     share = 0.0
     stored = KindPlacement("conv", None, None, "float32")
-    dynamic = _tflite_quantize.PER_TOKEN
+    dynamic = quantize.PER_TOKEN
     kinds: tuple[KindPlacement, ...]
     if precision == "w8":
-        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _tflite_lower.WEIGHTED)
+        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in lower.WEIGHTED)
     elif precision == "w8a8":
         share = _float_share.float_share("tflite", options)
         kinds = tuple(
@@ -82,7 +77,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
                 output_channels=True,
                 spared=dynamic if kind == "linear" else None,
             )
-            for kind in _tflite_lower.WEIGHTED
+            for kind in lower.WEIGHTED
         )
     elif precision == "w8da8":
         kinds = (KindPlacement("linear", None, None, "float32", dynamic=dynamic), stored)
@@ -142,9 +137,9 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     dtype = _input(options)
     # Bytes are put in order where they come in.
     reverse = spec.preprocess.color == "bgr" and dtype == "float32"
-    data, fenced = _tflite_lower.lower(graph, reverse)
+    data, fenced = lower.lower(graph, reverse)
     model = tfl.read(data)
-    places = _tflite_tidy.tidy(model, _tflite_sites.locate(model, fenced))
+    places = tidy.tidy(model, tflite_sites.locate(model, fenced))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
     return Prepared(model, places, spec, dtype)
@@ -174,26 +169,26 @@ def write(
         raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
     model = tfl.duplicate(prepared.model)
     if plan is not None:
-        sites = _tflite_quantize.quantize(model, prepared.places, plan)
+        sites = quantize.quantize(model, prepared.places, plan)
     else:
-        sites = _tflite_quantize.float_tensors(model, prepared.places)
+        sites = quantize.float_tensors(model, prepared.places)
         if precision == "fp16":
-            _tflite_quantize.to_half(model, prepared.places, keep_float32)
+            quantize.to_half(model, prepared.places, keep_float32)
     spec, renamed = prepared.spec, dict[str, str]()
     if plan is not None and plan.outputs:
-        renamed |= _tflite_output.give_integers(model, plan.outputs)
+        renamed |= tflite_output.give_integers(model, plan.outputs)
     real = None
     if prepared.input != "float32":
-        renamed |= _tflite_input.take_pixels(model, spec.preprocess, prepared.input)
-        real = _tflite_input.real_input(in_rgb(spec.preprocess))
+        renamed |= tflite_input.take_pixels(model, spec.preprocess, prepared.input)
+        real = tflite_input.real_input(in_rgb(spec.preprocess))
     if precision != "fp32" or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
-    _tflite_metadata.embed(model, spec, in_rgb(spec.preprocess), real)
+    metadata.embed(model, spec, in_rgb(spec.preprocess), real)
     tfl.compact(model)
     model.description = b"edgevit"
     data = tfl.pack(model)
-    _tflite_metadata.append_labels(data, spec.labels)
+    metadata.append_labels(data, spec.labels)
     write_atomic(out, data)
     return tuple(
         SiteTensors(s.site, renamed.get(s.input, s.input), renamed.get(s.output, s.output)) for s in sites

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from converters import _tflite_model as tfl
-from converters._tflite_chains import shorten
-from converters._tflite_products import (
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.chains import shorten
+from converters.tflite.products import (
     keep_dimensions,
     keep_rank,
     mean_of_long_axes,
     mean_of_transposed,
     transposed_operand,
 )
-from converters._tflite_sites import Place
-from converters._tflite_split import split
-from converters._tflite_wires import edit
+from converters.tflite.sites import Place
+from converters.tflite.split import split
+from converters.tflite.wires import edit
 
 
 def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from converters import _tflite_model as tfl
-from converters._tflite_sites import Place, to_file
+from converters.tflite import flatbuffer as tfl
+from converters.tflite.sites import Place, to_file
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from converters import _tflite_model as tfl
+from converters.tflite import flatbuffer as tfl
 
 if TYPE_CHECKING:
     import numpy as np

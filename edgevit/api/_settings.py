@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgevit.core.recipe import Recipe
+    from edgevit.core.settings.recipe import Recipe
 
 
 @contextmanager
@@ -26,8 +26,8 @@ def recipe_of(model: object, settings: Mapping[str, Any], **defaults: object) ->
     Raises:
         UsageError, InputError: as for a command, or a module that cannot be exported.
     """
-    from edgevit.core import recipe as recipes
-    from edgevit.core.scratch import WORK, scratch
+    from edgevit.core.process.scratch import WORK, scratch
+    from edgevit.core.settings import recipe as recipes
     from edgevit.flows.in_memory import bring, text_of
 
     known = {entry.name for entry in fields(recipes.Recipe)}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from edgevit.api._settings import recipe_of
 
 if TYPE_CHECKING:
-    from edgevit.core.answer import Answer
     from edgevit.core.progress import Progress
+    from edgevit.core.results.answer import Answer
 
 
 def run(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from edgevit.core.progress import Progress
-    from edgevit.core.report import Report
+    from edgevit.core.results.report import Report
 
 
 def convert(

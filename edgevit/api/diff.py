@@ -12,8 +12,8 @@ from edgevit.api._settings import recipe_of
 if TYPE_CHECKING:
     import torch
 
-    from edgevit.core.answer import Answer
     from edgevit.core.progress import Progress
+    from edgevit.core.results.answer import Answer
 
 
 def diff(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgevit.core.errors import UsageError
-from edgevit.core.modeltext import FORMS
+from edgevit.core.settings.model_text import FORMS
 
 
 def one_count(text: str | int) -> int:

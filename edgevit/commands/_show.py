@@ -15,9 +15,9 @@ from edgevit.core.foreign import json_text, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgevit.core.answer import Answer
-    from edgevit.core.recipe import Recipe
-    from edgevit.core.report import Report
+    from edgevit.core.results.answer import Answer
+    from edgevit.core.results.report import Report
+    from edgevit.core.settings.recipe import Recipe
 
 
 def show_answer(answer: Answer, as_json: bool) -> int:
@@ -76,7 +76,7 @@ def make_recipe(
     **fixed: Any,
 ) -> Recipe:
     """The Recipe of a command's own arguments; those that are no setting are left aside."""
-    from edgevit.core import recipe as recipes
+    from edgevit.core.settings import recipe as recipes
 
     known = {entry.name for entry in fields(recipes.Recipe)}
     settings = {name: value for name, value in {**flags, **fixed}.items() if name in known}

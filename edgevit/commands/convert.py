@@ -8,7 +8,7 @@ import typer
 
 from edgevit.commands import _options as o
 from edgevit.commands._show import make_recipe, show_answer, show_report
-from edgevit.core.modeltext import FORMS
+from edgevit.core.settings.model_text import FORMS
 
 
 def command(

@@ -69,8 +69,8 @@ def command(
           --evaluate photos/val --count 4 --all
       edgevit diff model.mlpackage --reference python:nets.py:build --image-size 64 --json
     """
-    from edgevit.core.parse import parse_pairs
-    from edgevit.core.recipe import FILE_PREPROCESS_KEYS
+    from edgevit.core.settings.parse import parse_pairs
+    from edgevit.core.settings.recipe import FILE_PREPROCESS_KEYS
 
     fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
     wanted = make_recipe(locals(), model=reference)

@@ -54,8 +54,8 @@ def command(
       edgevit validate model.onnx --reference timm:vit_tiny_patch16_224 --weights vit.safetensors \\
           --evaluate photos/val --min-agreement 98
     """
-    from edgevit.core.parse import parse_pairs
-    from edgevit.core.recipe import FILE_PREPROCESS_KEYS
+    from edgevit.core.settings.parse import parse_pairs
+    from edgevit.core.settings.recipe import FILE_PREPROCESS_KEYS
 
     fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
     wanted = make_recipe(locals(), model=reference)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.documents import parse_json
 
 if TYPE_CHECKING:
     import numpy as np

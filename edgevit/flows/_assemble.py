@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from edgevit.core.artifact import artifact_sha256, artifact_size
+from edgevit.core.disk.artifact import artifact_sha256, artifact_size
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Timing
-from edgevit.core.recipe import Recipe
-from edgevit.core.report import (
+from edgevit.core.results.report import (
     ArtifactReport,
     Fidelity,
     Latency,
@@ -26,11 +25,12 @@ from edgevit.core.report import (
     Timings,
     Total,
 )
-from edgevit.flows import _outputs, _values
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows._environment import environment
 from edgevit.flows._heads import head_accuracies
-from edgevit.flows._values import Built, Executed, Prepared, SimulatedPlan
 from edgevit.registries import TARGETS
+from edgevit.steps import messages, named_outputs
+from edgevit.steps.messages import Built, Executed, Prepared, SimulatedPlan
 from edgevit.validate.floors import Origin
 from edgevit.validate.spaces import bring, common, compared_as
 
@@ -124,9 +124,9 @@ def _reference(prepared: Prepared, work: Path) -> Reference:
 
     from edgevit.validate.accuracy import measure_reference
 
-    outputs = _outputs.first(_outputs.load(work / _values.REFERENCE))
+    outputs = named_outputs.first(named_outputs.load(work / messages.REFERENCE))
     labelled = prepared.labelled and prepared.evaluate is not None
-    labels = np.load(work / _values.LABELS) if labelled else None
+    labels = np.load(work / messages.LABELS) if labelled else None
     measured = measure_reference(outputs, labels, prepared.output_kind)
     return replace(measured, doubts=prepared.doubts, other_resize=prepared.other_resize)
 
@@ -196,13 +196,13 @@ def _with_execution(
     from edgevit.validate.accuracy import measure_accuracy
 
     assert executed.outputs is not None
-    reference = _outputs.load(work / _values.REFERENCE)
-    actual = _outputs.load(work / executed.outputs)
-    labels = np.load(work / _values.LABELS) if prepared.labelled else None
+    reference = named_outputs.load(work / messages.REFERENCE)
+    actual = named_outputs.load(work / executed.outputs)
+    labels = np.load(work / messages.LABELS) if prepared.labelled else None
     if simulated is not None:
-        promised = _outputs.load(work / simulated.outputs)
+        promised = named_outputs.load(work / simulated.outputs)
     else:
-        promised = _outputs.load(work / prepared.base)
+        promised = named_outputs.load(work / prepared.base)
     own = executed.output or prepared.output_kind
     kind = common(prepared.output_kind, own)
     if kind is not None:
@@ -210,8 +210,8 @@ def _with_execution(
         promised = _brought(promised, prepared.output_kind, kind)
         actual = _brought(actual, own, kind)
     kind = kind or prepared.output_kind
-    n = len(_outputs.first(promised))
-    found_here = _outputs.head(actual, n)
+    n = len(named_outputs.first(promised))
+    found_here = named_outputs.head(actual, n)
     worst = min(executed.sites, key=lambda site: site.db, default=None)
     integer = executed.integer
     fraction = None
@@ -220,7 +220,7 @@ def _with_execution(
         fraction = counted / prepared.macs if prepared.macs else 0.0
     accuracy = None
     if prepared.evaluate is not None and kind.decides:
-        accuracy = measure_accuracy(_outputs.first(reference), _outputs.first(actual), labels, kind)
+        accuracy = measure_accuracy(named_outputs.first(reference), named_outputs.first(actual), labels, kind)
     return replace(
         found,
         executed_by=executed.executed_by,
@@ -230,18 +230,20 @@ def _with_execution(
         operators=executed.operators,
         max_rank=executed.max_rank,
         fidelity=Fidelity(
-            sqnr_db=_outputs.worst("sqnr", promised, found_here),
-            cosine=_outputs.worst("cosine", promised, found_here),
-            max_abs=_outputs.worst("max_abs", promised, found_here),
+            sqnr_db=named_outputs.worst("sqnr", promised, found_here),
+            cosine=named_outputs.worst("cosine", promised, found_here),
+            max_abs=named_outputs.worst("max_abs", promised, found_here),
             n=n,
             floor_db=simulated.floor_db if simulated is not None else None,
             site_min_db=worst.db if worst is not None else None,
             site_min=worst.site if worst is not None else None,
         ),
         total=Total(
-            sqnr_db=_outputs.worst("sqnr", _outputs.head(reference, n), found_here),
-            cosine=_outputs.worst("cosine", _outputs.head(reference, n), found_here),
-            variation_db=_variation(kind, _outputs.first(reference)[:n], _outputs.first(found_here)),
+            sqnr_db=named_outputs.worst("sqnr", named_outputs.head(reference, n), found_here),
+            cosine=named_outputs.worst("cosine", named_outputs.head(reference, n), found_here),
+            variation_db=_variation(
+                kind, named_outputs.first(reference)[:n], named_outputs.first(found_here)
+            ),
         ),
         accuracy=accuracy,
         heads=() if prepared.evaluate is None else head_accuracies(work, prepared.spec, reference, actual),
@@ -265,7 +267,7 @@ def _variation(kind: OutputKind, reference: Floats, actual: Floats) -> float | N
     if kind.task not in ("binary", "regression") or len(reference) < 2:
         return None
     mean = reference.mean(axis=0)
-    return _outputs.measure("sqnr", reference - mean, actual - mean)
+    return named_outputs.measure("sqnr", reference - mean, actual - mean)
 
 
 def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:

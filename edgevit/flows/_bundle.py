@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgevit.core import files, manifest
-from edgevit.core.output_folder import keep_beside, place_or_keep
+from edgevit.core.disk import manifest, whole_files
+from edgevit.core.disk.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe, lasting
-from edgevit.core.report import Report
+from edgevit.core.results.report import Report
+from edgevit.core.settings.recipe import Recipe, lasting
 from edgevit.core.types import ModelSpec
 from edgevit.core.version import __version__
 from edgevit.report import html, usage
@@ -19,15 +19,17 @@ from edgevit.report import json as report_json
 def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: Path) -> None:
     """Add plan, report, page, USAGE.md and, last, the manifest with everybody's hash."""
     for name in ("plan.json", "plan.safetensors"):
-        files.copy(plans / name, bundle / name)
-    files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
-    files.write_atomic(bundle / "report.html", html.render(report))
-    files.write_atomic(bundle / "USAGE.md", usage.render(report))
+        whole_files.copy(plans / name, bundle / name)
+    whole_files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
+    whole_files.write_atomic(bundle / "report.html", html.render(report))
+    whole_files.write_atomic(bundle / "USAGE.md", usage.render(report))
     given = {key: value for key, value in lasting(recipe).items() if value not in (None, [], {}, False)}
     asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
     described = manifest.build(bundle, f"edgevit {__version__}", model, asked)
-    files.write_atomic(bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n")
+    whole_files.write_atomic(
+        bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n"
+    )
 
 
 def swap_in(bundle: Path, report: Report, output: Path, overwrite: bool, progress: Progress) -> Path:

@@ -7,8 +7,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from edgevit.core.report import Environment
 from edgevit.core.requirements import requirements
+from edgevit.core.results.report import Environment
 
 
 def environment() -> Environment:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.report import HeadAccuracy
+from edgevit.core.results.report import HeadAccuracy
 from edgevit.core.types import ModelSpec
-from edgevit.flows import _outputs, _values
+from edgevit.steps import messages, named_outputs
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats
@@ -19,7 +19,7 @@ def head_accuracies(
     """Agreement of each head with the float model, and top-1 of both where the images have labels for it."""
     from edgevit.validate.accuracy import measure_accuracy, measure_reference
 
-    labels = _outputs.load(work / _values.HEAD_LABELS) if spec.heads else {}
+    labels = named_outputs.load(work / messages.HEAD_LABELS) if spec.heads else {}
     found = []
     for name, head in spec.heads.items():
         wanted, given = reference[name], actual[name]
@@ -28,7 +28,7 @@ def head_accuracies(
         found.append(
             HeadAccuracy(
                 name,
-                _outputs.measure("sqnr", wanted, given),
+                named_outputs.measure("sqnr", wanted, given),
                 measure_accuracy(wanted, given, classes, head.output),
                 measure_reference(wanted, classes, head.output).top1,
             )

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import worker
 from edgevit.core._plain import to_plain
-from edgevit.core.modeltext import parse_source
+from edgevit.core.process import worker
+from edgevit.core.process.sandbox import Sandbox
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe
-from edgevit.core.sandbox import Sandbox
+from edgevit.core.settings.model_text import parse_source
+from edgevit.core.settings.recipe import Recipe
 from edgevit.registries import SOURCES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def job(
     file: what that one leaves behind is no more to be trusted.
 
     Args:
-        function: `module:name` below `edgevit.flows`.
+        function: `module:name` below `edgevit.steps`.
         writable: existing folders that the step writes to.
         data_only: the step does not load the model, only files that were made of it or given to be judged.
     """
@@ -43,7 +43,7 @@ def job(
     if data_only or _isolated(recipe.model):
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = limits_of(recipe, threads, sandbox)
-    name = f"edgevit.flows.{function}"
+    name = f"edgevit.steps.{function}"
     return worker.Job(step, name, to_plain(request), limits, on_event, forked=not data_only)
 
 
@@ -67,7 +67,7 @@ def on_file(
         path: the file as the user named it.
     """
     limits = limits_of(recipe, threads, Sandbox())
-    return worker.Job(step, f"edgevit.flows.{function}", request, limits, file=str(path))
+    return worker.Job(step, f"edgevit.steps.{function}", request, limits, file=str(path))
 
 
 def _isolated(model: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgevit.core.answer import Table
 from edgevit.core.plans import Dynamic, Grid, KindPlacement, QuantPlan, SitePlan
-from edgevit.flows._values import Prepared, SimulatedPlan
+from edgevit.core.results.answer import Table
+from edgevit.steps.messages import Prepared, SimulatedPlan
 
 _FLOAT = "float"
 

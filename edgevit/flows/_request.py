@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core.plans import Placement
-from edgevit.core.recipe import Recipe, settings_to_remember
-from edgevit.core.report import Limits
-from edgevit.flows._values import PrepareRequest
+from edgevit.core.results.report import Limits
+from edgevit.core.settings.recipe import Recipe, settings_to_remember
+from edgevit.steps.messages import PrepareRequest
 
 
 def prepare_request(

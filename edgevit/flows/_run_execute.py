@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgevit.core import worker
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Timing
+from edgevit.core.process import worker
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.flows import _jobs
-from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TARGETS
+from edgevit.steps.messages import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
 
 TIMED_RUNS = 40
 
@@ -72,7 +72,7 @@ def execute(
         )
         step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
         jobs.append(
-            _jobs.job(step, "_execute:execute", request, recipe, threads, told, [folder], data_only=True)
+            _jobs.job(step, "execute:execute", request, recipe, threads, told, [folder], data_only=True)
         )
     progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
     executed: dict[Pair, Executed] = {}
@@ -123,7 +123,7 @@ def time_files(
             result = _jobs.run(
                 _jobs.job(
                     step,
-                    "_time:measure",
+                    "time_files:measure",
                     request,
                     recipe,
                     recipe.threads,

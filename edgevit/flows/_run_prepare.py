@@ -10,9 +10,9 @@ from edgevit.core.plans import Placement
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
-from edgevit.flows._values import FP16, Prepared, PrepareRequest
-from edgevit.flows.resolve import Work
 from edgevit.registries import TARGETS
+from edgevit.steps.messages import FP16, Prepared, PrepareRequest
+from edgevit.steps.resolve import Work
 
 
 def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
@@ -21,7 +21,7 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     step = f"preparing {recipe.model}"
     request = request_of(work, folder)
     job = _jobs.job(
-        step, "_prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
+        step, "prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
     )
     return from_plain(Prepared, _jobs.run(job), step)
 

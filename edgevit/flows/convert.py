@@ -6,22 +6,24 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from edgevit.core import output_folder, worker
 from edgevit.core._plain import from_plain
+from edgevit.core.disk import output_folder
 from edgevit.core.errors import EdgevitError
-from edgevit.core.forking import forking
+from edgevit.core.process import worker
+from edgevit.core.process.forking import forking
+from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
-from edgevit.core.recipe import Recipe
-from edgevit.core.report import NotDone, PeakMemory, Report
-from edgevit.core.scratch import WORK, scratch
-from edgevit.flows import _bundle, _jobs, _values
+from edgevit.core.results.report import NotDone, PeakMemory, Report
+from edgevit.core.settings.recipe import Recipe
+from edgevit.flows import _bundle, _jobs
 from edgevit.flows._assemble import assemble
-from edgevit.flows._decidable import check_limits
-from edgevit.flows._limits import narrowed, require_room
-from edgevit.flows._prepared import in_float16, prepare
-from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
-from edgevit.flows._values import FP32, BuildRequest, Built, BuiltAll, Prepared
-from edgevit.flows.resolve import Work, resolve
+from edgevit.flows._run_execute import execute, executing_runtime, time_files, why_not
+from edgevit.flows._run_prepare import in_float16, prepare
+from edgevit.steps import messages
+from edgevit.steps.messages import FP32, BuildRequest, Built, BuiltAll, Prepared
+from edgevit.steps.resolve import Work, resolve
+from edgevit.steps.size_limits import narrowed, require_room
+from edgevit.steps.undecidable_limits import check_limits
 
 
 def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
@@ -77,7 +79,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             memory,
             begin,
         )
-        _bundle.write(bundle, report, work.recipe, prepared.spec, folder / _values.PLANS)
+        _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
     return replace(report, folder=place.absolute())
 
@@ -95,7 +97,7 @@ def _build(
             work=str(folder),
             target=name,
             precisions=precisions,
-            graphs={p: graphs.get((name, p), _values.GRAPH) for p in precisions},
+            graphs={p: graphs.get((name, p), messages.GRAPH) for p in precisions},
             spec=prepared.spec,
             options=work.options[name],
             without=work.recipe.without,
@@ -104,7 +106,7 @@ def _build(
         )
         told = _jobs.counting(progress, "built")
         step = f"converting to {name}"
-        jobs.append(_jobs.job(step, "_build:build", request, work.recipe, threads, told, [folder, bundle]))
+        jobs.append(_jobs.job(step, "build:build", request, work.recipe, threads, told, [folder, bundle]))
         todo.append((name, precisions))
     progress.stage("converting", sum(len(precisions) for _, precisions in todo))
     built = {}

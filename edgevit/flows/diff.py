@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.layers import Difference, Layer
 from edgevit.core.progress import Progress, Silent
-from edgevit.core.recipe import Recipe
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.results.layers import Difference, Layer
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import one_artifact
-from edgevit.flows._diff import DiffRequest
 from edgevit.flows._request import prepare_request
 from edgevit.registries import RUNTIMES, TARGETS
+from edgevit.steps.artifacts import one_artifact
+from edgevit.steps.diff.compare import DiffRequest
 
 _WORST = 10
 _AROUND = 3
@@ -68,7 +68,7 @@ def diff(
     )
     step = f"comparing {artifact.name} with {recipe.model}"
     told = _jobs.stages(progress or Silent())
-    data = _jobs.run(_jobs.job(step, "_diff:diff", request, recipe, recipe.threads, told))
+    data = _jobs.run(_jobs.job(step, "diff.compare:diff", request, recipe, recipe.threads, told))
     difference = from_plain(Difference, data, step)
     return Answer(to_plain(difference), _tables(difference, show_all), 0 if difference.same else 1)
 

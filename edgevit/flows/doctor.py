@@ -9,9 +9,9 @@ from dataclasses import asdict
 from importlib import metadata
 
 from edgevit import registries
-from edgevit.core.answer import Answer, Table
+from edgevit.core.process.sandbox import Isolation, available
 from edgevit.core.requirements import Requirement, requirements
-from edgevit.core.sandbox import Isolation, available
+from edgevit.core.results.answer import Answer, Table
 
 Row = tuple[str, str, str]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.answer import Answer, Table
-from edgevit.core.output_folder import check_place
+from edgevit.core.disk.output_folder import check_place
+from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe, as_json
-from edgevit.core.report import NotDone
-from edgevit.core.scratch import WORK, scratch
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.results.report import NotDone
+from edgevit.core.settings.recipe import Recipe, as_json
 from edgevit.flows import _jobs
-from edgevit.flows._decidable import check_limits
-from edgevit.flows._limits import narrowed, require_room
-from edgevit.flows._prepared import request_of
-from edgevit.flows._prove import executing_runtime, why_not
-from edgevit.flows._rehearse import Listed, Rehearsed
-from edgevit.flows.resolve import Work, resolve
+from edgevit.flows._run_execute import executing_runtime, why_not
+from edgevit.flows._run_prepare import request_of
 from edgevit.registries import TARGETS
+from edgevit.steps.rehearse import Listed, Rehearsed
+from edgevit.steps.resolve import Work, resolve
+from edgevit.steps.size_limits import narrowed, require_room
+from edgevit.steps.undecidable_limits import check_limits
 
 # Of the contract: something could not be executed.
 _NOT_EXECUTED = 3
@@ -36,7 +36,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> Answer:
     step, threads = f"looking at {work.recipe.model}", work.recipe.threads
     with scratch(WORK) as folder:
         request, told = request_of(work, folder), _jobs.stages(progress)
-        job = _jobs.job(step, "_rehearse:rehearse", request, work.recipe, threads, told, [folder])
+        job = _jobs.job(step, "rehearse:rehearse", request, work.recipe, threads, told, [folder])
         found = from_plain(Rehearsed, _jobs.run(job), step)
         work = narrowed(work, found.left_out)
         require_room(work, found.spec, folder)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.disk.space import storage_errors
 from edgevit.core.errors import UsageError
-from edgevit.core.made_with import WEIGHTS
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.recipe import Recipe
-from edgevit.core.space import storage_errors
+from edgevit.core.settings.made_with import WEIGHTS
+from edgevit.core.settings.recipe import Recipe
 
 _FIXED: Final = (*WEIGHTS, "num_classes", "model_arg")
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core._plain import from_plain
-from edgevit.core.answer import Answer, Table
 from edgevit.core.outputs import OutputKind
 from edgevit.core.progress import Silent
-from edgevit.core.recipe import Recipe
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import find_artifacts
 from edgevit.flows._request import prepare_request
 from edgevit.registries import TARGETS
+from edgevit.steps.artifacts import find_artifacts
 
 
 def inspect(recipe: Recipe) -> Answer:
@@ -27,11 +27,11 @@ def inspect(recipe: Recipe) -> Answer:
         find_artifacts(path)
         request = {"path": str(path.absolute())}
         step = f"reading {path.name}"
-        data = _jobs.run(_jobs.on_file(step, "_inspect:artifact", request, path, recipe))
+        data = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, path, recipe))
     else:
         asked = prepare_request(recipe, Path(), ())
         step = f"reading {recipe.model}"
-        data = _jobs.run(_jobs.job(step, "_inspect:model", asked, recipe, 0, _jobs.stages(Silent())))
+        data = _jobs.run(_jobs.job(step, "inspect:model", asked, recipe, 0, _jobs.stages(Silent())))
     return Answer(data, (_facts(recipe.model, data), _counts("operators", data["operators"])))
 
 

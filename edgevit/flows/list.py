@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from edgevit import registries
-from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.precisions import PRECISIONS
 from edgevit.core.registry import Registry
+from edgevit.core.results.answer import Answer, Table
 from edgevit.graph import reparameterize
 
 Rows = tuple[tuple[str, str], ...]

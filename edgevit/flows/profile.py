@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.answer import Answer, Table
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
+from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe
-from edgevit.core.scratch import WORK, scratch
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import one_artifact, runtime_for
 from edgevit.flows._environment import environment
-from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
+from edgevit.steps.artifacts import one_artifact, runtime_for
+from edgevit.steps.messages import Timed, TimeRequest
 
 
 def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Progress) -> Answer:
@@ -48,7 +48,7 @@ def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Pr
         progress.stage(f"timing {artifact.name}")
         step = f"timing {artifact.name}"
         asked = to_plain(request)
-        result = _jobs.run(_jobs.on_file(step, "_time:measure", asked, artifact, recipe, recipe.threads))
+        result = _jobs.run(_jobs.on_file(step, "time_files:measure", asked, artifact, recipe, recipe.threads))
     (timing,) = from_plain(Timed, result, "timing").timings
     latency = summarize(timing)
     data = {

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevit.core import files, output_folder
 from edgevit.core._plain import to_plain
-from edgevit.core.answer import Answer, Table
+from edgevit.core.disk import output_folder, whole_files
 from edgevit.core.errors import UsageError
 from edgevit.core.plans import QuantPlan
+from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
-from edgevit.core.recipe import Recipe
-from edgevit.core.scratch import WORK, scratch
-from edgevit.flows import _plan_tables, _values
-from edgevit.flows._decidable import refuse_unjudged
-from edgevit.flows._prepared import placements, prepare
-from edgevit.flows._values import Prepared
-from edgevit.flows.resolve import resolve
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.settings.recipe import Recipe
+from edgevit.flows import _plan_tables
+from edgevit.flows._run_prepare import placements, prepare
+from edgevit.steps import messages
+from edgevit.steps.messages import Prepared
+from edgevit.steps.resolve import resolve
+from edgevit.steps.undecidable_limits import refuse_unjudged
 
 
 def quantize(recipe: Recipe, progress: Progress) -> Answer:
@@ -39,11 +40,11 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         output_folder.check_output(work.output, recipe.overwrite)
     with scratch(WORK) as folder:
         prepared = prepare(work, folder, progress)
-        plans = storage.load(folder / _values.PLANS)
+        plans = storage.load(folder / messages.PLANS)
         if not recipe.dry_run:
             with output_folder.staged_beside(work.output) as staged:
                 for name in ("plan.json", "plan.safetensors"):
-                    files.copy(folder / _values.PLANS / name, staged / name)
+                    whole_files.copy(folder / messages.PLANS / name, staged / name)
                 output_folder.place_or_keep(staged, work.output, recipe.overwrite)
     data = {
         "model": prepared.spec.name,

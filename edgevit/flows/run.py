@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.answer import Answer, Table
+from edgevit.core.disk.regular import is_folder
 from edgevit.core.errors import InputError
-from edgevit.core.recipe import Recipe
-from edgevit.core.regular import is_folder
+from edgevit.core.results.answer import Answer, Table
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import one_artifact
+from edgevit.steps.artifacts import one_artifact
 
 
 def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> Answer:
@@ -30,7 +30,7 @@ def run(artifact: Path, images: tuple[Path, ...], top: int, recipe: Recipe) -> A
         "threads": recipe.threads,
     }
     step = f"executing {artifact.name}"
-    data = _jobs.run(_jobs.on_file(step, "_classify:classify", request, artifact, recipe, recipe.threads))
+    data = _jobs.run(_jobs.on_file(step, "classify:classify", request, artifact, recipe, recipe.threads))
     title = f"{artifact.name}, executed by {data['executed_by']}; outputs are {data['outputs_are']}"
     tables = [_values(title, data) if data["output"]["task"] == "regression" else _classes(title, data)]
     for head in data["images"][0].get("heads", ()) if data["images"] else ():

@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core.errors import UsageError
+from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
-from edgevit.core.recipe import Recipe
-from edgevit.core.report import NotDone, PeakMemory, Report
-from edgevit.core.scratch import WORK, scratch
+from edgevit.core.results.report import NotDone, PeakMemory, Report
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._artifacts import Found, find_artifacts
 from edgevit.flows._assemble import assemble
-from edgevit.flows._decidable import check_limits
-from edgevit.flows._prepared import prepare
-from edgevit.flows._prove import execute, executing_runtime, time_files, why_not
-from edgevit.flows._values import FP32, Built
-from edgevit.flows.resolve import resolve
+from edgevit.flows._run_execute import execute, executing_runtime, time_files, why_not
+from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
+from edgevit.steps.artifacts import Found, find_artifacts
+from edgevit.steps.messages import FP32, Built
+from edgevit.steps.resolve import resolve
+from edgevit.steps.undecidable_limits import check_limits
 
 
 def validate(
@@ -97,5 +97,5 @@ def _precision(file: Found, recipe: Recipe) -> str:
         return file.precision
     request = {"path": str(file.path.absolute())}
     step = f"reading {file.path.name}"
-    told = _jobs.run(_jobs.on_file(step, "_inspect:artifact", request, file.path, recipe))
+    told = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, file.path, recipe))
     return str(told["precision"])

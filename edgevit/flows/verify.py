@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from edgevit.core import manifest as manifests
-from edgevit.core.answer import Answer, Table
-from edgevit.core.documents import read_json
+from edgevit.core.disk import manifest as manifests
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.regular import kind
 from edgevit.core.errors import InputError
-from edgevit.core.regular import kind
+from edgevit.core.results.answer import Answer, Table
 
 
 def verify(bundle: Path) -> Answer:

@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgevit.core._label_forms import (
+from edgevit.core.errors import InputError
+from edgevit.formats._label_forms import (
     NAME_WORDS,
     NUMBER_WORDS,
     SYNSET,
@@ -17,7 +18,6 @@ from edgevit.core._label_forms import (
     placed,
     places,
 )
-from edgevit.core.errors import InputError
 
 
 def from_rows(text: str, delimiter: str | None, where: str) -> list[str]:

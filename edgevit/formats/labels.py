@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edgevit.core._label_forms import SYNSET as SYNSET
-from edgevit.core._label_forms import from_data, from_lines
-from edgevit.core._label_tables import from_rows
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.documents import SIZE, parse_json
+from edgevit.core.disk.documents import SIZE, parse_json
+from edgevit.core.disk.reading import read_bytes, reading
 from edgevit.core.errors import InputError
-from edgevit.core.reading import read_bytes, reading
 from edgevit.core.require import require
 from edgevit.core.types import LabelledOutput, ModelSpec
+from edgevit.formats._label_forms import SYNSET as SYNSET
+from edgevit.formats._label_forms import from_data, from_lines
+from edgevit.formats._label_tables import from_rows
 
 HINT: Final = (
     "write one class name a line in index order, or JSON such as "

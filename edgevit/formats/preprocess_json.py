@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Final, Literal, NamedTuple, cast
 
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.documents import parse_json
 from edgevit.core.errors import InputError
 from edgevit.core.types import Preprocess
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.layout import Layout, Step, identity, permuted, reshaped, steps
-from edgevit.graph import _edit
+from edgevit.program import edit
+from edgevit.program.layout import Layout, Step, identity, permuted, reshaped, steps
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def permutes(node: torch.fx.Node) -> bool:
 def is_plain(node: torch.fx.Node) -> bool:
     """Whether the link is written as `reshape` to numbers all known, or as `permute`."""
     if _name(node) == "reshape.default":
-        return tuple(node.args[1]) == _edit.shape(node)
+        return tuple(node.args[1]) == edit.shape(node)
     return _name(node) == "permute.default"
 
 
@@ -64,14 +64,14 @@ def links(node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
 
 def layout_between(source: torch.fx.Node, chain: tuple[torch.fx.Node, ...]) -> Layout | None:
     """The layout of `chain` (last first) from `source` on; None if its axes do not nest."""
-    layout: Layout | None = identity(_edit.shape(source))
+    layout: Layout | None = identity(edit.shape(source))
     for position in reversed(range(len(chain))):
         node = chain[position]
         if permutes(node):
             layout = permuted(layout, axes_of(node)) if layout else None
         elif position == 0 or permutes(chain[position - 1]):
             # Of several reshapes in a row only the last counts.
-            layout = reshaped(layout, _edit.shape(node)) if layout else None
+            layout = reshaped(layout, edit.shape(node)) if layout else None
     return layout
 
 
@@ -79,7 +79,7 @@ def axes_of(node: torch.fx.Node) -> tuple[int, ...]:
     """The permutation that a permuting node is: result axis -> input axis."""
     import torch
 
-    rank = len(_edit.shape(node))
+    rank = len(edit.shape(node))
     probe = torch.empty(tuple(range(2, 2 + rank)), device="meta")
     args = (probe, *node.args[1:])
     return tuple(n - 2 for n in node.target(*args, **node.kwargs).shape)
@@ -89,7 +89,7 @@ def write(
     source: torch.fx.Node, layout: Layout, shape: tuple[int, ...], before: torch.fx.Node, like: torch.fx.Node
 ) -> torch.fx.Node:
     """Insert the steps from `source` to `layout`, shaped as `shape`, in front of `before`."""
-    return apply_steps(source, steps(_edit.shape(source), layout, shape), before, like)
+    return apply_steps(source, steps(edit.shape(source), layout, shape), before, like)
 
 
 def apply_steps(
@@ -102,14 +102,14 @@ def apply_steps(
     node = source
     for kind, value in found:
         target = aten.reshape.default if kind == "reshape" else aten.permute.default
-        node = _edit.emit(before, target, (node, list(value)), like=like)
+        node = edit.emit(before, target, (node, list(value)), like=like)
     return node
 
 
 def as_steps(chain: tuple[torch.fx.Node, ...]) -> tuple[Step, ...]:
     """The chain (last first) as it stands."""
     return tuple(
-        ("permute", axes_of(n)) if permutes(n) else ("reshape", _edit.shape(n)) for n in reversed(chain)
+        ("permute", axes_of(n)) if permutes(n) else ("reshape", edit.shape(n)) for n in reversed(chain)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -39,32 +39,32 @@ def as_product(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node |
         return None
     first, second = operands
     sizes = {
-        **dict(zip(left, _edit.shape(first), strict=True)),
-        **dict(zip(right, _edit.shape(second), strict=True)),
+        **dict(zip(left, edit.shape(first), strict=True)),
+        **dict(zip(right, edit.shape(second), strict=True)),
     }
-    if _constants.value(program, first) is not None:
+    if constants.value(program, first) is not None:
         first, second, left, right, rows, columns = second, first, right, left, columns, rows
     # At most two axes of the batch stay apart, so that the product has rank 4; all of them stay in front
     # of a constant matrix, which then is the weight of a linear layer.
-    held = _constants.value(program, second) if not batch else None
+    held = constants.value(program, second) if not batch else None
     lead = [[i] for i in batch] if len(batch) <= 2 else [batch[:-1], batch[-1:]]
     outer = [[i] for i in rows] if held is not None and rows else [rows]
 
     def prepared(tensor: torch.fx.Node, has: str, groups: list[list[str]]) -> torch.fx.Node:
         axes = [has.index(i) for group in groups for i in group]
         shape = [math.prod(sizes[i] for i in group) for group in groups]
-        constant = _constants.value(program, tensor)
+        constant = constants.value(program, tensor)
         if constant is not None:
-            name = f"{_constants.name_for(node)}_factor"
-            return _constants.add(program, name, constant.permute(axes).reshape(shape))
-        moved = _edit.emit(node, aten.permute.default, (tensor, axes))
-        return _edit.emit(node, aten.reshape.default, (moved, shape))
+            name = f"{constants.name_for(node)}_factor"
+            return constants.add(program, name, constant.permute(axes).reshape(shape))
+        moved = edit.emit(node, aten.permute.default, (tensor, axes))
+        return edit.emit(node, aten.reshape.default, (moved, shape))
 
     factors = (
         prepared(first, left, [*lead, *outer, summed]),
         prepared(second, right, [*lead, summed, columns]),
     )
-    product = _edit.emit(node, aten.matmul.default, factors)
+    product = edit.emit(node, aten.matmul.default, factors)
     made = [*batch, *rows, *columns]
-    spread = _edit.emit(node, aten.reshape.default, (product, [sizes[i] for i in made]))
-    return _edit.emit(node, aten.permute.default, (spread, [made.index(i) for i in output]))
+    spread = edit.emit(node, aten.reshape.default, (product, [sizes[i] for i in made]))
+    return edit.emit(node, aten.permute.default, (spread, [made.index(i) for i in output]))

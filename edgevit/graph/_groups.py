@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgevit.graph import _edit
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -29,17 +29,17 @@ def replace_group_norms(program: ExportedProgram, normalise: Normalise) -> int:
     for node in list(program.graph_module.graph.nodes):
         if node.target is not aten.group_norm.default:
             continue
-        given = _edit.bound(node, ("x", "groups", "weight", "bias", "eps"))
-        shape = _edit.shape(node)
+        given = edit.bound(node, ("x", "groups", "weight", "bias", "eps"))
+        shape = edit.shape(node)
         each = math.prod(shape[1:]) // given["groups"]
-        value = _edit.emit(node, aten.reshape.default, (given["x"], [shape[0], given["groups"], each]))
+        value = edit.emit(node, aten.reshape.default, (given["x"], [shape[0], given["groups"], each]))
         value = normalise(node, value, float(given.get("eps", 1e-5)))
-        value = _edit.emit(node, aten.reshape.default, (value, list(shape)))
+        value = edit.emit(node, aten.reshape.default, (value, list(shape)))
         for target, name in ((aten.mul.Tensor, "weight"), (aten.add.Tensor, "bias")):
             if given.get(name) is not None:
                 per_channel = [shape[1], *[1] * (len(shape) - 2)]
-                factor = _edit.emit(node, aten.reshape.default, (given[name], per_channel))
-                value = _edit.emit(node, target, (value, factor))
-        _edit.replace(program, node, value)
+                factor = edit.emit(node, aten.reshape.default, (given[name], per_channel))
+                value = edit.emit(node, target, (value, factor))
+        edit.replace(program, node, value)
         changed += 1
     return changed

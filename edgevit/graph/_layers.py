@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import layout as _layout
-from edgevit.graph import _chains, _constants, _edit
+from edgevit.graph import _chains
+from edgevit.program import constants, edit
+from edgevit.program import layout as _layout
 
 if TYPE_CHECKING:
     import torch
@@ -35,20 +36,20 @@ def layer_of(node: object) -> Layer | None:
     """The layer that `node` is, None if it is something else."""
     import torch
 
-    if not isinstance(node, torch.fx.Node) or node.op != "call_function" or not _edit.is_tensor(node):
+    if not isinstance(node, torch.fx.Node) or node.op != "call_function" or not edit.is_tensor(node):
         return None
     aten = torch.ops.aten
     if node.target is aten.linear.default:
-        return Layer(node, len(_edit.shape(node)) - 1)
+        return Layer(node, len(edit.shape(node)) - 1)
     names = ("input", "weight", "bias", "stride", "padding")
     if node.target in {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default}:
-        given = _edit.bound(node, (*names, "dilation", "groups"))
+        given = edit.bound(node, (*names, "dilation", "groups"))
         return Layer(node, 1, given.get("groups", 1), False, _any(given.get("padding", 0)))
     if node.target in {aten.conv_transpose1d.default, aten.conv_transpose2d.input}:
-        given = _edit.bound(node, (*names, "output_padding", "groups", "dilation"))
+        given = edit.bound(node, (*names, "output_padding", "groups", "dilation"))
         return Layer(node, 1, given.get("groups", 1), True, True)
     if node.target is aten.convolution.default:
-        given = _edit.bound(node, (*names, "dilation", "transposed", "output_padding", "groups"))
+        given = edit.bound(node, (*names, "dilation", "transposed", "output_padding", "groups"))
         padded = given["transposed"] or _any(given["padding"])
         return Layer(node, 1, given["groups"], given["transposed"], padded)
     return None
@@ -67,7 +68,7 @@ def layer_before(value: torch.fx.Node) -> tuple[Layer, int] | None:
     layout = _chains.layout_between(layer.node, chain)
     if layout is None:
         return None
-    shape = _edit.shape(layer.node)
+    shape = edit.shape(layer.node)
     small = _layout.merged(layout, within_axes=True)
     outside = math.prod(shape[: layer.axis])
     for axis, dim in enumerate(small.dims):
@@ -123,7 +124,7 @@ def _shifted(value: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
 def _own(program: ExportedProgram, node: torch.fx.Node, index: int) -> torch.Tensor | None:
     """The constant at `index` that this node alone reads."""
     held = node.args[index] if len(node.args) > index else None
-    constant = _constants.value(program, held)
+    constant = constants.value(program, held)
     return constant if constant is not None and len(held.users) == 1 else None  # type: ignore[union-attr]
 
 
@@ -134,7 +135,7 @@ def _store(
     import torch
 
     weight_node: Any = node.args[1]
-    old_weight = _constants.value(program, weight_node)
+    old_weight = constants.value(program, weight_node)
     bias_node: Any = node.args[2] if len(node.args) > 2 else None
     assert old_weight is not None
     if bias_node is None:
@@ -144,14 +145,14 @@ def _store(
             if layer is not None and layer.transposed:
                 outputs = weight.shape[1] * layer.groups
             bias = bias_of(torch.zeros(outputs, dtype=torch.float64)).to(old_weight.dtype)
-            name = _constants.targets(program)[weight_node.name].removesuffix("weight") + "folded_bias"
-            node.args = (*node.args[:2], _constants.add(program, name, bias), *node.args[3:])
+            name = constants.targets(program)[weight_node.name].removesuffix("weight") + "folded_bias"
+            node.args = (*node.args[:2], constants.add(program, name, bias), *node.args[3:])
     else:
         old = _own(program, node, 2)
         if old is None:
             return False
-        _constants.set_value(program, bias_node, bias_of(old.double()).to(old.dtype))
-    _constants.set_value(program, weight_node, weight.to(old_weight.dtype))
+        constants.set_value(program, bias_node, bias_of(old.double()).to(old.dtype))
+    constants.set_value(program, weight_node, weight.to(old_weight.dtype))
     return True
 
 

@@ -6,8 +6,8 @@ import linecache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import blame
 from edgevit.core.errors import UnsupportedError
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def refuse_unknown_sizes(program: ExportedProgram, name: str, image: torch.fx.No
         values = _leaves(node.meta.get("val"))
         if any(isinstance(v, symbols) or any(isinstance(n, symbols) for n in _shape(v)) for v in values):
             raise UnsupportedError(
-                f"{name} cannot be converted: the shape or the number that {blame.describe(node)} gives "
+                f"{name} cannot be converted: the shape or the number that {diagnostics.describe(node)} gives "
                 "depends on the values of the image",
                 _BRANCH,
             )
@@ -68,7 +68,7 @@ def refuse_complex(program: ExportedProgram, name: str) -> None:
         values = _leaves(node.meta.get("val")) if node.op == "call_function" else []
         if any(getattr(getattr(value, "dtype", None), "is_complex", False) for value in values):
             raise UnsupportedError(
-                f"{name} cannot be converted: {blame.describe(node)} gives complex numbers, which no "
+                f"{name} cannot be converted: {diagnostics.describe(node)} gives complex numbers, which no "
                 "target has",
                 "compute with real and imaginary parts as two tensors; a Fourier transform of fixed size "
                 "is two products with constant matrices",
@@ -82,8 +82,8 @@ def _place(trace: TracebackType | None, module: torch.nn.Module) -> str:
     while trace is not None:
         code = trace.tb_frame.f_code
         path = names.get(id(trace.tb_frame.f_locals.get("self")), path)
-        if not blame.is_machinery(code.co_filename):
-            frame = blame.Frame(code.co_filename, trace.tb_lineno, code.co_name)
+        if not diagnostics.is_machinery(code.co_filename):
+            frame = diagnostics.Frame(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     if frame is None:
         return ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ def rewrite(
         same = (p for p in _PLAIN if len(resize.after) == 2 and plain(resize, *p) and resize.same_as(*p))
         found = next(same, None)
         made = _products(program, resize, expand) if found is None else _call(resize, *found)
-        _edit.replace(program, node, made)
+        edit.replace(program, node, made)
         changed += 1
     return changed
 
@@ -123,10 +123,10 @@ def _resizes(program: ExportedProgram) -> Iterator[Resize]:
         name = target.overloadpacket.__name__
         known = _MODES.get(name) or _MODES.get(name.removesuffix("1d").removesuffix("2d"))
         source = node.args[0]
-        if known is None or not _edit.is_tensor(source) or source.meta["val"].dtype != torch.float32:
+        if known is None or not edit.is_tensor(source) or source.meta["val"].dtype != torch.float32:
             continue
-        before, after = _edit.shape(source)[2:], _edit.shape(node)[2:]
-        if len(_edit.shape(source)) != len(_edit.shape(node)) or len(before) not in (1, 2):
+        before, after = edit.shape(source)[2:], edit.shape(node)[2:]
+        if len(edit.shape(source)) != len(edit.shape(node)) or len(before) not in (1, 2):
             continue
         given = _arguments(node)
         yield Resize(
@@ -142,7 +142,7 @@ def _resizes(program: ExportedProgram) -> Iterator[Resize]:
 
 def _arguments(node: torch.fx.Node) -> dict[str, Any]:
     target: Any = node.target
-    return _edit.bound(node, tuple(argument.name for argument in target._schema.arguments))
+    return edit.bound(node, tuple(argument.name for argument in target._schema.arguments))
 
 
 def _matrix(
@@ -186,8 +186,8 @@ def _call(resize: Resize, mode: str, corners: bool) -> torch.fx.Node:
 
     aten, source, size = torch.ops.aten, resize.node.args[0], list(resize.after)
     if mode == "nearest":
-        return _edit.emit(resize.node, aten.upsample_nearest2d.vec, (source, size, None))
-    return _edit.emit(resize.node, aten.upsample_bilinear2d.vec, (source, size, corners, None))
+        return edit.emit(resize.node, aten.upsample_nearest2d.vec, (source, size, None))
+    return edit.emit(resize.node, aten.upsample_bilinear2d.vec, (source, size, corners, None))
 
 
 def _products(program: ExportedProgram, resize: Resize, expand: bool) -> torch.fx.Node:
@@ -197,16 +197,16 @@ def _products(program: ExportedProgram, resize: Resize, expand: bool) -> torch.f
     node, matmul = resize.node, torch.ops.aten.matmul.default
     expand = expand and len(resize.before) == 2
     made: Any = node.args[0]
-    name = _constants.name_for(node)
+    name = constants.name_for(node)
     *rows, columns = resize.matrices
     for matrix in rows:
         if not _is_identity(matrix):
-            held = _constants.add(program, f"{name}.rows", matrix[None, None] if expand else matrix)
-            made = _edit.emit(node, matmul, (_expanded(held, made, node, expand), made))
+            held = constants.add(program, f"{name}.rows", matrix[None, None] if expand else matrix)
+            made = edit.emit(node, matmul, (_expanded(held, made, node, expand), made))
     if not _is_identity(columns):
-        held = _constants.add(program, f"{name}.columns", columns.T[None, None] if expand else columns.T)
-        made = _edit.emit(node, matmul, (made, _expanded(held, made, node, expand)))
-    return made if made is not node.args[0] else _edit.emit(node, torch.ops.aten.clone.default, (made,))
+        held = constants.add(program, f"{name}.columns", columns.T[None, None] if expand else columns.T)
+        made = edit.emit(node, matmul, (made, _expanded(held, made, node, expand)))
+    return made if made is not node.args[0] else edit.emit(node, torch.ops.aten.clone.default, (made,))
 
 
 def _is_identity(matrix: torch.Tensor) -> bool:
@@ -220,6 +220,6 @@ def _expanded(held: torch.fx.Node, source: torch.fx.Node, node: torch.fx.Node, e
 
     if not expand:
         return held
-    batch, channels = _edit.shape(source)[:2]
-    shape = [batch, channels, *_edit.shape(held)[-2:]]
-    return _edit.emit(node, torch.ops.aten.expand.default, (held, shape))
+    batch, channels = edit.shape(source)[:2]
+    shape = [batch, channels, *edit.shape(held)[-2:]]
+    return edit.emit(node, torch.ops.aten.expand.default, (held, shape))

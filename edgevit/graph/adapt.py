@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph
-from edgevit.graph import _constants, sites
+from edgevit.program import constants, sites
 
 
 def adapt(
@@ -30,6 +30,6 @@ def adapt(
             fired.append(name)
     if not fired:
         return graph
-    _constants.drop_unused(graph.program)
+    constants.drop_unused(graph.program)
     sites.name_sites(graph.program)
     return replace(graph, rewrites=(*graph.rewrites, *fired))

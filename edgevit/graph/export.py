@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph, TorchModel
-from edgevit.graph import _constants, sites
 from edgevit.graph._refuse import explained, refuse_complex, refuse_unknown_sizes
 from edgevit.graph.reparameterize import NAME, Fused, reparameterize
+from edgevit.program import constants, sites
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
     for name in sorted(rewrites, key=lambda n: rewrites[n].order):
         if not rewrites[name].targets and name not in without and rewrites[name].apply(program):
             fired.append(name)
-    _constants.drop_unused(program)
+    constants.drop_unused(program)
     refuse_complex(program, model.spec.name)
     sites.name_sites(program)
     return Graph(program, tuple(fired), (fused.note,) if fused.note else ())

@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from edgevit.graph import _chains, _constants, _edit, _layers
-from edgevit.graph.sites import site_of
+from edgevit.graph import _chains, _layers
+from edgevit.program import constants, edit
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,17 +61,17 @@ def centre(program: ExportedProgram) -> tuple[str, ...]:
         if is_centred(program, stream):
             continue
         for node, axis in stream.parts:
-            value = _constants.value(program, node)
+            value = constants.value(program, node)
             assert value is not None
             exact = value.double()
-            _constants.set_value(program, node, (exact - exact.mean(axis, keepdim=True)).to(value.dtype))
+            constants.set_value(program, node, (exact - exact.mean(axis, keepdim=True)).to(value.dtype))
         changed += [site_of(norm) for norm in stream.norms]
     return tuple(changed)
 
 
 def is_centred(program: ExportedProgram, stream: Stream) -> bool:
     """Whether no part of the stream has a mean over the channels."""
-    values = [(_constants.value(program, node), axis) for node, axis in stream.parts]
+    values = [(constants.value(program, node), axis) for node, axis in stream.parts]
     return all(
         value is not None
         and float(value.double().mean(axis).abs().max()) <= _ROUNDING * float(value.abs().max())
@@ -93,13 +94,13 @@ def _stream_of(program: ExportedProgram, norm: torch.fx.Node) -> Stream | None:
     waiting = [(norm.args[0], -1)]
     while waiting:
         value, axis = waiting.pop()
-        if not _edit.is_tensor(value) or axis_of.get(value, axis) != axis:
+        if not edit.is_tensor(value) or axis_of.get(value, axis) != axis:
             return None
         if value in axis_of:
             continue
         axis_of[value] = axis
         layer = _layers.layer_of(value)
-        if _constants.value(program, value) is not None:
+        if constants.value(program, value) is not None:
             parts.append((value, axis))
         elif layer is not None:
             own = _own(program, layer, axis)
@@ -125,8 +126,8 @@ def _stream_of(program: ExportedProgram, norm: torch.fx.Node) -> Stream | None:
 def _own(program: ExportedProgram, layer: _layers.Layer, axis: int) -> list[torch.fx.Node] | None:
     """Weight and bias, outputs first, of a layer whose outputs lie on `axis`; None if others read them too."""
     held = [a for a in layer.node.args[1:3] if a is not None]
-    alone = all(_constants.value(program, a) is not None and len(a.users) == 1 for a in held)
-    rank = len(_edit.shape(layer.node))
+    alone = all(constants.value(program, a) is not None and len(a.users) == 1 for a in held)
+    rank = len(edit.shape(layer.node))
     fits = layer.groups == 1 and not layer.transposed and layer.axis == rank + axis
     return held if alone and fits else None
 
@@ -143,9 +144,9 @@ def _reads_channels(user: torch.fx.Node, value: torch.fx.Node, axis: int) -> boo
 
 def _through(user: torch.fx.Node, value: torch.fx.Node, axis: int) -> int | None:
     """Axis of what `user` makes of the value that has the value's channels; None if it mixes them."""
-    if not _edit.is_tensor(user):
+    if not edit.is_tensor(user):
         return None
-    for found in range(-len(_edit.shape(user)), 0):
+    for found in range(-len(edit.shape(user)), 0):
         if (value, axis) in (_inputs(user, found) or ()):
             return found
     return None
@@ -162,30 +163,30 @@ def _inputs(node: torch.fx.Node, axis: int) -> list[tuple[torch.fx.Node, int]] |
     aten = torch.ops.aten
     if node.op != "call_function" or not node.args:
         return None
-    first, rank = node.args[0], len(_edit.shape(node))
+    first, rank = node.args[0], len(edit.shape(node))
     if node.target in {aten.add.Tensor, aten.sub.Tensor} and not node.kwargs:
         return [(part, axis) for part in node.args] if _have_axis(node.args, node, axis) else None
     if node.target is aten.cat.default:
         along = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
         parts: list[torch.fx.Node] = list(first)
-        return None if _edit.axis(node, along) == rank + axis else [(part, axis) for part in parts]
-    if not _edit.is_tensor(first):
+        return None if edit.axis(node, along) == rank + axis else [(part, axis) for part in parts]
+    if not edit.is_tensor(first):
         return None
-    given, size = _edit.shape(first), _edit.shape(node)[axis]
+    given, size = edit.shape(first), edit.shape(node)[axis]
     if node.target is aten.slice.Tensor:
-        along = _edit.bound(node, ("x", "dim")).get("dim", 0)
-        return None if _edit.axis(node, along) == rank + axis else [(first, axis)]
+        along = edit.bound(node, ("x", "dim")).get("dim", 0)
+        return None if edit.axis(node, along) == rank + axis else [(first, axis)]
     if node.target is aten.mean.dim:
-        over = _edit.bound(node, ("x", "dim"))["dim"]
-        before_it = bool(over) and all(_edit.axis(first, along) - len(given) < axis for along in over)
+        over = edit.bound(node, ("x", "dim"))["dim"]
+        before_it = bool(over) and all(edit.axis(first, along) - len(given) < axis for along in over)
         return [(first, axis)] if before_it else None
     if node.target is aten.select.int:
-        picked = _edit.axis(first, _edit.bound(node, ("x", "dim"))["dim"])
+        picked = edit.axis(first, edit.bound(node, ("x", "dim"))["dim"])
         return [(first, axis if picked < rank + 1 + axis else axis - 1)]
     if _chains.permutes(node):
         return [(first, _chains.axes_of(node)[axis] - rank)]
     if _chains.is_link(node):
-        before = math.prod(_edit.shape(node)[: rank + axis])
+        before = math.prod(edit.shape(node)[: rank + axis])
         same = [i for i, n in enumerate(given) if n == size and math.prod(given[:i]) == before]
         return [(first, same[0] - len(given))] if size > 1 and same else None
     return None
@@ -193,8 +194,8 @@ def _inputs(node: torch.fx.Node, axis: int) -> list[tuple[torch.fx.Node, int]] |
 
 def _have_axis(parts: tuple[object, ...], node: torch.fx.Node, axis: int) -> bool:
     """Whether each is a tensor with all channels: one that is broadcast along them has a mean that stays."""
-    size = _edit.shape(node)[axis]
+    size = edit.shape(node)[axis]
     return all(
-        _edit.is_tensor(part) and len(_edit.shape(part)) >= -axis and _edit.shape(part)[axis] == size
+        edit.is_tensor(part) and len(edit.shape(part)) >= -axis and edit.shape(part)[axis] == size
         for part in parts
     )

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import printable
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess, TensorSpec, TorchModel
 from edgevit.models._factory import unwrapped
-from edgevit.models._hf_config import class_names
-from edgevit.models._hf_model import images_alone, is_classifier, tensors
-from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.models._hf.config import class_names
+from edgevit.models._hf.model import images_alone, is_classifier, tensors
+from edgevit.models._hf.preprocess import preprocess_of
 from edgevit.models._spec import build
 from edgevit.models.python import preprocess_of_module
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.preprocess_json import ORIENTS
-from edgevit.core.recipe import PREPROCESS_KEYS
+from edgevit.core.settings.recipe import PREPROCESS_KEYS
 from edgevit.core.types import Preprocess
+from edgevit.formats.preprocess_json import ORIENTS
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Color = Literal["rgb", "bgr", "gray", "bands"]

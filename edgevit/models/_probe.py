@@ -6,8 +6,8 @@ import contextlib
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import blame
 from edgevit.core.errors import StepError
+from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
 
 def size_refused(name: str, error: Exception) -> StepError:
     """What a model says that cannot even be made for the size that was asked for, and where it says so."""
-    line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
+    line = diagnostics.innermost(diagnostics.frames("".join(traceback.format_exception(error))))
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return StepError(
         f"the model {name} cannot be made for this image size{f' at {line}' if line else ''}: {reason}", _HINT
@@ -89,7 +89,7 @@ def _operator(module: torch.nn.Module, image: torch.Tensor) -> str:
 
 def _where(module: torch.nn.Module, entered: list[torch.nn.Module], error: Exception) -> str:
     """` of blocks.0.attn (Attention) at net.py:12`, as much of it as is known."""
-    line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
+    line = diagnostics.innermost(diagnostics.frames("".join(traceback.format_exception(error))))
     names = {id(part): path for path, part in module.named_modules()}
     path = names.get(id(entered[-1]), "") if entered else ""
     return (f" of {path} ({type(entered[-1]).__name__})" if path else "") + (f" at {line}" if line else "")

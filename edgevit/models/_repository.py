@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.regular import is_folder, is_there
 from edgevit.core.errors import InputError
-from edgevit.core.regular import is_folder, is_there
+from edgevit.models._checkpoint.shards import lora
 from edgevit.models._hub import hub_file
-from edgevit.models._shards import lora
 
 # The path of a file by its name; None where the folder or repository does not have it.
 Find = Callable[[str], "Path | None"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UsageError
 from edgevit.core.plugins import LoadRequest
-from edgevit.models._adapted import Asked
-from edgevit.models._candidates import Adapt
-from edgevit.models._choose import Chosen
+from edgevit.models._checkpoint.adapted import Asked
+from edgevit.models._checkpoint.candidates import Adapt
+from edgevit.models._checkpoint.choose import Chosen
+from edgevit.models._checkpoint.weights import check_finite, choose_weights, load_weights
 from edgevit.models._random import randomise
-from edgevit.models._weights import check_finite, choose_weights, load_weights
 
 if TYPE_CHECKING:
     import torch

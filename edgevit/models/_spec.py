@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.digest import module_digest
+from edgevit.core.disk.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_count

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from edgevit.core import blame
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import EdgevitError, StepError, UsageError, nearest
-from edgevit.core.regular import regular_file
+from edgevit.program import diagnostics
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _not_found(place: str, error: ImportError) -> UsageError:
 
 
 def _line(error: BaseException) -> str:
-    line = blame.innermost(blame.frames("".join(traceback.format_exception(error))))
+    line = diagnostics.innermost(diagnostics.frames("".join(traceback.format_exception(error))))
     return f" at {line}" if line else ""
 
 

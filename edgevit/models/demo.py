@@ -6,15 +6,15 @@ import json
 from typing import Final
 
 from edgevit.core.assets import demo_asset
-from edgevit.core.labels import read_labels
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
+from edgevit.formats.labels import read_labels
+from edgevit.models._checkpoint.weights import load_weights
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._request import chosen_weights, given_weights, refuse, weights_origin
 from edgevit.models._spec import build
-from edgevit.models._weights import load_weights
 
 
 def load(request: LoadRequest) -> TorchModel:

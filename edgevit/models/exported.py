@@ -10,12 +10,12 @@ from edgevit.core.errors import EdgevitError, InputError, StepError, Unsupported
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.types import TorchModel
+from edgevit.models._checkpoint.weights import check_finite
 from edgevit.models._origin import not_stated
 from edgevit.models._preprocess import for_channels, imagenet
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
-from edgevit.models._weights import check_finite
 
 if TYPE_CHECKING:
     import torch

@@ -7,31 +7,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.regular import is_folder, is_there
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
-from edgevit.core.regular import is_folder, is_there
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
-from edgevit.models._adapted import Asked, check_adapted
-from edgevit.models._candidates import by_key, candidates, renamed
-from edgevit.models._choose import Chosen, one_of, with_words
-from edgevit.models._classes import last_layers, rows, settle
-from edgevit.models._files import read_contents, read_shards
-from edgevit.models._hf_config import class_names, configuration
-from edgevit.models._hf_model import architecture, create, has_classes, images_alone, is_classifier, tensors
-from edgevit.models._hf_preprocess import PROCESSOR, preprocess_of
-from edgevit.models._mismatch import Differences, describe
-from edgevit.models._no_fit import no_fit
-from edgevit.models._parts import Contents
+from edgevit.models._checkpoint.adapted import Asked, check_adapted
+from edgevit.models._checkpoint.candidates import by_key, candidates, renamed
+from edgevit.models._checkpoint.choose import Chosen, one_of, with_words
+from edgevit.models._checkpoint.classes import last_layers, rows, settle
+from edgevit.models._checkpoint.files import read_contents, read_shards
+from edgevit.models._checkpoint.mismatch import Differences, describe
+from edgevit.models._checkpoint.no_fit import no_fit
+from edgevit.models._checkpoint.parts import Contents
+from edgevit.models._checkpoint.resample import resample_renamed
+from edgevit.models._checkpoint.shards import NAMES, parts_of
+from edgevit.models._checkpoint.weights import check_finite
+from edgevit.models._hf.config import class_names, configuration
+from edgevit.models._hf.model import architecture, create, has_classes, images_alone, is_classifier, tensors
+from edgevit.models._hf.preprocess import PROCESSOR, preprocess_of
 from edgevit.models._repository import Find, first_of, folder_files, read_config, repository_files
 from edgevit.models._request import asked, weights_origin
-from edgevit.models._resample import resample_renamed
-from edgevit.models._shards import NAMES, parts_of
 from edgevit.models._spec import build
-from edgevit.models._timm_folder import is_timm_folder, load_timm_folder
-from edgevit.models._weights import check_finite
+from edgevit.models._timm.folder import is_timm_folder, load_timm_folder
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def load(request: LoadRequest) -> TorchModel:
     """Build the model that config.json describes and fill it.
 
-    `architectures` in config.json names the class; see `_hf_model.architecture` for those that are taken. One
+    `architectures` in config.json names the class; see `_hf.model.architecture` for those that are taken. One
     without a classifier gives every float tensor of its output by name (`last_hidden_state`,
     `predicted_depth`). A folder of timm's `save_for_hf` is loaded as `timm:local-dir:` does. Code that comes
     with a repository is never run: an architecture that transformers itself does not have is an error.

@@ -12,13 +12,13 @@ from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
-from edgevit.models._keras_file import check_keras
-from edgevit.models._keras_model import image_input, module_of, pixel_range, without_softmax
+from edgevit.models._checkpoint.weights import check_finite
+from edgevit.models._keras.file import check_keras
+from edgevit.models._keras.model import image_input, module_of, pixel_range, without_softmax
 from edgevit.models._origin import Stated, not_stated, stated
 from edgevit.models._preprocess import for_channels, imagenet
 from edgevit.models._request import refuse
 from edgevit.models._spec import build
-from edgevit.models._weights import check_finite
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -10,8 +10,8 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
 from edgevit.models._channels import channels_of
-from edgevit.models._choose import Chosen
-from edgevit.models._classes import Classes, last_layers, settle, stored_classes
+from edgevit.models._checkpoint.choose import Chosen
+from edgevit.models._checkpoint.classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._factory import is_instance, make
 from edgevit.models._origin import for_module, not_stated
 from edgevit.models._preprocess import for_channels, from_timm, imagenet

@@ -9,17 +9,17 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
-from edgevit.models._adapted import Asked
+from edgevit.models._checkpoint.adapted import Asked
+from edgevit.models._checkpoint.weights import load_weights
 from edgevit.models._hub import hub_file
 from edgevit.models._origin import for_module
 from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, folder_files, read_config, repository_files
 from edgevit.models._request import asked, given_weights, literals, weights_origin
 from edgevit.models._spec import build
-from edgevit.models._timm_features import features, whole
-from edgevit.models._timm_folder import load_timm_folder
-from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
-from edgevit.models._weights import load_weights
+from edgevit.models._timm.features import features, whole
+from edgevit.models._timm.folder import load_timm_folder
+from edgevit.models._timm.model import adapt, check_name, imagenet_labels, settled
 
 if TYPE_CHECKING:
     import torch

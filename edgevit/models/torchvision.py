@@ -8,14 +8,14 @@ from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import Preprocess, TorchModel
-from edgevit.models._classes import last_layers, settle, stored_classes
+from edgevit.models._checkpoint.classes import last_layers, settle, stored_classes
+from edgevit.models._checkpoint.weights import load_weights
 from edgevit.models._hub import url_file
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import imagenet, override, triple
 from edgevit.models._probe import size_refused
 from edgevit.models._request import asked, chosen_weights, given_weights, literals, weights_origin
 from edgevit.models._spec import build
-from edgevit.models._weights import load_weights
 
 if TYPE_CHECKING:
     import torch

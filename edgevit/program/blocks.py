@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
-from edgevit.graph.lockstep import CHUNK
-from edgevit.graph.sites import site_of
+from edgevit.program import constants
+from edgevit.program.paired_run import CHUNK
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def blocks_of(graph: Graph, wanted: Collection[str]) -> tuple[Block, ...]:
     What follows the last such block, or has no single tensor before it, belongs to none.
     """
     program = graph.program
-    names = _constants.targets(program)
+    names = constants.targets(program)
     moving = [n for n in program.graph_module.graph.nodes if n.op != "output" and n.name not in names]
     computed = _computed(moving)
     moving = [node for node in moving if node in computed]
@@ -86,7 +86,7 @@ def run_block(
 
     def constant(node: torch.fx.Node) -> Any:
         if node not in fixed:
-            held = _constants.value(program, node)
+            held = constants.value(program, node)
             if held is None:  # computed of constants alone
                 assert callable(node.target)
                 held = node.target(*map_arg(node.args, constant), **map_arg(node.kwargs, constant))

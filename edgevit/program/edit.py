@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgevit.graph.sites import KEY, ROLE_KEY
+from edgevit.program.sites import KEY, ROLE_KEY
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
+from edgevit.program import constants
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def lockstep(
 
     program = graph.program
     nodes = list(program.graph_module.graph.nodes)
-    names = _constants.targets(program)
+    names = constants.targets(program)
     fixed: dict[torch.fx.Node, Any] = {}
     float_values: dict[torch.fx.Node, Any] = {}
     other_values: dict[torch.fx.Node, Any] = {}
@@ -54,7 +54,7 @@ def lockstep(
                 return
             if node.op == "placeholder":
                 if node.name in names:
-                    fixed[node] = _constants.value(program, node)
+                    fixed[node] = constants.value(program, node)
                 else:
                     float_values[node] = other_values[node] = images.unsqueeze(1)
                     if settle is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
+from edgevit.program import constants as program_constants
 
 if TYPE_CHECKING:
     import torch
@@ -81,12 +81,12 @@ def _compile(
 
     program = graph.program
     nodes = list(program.graph_module.graph.nodes)
-    names = _constants.targets(program)
+    names = program_constants.targets(program)
     fixed: dict[torch.fx.Node, torch.Tensor] = {}
     made: dict[torch.fx.Node, Constant] = {}
     for node in nodes:
         if node.op == "placeholder" and node.name in names:
-            found = _constants.value(program, node)
+            found = program_constants.value(program, node)
             assert found is not None
             fixed[node] = found
             if names[node.name] in replaced:

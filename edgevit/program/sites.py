@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
+from edgevit.program import constants
 
 if TYPE_CHECKING:
     import torch
@@ -102,13 +102,13 @@ def site_of(node: torch.fx.Node) -> str:
 def list_sites(graph: Graph) -> tuple[Site, ...]:
     """All operations in execution order."""
     program = graph.program
-    names = _constants.targets(program)
+    names = constants.targets(program)
     return tuple(_site(n, names) for n in program.graph_module.graph.nodes if _is_operation(n))
 
 
 def same_for_all_images(graph: Graph) -> frozenset[str]:
     """What does not depend on the model's input: names as in `source`, those of constants and of what they make."""
-    names = _constants.targets(graph.program)
+    names = constants.targets(graph.program)
     found: dict[torch.fx.Node, str] = {}
     for node in graph.program.graph_module.graph.nodes:
         if node.op == "placeholder" and node.name in names:

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from edgevit.core.digest import module_digest
+from edgevit.core.disk.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import Method
 from edgevit.core.types import TorchModel

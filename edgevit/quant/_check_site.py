@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.errors import InputError
 from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
-from edgevit.graph.sites import PRODUCTS, Site
+from edgevit.program.sites import PRODUCTS, Site
 from edgevit.quant import _affine, _gate
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
-from edgevit.graph.lockstep import apply
-from edgevit.graph.sites import site_of, total_macs
+from edgevit.program import constants
+from edgevit.program.paired_run import apply
+from edgevit.program.sites import site_of, total_macs
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ def _run(
     import torch
 
     program = graph.program
-    names = _constants.targets(program)
+    names = constants.targets(program)
     fixed: dict[torch.fx.Node, Any] = {}
     values: dict[torch.fx.Node, Any] = {}
     found: dict[str, torch.Tensor] = {}
@@ -112,7 +112,7 @@ def _run(
                 return found, made, [values[n] for n in node.args[0] if n in values]
             if node.op == "placeholder":
                 if node.name in names:
-                    fixed[node] = _constants.value(program, node)
+                    fixed[node] = constants.value(program, node)
                     continue
                 values[node] = images.unsqueeze(1).clone().requires_grad_(True)
             elif all(source in fixed for source in node.all_input_nodes):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.plans import Grid
 from edgevit.core.types import Graph
-from edgevit.graph.sites import site_of
+from edgevit.program.sites import site_of
 from edgevit.quant import _affine
 
 if TYPE_CHECKING:

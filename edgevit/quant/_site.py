@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Stats
-from edgevit.graph.sites import Site
+from edgevit.program.sites import Site
 from edgevit.quant import _affine, _moments, _weight
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Final
 
 from edgevit.core.plans import KindPlacement
 from edgevit.core.types import Stats
-from edgevit.graph.sites import Site
+from edgevit.program.sites import Site
 
 # What a site (or all that read one tensor) costs of everything that rounding activations costs.
 WORTH: Final = 0.03

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import InputError, nearest
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph
-from edgevit.graph.sites import Site, list_sites
+from edgevit.program.sites import Site, list_sites
 from edgevit.quant import _check_site, _spare
 from edgevit.quant.check_alone import check_head
 from edgevit.quant.output_grids import output_nodes

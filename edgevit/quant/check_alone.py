@@ -6,7 +6,7 @@ from collections import Counter
 
 from edgevit.core.errors import InputError, nearest
 from edgevit.core.plans import Placement, QuantPlan, SitePlan
-from edgevit.graph.sites import PRODUCTS, WEIGHTED, Site
+from edgevit.program.sites import PRODUCTS, WEIGHTED, Site
 from edgevit.quant import _check_site, _spare
 
 _MOST_AXES = 8  # of an activation; an axis beyond is none

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plans import Grid, QuantPlan
 from edgevit.core.types import Graph
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant import _affine
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from edgevit.core.plans import Grid, Placement, SitePlan
 from edgevit.core.types import Graph, Stats
 from edgevit.graph._moves import is_move
-from edgevit.graph.sites import site_of
+from edgevit.program.sites import site_of
 from edgevit.quant import _affine
 
 if TYPE_CHECKING:

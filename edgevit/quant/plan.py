@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from edgevit.core.plans import MOST_IN_FLOAT, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
-from edgevit.graph.lockstep import lockstep
-from edgevit.graph.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
+from edgevit.program.paired_run import lockstep
+from edgevit.program.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
 from edgevit.quant import _affine, _gate, _site, _spare
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant._site import Choices

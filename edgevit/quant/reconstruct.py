@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.types import Graph
-from edgevit.graph.blocks import Block, blocks_of, run_block
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.blocks import Block, blocks_of, run_block
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant import _affine, _gate, _site
 from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
-from edgevit.graph.sites import Site, list_sites
+from edgevit.program.sites import Site, list_sites
 from edgevit.quant import _site
 from edgevit.quant._effect import Errors, Made, output_errors
 from edgevit.quant.plan import constants

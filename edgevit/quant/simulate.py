@@ -10,8 +10,8 @@ from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.graph import streams
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant import _affine, _gate
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgevit.core import files
-from edgevit.core.documents import read_json
+from edgevit.core.disk import whole_files
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
-from edgevit.core.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 from edgevit.core.plans import Grid, Placement, QuantPlan, SitePlan
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
+from edgevit.core.settings.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ def save(plans: Sequence[QuantPlan], folder: Path, made_with: MadeWith | None = 
         listed.append(dataclasses.asdict(StoredPlan(**{**fields, "tensors": names})))
     made = None if made_with is None else dataclasses.asdict(made_with)
     document = {"schema_version": SCHEMA_VERSION, "made_with": made, "plans": listed}
-    files.write_stream(folder / "plan.safetensors", _safetensors(stored))
+    whole_files.write_stream(folder / "plan.safetensors", _safetensors(stored))
     (folder / "plan.json").write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edgevit.core.figures import NOTHING, decibel, megabytes, percent, signed
-from edgevit.core.report import ArtifactReport, ModelSummary, Report, Verdict
+from edgevit.core.results.figures import NOTHING, decibel, megabytes, percent, signed
+from edgevit.core.results.report import ArtifactReport, ModelSummary, Report, Verdict
 
 TIMES: Final = "\u00d7"
 COLUMNS: Final = (

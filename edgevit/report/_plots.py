@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edgevit.core.figures import decibel, megabytes
-from edgevit.core.report import SITE_DB, ArtifactReport, Report
+from edgevit.core.results.figures import decibel, megabytes
+from edgevit.core.results.report import SITE_DB, ArtifactReport, Report
 from edgevit.report import _svg
 from edgevit.report._figures import TIMES
 

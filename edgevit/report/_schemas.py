@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgevit.core._plain import written
-from edgevit.core.layers import Difference
-from edgevit.core.made_with import MadeWith
-from edgevit.core.manifest import Manifest
-from edgevit.core.report import Report
+from edgevit.core.disk.manifest import Manifest
+from edgevit.core.results.layers import Difference
+from edgevit.core.results.report import Report
+from edgevit.core.settings.made_with import MadeWith
 from edgevit.quant.storage import StoredPlan
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"

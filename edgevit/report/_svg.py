@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from edgevit.core.figures import MINUS
 from edgevit.core.foreign import printable
+from edgevit.core.results.figures import MINUS
 
 WIDTH = 480
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgevit.core.figures import megabytes, summary
 from edgevit.core.foreign import printable
-from edgevit.core.report import Report
+from edgevit.core.results.figures import megabytes, summary
+from edgevit.core.results.report import Report
 from edgevit.report._figures import COLUMNS, other_warnings, remarks, rows
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
 from edgevit.core.foreign import json_text
-from edgevit.core.report import Report, from_json, to_json
+from edgevit.core.results.report import Report, from_json, to_json
 
 FILE_NAME: Final = "report.json"
 

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Final
 
-from edgevit.core import notebook
+from edgevit.core.results import notebook
 from edgevit.report.progress import done
 
 _EVERY_S: Final = 0.2  # between two updates, each of which is a message to the browser

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.figures import FEW_COLUMNS, NOTHING, few_cells, summary
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS
-from edgevit.core.report import ArtifactReport, Report, Verdict
+from edgevit.core.results.figures import FEW_COLUMNS, NOTHING, few_cells, summary
+from edgevit.core.results.report import ArtifactReport, Report, Verdict
 from edgevit.report._figures import (
     COLUMNS,
     other_warnings,

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Final, Literal
 
-from edgevit.core.figures import decibel
 from edgevit.core.foreign import printable
 from edgevit.core.pixels import in_rgb
-from edgevit.core.report import ArtifactReport, Report
+from edgevit.core.results.figures import decibel
+from edgevit.core.results.report import ArtifactReport, Report
 from edgevit.core.types import TensorSpec
 from edgevit.report._answer import answer
 

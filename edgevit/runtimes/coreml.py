@@ -24,8 +24,8 @@ from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes._images import check_images
-from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
-from edgevit.runtimes._mil_read import MilFile, read_mil
+from edgevit.runtimes._mil.inspect import contents, integer_macs, preprocess_of
+from edgevit.runtimes._mil.read import MilFile, read_mil
 
 if TYPE_CHECKING:
     import numpy as np

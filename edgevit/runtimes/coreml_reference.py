@@ -17,19 +17,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from edgevit.core.disk.reading import executing, reads
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
-from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes._images import check_images
-from edgevit.runtimes._mil_compile import compile_program
-from edgevit.runtimes._mil_inspect import contents, integer_macs, preprocess_of
-from edgevit.runtimes._mil_package import AGAIN
-from edgevit.runtimes._mil_read import MilFile, read_mil
-from edgevit.runtimes._mil_run import run
-from edgevit.runtimes._mil_step import Program
-from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
-from edgevit.runtimes._mil_values import read_values
+from edgevit.runtimes._mil.compile import compile_program
+from edgevit.runtimes._mil.inspect import contents, integer_macs, preprocess_of
+from edgevit.runtimes._mil.package import AGAIN
+from edgevit.runtimes._mil.read import MilFile, read_mil
+from edgevit.runtimes._mil.run import run
+from edgevit.runtimes._mil.step import Program
+from edgevit.runtimes._mil.table import KERNELS, STRUCTURAL
+from edgevit.runtimes._mil.values import read_values
 
 if TYPE_CHECKING:
     import numpy as np

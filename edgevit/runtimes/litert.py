@@ -7,7 +7,7 @@ import importlib.util
 from typing import Final
 
 from edgevit.core.plugins import Runtime
-from edgevit.runtimes import _litert_contents, _litert_integer, _litert_runner, _litert_values
+from edgevit.runtimes._litert import contents, integer, runner, values
 
 
 def unavailable() -> str | None:
@@ -28,8 +28,8 @@ RUNTIME: Final = Runtime(
     has_latency=True,
     unavailable=unavailable,
     label=label,
-    open=_litert_runner.open_runner,
-    integer_macs=_litert_integer.count,
-    contents=_litert_contents.read,
-    values=_litert_values.read,
+    open=runner.open_runner,
+    integer_macs=integer.count,
+    contents=contents.read,
+    values=values.read,
 )

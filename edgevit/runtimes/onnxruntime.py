@@ -7,7 +7,7 @@ from typing import Final
 
 from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
-from edgevit.runtimes import _ort_contents, _ort_integer, _ort_runner, _ort_session, _ort_values
+from edgevit.runtimes._onnxruntime import contents, integer, runner, session, values
 
 
 def unavailable() -> str | None:
@@ -18,8 +18,8 @@ def unavailable() -> str | None:
 
 def label() -> str:
     """Version and provider; says where sums are kept exact at the price of speed (x86 without VNNI)."""
-    version = require("onnxruntime", _ort_session.EXTRA).__version__
-    return f"onnxruntime {version} cpu" + (" x64quantprecision=1" if _ort_session.exact_sums_needed() else "")
+    version = require("onnxruntime", session.EXTRA).__version__
+    return f"onnxruntime {version} cpu" + (" x64quantprecision=1" if session.exact_sums_needed() else "")
 
 
 RUNTIME: Final = Runtime(
@@ -29,8 +29,8 @@ RUNTIME: Final = Runtime(
     has_latency=True,
     unavailable=unavailable,
     label=label,
-    open=_ort_runner.open_runner,
-    integer_macs=_ort_integer.count,
-    contents=_ort_contents.read,
-    values=_ort_values.read,
+    open=runner.open_runner,
+    integer_macs=integer.count,
+    contents=contents.read,
+    values=values.read,
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevit.core.disk.regular import existing, is_unicode
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
-from edgevit.core.regular import existing, is_unicode
 from edgevit.core.runner import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 

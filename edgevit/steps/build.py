@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.disk.space import writing
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
+from edgevit.core.process.memory import peak_bytes
 from edgevit.core.progress import Emit
-from edgevit.core.report import KeptFloat32
-from edgevit.core.space import writing
+from edgevit.core.results.report import KeptFloat32
 from edgevit.core.types import Graph
-from edgevit.flows import _values
-from edgevit.flows._values import BuildRequest, Built, BuiltAll
 from edgevit.registries import REWRITES, TARGETS
+from edgevit.steps import messages
+from edgevit.steps.messages import BuildRequest, Built, BuiltAll
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
     asked = from_plain(BuildRequest, request, "request")
     two_forms = any(r.float_only for r in _rewrites().values() if asked.target in r.targets)
-    known = plans.load(Path(asked.work) / _values.PLANS)
+    known = plans.load(Path(asked.work) / messages.PLANS)
     plan_of = {p: plans.find(known, asked.target, p) for p in asked.precisions}
     form_of = {p: _Form(asked.graphs[p], two_forms and plan_of[p] is not None) for p in asked.precisions}
     made: dict[str, Built] = {}
@@ -61,8 +61,8 @@ def _build_form(
     form: _Form, plan_of: Mapping[str, QuantPlan | None], asked: BuildRequest, emit: Emit
 ) -> Iterator[Built]:
     """One file for each precision that converts `form`."""
-    from edgevit.graph import storage
     from edgevit.graph.adapt import adapt
+    from edgevit.program import storage
 
     target, work = TARGETS.get(asked.target), Path(asked.work)
     prepared: object = None
@@ -78,8 +78,8 @@ def _build_form(
                 if prepared is None:
                     graph = storage.load(work / form.file)
                     graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
-                    if _values.FP32 in plan_of:
-                        save_site_values(graph, asked, work / _values.site_values(asked.target))
+                    if messages.FP32 in plan_of:
+                        save_site_values(graph, asked, work / messages.site_values(asked.target))
                     if asked.scan_float16:
                         spoiled = _scan(graph, asked)
                     prepared = target.prepare(graph, asked.spec, asked.options)
@@ -104,9 +104,9 @@ def _scan(graph: Graph, asked: BuildRequest) -> tuple[KeptFloat32, ...]:
     import torch
 
     from edgevit.core.pixels import normalise
-    from edgevit.graph.half_range import scan
+    from edgevit.graph.float16.range_analysis import scan
 
-    pixels = np.load(Path(asked.work) / _values.SCANNED)
+    pixels = np.load(Path(asked.work) / messages.SCANNED)
     return scan(graph, torch.from_numpy(normalise(pixels, asked.spec.preprocess)))
 
 
@@ -117,10 +117,10 @@ def save_site_values(graph: Graph, asked: BuildRequest, path: Path) -> None:
     from safetensors.torch import save_file
 
     from edgevit.core.pixels import normalise
-    from edgevit.graph.run import run
-    from edgevit.graph.sites import WEIGHTED, list_sites, site_of
+    from edgevit.program.run import run
+    from edgevit.program.sites import WEIGHTED, list_sites, site_of
 
-    pixels = np.load(Path(asked.work) / _values.PIXELS, mmap_mode="r")[:1]
+    pixels = np.load(Path(asked.work) / messages.PIXELS, mmap_mode="r")[:1]
     image = torch.from_numpy(normalise(np.asarray(pixels), asked.spec.preprocess))
     sites = [s for s in list_sites(graph) if s.kind in WEIGHTED]
     wanted = {s.source for s in sites} | {s.name for s in sites}

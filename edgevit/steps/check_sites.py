@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import StepError
 from edgevit.core.plans import Grid
 from edgevit.core.plugins import Runtime
-from edgevit.core.report import SiteError
+from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
-from edgevit.flows import _values
-from edgevit.flows._values import Built
 from edgevit.registries import METRICS
+from edgevit.steps import messages
+from edgevit.steps.messages import Built
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +62,13 @@ def compare_sites(
     """Feed each planned site, in PyTorch, with the file's own input of it and compare the results."""
     import torch
 
-    from edgevit.graph import storage
+    from edgevit.program import storage
     from edgevit.quant import storage as plans
     from edgevit.quant.simulate import SiteSimulator
 
-    plan = plans.find(plans.load(work / _values.PLANS), built.target, built.precision)
+    plan = plans.find(plans.load(work / messages.PLANS), built.target, built.precision)
     assert plan is not None and built.path is not None
-    if not _values.quantize_activations(plan.sites):
+    if not messages.quantize_activations(plan.sites):
         return ()
     keep = frozenset(kept.site for kept in built.float32)
     simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import to_plain
 from edgevit.core.errors import InputError, StepError
-from edgevit.core.labels import HEADS_KEY, parse_heads
 from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_scores, probabilities
 from edgevit.core.runner import RunOptions
-from edgevit.flows import _outputs
-from edgevit.flows._artifacts import contents_of
+from edgevit.formats.labels import HEADS_KEY, parse_heads
+from edgevit.steps import named_outputs
+from edgevit.steps.artifacts import contents_of
 from edgevit.steps.output_kind import file_kind
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         outputs = runner.run(pixels)
     heads = parse_heads(contents.metadata.get(HEADS_KEY, ""), path)
     first = next(iter(heads), LOGITS_NAME)
-    values = np.asarray(_outputs.named(first, outputs), np.float64)
+    values = np.asarray(named_outputs.named(first, outputs), np.float64)
     if not np.isfinite(values).all():
         raise StepError(f"{path.name} gives NaN or infinite outputs on these images", "validate the file")
     kind = file_kind(contents, values)

@@ -14,15 +14,15 @@ from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Runtime
 from edgevit.core.progress import Emit
-from edgevit.core.report import SiteError
+from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.flows import _outputs, _values
-from edgevit.flows._site_check import compare_sites, confirm_sites
-from edgevit.flows._values import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.registries import RUNTIMES
-from edgevit.steps.explain import explain, other_pixels
+from edgevit.steps import messages, named_outputs
+from edgevit.steps.check_sites import compare_sites, confirm_sites
+from edgevit.steps.doubts.explain import explain, other_pixels
 from edgevit.steps.locate import locate
+from edgevit.steps.messages import Built, Executed, ExecutedAll, ExecuteRequest
 from edgevit.steps.output_kind import file_kind
 from edgevit.validate.spaces import bring, common
 
@@ -39,16 +39,16 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     asked = from_plain(ExecuteRequest, request, "request")
     work = Path(asked.work)
     runtime = RUNTIMES.get(asked.runtime)
-    pixels = np.load(work / _values.PIXELS)
+    pixels = np.load(work / messages.PIXELS)
     if asked.fp32 is not None and asked.fp32.sites:
-        confirm_sites(runtime, asked.fp32, pixels[:1], work / _values.site_values(asked.fp32.target))
+        confirm_sites(runtime, asked.fp32, pixels[:1], work / messages.site_values(asked.fp32.target))
     files = []
     for built in asked.files:
         begin = time.perf_counter()
         try:
             done = _execute_one(runtime, built, pixels, asked, emit)
         except EdgevitError as error:
-            told = locate(error.message, work, work / _values.GRAPH)
+            told = locate(error.message, work, work / messages.GRAPH)
             done = Executed(built.target, built.precision, 0.0, error=told)
         files.append(replace(done, seconds=time.perf_counter() - begin))
         emit({"executed": to_plain(files[-1])})
@@ -61,7 +61,7 @@ def _execute_one(
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
     emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
-    reference = _outputs.load(work / _values.REFERENCE)
+    reference = named_outputs.load(work / messages.REFERENCE)
     options = RunOptions(asked.threads, (), asked.preprocess)
     # Before the runtime opens the file: what must not be opened is refused here.
     contents = runtime.contents(path)
@@ -76,17 +76,17 @@ def _execute_one(
                 f"{wanted.shape[1:]}: it was made from another one"
             )
     file = f"executed-{built.target}-{built.precision}.npz"
-    _outputs.save(work / file, outputs)
+    named_outputs.save(work / file, outputs)
     sites: tuple[SiteError, ...] = ()
     integer = runtime.integer_macs(path)
-    kind, explanation = file_kind(contents, _outputs.first(outputs)), ""
+    kind, explanation = file_kind(contents, named_outputs.first(outputs)), ""
     if asked.reference is not None:
         sqnr = partial(sqnr_fed, runtime, path, options, reference, asked.reference, kind)
         explanation = explain(built.precision, contents, asked.preprocess, sqnr, pixels)
     if built.precision in asked.graphs and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
         sites = compare_sites(
-            runtime, built, pixels[: _values.SITE_IMAGES], work, asked.graphs[built.precision]
+            runtime, built, pixels[: messages.SITE_IMAGES], work, asked.graphs[built.precision]
         )
     return Executed(
         target=built.target,
@@ -121,12 +121,12 @@ def sqnr_fed(
     outputs = run_all(
         runtime, path, pixels, replace(options, preprocess=preprocess), tuple(reference), lambda n: None
     )
-    wanted = _outputs.first(reference)[: len(pixels)]
-    found = _outputs.first(outputs).reshape(wanted.shape)
+    wanted = named_outputs.first(reference)[: len(pixels)]
+    found = named_outputs.first(outputs).reshape(wanted.shape)
     both = common(kind, own)
     if both is not None:
         wanted, found = bring(wanted, kind.activation, both), bring(found, own.activation, both)
-    return _outputs.measure("sqnr", wanted, found)
+    return named_outputs.measure("sqnr", wanted, found)
 
 
 def run_all(
@@ -152,7 +152,7 @@ def run_all(
             chunk = pixels[start : start + _CHUNK]
             outputs = runner.run(chunk)
             if len(names) == 1:
-                outputs[names[0]] = _outputs.named(names[0], outputs)
+                outputs[names[0]] = named_outputs.named(names[0], outputs)
             missing = [name for name in names if name not in outputs]
             if missing:
                 raise InputError(

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.artifact import artifact_size
+from edgevit.core.disk.artifact import artifact_size
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Head
 from edgevit.core.progress import Emit
 from edgevit.core.types import NOT_STATED
-from edgevit.flows._artifacts import contents_of, guess_precision
-from edgevit.flows._samples import read_samples
-from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES
+from edgevit.steps.artifacts import contents_of, guess_precision
+from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.output_kind import model_kind
 from edgevit.steps.run_float import run_float
+from edgevit.steps.samples import read_samples
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats, TorchModel
@@ -58,9 +58,9 @@ def artifact(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Worker function: PrepareRequest -> what the exported model consists of."""
-    from edgevit.flows._open import load_model
     from edgevit.graph.export import export_model
-    from edgevit.graph.sites import list_sites, total_macs
+    from edgevit.program.sites import list_sites, total_macs
+    from edgevit.steps.open import load_model
 
     asked = from_plain(PrepareRequest, request, "request")
     loaded = load_model(asked, needs_preprocess=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgevit.core.blame import frames, innermost
+from edgevit.program.diagnostics import frames, innermost
 
 _SITE = re.compile(r", site '(?P<site>[^']+)'$")
 
@@ -21,8 +21,8 @@ def locate(message: str, work: Path, graph: Path) -> str:
     named = _SITE.search(message)
     if named is None or not graph.is_file():
         return message
-    from edgevit.graph import storage
-    from edgevit.graph.sites import site_of
+    from edgevit.program import storage
+    from edgevit.program.sites import site_of
 
     for node in storage.load(graph).program.graph.nodes:
         if node.op == "call_function" and site_of(node) == named["site"]:

@@ -9,7 +9,8 @@ from typing import Final
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import KindPlacement, Placement, SitePlan
 from edgevit.core.plugins import Timing
-from edgevit.core.report import (
+from edgevit.core.process.sandbox import Isolation
+from edgevit.core.results.report import (
     AutoFloat,
     Compression,
     Doubt,
@@ -23,7 +24,6 @@ from edgevit.core.report import (
     SiteLoss,
 )
 from edgevit.core.runner import IntegerMacs, SiteTensors
-from edgevit.core.sandbox import Isolation
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 
 # Names of files in the work folder.

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.made_with import MadeWith, read_made_with
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.progress import Emit
+from edgevit.core.settings.made_with import MadeWith, read_made_with
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import Graph, TorchModel
-from edgevit.flows import _auto_float, _decidable, _limits, _values
-from edgevit.flows._samples import head_of, open_samples
-from edgevit.flows._values import PrepareRequest
 from edgevit.registries import METHODS, REWRITES, SOURCES
-from edgevit.steps import given_plan
+from edgevit.steps import messages, size_limits, undecidable_limits
+from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.name_heads import name_heads
 from edgevit.steps.output_kind import check_classes, refuse_limits
+from edgevit.steps.planning import auto_float, given_plan
+from edgevit.steps.samples import head_of, open_samples
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     given_plan.same_weights(made_with, model.spec)
     left_out: dict[str, str] = {}
     if not asked.prune:  # else the size is known only after it
-        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
     head = head_of(model.spec)
     calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, head, "calibrate")
     evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, head, "evaluate")
@@ -71,9 +71,9 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
             check_classes(samples.labels, model.spec, samples.path)
     if asked.auto_float is not None and calibrate is not None:
         found = min(len(calibrate.names), asked.calibration_count)
-        _auto_float.keep_apart(found, calibrate.labelled, asked.auto_float)
+        auto_float.keep_apart(found, calibrate.labelled, asked.auto_float)
     if evaluate is not None and not evaluate.labelled and asked.limits.max_drop is not None:
-        raise _decidable.unlabelled(evaluate.path, asked.limits.max_drop)
+        raise undecidable_limits.unlabelled(evaluate.path, asked.limits.max_drop)
     return Opened(model, calibrate, evaluate, given, made_with, left_out)
 
 
@@ -82,7 +82,7 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
     source, argument = parse_source(asked.model)
     names: dict[str, tuple[str, ...]] = {}
     if asked.labels:
-        from edgevit.core.labels import read_labels
+        from edgevit.formats.labels import read_labels
 
         names = {head: read_labels(Path(file)) for head, file in asked.labels.items()}
     labels = names.pop("", ())
@@ -132,13 +132,13 @@ def export(
         UnsupportedError: torch.export cannot trace the model.
         InputError: a plan is for another model.
     """
-    from edgevit.graph import storage
     from edgevit.graph.export import export_model
+    from edgevit.program import storage
 
     emit({"stage": "exporting the graph"})
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     graph = export_model(model, rewrites, asked.without)
-    path = Path(asked.work) / _values.GRAPH
+    path = Path(asked.work) / messages.GRAPH
     storage.save(graph, path)
     if given:
         given_plan.fit(*possible(asked, given, left_out), graph, path)

@@ -15,7 +15,7 @@ from edgevit.core.outputs import (
     seen_activation,
     within_unit,
 )
-from edgevit.core.report import Limits
+from edgevit.core.results.report import Limits
 from edgevit.core.runner import Contents
 
 if TYPE_CHECKING:

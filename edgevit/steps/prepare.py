@@ -13,27 +13,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core._memory import peak_bytes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
-from edgevit.core.made_with import MadeWith
 from edgevit.core.plugins import Head, Samples
+from edgevit.core.process.memory import peak_bytes
 from edgevit.core.progress import Emit
-from edgevit.core.report import KeptFloat32, Limits, SampleSet
+from edgevit.core.results.report import KeptFloat32, Limits, SampleSet
+from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.types import ModelSpec, TorchModel
-from edgevit.flows import _auto_float, _limits, _open, _outputs, _plans, _values
-from edgevit.flows._auto_float import KeptApart
-from edgevit.flows._decide import measure_all, plan_all
-from edgevit.flows._forms import fold
-from edgevit.flows._open import Opened
-from edgevit.flows._samples import SYNTHETIC, open_samples, read_opened
-from edgevit.flows._simulated import compare, simulate_all
-from edgevit.flows._values import Prepared, PrepareRequest
-from edgevit.steps import compare_images, given_plan
-from edgevit.steps.diagnose import Diagnosis, diagnose
-from edgevit.steps.other_resize import other_resize
+from edgevit.steps import messages, named_outputs, open, size_limits
+from edgevit.steps.doubts import compare_images
+from edgevit.steps.doubts.diagnose import Diagnosis, diagnose
+from edgevit.steps.doubts.other_resize import other_resize
+from edgevit.steps.messages import Prepared, PrepareRequest
+from edgevit.steps.open import Opened
 from edgevit.steps.output_kind import head_kinds, model_kind
+from edgevit.steps.planning import auto_float, given_plan
+from edgevit.steps.planning import plans as run_plans
+from edgevit.steps.planning.auto_float import KeptApart
+from edgevit.steps.planning.decide import measure_all, plan_all
+from edgevit.steps.planning.graph_variants import fold
 from edgevit.steps.run_float import run_float
+from edgevit.steps.samples import SYNTHETIC, open_samples, read_opened
+from edgevit.steps.simulate import compare, simulate_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,16 +69,16 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     import torch
 
     from calibration.suspicious import constant_activations
-    from edgevit.graph.half_range import IMAGES, scan
-    from edgevit.graph.sites import total_macs
+    from edgevit.graph.float16.range_analysis import IMAGES, scan
+    from edgevit.program.sites import total_macs
     from edgevit.quant import storage as plan_storage
 
     work = Path(asked.work)
     clock = _Clock()
-    opened = _open.open_all(asked, emit)
+    opened = open.open_all(asked, emit)
     model, given, left_out = opened.model, opened.given, opened.left_out
     clock.lap("load")
-    graph = None if asked.prune else _open.export(model, asked, given, left_out, emit)
+    graph = None if asked.prune else open.export(model, asked, given, left_out, emit)
     clock.lap("export")
     calibrate, evaluate = _read_images(asked, opened, emit)
     clock.lap("load")
@@ -84,24 +86,24 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     judged = evaluate if evaluate.described is not None or calibrate is None else calibrate
     calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
     unpruned = model
-    model, prune_lines = _open.prune(model, asked.prune, calibration, emit)
+    model, prune_lines = open.prune(model, asked.prune, calibration, emit)
     if asked.prune:
-        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
     clock.lap("prune")
     if graph is None:
-        graph = _open.export(model, asked, given, left_out, emit)
+        graph = open.export(model, asked, given, left_out, emit)
     clock.lap("export")
 
     reference = run_reference(unpruned, judged.pixels, emit)
-    count = min(len(judged.pixels), _values.FIDELITY_IMAGES)
+    count = min(len(judged.pixels), messages.FIDELITY_IMAGES)
     inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
-    np.save(work / _values.PIXELS, judged.pixels)
-    _outputs.save(work / _values.REFERENCE, reference)
+    np.save(work / messages.PIXELS, judged.pixels)
+    named_outputs.save(work / messages.REFERENCE, reference)
     if judged.labels is not None:
-        np.save(work / _values.LABELS, judged.labels)
+        np.save(work / messages.LABELS, judged.labels)
     if evaluate.described is not None:
-        _outputs.save(work / _values.HEAD_LABELS, evaluate.head_labels)
-    first = _outputs.first(reference)
+        named_outputs.save(work / messages.HEAD_LABELS, evaluate.head_labels)
+    first = named_outputs.first(reference)
     kind = model_kind(model.spec.output, graph.program, first)
     diagnosis = Diagnosis()
     if judged.labels is not None and kind.decides and asked.random_weights is None:
@@ -117,14 +119,14 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     if asked.scan_float16:
         emit({"stage": "looking for values that float16 cannot hold"})
         scanned = (calibrate or judged).pixels[:IMAGES]
-        np.save(work / _values.SCANNED, scanned)
+        np.save(work / messages.SCANNED, scanned)
         images = torch.from_numpy(_normalise(scanned, model))
         kept = scan(graph, images)
-    base, pruned = _values.REFERENCE, None
+    base, pruned = messages.REFERENCE, None
     if prune_lines:
         base = "base.npz"
         after = run_reference(model, judged.pixels, emit)
-        _outputs.save(work / base, after)
+        named_outputs.save(work / base, after)
         pruned = compare(reference, after)
     spec = replace(model.spec, output=kind, heads=head_kinds(model.spec, graph.program, reference))
     digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
@@ -134,7 +136,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
-    given, placements = _open.possible(asked, given, left_out)
+    given, placements = open.possible(asked, given, left_out)
     forms = fold(graph, calibration, placements, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
     stats = {} if asked.plan is not None else measure_all(forms, deciding, asked.seed, emit)
@@ -142,18 +144,18 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     if asked.plan is None:
         plans, tuned = plan_all(forms, stats, deciding, asked.reconstruct, asked.seed, emit)
     else:
-        plans = _plans.given_plans(given, forms, emit)
+        plans = run_plans.given_plans(given, forms, emit)
         tuned = (None,) * len(plans)
     keeps = dict.fromkeys(forms.graphs, _sites(kept))
     if kept:
-        half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {_values.GRAPH}
+        half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {messages.GRAPH}
         keeps |= {file: _sites(scan(forms.graphs[file], images)) for file in sorted(half)}
     judge = (
         None if apart is None or asked.auto_float is None else (_with_kinds(apart, spec), asked.auto_float)
     )
     looked_at = inputs if deciding is None else deciding
-    plans, accounts = _plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
-    plan_storage.save(plans, _new(work / _values.PLANS), made_with)
+    plans, accounts = run_plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
+    plan_storage.save(plans, _new(work / messages.PLANS), made_with)
     fits, unlike = compare_images.compare(
         plans,
         tuple(map(forms.graph_of, forms.placements)),
@@ -162,7 +164,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         spec.preprocess,
         emit,
     )
-    head = _outputs.head(reference, count)
+    head = named_outputs.head(reference, count)
     simulated = simulate_all(work, plans, forms, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
@@ -209,7 +211,7 @@ def _keep_apart(
     import numpy as np
 
     labelled = images.labels is not None or bool(images.head_labels)
-    rest, held = (list(part) for part in _auto_float.keep_apart(len(calibration), labelled, limits))
+    rest, held = (list(part) for part in auto_float.keep_apart(len(calibration), labelled, limits))
     reference = run_reference(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     heads = {

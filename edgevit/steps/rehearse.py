@@ -10,8 +10,8 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.plugins import Samples
 from edgevit.core.progress import Emit
 from edgevit.core.types import ModelSpec
-from edgevit.flows import _limits, _open
-from edgevit.flows._values import PrepareRequest
+from edgevit.steps import open, size_limits
+from edgevit.steps.messages import PrepareRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
 
     from calibration.load import load_pixels
     from edgevit.core.pixels import normalise
-    from edgevit.flows._prepare import run_reference
-    from edgevit.graph.sites import total_macs
+    from edgevit.program.sites import total_macs
+    from edgevit.steps.prepare import run_reference
 
-    opened = _open.open_all(asked, emit)
+    opened = open.open_all(asked, emit)
     model, left_out = opened.model, opened.left_out
     preprocess = model.spec.preprocess
     emit({"stage": "reading two images of each kind"})
@@ -82,10 +82,10 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     for some in read or [pixels]:
         run_reference(model, some, emit)
     calibration = torch.from_numpy(normalise(read[0], preprocess)) if opened.calibrate is not None else None
-    model, lines = _open.prune(model, asked.prune, calibration, emit)
+    model, lines = open.prune(model, asked.prune, calibration, emit)
     if asked.prune:
-        left_out = _limits.too_large(model.spec, asked.float_limits, asked.targets_named)
-    graph = _open.export(model, asked, opened.given, left_out, emit)
+        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    graph = open.export(model, asked, opened.given, left_out, emit)
     calibrate = _listed(opened.calibrate, asked.calibration_count)
     evaluate = _listed(opened.evaluate, asked.evaluate_count)
     warned = [w for s, some in zip(samples, loaded, strict=True) for w in (*s.warnings, *some.remarks)]

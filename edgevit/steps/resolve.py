@@ -9,17 +9,17 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from edgevit import registries
+from edgevit.core.disk.regular import existing
 from edgevit.core.errors import MissingDependencyError, UnsupportedError, UsageError, nearest
-from edgevit.core.made_with import PLAN_HINT
-from edgevit.core.meant import precision_hint
-from edgevit.core.modeltext import parse_source
 from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
-from edgevit.core.recipe import Recipe
-from edgevit.core.regular import existing
-from edgevit.core.report import NotDone
-from edgevit.flows._algorithms import folds
-from edgevit.flows._decidable import check_enough_to_tune, check_kept_apart
+from edgevit.core.results.report import NotDone
+from edgevit.core.settings.hints import precision_hint
+from edgevit.core.settings.made_with import PLAN_HINT
+from edgevit.core.settings.model_text import parse_source
+from edgevit.core.settings.recipe import Recipe
 from edgevit.graph import reparameterize
+from edgevit.steps.planning.algorithms import folds
+from edgevit.steps.undecidable_limits import check_enough_to_tune, check_kept_apart
 
 _DEMO: Final = "demo"
 

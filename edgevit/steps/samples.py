@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import InputError
 from edgevit.core.outputs import class_count
 from edgevit.core.plugins import Head, Role, Samples, SampleSource, Survey
-from edgevit.core.report import SampleSet
+from edgevit.core.results.report import SampleSet
 from edgevit.core.types import ModelSpec, Preprocess
 from edgevit.registries import SAMPLES
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plans import Grid, QuantPlan
 from edgevit.core.progress import Emit
-from edgevit.core.report import Compression
+from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
-from edgevit.flows import _outputs, _threads, _values
-from edgevit.flows._forms import Forms
-from edgevit.flows._values import SimulatedPlan
+from edgevit.steps import messages, named_outputs, threads
+from edgevit.steps.messages import SimulatedPlan
+from edgevit.steps.planning.graph_variants import Forms
 
 if TYPE_CHECKING:
     import torch
 
-    from edgevit.flows._outputs import Outputs
+    from edgevit.steps.named_outputs import Outputs
 
 # One rounding decision that flips costs tens of dB. On few images a run may see none of them by luck, so it
 # is repeated with other noise until twice as many have gone through, and the worst run is the floor. More images
@@ -65,10 +65,10 @@ def simulate_all(
 
         outputs = once(inputs, None)
         name = f"simulated-{plan.target}-{plan.precision}.npz"
-        _outputs.save(work / name, outputs)
+        named_outputs.save(work / name, outputs)
         seeds = range(seed, seed + noisy) if integer else ()
         quiet = {key: value[: len(some)] for key, value in outputs.items()}
-        floors = [_outputs.worst("sqnr", quiet, once(some, number)) for number in seeds]
+        floors = [named_outputs.worst("sqnr", quiet, once(some, number)) for number in seeds]
         if floors and plan.outputs:
             floors.append(_floor_of_rounding(outputs, plan.outputs))
         return SimulatedPlan(
@@ -81,7 +81,7 @@ def simulate_all(
             integer_macs=_integer_macs(graph, plan),
         )
 
-    done = list(zip(own, _threads.each(one, own), strict=True))
+    done = list(zip(own, threads.each(one, own), strict=True))
     return tuple(
         replace(
             next(made for twin, made in done if same_arithmetic(twin, plan)),
@@ -112,11 +112,11 @@ def _floor_of_rounding(outputs: Outputs, grids: tuple[Grid, ...]) -> float:
 def _is_integer(plan: QuantPlan) -> bool:
     """Whether the precision quantizes activations, even if the plan leaves all sites in float."""
     assert plan.placement is not None
-    return _values.quantize_activations(plan.placement.kinds)
+    return messages.quantize_activations(plan.placement.kinds)
 
 
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
-    from edgevit.graph.sites import list_sites
+    from edgevit.program.sites import list_sites
 
     dynamic = plan.precision == "w8da8"  # the report counts run-time kernels of no other precision
     integer = {s.site for s in plan.sites if s.input is not None or (dynamic and s.dynamic is not None)}
@@ -125,7 +125,7 @@ def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
 
 def compare(reference: Outputs, candidate: Outputs) -> Compression:
     """SQNR and cosine of the outputs that fare worst."""
-    return Compression(*(_outputs.worst(name, reference, candidate) for name in ("sqnr", "cosine")))
+    return Compression(*(named_outputs.worst(name, reference, candidate) for name in ("sqnr", "cosine")))
 
 
 def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from edgevit.core.disk.space import require_space
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.precisions import WEIGHT_BITS
-from edgevit.core.report import NotDone
-from edgevit.core.space import require_space
+from edgevit.core.results.report import NotDone
 from edgevit.core.types import ModelSpec
-from edgevit.flows._values import FP32
-from edgevit.flows.resolve import Work
+from edgevit.steps.messages import FP32
+from edgevit.steps.resolve import Work
 
 _FLOAT32 = 4  # bytes of one parameter
 

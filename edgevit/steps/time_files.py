@@ -10,9 +10,9 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Candidate, Runtime
 from edgevit.core.types import Preprocess
-from edgevit.flows import _values
-from edgevit.flows._values import Timed, TimeRequest
 from edgevit.registries import RUNTIMES, TRANSPORTS
+from edgevit.steps import messages
+from edgevit.steps.messages import Timed, TimeRequest
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels
@@ -23,7 +23,7 @@ def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
     asked = from_plain(TimeRequest, request, "request")
     emit({"stage": f"timing {len(asked.paths)} files"})
     runtime = RUNTIMES.get(asked.runtime)
-    image = _image(Path(asked.work) / _values.PIXELS, runtime, Path(asked.paths[0]))
+    image = _image(Path(asked.work) / messages.PIXELS, runtime, Path(asked.paths[0]))
     # How long an execution takes does not depend on the numbers that a file without preprocessing is fed.
     size, channels = (image.shape[1], image.shape[2]), image.shape[3]
     plain = Preprocess(*size, size, mean=(0.5,) * channels, std=(0.5,) * channels)

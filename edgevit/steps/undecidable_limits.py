@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from edgevit.core.errors import UsageError
-from edgevit.core.recipe import Recipe
-from edgevit.flows._samples import survey_samples
+from edgevit.core.settings.recipe import Recipe
+from edgevit.steps.samples import survey_samples
 
 
 def check_limits(recipe: Recipe) -> None:
@@ -49,8 +49,8 @@ def refuse_unjudged(recipe: Recipe) -> None:
 
 def check_kept_apart(recipe: Recipe) -> None:
     """Raise UsageError where `--auto-float` has too few calibration images, or a drop without their labels."""
-    from edgevit.core.report import Limits
-    from edgevit.flows._auto_float import keep_apart
+    from edgevit.core.results.report import Limits
+    from edgevit.steps.planning.auto_float import keep_apart
 
     assert recipe.calibrate is not None, "checked before"
     found = survey_samples(recipe.calibrate, "calibrate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import LOGITS, OutputKind, class_scores, decisions
-from edgevit.core.report import Accuracy, Reference
+from edgevit.core.results.report import Accuracy, Reference
 from edgevit.validate.chance import guessing
 from edgevit.validate.metrics import agreement
 from edgevit.validate.metrics._pairs import right

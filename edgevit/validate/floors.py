@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from edgevit.core.report import Accuracy, ArtifactReport, Doubt, Limits, Total
+from edgevit.core.results.report import Accuracy, ArtifactReport, Doubt, Limits, Total
 from edgevit.validate.heads import accuracies
 from edgevit.validate.statistics import one_sided_bounds
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from edgevit.core.report import SITE_DB, ArtifactReport, Doubt, Limits, SiteError, Verdict
+from edgevit.core.results.report import SITE_DB, ArtifactReport, Doubt, Limits, SiteError, Verdict
 from edgevit.validate.floors import PLANNED, Finding, Origin, floors
 from edgevit.validate.limits import check_limits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevit.core.report import Accuracy, ArtifactReport
+from edgevit.core.results.report import Accuracy, ArtifactReport
 
 
 def accuracies(artifact: ArtifactReport) -> tuple[tuple[str, Accuracy], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from edgevit.core.plugins import Timing
-from edgevit.core.report import Latency, Ratio
+from edgevit.core.results.report import Latency, Ratio
 
 # 1 - 0.9^n reaches 0.95 at n = 29: with fewer runs not even the slowest of them bounds the 90th
 # percentile with 95 % confidence.

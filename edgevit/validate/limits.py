@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from edgevit.core.report import Accuracy, ArtifactReport, Limits
+from edgevit.core.results.report import Accuracy, ArtifactReport, Limits
 from edgevit.validate.floors import Finding, says_nothing
 from edgevit.validate.heads import accuracies
 from edgevit.validate.statistics import images_to_decide

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from edgevit.core.report import ArtifactReport, KeptFloat32
+from edgevit.core.results.report import ArtifactReport, KeptFloat32
 
 _TOLD: Final = 6
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from bench import _fuzz_seeds
-from bench._fuzz_kinds import Kind
-from bench._fuzz_mutate import mutate
+from bench._fuzz import seeds as fuzz_seeds
+from bench._fuzz.kinds import Kind
+from bench._fuzz.mutate import mutate
 from bench.fuzz import fuzz
 from edgevit.core.errors import InputError, UnsupportedError
 from tests._command import ROOT
@@ -74,15 +74,16 @@ def test_the_same_seed_makes_the_same_mutants(name: str, tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small valid files, made without a conversion."""
-    from edgevit.core import manifest, preprocess_json
+    from edgevit.core.disk import manifest
     from edgevit.core.foreign import json_text
     from edgevit.core.types import Preprocess
-    from tests.edgevit.runtimes import _tflite_files
+    from edgevit.formats import preprocess_json
+    from tests.edgevit.runtimes.litert import _tflite_files
 
     place = tmp_path_factory.mktemp("fuzz") / "seeds"
     (place / "bundle").mkdir(parents=True)
-    _fuzz_seeds.samples(place)
-    _fuzz_seeds.texts(place)
+    fuzz_seeds.samples(place)
+    fuzz_seeds.texts(place)
     (place / "bundle" / "USAGE.md").write_text("text")
     made = manifest.build(
         place / "bundle", "edgevit", manifest.ManifestModel("m", "demo", "0"), {"to": "onnx"}
@@ -104,7 +105,7 @@ def _save_onnx(path: Path, preprocess: Any) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from edgevit.core import preprocess_json
+    from edgevit.formats import preprocess_json
 
     weight = numpy_helper.from_array(np.ones((12, 3), np.float32), "weight")
     graph = helper.make_graph(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
 from edgevit.core.types import Graph
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 
 LINEAR = ("one:linear", "two:linear", "three:linear", "back:linear", "head:linear")
 CONV = ("patch:conv", "depthwise:conv")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
 from edgevit.models._random import randomise
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 from edgevit.quant.algorithms import kmeans, minmax, nearest
 from edgevit.quant.plan import Choices, make_plan
 from edgevit.registries import REWRITES

@@ -16,7 +16,7 @@ from edgevit.core.runner import RunOptions
 from edgevit.core.types import TorchModel
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
-from edgevit.graph.half_range import scan
+from edgevit.graph.float16.range_analysis import scan
 from edgevit.registries import REWRITES, RUNTIMES, TARGETS
 from tests._float16 import offset_stream, overflowing_mlp, small_stream, vit
 from tests._sqnr import sqnr

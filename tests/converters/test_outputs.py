@@ -14,9 +14,9 @@ from torch import nn
 from converters.tflite import TARGET as TFLITE
 from edgevit.core.outputs import KEY, OutputKind, dumps
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
-from edgevit.flows._classify import classify
 from edgevit.registries import RUNTIMES
-from tests.converters import _coreml_models as models
+from edgevit.steps.classify import classify
+from tests.converters.coreml import _models as models
 
 Ending = Callable[[torch.Tensor], torch.Tensor]
 PREPROCESS = Preprocess(models.SIZE, models.SIZE, (models.SIZE, models.SIZE), shorter_side=False)

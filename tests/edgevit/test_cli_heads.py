@@ -11,7 +11,7 @@ import onnx
 import torch
 from PIL import Image
 
-from edgevit.flows._classify import classify
+from edgevit.steps.classify import classify
 from tests._command import edgevit
 
 NETS = """

@@ -11,11 +11,11 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgevit.core import recipe as recipes
 from edgevit.core._plain import to_plain
-from edgevit.flows._rehearse import rehearse
+from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
-from edgevit.flows.resolve import resolve
+from edgevit.steps.rehearse import rehearse
+from edgevit.steps.resolve import resolve
 from tests._command import edgevit, without_progress
 
 NET = """

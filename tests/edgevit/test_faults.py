@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tests._command import ROOT, command, edgevit, environment
-from tests.edgevit.core.test_worker import wait_until_gone
-from tests.edgevit.runtimes._tflite_files import swollen
+from tests.edgevit.core.process.test_worker import wait_until_gone
+from tests.edgevit.runtimes.litert._tflite_files import swollen
 
 NET = """
 from torch import nn
@@ -99,8 +99,8 @@ def test_streams_that_are_full_or_closed(streams: str, code: int, words: str) ->
 
 
 def test_a_small_file_that_takes_gigabytes_is_told_as_its_fault(tmp_path: Path) -> None:
-    from edgevit.core import preprocess_json
     from edgevit.core.types import Preprocess
+    from edgevit.formats import preprocess_json
 
     text = preprocess_json.dumps(Preprocess(2, 2, (2, 2)), "NHWC")
     path = swollen(tmp_path / "big.tflite", 3000, {"edgevit.preprocess": text.encode()})

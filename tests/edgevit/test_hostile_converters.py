@@ -42,19 +42,19 @@ def hog():
         time.sleep(0.01)
 
 def misbehave(function, request):
-    if function.endswith("_build:build") and request["target"] == "onnx":
+    if function.endswith("build:build") and request["target"] == "onnx":
         tempfile.mkdtemp()
         here = pathlib.Path(__file__).parent
         (here / "pid").write_text(str(os.getpid()))
         (here / "begun").touch()
         globals()[os.environ["HOSTILE"]]()
 
-name, server = "edgevit.core._child", "edgevit.core._server"
+name, server = "edgevit.core.process._child", "edgevit.core.process._server"
 if name in sys.orig_argv:
     job = json.loads(pathlib.Path(sys.orig_argv[sys.orig_argv.index(name) + 1], "request.json").read_text())
     misbehave(job["function"], job["request"])
 elif server in sys.orig_argv:
-    from edgevit.core import _child
+    from edgevit.core.process import _child
     called = _child._call
 
     def call(function, request, emit):

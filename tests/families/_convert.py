@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.modeltext import parse_source
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.runner import RunOptions
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import ModelSpec, TorchModel
-from edgevit.graph import storage
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
-from edgevit.graph.half_range import scan
+from edgevit.graph.float16.range_analysis import scan
+from edgevit.program import storage
 from edgevit.registries import REWRITES, RUNTIMES, SOURCES, TARGETS
 from tests._sqnr import sqnr
 

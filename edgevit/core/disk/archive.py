@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from edgevit.core.disk.reading import reading
 from edgevit.core.errors import InputError
-from edgevit.core.reading import reading
 
 _SUSPICIOUS_BYTES = 2 << 30
 _SUSPICIOUS_RATIO = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from edgevit.core.files import sha256_of, size_of
+from edgevit.core.disk.whole_files import sha256_of, size_of
 
 
 def weights_beside(path: Path) -> Path:

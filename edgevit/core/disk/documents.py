@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from edgevit.core.disk.reading import read_bytes
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.reading import read_bytes
 
 SIZE: Final = 16 << 20  # bytes of a file
 DEPTH: Final = 64  # objects and arrays within each other

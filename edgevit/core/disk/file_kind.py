@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from edgevit.core.archive import is_zip
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
+from edgevit.core.disk.archive import is_zip
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 
 Reader = Literal["safetensors", "torch", "pickle", "npz", "index"]
 

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.artifact import weights_beside
+from edgevit.core.disk.artifact import weights_beside
+from edgevit.core.disk.regular import kind
+from edgevit.core.disk.whole_files import sha256_of, size_of
 from edgevit.core.errors import InputError
-from edgevit.core.files import sha256_of, size_of
-from edgevit.core.regular import kind
 
 FILE_NAME: Final = "manifest.json"
 _EXTERNAL: Final = weights_beside(Path("model")).suffix

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.disk.regular import is_unicode
+from edgevit.core.disk.space import storage_errors
 from edgevit.core.errors import UsageError
-from edgevit.core.interrupt import shielded
-from edgevit.core.regular import is_unicode
-from edgevit.core.scratch import dead, owned
-from edgevit.core.space import storage_errors
+from edgevit.core.process.interrupt import shielded
+from edgevit.core.process.scratch import dead, owned
 
 # A folder with one of these was written by edgevit and may be replaced by it.
 _OURS: Final = ("manifest.json", "plan.json", "report.json")

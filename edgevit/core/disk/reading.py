@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.foreign import brief
-from edgevit.core.regular import regular_file
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.disk.regular import kind
+from edgevit.core.disk.space import storage_errors
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.regular import kind
-from edgevit.core.space import storage_errors
 
 _CHUNK: Final = 1 << 20
 

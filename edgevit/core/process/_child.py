@@ -1,6 +1,6 @@
 """The other side of `worker.run`: one fresh process that calls one function.
 
-Called as `python -m edgevit.core._child FOLDER PARENT_PID EVENT_FD`. The request is read from
+Called as `python -m edgevit.core.process._child FOLDER PARENT_PID EVENT_FD`. The request is read from
 `FOLDER/request.json`, the outcome is renamed into place as `FOLDER/result.json`.
 """
 
@@ -22,9 +22,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgevit.core.disk.space import missing_space, written_by
 from edgevit.core.errors import EdgevitError, StepMemoryError
-from edgevit.core.sandbox import enter
-from edgevit.core.space import missing_space, written_by
+from edgevit.core.process.sandbox import enter
 
 _PR_SET_PDEATHSIG = 1
 

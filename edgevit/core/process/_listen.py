@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Literal, Protocol
 
-from edgevit.core._memory import resident_bytes
-from edgevit.core.interrupt import shielded
+from edgevit.core.process.interrupt import shielded
+from edgevit.core.process.memory import resident_bytes
 
 _TICK_S = 0.25
 _KEPT_LINES = 40
@@ -22,7 +22,7 @@ _CHUNK = 1 << 16
 
 
 class Cancelled(BaseException):
-    """The parent was interrupted while this process ran; never leaves `edgevit.core.worker`."""
+    """The parent was interrupted while this process ran; never leaves `edgevit.core.process.worker`."""
 
 
 class Running(Protocol):

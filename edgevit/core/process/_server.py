@@ -1,7 +1,7 @@
 """A process that has imported the heavy libraries once, and is forked for each step.
 
 Importing PyTorch and its exporter takes seconds, much of the time of a small model's step. Called as
-`python -P -m edgevit.core._server MODULES CONTROL`: names separated by commas, and the number of a socket that
+`python -P -m edgevit.core.process._server MODULES CONTROL`: names separated by commas, and the number of a socket that
 keeps messages apart. A message asks for one step. It is a JSON object (`environment`, `folder`, `directory`,
 `threads`) and carries three handles: the writing ends of the pipes for events and for text, and a socket on which
 
@@ -29,7 +29,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edgevit.core import _child
+from edgevit.core.process import _child
 
 THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",

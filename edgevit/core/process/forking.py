@@ -21,9 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from edgevit.core._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES, environment_digest
 from edgevit.core.errors import UsageError
-from edgevit.core.scratch import scratch
+from edgevit.core.process._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES, environment_digest
+from edgevit.core.process.scratch import scratch
 
 # What every step that has a model in PyTorch imports.
 MODULES: Final = ("torch", "torch.export.pt2_archive", "torch.fx.experimental.proxy_tensor", "numpy")
@@ -52,7 +52,14 @@ def forking(modules: Sequence[str] = MODULES) -> Iterator[None]:
 def serving(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[socket.socket]:
     """Start a server, and give the socket on which it is asked; it ends when the last copy of that is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-P", "-m", "edgevit.core._server", ",".join(modules), str(theirs.fileno())]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "edgevit.core.process._server",
+        ",".join(modules),
+        str(theirs.fileno()),
+    ]
     with scratch() as folder, closing(ours):  # what is imported may write to a temporary folder
         with closing(theirs):
             process = subprocess.Popen(
@@ -87,7 +94,7 @@ def step_environment(
 
 
 class Forked:
-    """A step that the server forked; see `_process.Running`."""
+    """A step that the server forked; see `_listen.Running`."""
 
     def __init__(self, pid: int, told: socket.socket) -> None:
         self.pid = pid

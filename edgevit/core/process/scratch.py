@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.interrupt import shielded
-from edgevit.core.space import storage_errors
+from edgevit.core.disk.space import storage_errors
+from edgevit.core.process.interrupt import shielded
 
 WORK: Final = "edgevit-work-"
 _STEP: Final = "edgevit-"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core import errors
-from edgevit.core._process import Ending, Running, watch
+from edgevit.core.disk.space import full_place, storage_errors, written_by
 from edgevit.core.errors import (
     EdgevitError,
     StepError,
@@ -30,11 +30,11 @@ from edgevit.core.errors import (
     StorageError,
     UsageError,
 )
-from edgevit.core.forking import fork, step_environment
-from edgevit.core.interrupt import shielded
-from edgevit.core.sandbox import Sandbox
-from edgevit.core.scratch import scratch
-from edgevit.core.space import full_place, storage_errors, written_by
+from edgevit.core.process._listen import Ending, Running, watch
+from edgevit.core.process.forking import fork, step_environment
+from edgevit.core.process.interrupt import shielded
+from edgevit.core.process.sandbox import Sandbox
+from edgevit.core.process.scratch import scratch
 
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
@@ -171,7 +171,15 @@ def _start(job: Job, folder: str, events: int, text: int) -> Running:
     environment = step_environment(job.limits.threads, folder)
     forked = fork(environment, folder, job.limits.threads, events, text) if job.forked else None
     # -P: a file torch.py in the folder where the user stands must not be imported.
-    command = [sys.executable, "-P", "-m", "edgevit.core._child", folder, str(os.getpid()), str(events)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "edgevit.core.process._child",
+        folder,
+        str(os.getpid()),
+        str(events),
+    ]
     return forked or subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgevit.core import notebook
+from edgevit.core.results import notebook
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from edgevit.core.report import ArtifactReport, Report, Verdict
+    from edgevit.core.results.report import ArtifactReport, Report, Verdict
 
 NOTHING: Final = "\u2013"  # en dash
 MINUS: Final = "\u2212"

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, OutputKind
-from edgevit.core.sandbox import Isolation
+from edgevit.core.process.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
 
 SCHEMA_VERSION: Final = 1
@@ -500,7 +500,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The verdicts as a table, for a notebook."""
-        from edgevit.core import figures, notebook
+        from edgevit.core.results import figures, notebook
 
         lines = [f"{a.target} {a.precision}: {why}" for a in self.artifacts for why in (*a.reasons, *a.notes)]
         lines += [f"not done: {item.what}: {item.why}" for item in self.not_done]

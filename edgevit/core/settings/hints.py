@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.disk.regular import is_folder, is_there
 from edgevit.core.errors import nearest
 from edgevit.core.precisions import PRECISIONS
-from edgevit.core.regular import is_folder, is_there
 
 _WEIGHTS: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz", ".tar", ".pkl", ".pickle")
 _CONVERTED: Final = (".onnx", ".tflite", ".mlpackage")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.regular import existing, is_there
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.modeltext import parse_source
-from edgevit.core.regular import existing, is_there
+from edgevit.core.settings.model_text import parse_source
 
 # What says where the weights are from: one of them given anew, and none of the others holds any more.
 WEIGHTS: Final = ("weights", "weights_key", "random_weights")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from edgevit.core.errors import UsageError, nearest
-from edgevit.core.meant import model_hint
+from edgevit.core.settings.hints import model_hint
 
 WORDS = ("demo", "hf", "keras", "module", "python", "timm", "torchvision")
 FORMS: Final = (

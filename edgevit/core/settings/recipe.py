@@ -12,12 +12,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from edgevit.core.documents import read_toml
+from edgevit.core.disk.documents import read_toml
+from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import InputError, UsageError, nearest
-from edgevit.core.files import write_atomic
-from edgevit.core.made_with import REMEMBERED, WEIGHTS, remembered
-from edgevit.core.parse import parse_amounts, parse_image_size, parse_list, parse_options, parse_pairs
-from edgevit.core.scratch import is_scratch
+from edgevit.core.process.scratch import is_scratch
+from edgevit.core.settings.made_with import REMEMBERED, WEIGHTS, remembered
+from edgevit.core.settings.parse import (
+    parse_amounts,
+    parse_image_size,
+    parse_list,
+    parse_options,
+    parse_pairs,
+)
 
 PREPROCESS_KEYS: Final = (
     "resize",

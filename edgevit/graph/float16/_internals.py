@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgevit.graph._half_round import half
+from edgevit.graph.float16._rounding import half
 
 if TYPE_CHECKING:
     import torch

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants, _half_internals
-from edgevit.graph._half_round import LARGEST, error, half, is_float, peak, power, stored
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
+from edgevit.graph.float16 import _internals
+from edgevit.graph.float16._rounding import LARGEST, error, half, is_float, peak, power, stored
+from edgevit.program import constants as program_constants
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def measure(graph: Graph, images: torch.Tensor, count: int) -> tuple[tuple[Loss,
         One Loss per operation in execution order, that of `image` first, and the sites of the outputs.
     """
     program = graph.program.graph_module.graph
-    fixed = set(_constants.targets(graph.program))
+    fixed = set(program_constants.targets(graph.program))
     peaks = _peaks(graph, images)
     found: list[torch.Tensor] = []
 
@@ -134,7 +135,7 @@ def _look(
         (i, a.name in fixed) for i, a in enumerate(_arguments(node)) if a is not None and is_float(values[i])
     ]
     constants = {i: stored(values[i]) for i, is_constant in named if is_constant}
-    internal = _half_internals.compute(node.target, args, kwargs)
+    internal = _internals.compute(node.target, args, kwargs)
     return _row(
         results,
         leaves,

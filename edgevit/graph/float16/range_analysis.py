@@ -16,14 +16,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.report import KeptFloat32
+from edgevit.core.results.report import KeptFloat32
 from edgevit.core.types import Graph
-from edgevit.graph._half_round import INFINITE, LARGEST, error, power
-from edgevit.graph.half_measure import Edge, Loss, measure
-from edgevit.graph.half_run import run_half
-from edgevit.graph.half_window import stretch
-from edgevit.graph.run import run
-from edgevit.graph.sites import total_macs
+from edgevit.graph.float16._rounding import INFINITE, LARGEST, error, power
+from edgevit.graph.float16.measure import Edge, Loss, measure
+from edgevit.graph.float16.run import run_half
+from edgevit.graph.float16.window import stretch
+from edgevit.program.run import run
+from edgevit.program.sites import total_macs
 
 if TYPE_CHECKING:
     import torch

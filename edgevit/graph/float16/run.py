@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants
-from edgevit.graph._half_round import half, is_float, stored
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
+from edgevit.graph.float16._rounding import half, is_float, stored
+from edgevit.program import constants
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ def run_half(graph: Graph, images: torch.Tensor, keep: Collection[str] = ()) -> 
     """The outputs, each (N, ...), for float32 (N, 3, height, width), with the sites `keep` in float32."""
     from torch.utils import _pytree
 
-    fixed = set(_constants.targets(graph.program))
+    fixed = set(constants.targets(graph.program))
 
     def around(
         node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit, streams
+from edgevit.graph import streams
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -32,14 +33,14 @@ def apply(program: ExportedProgram) -> int:
             made = _group_norm(node)
         else:
             continue
-        _edit.replace(program, node, made)
+        edit.replace(program, node, made)
         changed += 1
     return changed
 
 
 def _layer_norm(node: torch.fx.Node, centred: bool) -> torch.fx.Node:
-    given = _edit.bound(node, ("x", "shape", "weight", "bias", "eps"))
-    rank = len(_edit.shape(given["x"]))
+    given = edit.bound(node, ("x", "shape", "weight", "bias", "eps"))
+    rank = len(edit.shape(given["x"]))
     axes = list(range(rank - len(given["shape"]), rank))
     value = given["x"] if centred else _centred(node, given["x"], axes)
     return _affine(node, _scaled(node, value, axes, given), given)
@@ -47,7 +48,7 @@ def _layer_norm(node: torch.fx.Node, centred: bool) -> torch.fx.Node:
 
 def _is_image(node: torch.fx.Node) -> bool:
     source = node.args[0]
-    return _edit.is_tensor(source) and len(_edit.shape(source)) == 4
+    return edit.is_tensor(source) and len(edit.shape(source)) == 4
 
 
 def _group_norm(node: torch.fx.Node) -> torch.fx.Node:
@@ -55,28 +56,28 @@ def _group_norm(node: torch.fx.Node) -> torch.fx.Node:
     import torch
 
     aten = torch.ops.aten
-    given = _edit.bound(node, ("x", "groups", "weight", "bias", "eps"))
+    given = edit.bound(node, ("x", "groups", "weight", "bias", "eps"))
     source, groups = given["x"], given["groups"]
-    batch, channels, height, width = _edit.shape(source)
-    last = _edit.emit(node, aten.permute.default, (source, [0, 2, 3, 1]))
+    batch, channels, height, width = edit.shape(source)
+    last = edit.emit(node, aten.permute.default, (source, [0, 2, 3, 1]))
     shape, axes = [batch, height, width, channels], [1, 2, 3]
     if groups > 1:
-        last = _edit.emit(
+        last = edit.emit(
             node, aten.reshape.default, (last, [batch, height * width, groups, channels // groups])
         )
         axes = [1, 3]
     value = _scaled(node, _centred(node, last, axes), axes, given)
     if groups > 1:
-        value = _edit.emit(node, aten.reshape.default, (value, shape))
-    return _edit.emit(node, aten.permute.default, (_affine(node, value, given), [0, 3, 1, 2]))
+        value = edit.emit(node, aten.reshape.default, (value, shape))
+    return edit.emit(node, aten.permute.default, (_affine(node, value, given), [0, 3, 1, 2]))
 
 
 def _centred(node: torch.fx.Node, value: torch.fx.Node, axes: list[int]) -> torch.fx.Node:
     import torch
 
     aten = torch.ops.aten
-    mean = _edit.emit(node, aten.mean.dim, (value, axes, True))
-    return _edit.emit(node, aten.sub.Tensor, (value, mean))
+    mean = edit.emit(node, aten.mean.dim, (value, axes, True))
+    return edit.emit(node, aten.sub.Tensor, (value, mean))
 
 
 def _scaled(
@@ -86,10 +87,10 @@ def _scaled(
     import torch
 
     aten = torch.ops.aten
-    square = _edit.emit(node, aten.mul.Tensor, (centred, centred))
-    variance = _edit.emit(node, aten.mean.dim, (square, axes, True))
-    safe = _edit.emit(node, aten.add.Tensor, (variance, float(given.get("eps", 1e-5))))
-    return _edit.emit(node, aten.mul.Tensor, (centred, _edit.emit(node, aten.rsqrt.default, (safe,))))
+    square = edit.emit(node, aten.mul.Tensor, (centred, centred))
+    variance = edit.emit(node, aten.mean.dim, (square, axes, True))
+    safe = edit.emit(node, aten.add.Tensor, (variance, float(given.get("eps", 1e-5))))
+    return edit.emit(node, aten.mul.Tensor, (centred, edit.emit(node, aten.rsqrt.default, (safe,))))
 
 
 def _affine(node: torch.fx.Node, value: torch.fx.Node, given: dict[str, Any]) -> torch.fx.Node:
@@ -98,7 +99,7 @@ def _affine(node: torch.fx.Node, value: torch.fx.Node, given: dict[str, Any]) ->
     aten = torch.ops.aten
     for target, name in ((aten.mul.Tensor, "weight"), (aten.add.Tensor, "bias")):
         if given.get(name) is not None:
-            value = _edit.emit(node, target, (value, given[name]))
+            value = edit.emit(node, target, (value, given[name]))
     return value
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit, _layers
+from edgevit.graph import _layers
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ def _norm(program: ExportedProgram, centred: torch.fx.Node) -> bool:
     if scaled is None or shifted is None:
         return False
     value = centred.args[0]
-    found = _layers.layer_before(value) if _edit.is_tensor(value) and not centred.kwargs else None
+    found = _layers.layer_before(value) if edit.is_tensor(value) and not centred.kwargs else None
     if found is None:
         return False
     layer, axis = found
@@ -50,7 +51,7 @@ def _norm(program: ExportedProgram, centred: torch.fx.Node) -> bool:
         return False
     if not _layers.scale_outputs(program, layer, gain, shift - mean * gain):
         return False
-    _edit.replace(program, shifted, value)
+    edit.replace(program, shifted, value)
     return True
 
 
@@ -58,8 +59,8 @@ def _bias(program: ExportedProgram, node: torch.fx.Node) -> bool:
     import torch
 
     value = node.args[0]
-    found = _layers.layer_before(value) if _edit.is_tensor(value) and not node.kwargs else None
-    if found is None or _edit.shape(node) != _edit.shape(value):
+    found = _layers.layer_before(value) if edit.is_tensor(value) and not node.kwargs else None
+    if found is None or edit.shape(node) != edit.shape(value):
         return False
     layer, axis = found
     shift = _per_channel(program, node, axis, node.args[1])
@@ -67,7 +68,7 @@ def _bias(program: ExportedProgram, node: torch.fx.Node) -> bool:
         return False
     if not _layers.scale_outputs(program, layer, torch.ones_like(shift), shift):
         return False
-    _edit.replace(program, node, value)
+    edit.replace(program, node, value)
     return True
 
 
@@ -82,8 +83,8 @@ def _per_channel(
     program: ExportedProgram, node: torch.fx.Node, axis: int, operand: object
 ) -> torch.Tensor | None:
     """A constant operand as float64 (channels,), None if it is none or varies along another axis."""
-    constant = _constants.value(program, operand)
-    shape = _edit.shape(node)
+    constant = constants.value(program, operand)
+    shape = edit.shape(node)
     if constant is None or constant.dim() > len(shape):
         return None
     wide = (1,) * (len(shape) - constant.dim()) + tuple(constant.shape)

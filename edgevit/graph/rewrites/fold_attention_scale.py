@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _chains, _constants, _edit, _layers
+from edgevit.graph import _chains, _layers
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ def apply(program: ExportedProgram) -> int:
         rows = _rows(start, scaled if start is not scaled else node)
         if rows is None or not _scale(program, rows, factor):
             continue
-        _edit.replace(program, node, scaled)
+        edit.replace(program, node, scaled)
         folded += 1
     return folded
 
@@ -60,8 +61,8 @@ def _factor(program: ExportedProgram, node: torch.fx.Node) -> float | None:
         return None
     number = node.args[1]
     if not isinstance(number, int | float):
-        constant = _constants.value(program, number)
-        if constant is None or constant.numel() != 1 or constant.dim() > len(_edit.shape(node)):
+        constant = constants.value(program, number)
+        if constant is None or constant.numel() != 1 or constant.dim() > len(edit.shape(node)):
             return None
         number = float(constant)
     if node.kwargs or number == 0:
@@ -92,7 +93,7 @@ def _rows(node: object, reader: torch.fx.Node) -> _Rows | None:
     while isinstance(node, torch.fx.Node):
         layer = _layers.layer_of(node)
         if layer is not None:
-            axis, size = layer.axis, _edit.shape(node)[layer.axis]
+            axis, size = layer.axis, edit.shape(node)[layer.axis]
             if cut is None:
                 return _Rows(node, 0, size) if set(node.users) == {reader} else None
             if cut[0] != axis or not all(_apart(user, cut, axis, user is reader) for user in node.users):
@@ -102,7 +103,7 @@ def _rows(node: object, reader: torch.fx.Node) -> _Rows | None:
             return None
         if node.target is aten.slice.Tensor and cut is None and len(node.args) == 4:
             source, axis, start, end = node.args
-            cut = (_edit.axis(source, axis), start, end)
+            cut = (edit.axis(source, axis), start, end)
         elif not _chains.is_link(node):
             return None
         node, reader = node.args[0], node
@@ -127,7 +128,7 @@ def _scale(program: ExportedProgram, rows: _Rows, factor: float) -> bool:
 
     layer = _layers.layer_of(rows.producer)
     assert layer is not None
-    gain = torch.ones(_edit.shape(rows.producer)[layer.axis], dtype=torch.float64)
+    gain = torch.ones(edit.shape(rows.producer)[layer.axis], dtype=torch.float64)
     gain[rows.start : rows.end] = factor
     return _layers.scale_outputs(program, layer, gain)
 

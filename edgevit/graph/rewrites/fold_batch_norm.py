@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit, _layers
+from edgevit.graph import _layers
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ def apply(program: ExportedProgram) -> int:
     graph = program.graph_module.graph
     folded = 0
     for node in list(graph.nodes):
-        if node.target not in (*plain, *computing) or _constants.value(program, node.args[0]) is not None:
+        if node.target not in (*plain, *computing) or constants.value(program, node.args[0]) is not None:
             continue
         held = _gain_and_shift(program, node) if node.target in plain else None
         if held is None:
@@ -60,7 +61,7 @@ def _gain_and_shift(
     import torch
 
     native = node.target is torch.ops.aten._native_batch_norm_legit_no_training.default
-    gamma, beta, mean, var = (_constants.value(program, a) for a in node.args[1:5])
+    gamma, beta, mean, var = (constants.value(program, a) for a in node.args[1:5])
     eps = float(node.args[6 if native else 7])
     if mean is None or var is None or (not native and node.args[5]):
         return None
@@ -90,7 +91,7 @@ def _fold_behind(
     layer = _layers.layer_of(readers[0])
     if layer is None or layer.node.args[0] not in results:
         return False
-    channels_last = layer.axis == len(_edit.shape(layer.node)) - 1 and layer.axis != 1
+    channels_last = layer.axis == len(edit.shape(layer.node)) - 1 and layer.axis != 1
     return not channels_last and _layers.scale_inputs(program, layer, gain, shift)
 
 
@@ -102,12 +103,12 @@ def _written_out(
     value = node.args[0]
     assert isinstance(value, torch.fx.Node)
     dtype = value.meta["val"].dtype
-    shape = (1, -1, *[1] * (len(_edit.shape(value)) - 2))
-    name = _constants.name_for(node)
-    by = _constants.add(program, f"{name}_gain", gain.reshape(shape).to(dtype))
-    plus = _constants.add(program, f"{name}_shift", shift.reshape(shape).to(dtype))
-    scaled = _edit.emit(node, torch.ops.aten.mul.Tensor, (value, by))
-    return _edit.emit(node, torch.ops.aten.add.Tensor, (scaled, plus))
+    shape = (1, -1, *[1] * (len(edit.shape(value)) - 2))
+    name = constants.name_for(node)
+    by = constants.add(program, f"{name}_gain", gain.reshape(shape).to(dtype))
+    plus = constants.add(program, f"{name}_shift", shift.reshape(shape).to(dtype))
+    scaled = edit.emit(node, torch.ops.aten.mul.Tensor, (value, by))
+    return edit.emit(node, torch.ops.aten.add.Tensor, (scaled, plus))
 
 
 def _refusal(node: torch.fx.Node) -> UnsupportedError:
@@ -120,7 +121,7 @@ def _refusal(node: torch.fx.Node) -> UnsupportedError:
 
 
 def _reads_input(program: ExportedProgram, node: torch.fx.Node) -> bool:
-    names = _constants.targets(program)
+    names = constants.targets(program)
     waiting, seen = [node], {node}
     while waiting:
         for source in waiting.pop().all_input_nodes:
@@ -142,11 +143,11 @@ def _replace(program: ExportedProgram, norm: torch.fx.Node, value: torch.fx.Node
     """Let every reader of the norm's first result read `value` instead."""
     for reader in _results(norm):
         if reader is not norm:
-            _edit.replace(program, reader, value)
+            edit.replace(program, reader, value)
     if norm.users:
         for unused in [u for u in norm.users if u.target is operator.getitem]:
             norm.graph.erase_node(unused)
-    _edit.replace(program, norm, value)
+    edit.replace(program, norm, value)
 
 
 REWRITE = Rewrite(

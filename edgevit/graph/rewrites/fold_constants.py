@@ -10,7 +10,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def apply(program: ExportedProgram) -> int:
     known: dict[torch.fx.Node, Any] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
-            constant = _constants.value(program, node)
+            constant = constants.value(program, node)
             if constant is not None:
                 known[node] = constant
         elif node.op == "call_function" and _is_foldable(node, known):
@@ -48,9 +48,9 @@ def apply(program: ExportedProgram) -> int:
         if not node.users:
             graph.erase_node(node)
         elif isinstance(known[node], torch.Tensor) and any(u not in known for u in node.users):
-            made = _constants.add(program, _constants.name_for(node), known[node])
+            made = constants.add(program, constants.name_for(node), known[node])
             known[made] = known[node]
-            _edit.replace(program, node, made)
+            edit.replace(program, node, made)
             folded += 1
     graph.eliminate_dead_code()
     return folded

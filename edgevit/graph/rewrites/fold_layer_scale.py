@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit, _layers
+from edgevit.graph import _layers
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +32,8 @@ def apply(program: ExportedProgram) -> int:
         if node.target is not aten.mul.Tensor:
             continue
         for value, constant in (node.args[:2], node.args[1::-1]):
-            gain = _constants.value(program, constant)
-            if gain is not None and _edit.is_tensor(value) and _fold(program, node, value, gain):
+            gain = constants.value(program, constant)
+            if gain is not None and edit.is_tensor(value) and _fold(program, node, value, gain):
                 folded += 1
                 break
     graph.eliminate_dead_code()
@@ -43,20 +44,20 @@ def _fold(program: ExportedProgram, node: torch.fx.Node, value: object, gain: to
     import torch
 
     assert isinstance(value, torch.fx.Node)
-    if _edit.shape(value) != _edit.shape(node) or not gain.is_floating_point():
+    if edit.shape(value) != edit.shape(node) or not gain.is_floating_point():
         return False
     found = _layers.layer_before(value)
     if found is None:
         return False
     layer, axis = found
-    shape = _edit.shape(node)
+    shape = edit.shape(node)
     wide = gain.reshape((1,) * (len(shape) - gain.dim()) + tuple(gain.shape))
     if any(n != 1 for i, n in enumerate(wide.shape) if i != axis):
         return False
     factor = wide.reshape(-1).expand(shape[axis])
     if not _layers.scale_outputs(program, layer, factor.double()):
         return False
-    _edit.replace(program, node, value)
+    edit.replace(program, node, value)
     return True
 
 

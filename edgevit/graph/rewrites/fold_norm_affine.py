@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.layout import merged
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _chains, _constants, _edit, _layers
+from edgevit.graph import _chains, _layers
+from edgevit.program import constants, edit
+from edgevit.program.layout import merged
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +31,9 @@ def apply(program: ExportedProgram) -> int:
     for node in list(program.graph_module.graph.nodes):
         if node.target is not aten.layer_norm.default:
             continue
-        given = _edit.bound(node, ("source", "shape", "weight", "bias", "eps"))
+        given = edit.bound(node, ("source", "shape", "weight", "bias", "eps"))
         shape, weight, bias = given["shape"], given.get("weight"), given.get("bias")
-        gamma, beta = _constants.value(program, weight), _constants.value(program, bias)
+        gamma, beta = constants.value(program, weight), constants.value(program, bias)
         if len(shape) != 1 or gamma is None or (bias is not None and beta is None):
             continue
         layers = _readers(program, node)
@@ -85,25 +86,25 @@ def _keeps_channels(value: torch.fx.Node) -> bool:
     if not chain:
         return True
     source = chain[-1].args[0]
-    assert _edit.is_tensor(source)
+    assert edit.is_tensor(source)
     layout = _chains.layout_between(source, chain)
     if layout is None:
         return False
     small = merged(layout, within_axes=True)
-    channels = _edit.shape(source)[-1]
+    channels = edit.shape(source)[-1]
     return small.dims[-1] == (len(small.sizes) - 1,) and small.sizes[-1] == channels
 
 
 def _along_tokens(node: torch.fx.Node) -> bool:
     axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
     assert isinstance(axis, int)
-    return _edit.axis(node, axis) != len(_edit.shape(node)) - 1
+    return edit.axis(node, axis) != len(edit.shape(node)) - 1
 
 
 def _is_own(program: ExportedProgram, node: torch.fx.Node) -> bool:
     """Whether weight and bias are constants that this layer alone reads."""
     held = [a for a in node.args[1:3] if a is not None]
-    return all(_constants.value(program, a) is not None and len(a.users) == 1 for a in held)
+    return all(constants.value(program, a) is not None and len(a.users) == 1 for a in held)
 
 
 REWRITE = Rewrite(

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit, _moves
+from edgevit.graph import _moves
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ def apply(program: ExportedProgram) -> int:
     """
     changed = 0
     for node in list(program.graph_module.graph.nodes):
-        ends = node.op == "call_function" and _moves.is_move(node) and _edit.is_tensor(node)
+        ends = node.op == "call_function" and _moves.is_move(node) and edit.is_tensor(node)
         if not ends or not node.users or all(_moves.is_move(user) for user in node.users):
             continue
         region = _moves.region_of(node)
@@ -37,7 +38,7 @@ def apply(program: ExportedProgram) -> int:
 
 
 def _rewrite(program: ExportedProgram, node: torch.fx.Node, region: _moves.Region) -> bool:
-    found = None if _constants.value(program, region.source) is not None else _rows(region)
+    found = None if constants.value(program, region.source) is not None else _rows(region)
     return found is not None and _write(program, node, region, *found)
 
 
@@ -45,7 +46,7 @@ def _rows(region: _moves.Region) -> tuple[int, torch.Tensor] | None:
     """Longest row that stays whole, as a product of the source's last axes, and which rows are taken."""
     import torch
 
-    shape = _edit.shape(region.source)
+    shape = edit.shape(region.source)
     flat = region.indices.reshape(-1)
     for first in range(1, len(shape)):
         length = math.prod(shape[first:])
@@ -66,7 +67,7 @@ def _write(
     import torch
 
     aten = torch.ops.aten
-    before, after = _edit.shape(region.source), _edit.shape(node)
+    before, after = edit.shape(region.source), edit.shape(node)
     count = math.prod(before) // length
     lead = next((i for i in range(1, len(after)) if math.prod(after[i:]) == length), len(after))
     wanted = (*after[:lead], length)
@@ -78,18 +79,18 @@ def _write(
     if needed >= _moves.freed((node,), (region,)):
         return False
     stored = rows if in_place else rows.reshape(after[:lead] if lead < len(after) else (-1,))
-    table = _constants.add(program, f"{_constants.name_for(node)}_rows", stored)
+    table = constants.add(program, f"{constants.name_for(node)}_rows", stored)
     read = region.source
     if in_place:
-        read = _edit.emit(node, aten.index_select.default, (read, axis, table), "rows")
+        read = edit.emit(node, aten.index_select.default, (read, axis, table), "rows")
     else:
         if before != (count, length):
-            read = _edit.emit(node, aten.reshape.default, (read, [count, length]))
+            read = edit.emit(node, aten.reshape.default, (read, [count, length]))
         # What an embedding does; an index would become GatherND between two transpositions.
-        read = _edit.emit(node, aten.embedding.default, (read, table), "rows")
-    if _edit.shape(read) != after:
-        read = _edit.emit(node, aten.reshape.default, (read, list(after)))
-    _edit.replace(program, node, read)
+        read = edit.emit(node, aten.embedding.default, (read, table), "rows")
+    if edit.shape(read) != after:
+        read = edit.emit(node, aten.reshape.default, (read, list(after)))
+    edit.replace(program, node, read)
     return True
 
 

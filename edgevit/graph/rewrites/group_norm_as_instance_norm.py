@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit, _groups
+from edgevit.graph import _groups
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ def _instance_norm(node: torch.fx.Node, value: torch.fx.Node, eps: float) -> tor
     import torch
 
     given = (value, None, None, None, None, True, 0.1, eps, False)
-    return _edit.emit(node, torch.ops.aten.instance_norm.default, given)
+    return edit.emit(node, torch.ops.aten.instance_norm.default, given)
 
 
 REWRITE = Rewrite(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit, _groups
+from edgevit.graph import _groups
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,8 @@ def apply(program: ExportedProgram) -> int:
 def _layer_norm(node: torch.fx.Node, value: torch.fx.Node, eps: float) -> torch.fx.Node:
     import torch
 
-    each = _edit.shape(value)[-1]
-    return _edit.emit(node, torch.ops.aten.layer_norm.default, (value, [each], None, None, eps))
+    each = edit.shape(value)[-1]
+    return edit.emit(node, torch.ops.aten.layer_norm.default, (value, [each], None, None, eps))
 
 
 REWRITE = Rewrite(

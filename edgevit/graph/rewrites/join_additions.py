@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,8 @@ def apply(program: ExportedProgram) -> int:
         table = first.double() + outer.double()
         if table.numel() * 4 > MAX_BYTES:
             continue
-        made = _constants.add(program, _constants.name_for(node), table.to(node.meta["val"].dtype))
-        _edit.replace(program, node, _edit.emit(node, add, (value, made)))
+        made = constants.add(program, constants.name_for(node), table.to(node.meta["val"].dtype))
+        edit.replace(program, node, edit.emit(node, add, (value, made)))
         joined += 1
     graph.eliminate_dead_code()
     return joined
@@ -47,8 +47,8 @@ def apply(program: ExportedProgram) -> int:
 def _parts(program: ExportedProgram, node: torch.fx.Node) -> tuple[torch.fx.Node | None, torch.Tensor | None]:
     """What changes and the constant that is added to it."""
     for value, constant in (node.args[:2], node.args[1::-1]):
-        found = _constants.value(program, constant)
-        if _edit.is_tensor(value) and found is not None and found.is_floating_point():
+        found = constants.value(program, constant)
+        if edit.is_tensor(value) and found is not None and found.is_floating_point():
             return value, found
     return None, None
 

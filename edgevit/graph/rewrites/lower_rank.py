@@ -10,10 +10,10 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.layout import MAX_RANK
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
-from edgevit.graph.sites import ROLE_KEY
+from edgevit.program import constants, edit
+from edgevit.program.layout import MAX_RANK
+from edgevit.program.sites import ROLE_KEY
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def apply(program: ExportedProgram) -> int:
     for node in list(graph.nodes):
         if str(node.target).removeprefix("aten.") in _REDUCTIONS:
             changed += _reduce(program, node)
-        elif node.op == "call_function" and _edit.is_tensor(node) and len(_edit.shape(node)) > MAX_RANK:
+        elif node.op == "call_function" and edit.is_tensor(node) and len(edit.shape(node)) > MAX_RANK:
             changed += _lower(program, node)
     graph.eliminate_dead_code()
     return changed
@@ -52,19 +52,19 @@ def _lower(program: ExportedProgram, node: torch.fx.Node) -> bool:
     import torch
 
     name = str(node.target).removeprefix("aten.")
-    shape = _edit.shape(node)
+    shape = edit.shape(node)
     rank = len(shape)
     if name in _ALONG:
         return _along(program, node, name)
     if name in _BY_ELEMENT:
-        kept, tensors = 0, [a for a in node.args if _edit.is_tensor(a)]
+        kept, tensors = 0, [a for a in node.args if edit.is_tensor(a)]
     elif name == "matmul.default" or (name == "softmax.int" and _is_last(node.args[1], rank)):
-        kept, tensors = _LAST_AXES.get(name, 1), [a for a in node.args if _edit.is_tensor(a)]
+        kept, tensors = _LAST_AXES.get(name, 1), [a for a in node.args if edit.is_tensor(a)]
     elif name in _LAST_AXES and (name != "layer_norm.default" or len(_list(node.args[1])) == 1):
         kept, tensors = 1, [node.args[0]]
     else:
         return False
-    padded = {a: (1,) * (rank - len(_edit.shape(a))) + _edit.shape(a) for a in tensors}
+    padded = {a: (1,) * (rank - len(edit.shape(a))) + edit.shape(a) for a in tensors}
     outer = rank - kept
     groups = _groups(shape[:outer], [p[:outer] for p in padded.values()], MAX_RANK - kept)
     if groups is None:
@@ -78,9 +78,9 @@ def _lower(program: ExportedProgram, node: torch.fx.Node) -> bool:
     if name == "softmax.int":
         args = (args[0], -1, *args[2:])
     assert callable(node.target)
-    made = _edit.emit(node, node.target, args, role=_role(node), kwargs=node.kwargs)
-    back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape)))
-    _edit.replace(program, node, back)
+    made = edit.emit(node, node.target, args, role=_role(node), kwargs=node.kwargs)
+    back = edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape)))
+    edit.replace(program, node, back)
     return True
 
 
@@ -88,8 +88,8 @@ def _reduce(program: ExportedProgram, node: torch.fx.Node) -> bool:
     """Reduce neighbouring axes as the middle one of three."""
     import torch
 
-    given = _edit.bound(node, ("input", "dim", "keepdim"))
-    source = _edit.shape(given["input"])
+    given = edit.bound(node, ("input", "dim", "keepdim"))
+    source = edit.shape(given["input"])
     axes = sorted(axis % len(source) for axis in given["dim"] or ())
     if (
         len(source) <= MAX_RANK
@@ -99,13 +99,13 @@ def _reduce(program: ExportedProgram, node: torch.fx.Node) -> bool:
     ):
         return False
     parts = source[: axes[0]], source[axes[0] : axes[-1] + 1], source[axes[-1] + 1 :]
-    flat = _edit.emit(
+    flat = edit.emit(
         node, torch.ops.aten.reshape.default, (given["input"], [math.prod(part) for part in parts])
     )
     assert callable(node.target)
-    made = _edit.emit(node, node.target, (flat, [1]), role=_role(node))
-    back = _edit.emit(node, torch.ops.aten.reshape.default, (made, list(_edit.shape(node))))
-    _edit.replace(program, node, back)
+    made = edit.emit(node, node.target, (flat, [1]), role=_role(node))
+    back = edit.emit(node, torch.ops.aten.reshape.default, (made, list(edit.shape(node))))
+    edit.replace(program, node, back)
     return True
 
 
@@ -113,8 +113,8 @@ def _along(program: ExportedProgram, node: torch.fx.Node, name: str) -> bool:
     """Cut or join along the middle one of three axes, or the last of two: Twins cuts its qkv in windows."""
     import torch
 
-    shape = _edit.shape(node)
-    given = _edit.bound(node, ("input", "dim", "start", "end", "step"))
+    shape = edit.shape(node)
+    given = edit.bound(node, ("input", "dim", "start", "end", "step"))
     given |= {"input": given.get("tensors", given.get("input"))}
     axis = int(given.get("dim") or 0) % len(shape)
     tensors = [given["input"]] if name == "slice.Tensor" else list(given["input"])
@@ -124,12 +124,12 @@ def _along(program: ExportedProgram, node: torch.fx.Node, name: str) -> bool:
         front, behind = [math.prod(full[:axis]), *full[axis : axis + own]], full[axis + own :]
         return [*front, math.prod(behind)] if behind else front
 
-    flat = [_reshaped(program, node, tensor, joined(_edit.shape(tensor))) for tensor in tensors]
+    flat = [_reshaped(program, node, tensor, joined(edit.shape(tensor))) for tensor in tensors]
     rest = tuple(given[key] for key in ("start", "end", "step") if key in given)
     args = (flat[0], 1, *rest) if name == "slice.Tensor" else (flat, 1)
     assert callable(node.target)
-    made = _edit.emit(node, node.target, args, role=_role(node))
-    _edit.replace(program, node, _edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape))))
+    made = edit.emit(node, node.target, args, role=_role(node))
+    edit.replace(program, node, edit.emit(node, torch.ops.aten.reshape.default, (made, list(shape))))
     return True
 
 
@@ -166,13 +166,13 @@ def _reshaped(
     """The tensor in another shape; a constant is stored in it."""
     import torch
 
-    if list(_edit.shape(tensor)) == shape:
+    if list(edit.shape(tensor)) == shape:
         return tensor
-    constant = _constants.value(program, tensor)
+    constant = constants.value(program, tensor)
     if constant is None:
-        return _edit.emit(before, torch.ops.aten.reshape.default, (tensor, shape))
-    name = _constants.targets(program)[tensor.name]
-    return _constants.add(program, f"{name}_rank{len(shape)}", constant.reshape(shape))
+        return edit.emit(before, torch.ops.aten.reshape.default, (tensor, shape))
+    name = constants.targets(program)[tensor.name]
+    return constants.add(program, f"{name}_rank{len(shape)}", constant.reshape(shape))
 
 
 def _is_last(axis: Any, rank: int) -> bool:

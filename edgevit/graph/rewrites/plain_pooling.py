@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -22,15 +22,15 @@ def apply(program: ExportedProgram) -> int:
     aten = torch.ops.aten
     changed = 0
     for node in list(program.graph_module.graph.nodes):
-        if node.target is not aten.avg_pool2d.default or len(_edit.shape(node.args[0])) != 4:
+        if node.target is not aten.avg_pool2d.default or len(edit.shape(node.args[0])) != 4:
             continue
-        given = _edit.bound(
+        given = edit.bound(
             node, ("x", "kernel", "stride", "padding", "ceil_mode", "count_include_pad", "divisor")
         )
         kernel = _pair(given["kernel"])
         stride = _pair(given.get("stride") or kernel)
         padding = _pair(given.get("padding", 0))
-        size, result = _edit.shape(given["x"])[2:], _edit.shape(node)[2:]
+        size, result = edit.shape(given["x"])[2:], edit.shape(node)[2:]
         # Behind the image: what the last window reads, never less than nothing.
         behind = [
             max(0, (r - 1) * s + k - n - p)
@@ -43,18 +43,18 @@ def apply(program: ExportedProgram) -> int:
         made = given["x"]
         if any(padding) or any(behind):
             around = [padding[1], behind[1], padding[0], behind[0]]
-            made = _edit.emit(node, aten.constant_pad_nd.default, (made, around, 0.0))
-        made = _edit.emit(node, aten.avg_pool2d.default, (made, list(kernel), list(stride)))
-        if _edit.shape(made) != _edit.shape(node):
+            made = edit.emit(node, aten.constant_pad_nd.default, (made, around, 0.0))
+        made = edit.emit(node, aten.avg_pool2d.default, (made, list(kernel), list(stride)))
+        if edit.shape(made) != edit.shape(node):
             made = _cut(node, made)
         factor = _factor(size, kernel, stride, padding, result, given)
         if not bool((factor == 1).all()):
-            held = _constants.add(program, f"{_constants.name_for(node)}.correction", factor)
+            held = constants.add(program, f"{constants.name_for(node)}.correction", factor)
             # Channels last, as TFLite's operator leaves it: the permutations cancel.
-            made = _edit.emit(node, aten.permute.default, (made, [0, 2, 3, 1]))
-            made = _edit.emit(node, aten.mul.Tensor, (made, held))
-            made = _edit.emit(node, aten.permute.default, (made, [0, 3, 1, 2]))
-        _edit.replace(program, node, made)
+            made = edit.emit(node, aten.permute.default, (made, [0, 2, 3, 1]))
+            made = edit.emit(node, aten.mul.Tensor, (made, held))
+            made = edit.emit(node, aten.permute.default, (made, [0, 3, 1, 2]))
+        edit.replace(program, node, made)
         changed += 1
     return changed
 
@@ -64,9 +64,9 @@ def _cut(node: torch.fx.Node, made: torch.fx.Node) -> torch.fx.Node:
     import torch
 
     for axis in (2, 3):
-        if _edit.shape(made)[axis] != _edit.shape(node)[axis]:
-            cut = (made, axis, 0, _edit.shape(node)[axis])
-            made = _edit.emit(node, torch.ops.aten.slice.Tensor, cut)
+        if edit.shape(made)[axis] != edit.shape(node)[axis]:
+            cut = (made, axis, 0, edit.shape(node)[axis])
+            made = edit.emit(node, torch.ops.aten.slice.Tensor, cut)
     return made
 
 

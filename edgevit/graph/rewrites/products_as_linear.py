@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
 from edgevit.graph._einsum import as_product
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +28,18 @@ def apply(program: ExportedProgram) -> int:
         if node.target is aten.einsum.default:
             made = as_product(program, node)
             if made is not None:
-                _edit.replace(program, node, made)
+                edit.replace(program, node, made)
                 changed += 1
     for node in list(graph.nodes):
         bias, value, matrix = _operands(node)
         if value is None or not _fits(program, node, bias, matrix):
             continue
-        constant = _constants.value(program, matrix)
+        constant = constants.value(program, matrix)
         assert constant is not None and matrix is not None
-        name = f"{_constants.targets(program)[matrix.name]}_transposed"
-        weight = _constants.add(program, name, constant.t())
+        name = f"{constants.targets(program)[matrix.name]}_transposed"
+        weight = constants.add(program, name, constant.t())
         args = (value, weight) if bias is None else (value, weight, bias)
-        _edit.replace(program, node, _edit.emit(node, aten.linear.default, args))
+        edit.replace(program, node, edit.emit(node, aten.linear.default, args))
         changed += 1
     graph.eliminate_dead_code()
     return changed
@@ -58,10 +58,10 @@ def _operands(node: torch.fx.Node) -> tuple[Any, Any, Any]:
 
 
 def _fits(program: ExportedProgram, node: torch.fx.Node, bias: Any, matrix: Any) -> bool:
-    constant = _constants.value(program, matrix)
-    if constant is None or constant.dim() != 2 or len(_edit.shape(node)) < 2:
+    constant = constants.value(program, matrix)
+    if constant is None or constant.dim() != 2 or len(edit.shape(node)) < 2:
         return False
-    return bias is None or _edit.shape(bias) == (constant.shape[1],)
+    return bias is None or edit.shape(bias) == (constant.shape[1],)
 
 
 REWRITE = Rewrite(

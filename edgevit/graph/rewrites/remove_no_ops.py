@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -21,14 +21,14 @@ def apply(program: ExportedProgram) -> int:
     graph = program.graph_module.graph
     changed = 0
     for node in list(graph.nodes):
-        if node.op != "call_function" or not node.args or not _edit.is_tensor(node):
+        if node.op != "call_function" or not node.args or not edit.is_tensor(node):
             continue
         kept = _unchanged(program, node)
         if kept is None or kept is node:
             continue
         before, after = kept.meta["val"], node.meta["val"]
         if before.dtype == after.dtype and (before.shape == after.shape or _is_broadcast_anyway(node, kept)):
-            _edit.replace(program, node, kept)
+            edit.replace(program, node, kept)
             changed += 1
     graph.eliminate_dead_code()
     return changed
@@ -84,8 +84,8 @@ def _is_broadcast_anyway(node: torch.fx.Node, source: torch.fx.Node) -> bool:
     for user in node.users:
         if user.target not in arithmetic:
             return False
-        shapes = [_edit.shape(source if a is node else a) for a in user.args if _edit.is_tensor(a)]
-        if torch.broadcast_shapes(*shapes) != _edit.shape(user):
+        shapes = [edit.shape(source if a is node else a) for a in user.args if edit.is_tensor(a)]
+        if torch.broadcast_shapes(*shapes) != edit.shape(user):
             return False
     return True
 
@@ -93,13 +93,13 @@ def _is_broadcast_anyway(node: torch.fx.Node, source: torch.fx.Node) -> bool:
 def _other(program: ExportedProgram, node: torch.fx.Node, number: float) -> torch.fx.Node | None:
     """The second input if the first is `number`."""
     second: Any = node.args[1]
-    return second if _edit.is_tensor(second) and _is_number(program, node.args[0], number) else None
+    return second if edit.is_tensor(second) and _is_number(program, node.args[0], number) else None
 
 
 def _is_number(program: ExportedProgram, value: object, number: float) -> bool:
     if isinstance(value, int | float):
         return value == number
-    constant = _constants.value(program, value)
+    constant = constants.value(program, value)
     return constant is not None and bool((constant == number).all())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -23,18 +23,18 @@ def apply(program: ExportedProgram) -> int:
     graph = program.graph_module.graph
     found = [n for n in graph.nodes if n.target is roll]
     for node in found:
-        given = _edit.bound(node, ("self", "shifts", "dims"))
+        given = edit.bound(node, ("self", "shifts", "dims"))
         source, shifts, dims = given["self"], given["shifts"], given.get("dims") or ()
         flat = not dims
         value = source
         if flat:
-            value = _edit.emit(node, torch.ops.aten.reshape.default, (source, [-1]))
+            value = edit.emit(node, torch.ops.aten.reshape.default, (source, [-1]))
             dims = (0,)
         for shift, dim in zip(shifts, dims, strict=True):
-            value = _shift(node, value, _edit.axis(value, dim), shift)
+            value = _shift(node, value, edit.axis(value, dim), shift)
         if flat:
-            value = _edit.emit(node, torch.ops.aten.reshape.default, (value, list(_edit.shape(source))))
-        _edit.replace(program, node, value)
+            value = edit.emit(node, torch.ops.aten.reshape.default, (value, list(edit.shape(source))))
+        edit.replace(program, node, value)
     return len(found)
 
 
@@ -42,13 +42,13 @@ def _shift(before: torch.fx.Node, value: torch.fx.Node, axis: int, shift: int) -
     import torch
 
     aten = torch.ops.aten
-    size = _edit.shape(value)[axis]
+    size = edit.shape(value)[axis]
     cut = -shift % size
     if cut == 0:
         return value
-    tail = _edit.emit(before, aten.slice.Tensor, (value, axis, cut, size))
-    head = _edit.emit(before, aten.slice.Tensor, (value, axis, 0, cut))
-    return _edit.emit(before, aten.cat.default, ([tail, head], axis))
+    tail = edit.emit(before, aten.slice.Tensor, (value, axis, cut, size))
+    head = edit.emit(before, aten.slice.Tensor, (value, axis, 0, cut))
+    return edit.emit(before, aten.cat.default, ([tail, head], axis))
 
 
 REWRITE = Rewrite(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +32,9 @@ def apply(program: ExportedProgram) -> int:
         if node.target not in {aten.grid_sampler.default, aten.grid_sampler_2d.default}:
             continue
         image, grid, mode, padding, corners = node.args
-        if mode != _BILINEAR or padding not in (_ZEROS, _BORDER) or len(_edit.shape(image)) != 4:
+        if mode != _BILINEAR or padding not in (_ZEROS, _BORDER) or len(edit.shape(image)) != 4:
             continue
-        _edit.replace(program, node, _sample(node, image, grid, bool(corners), padding == _BORDER))
+        edit.replace(program, node, _sample(node, image, grid, bool(corners), padding == _BORDER))
         changed += 1
     return changed
 
@@ -47,10 +47,10 @@ def _sample(
     aten = torch.ops.aten
 
     def do(target: Any, *args: Any) -> torch.fx.Node:
-        return _edit.emit(node, target, args)
+        return edit.emit(node, target, args)
 
-    batch, channels, height, width = _edit.shape(image)
-    rows, columns = _edit.shape(grid)[1:3]
+    batch, channels, height, width = edit.shape(image)
+    rows, columns = edit.shape(grid)[1:3]
     pixels = do(aten.permute.default, image, [0, 2, 3, 1])
     table = do(aten.reshape.default, pixels, [batch * height * width, channels])
 
@@ -89,7 +89,7 @@ def _sample(
         for column, column_weight in across:
             place = do(aten.add.Tensor, start, column)
             flat = do(aten.reshape.default, place, [batch, rows * columns])
-            index = _edit.emit(node, aten._to_copy.default, (flat,), kwargs={"dtype": torch.int32})
+            index = edit.emit(node, aten._to_copy.default, (flat,), kwargs={"dtype": torch.int32})
             picked = _pick(node, table, index, (batch, height * width))
             weight = do(aten.mul.Tensor, row_weight, column_weight)
             weight = do(aten.reshape.default, weight, [batch * rows * columns, 1])
@@ -107,16 +107,16 @@ def _pick(
 
     aten = torch.ops.aten
     batch, length = sizes
-    count = _edit.shape(index)[1]
+    count = edit.shape(index)[1]
     parts = []
     for number in range(batch):
-        own = index if batch == 1 else _edit.emit(node, aten.slice.Tensor, (index, 0, number, number + 1))
-        own = _edit.emit(node, aten.reshape.default, (own, [count]))
+        own = index if batch == 1 else edit.emit(node, aten.slice.Tensor, (index, 0, number, number + 1))
+        own = edit.emit(node, aten.reshape.default, (own, [count]))
         rows = table
         if batch > 1:
-            rows = _edit.emit(node, aten.slice.Tensor, (table, 0, number * length, (number + 1) * length))
-        parts.append(_edit.emit(node, aten.index_select.default, (rows, 0, own)))
-    return parts[0] if batch == 1 else _edit.emit(node, aten.cat.default, (parts, 0))
+            rows = edit.emit(node, aten.slice.Tensor, (table, 0, number * length, (number + 1) * length))
+        parts.append(edit.emit(node, aten.index_select.default, (rows, 0, own)))
+    return parts[0] if batch == 1 else edit.emit(node, aten.cat.default, (parts, 0))
 
 
 REWRITE = Rewrite(

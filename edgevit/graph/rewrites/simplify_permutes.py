@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevit.core.layout import MAX_RANK, Step, permutations_in, steps
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _chains, _edit
+from edgevit.graph import _chains
+from edgevit.program import edit
+from edgevit.program.layout import MAX_RANK, Step, permutations_in, steps
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ def _shorten(program: ExportedProgram, node: torch.fx.Node) -> int:
     if found == old and all(_chains.is_plain(link) for link in chain[: len(old)]):
         return before
     source = chain[len(old) - 1].args[0]  # it may have been written anew
-    _edit.replace(program, node, _chains.apply_steps(source, found, node, like=node))
+    edit.replace(program, node, _chains.apply_steps(source, found, node, like=node))
     return before + 1
 
 
@@ -55,7 +56,7 @@ def _best(
     """Where to start from, the steps from there, and those that stand there now."""
     best = None
     longest = None
-    shape = _edit.shape(chain[0])
+    shape = edit.shape(chain[0])
     for length in range(1, len(chain) + 1):
         part = chain[:length]
         source = part[-1].args[0]
@@ -65,7 +66,7 @@ def _best(
             # From here on up the axes do not nest: go as far as they do.
             return best or longest
         longest = (source, found, _chains.as_steps(part))
-        if _chains.is_link(source) and (len(source.users) == 1 or len(_edit.shape(source)) > MAX_RANK):
+        if _chains.is_link(source) and (len(source.users) == 1 or len(edit.shape(source)) > MAX_RANK):
             continue
         if best is None or permutations_in(found) <= permutations_in(best[1]):
             best = longest
@@ -76,9 +77,9 @@ def _steps(
     source: torch.fx.Node, part: tuple[torch.fx.Node, ...], shape: tuple[int, ...]
 ) -> tuple[Step, ...] | None:
     if not any(_chains.permutes(link) for link in part):
-        return () if _edit.shape(source) == shape else (("reshape", shape),)
+        return () if edit.shape(source) == shape else (("reshape", shape),)
     layout = _chains.layout_between(source, part)
-    return None if layout is None else steps(_edit.shape(source), layout, shape)
+    return None if layout is None else steps(edit.shape(source), layout, shape)
 
 
 REWRITE = Rewrite(

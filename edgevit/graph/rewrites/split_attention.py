@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -41,28 +41,28 @@ def apply(program: ExportedProgram) -> int:
     found = [n for n in graph.nodes if n.target is aten.scaled_dot_product_attention.default]
     for node in found:
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-        given = _edit.bound(node, names)
+        given = edit.bound(node, names)
         if given.get("enable_gqa"):
             raise UnsupportedError(
                 f"{node.name}: grouped-query attention is not supported",
                 "repeat keys and values in the model",
             )
         query, key, value, mask = given["query"], given["key"], given["value"], given.get("attn_mask")
-        scale = given.get("scale") or 1 / math.sqrt(_edit.shape(query)[-1])
+        scale = given.get("scale") or 1 / math.sqrt(edit.shape(query)[-1])
         if given.get("is_causal"):
-            mask = _causal(program, node, _edit.shape(query)[-2], _edit.shape(key)[-2])
-        scaled = _edit.emit(node, aten.mul.Tensor, (query, scale))
-        turned = _edit.emit(node, aten.transpose.int, (key, -2, -1))
-        scores = _edit.emit(node, aten.matmul.default, (scaled, turned), role="qk")
+            mask = _causal(program, node, edit.shape(query)[-2], edit.shape(key)[-2])
+        scaled = edit.emit(node, aten.mul.Tensor, (query, scale))
+        turned = edit.emit(node, aten.transpose.int, (key, -2, -1))
+        scores = edit.emit(node, aten.matmul.default, (scaled, turned), role="qk")
         allowed = None
         if mask is not None and mask.meta["val"].dtype == torch.bool:
             scores, allowed = _masked(program, node, scores, mask)
         elif mask is not None:
-            scores = _edit.emit(node, aten.add.Tensor, (scores, _finite(program, node, mask)))
-        weights = _edit.emit(node, aten.softmax.int, (scores, -1))
+            scores = edit.emit(node, aten.add.Tensor, (scores, _finite(program, node, mask)))
+        weights = edit.emit(node, aten.softmax.int, (scores, -1))
         if allowed is not None:
-            weights = _edit.emit(node, aten.where.self, (allowed, weights, _number(program, node, 0.0)))
-        _edit.replace(program, node, _edit.emit(node, aten.matmul.default, (weights, value), role="av"))
+            weights = edit.emit(node, aten.where.self, (allowed, weights, _number(program, node, 0.0)))
+        edit.replace(program, node, edit.emit(node, aten.matmul.default, (weights, value), role="av"))
     return len(found)
 
 
@@ -73,37 +73,37 @@ def _masked(
     import torch
 
     aten = torch.ops.aten
-    constant = _constants.value(program, mask)
+    constant = constants.value(program, mask)
     if constant is None:
         forbidden = _number(program, node, FORBIDDEN)
-        return _edit.emit(node, aten.where.self, (mask, scores, forbidden)), mask
+        return edit.emit(node, aten.where.self, (mask, scores, forbidden)), mask
     table = torch.where(constant, 0.0, FORBIDDEN).to(scores.meta["val"].dtype)
-    added = _constants.add(program, f"{_constants.name_for(node)}_mask", table)
+    added = constants.add(program, f"{constants.name_for(node)}_mask", table)
     every_row = bool(constant.any(-1).all())
-    return _edit.emit(node, aten.add.Tensor, (scores, added)), None if every_row else mask
+    return edit.emit(node, aten.add.Tensor, (scores, added)), None if every_row else mask
 
 
 def _finite(program: ExportedProgram, node: torch.fx.Node, mask: torch.fx.Node) -> torch.fx.Node:
     """An additive constant mask with FORBIDDEN for -infinity, as long as each row allows something."""
-    constant = _constants.value(program, mask)
+    constant = constants.value(program, mask)
     if constant is None or not bool(constant.isneginf().any()) or bool(constant.isneginf().all(-1).any()):
         return mask
     table = constant.masked_fill(constant.isneginf(), FORBIDDEN)
-    return _constants.add(program, f"{_constants.name_for(node)}_mask", table)
+    return constants.add(program, f"{constants.name_for(node)}_mask", table)
 
 
 def _causal(program: ExportedProgram, node: torch.fx.Node, queries: int, keys: int) -> torch.fx.Node:
     import torch
 
     mask = torch.ones(queries, keys, dtype=torch.bool).tril()
-    return _constants.add(program, f"{_constants.name_for(node)}_causal", mask)
+    return constants.add(program, f"{constants.name_for(node)}_causal", mask)
 
 
 def _number(program: ExportedProgram, node: torch.fx.Node, number: float) -> Any:
     import torch
 
     dtype = node.meta["val"].dtype
-    return _constants.add(program, f"{_constants.name_for(node)}_number", torch.tensor([number], dtype=dtype))
+    return constants.add(program, f"{constants.name_for(node)}_number", torch.tensor([number], dtype=dtype))
 
 
 REWRITE = Rewrite(

@@ -6,7 +6,8 @@ import operator
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit, _moves
+from edgevit.graph import _moves
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ def apply(program: ExportedProgram) -> int:
     graph = program.graph_module.graph
     changed = 0
     for node in list(graph.nodes):
-        if node.op != "call_function" or not _edit.is_tensor(node) or len(_edit.shape(node)) != 3:
+        if node.op != "call_function" or not edit.is_tensor(node) or len(edit.shape(node)) != 3:
             continue
         if node.users and not _moves.is_move(node) and all(_moves.is_move(u) for u in node.users):
             changed += _rewrite(program, node)
@@ -34,7 +35,7 @@ def _rewrite(program: ExportedProgram, source: torch.fx.Node) -> bool:
 
     aten = torch.ops.aten
     ends = _ends(source)
-    batch, tokens, width = _edit.shape(source)
+    batch, tokens, width = edit.shape(source)
     parts = []
     depths = {_depth(end, tokens) for end in ends}
     if None in depths or len(depths) != 1:
@@ -50,7 +51,7 @@ def _rewrite(program: ExportedProgram, source: torch.fx.Node) -> bool:
         if region is None or region.source is not source:
             return False
         regions.append(region)
-        turned = _edit.shape(end)[2] != tokens or _edit.shape(end)[3] != depth
+        turned = edit.shape(end)[2] != tokens or edit.shape(end)[3] != depth
         for transposed in (turned, not turned):
             indices = region.indices.mT if transposed else region.indices
             first = int(indices.reshape(-1)[0]) // depth
@@ -68,14 +69,14 @@ def _rewrite(program: ExportedProgram, source: torch.fx.Node) -> bool:
     if edges[-1] != width // depth or 3 + sum(p[2] for p in parts) >= _moves.freed(ends, tuple(regions)):
         return False
     begin = source.next
-    spread = _edit.emit(begin, aten.reshape.default, (source, [batch, tokens, -1, depth]), like=ends[0])
-    moved = _edit.emit(begin, aten.permute.default, (spread, [0, 2, 1, 3]), like=ends[0])
-    cut = _edit.emit(begin, aten.split_with_sizes.default, (moved, [p[1] for p in parts], 1), like=ends[0])
+    spread = edit.emit(begin, aten.reshape.default, (source, [batch, tokens, -1, depth]), like=ends[0])
+    moved = edit.emit(begin, aten.permute.default, (spread, [0, 2, 1, 3]), like=ends[0])
+    cut = edit.emit(begin, aten.split_with_sizes.default, (moved, [p[1] for p in parts], 1), like=ends[0])
     for index, (_, _, transposed, end) in enumerate(parts):
-        part = _edit.emit(begin, operator.getitem, (cut, index), like=end)
+        part = edit.emit(begin, operator.getitem, (cut, index), like=end)
         if transposed:
-            part = _edit.emit(begin, aten.permute.default, (part, [0, 1, 3, 2]), like=end)
-        _edit.replace(program, end, part)
+            part = edit.emit(begin, aten.permute.default, (part, [0, 1, 3, 2]), like=end)
+        edit.replace(program, end, part)
     return True
 
 
@@ -95,7 +96,7 @@ def _ends(source: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
 
 def _depth(end: torch.fx.Node, tokens: int) -> int | None:
     """Size of a head, whichever of the last two axes it is; None if this is no (B, H, N, D)."""
-    shape = _edit.shape(end) if _edit.is_tensor(end) else ()
+    shape = edit.shape(end) if edit.is_tensor(end) else ()
     if len(shape) != 4 or tokens not in shape[2:]:
         return None
     return shape[3] if shape[2] == tokens else shape[2]

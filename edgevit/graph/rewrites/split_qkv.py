@@ -10,9 +10,10 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import layout as _layout
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _chains, _edit
+from edgevit.graph import _chains
+from edgevit.program import edit
+from edgevit.program import layout as _layout
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +56,11 @@ def _cut(node: torch.fx.Node) -> _Cut | None:
         tensor, axis, index = node.args
         return _made(tensor, axis, index, 1, drop=True)
     if node.target is aten.slice.Tensor:
-        given = _edit.bound(node, ("self", "dim", "start", "end", "step"))
+        given = edit.bound(node, ("self", "dim", "start", "end", "step"))
         if given.get("step", 1) != 1:
             return None
-        axis = _edit.axis(given["self"], given.get("dim", 0))
-        return _made(given["self"], axis, given.get("start") or 0, _edit.shape(node)[axis])
+        axis = edit.axis(given["self"], given.get("dim", 0))
+        return _made(given["self"], axis, given.get("start") or 0, edit.shape(node)[axis])
     if node.target is operator.getitem:
         parts, index = node.args
         assert isinstance(parts, torch.fx.Node) and isinstance(index, int)
@@ -73,8 +74,8 @@ def _cut(node: torch.fx.Node) -> _Cut | None:
 
 
 def _made(tensor: Any, axis: Any, start: int, length: int, drop: bool = False) -> _Cut:
-    axis = _edit.axis(tensor, axis)
-    size = _edit.shape(tensor)[axis]
+    axis = edit.axis(tensor, axis)
+    size = edit.shape(tensor)[axis]
     return _Cut(tensor, axis, start % size if start < 0 else start, length, drop)
 
 
@@ -89,7 +90,7 @@ def _move(program: ExportedProgram, node: torch.fx.Node, cut: _Cut) -> bool:
     if layout is None:
         return False
     layout = _layout.merged(layout, within_axes=True)
-    shape = _edit.shape(source)
+    shape = edit.shape(source)
     if len(layout.dims[cut.axis]) != 1:
         return False
     (factor,) = layout.dims[cut.axis]
@@ -97,15 +98,15 @@ def _move(program: ExportedProgram, node: torch.fx.Node, cut: _Cut) -> bool:
     if place is None:
         return False
     axis, inner = place
-    sliced = _edit.emit(
+    sliced = edit.emit(
         node,
         torch.ops.aten.slice.Tensor,
         (source, axis, cut.start * inner, (cut.start + cut.length) * inner),
         like=source,
     )
     left = _without(layout, factor, cut.length)
-    result = _edit.shape(node)
-    _edit.replace(program, node, _chains.write(sliced, left, result, node, like=cut.tensor))
+    result = edit.shape(node)
+    edit.replace(program, node, _chains.write(sliced, left, result, node, like=cut.tensor))
     return True
 
 

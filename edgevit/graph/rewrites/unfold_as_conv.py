@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _constants, _edit
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def apply(program: ExportedProgram) -> int:
     found = [n for n in graph.nodes if n.target in {aten.im2col.default, aten.col2im.default}]
     for node in found:
         value = _unfold(program, node) if node.target is aten.im2col.default else _fold(program, node)
-        _edit.replace(program, node, value)
+        edit.replace(program, node, value)
     return len(found)
 
 
@@ -37,17 +37,17 @@ def _unfold(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node:
 
     aten = torch.ops.aten
     image, kernel, dilation, padding, stride = _arguments(node.args)
-    batch, channels, height, width = _edit.shape(image)
+    batch, channels, height, width = edit.shape(image)
     (kh, kw), rows, columns = kernel, height // kernel[0], width // kernel[1]
-    result = list(_edit.shape(node))
+    result = list(edit.shape(node))
     if _is_tiling(kernel, dilation, padding, stride) and (rows * kh, columns * kw) == (height, width):
-        cut = _edit.emit(node, aten.reshape.default, (image, [batch, channels, rows, kh, columns, kw]))
-        moved = _edit.emit(node, aten.permute.default, (cut, [0, 1, 3, 5, 2, 4]))
-        return _edit.emit(node, aten.reshape.default, (moved, result))
+        cut = edit.emit(node, aten.reshape.default, (image, [batch, channels, rows, kh, columns, kw]))
+        moved = edit.emit(node, aten.permute.default, (cut, [0, 1, 3, 5, 2, 4]))
+        return edit.emit(node, aten.reshape.default, (moved, result))
     picks = _picks(program, node, channels, kernel)
     args = (image, picks, None, stride, padding, dilation, channels)
-    made = _edit.emit(node, aten.conv2d.default, args, role="unfold")
-    return _edit.emit(node, aten.reshape.default, (made, result))
+    made = edit.emit(node, aten.conv2d.default, args, role="unfold")
+    return edit.emit(node, aten.reshape.default, (made, result))
 
 
 def _fold(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node:
@@ -57,24 +57,24 @@ def _fold(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node:
     columns_node, size = node.args[0], list(node.args[1])
     assert isinstance(columns_node, torch.fx.Node)
     _, kernel, dilation, padding, stride = _arguments((columns_node, *node.args[2:]))
-    batch, count, _ = _edit.shape(columns_node)
+    batch, count, _ = edit.shape(columns_node)
     (kh, kw), channels = kernel, count // (kernel[0] * kernel[1])
     rows, columns = (
         (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
     )
     if _is_tiling(kernel, dilation, padding, stride) and [rows * kh, columns * kw] == size:
-        cut = _edit.emit(node, aten.reshape.default, (columns_node, [batch, channels, kh, kw, rows, columns]))
-        moved = _edit.emit(node, aten.permute.default, (cut, [0, 1, 4, 2, 5, 3]))
-        return _edit.emit(node, aten.reshape.default, (moved, list(_edit.shape(node))))
+        cut = edit.emit(node, aten.reshape.default, (columns_node, [batch, channels, kh, kw, rows, columns]))
+        moved = edit.emit(node, aten.permute.default, (cut, [0, 1, 4, 2, 5, 3]))
+        return edit.emit(node, aten.reshape.default, (moved, list(edit.shape(node))))
     picks = _picks(program, node, channels, kernel)
-    image = _edit.emit(node, aten.reshape.default, (columns_node, [batch, count, rows, columns]))
+    image = edit.emit(node, aten.reshape.default, (columns_node, [batch, count, rows, columns]))
     reached = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1
         for n, s, p, d, k in zip((rows, columns), stride, padding, dilation, kernel, strict=True)
     ]
     missing = [size[i] - reached[i] for i in (0, 1)]
     args = (image, picks, None, stride, padding, missing, channels, dilation)
-    return _edit.emit(node, aten.conv_transpose2d.input, args, role="fold")
+    return edit.emit(node, aten.conv_transpose2d.input, args, role="fold")
 
 
 def _arguments(args: tuple[Any, ...]) -> tuple[torch.fx.Node, list[int], list[int], list[int], list[int]]:
@@ -94,7 +94,7 @@ def _picks(program: ExportedProgram, node: torch.fx.Node, channels: int, kernel:
 
     count = kernel[0] * kernel[1]
     one = torch.eye(count, dtype=node.meta["val"].dtype).reshape(count, 1, *kernel)
-    return _constants.add(program, _constants.name_for(node), one.repeat(channels, 1, 1, 1))
+    return constants.add(program, constants.name_for(node), one.repeat(channels, 1, 1, 1))
 
 
 REWRITE = Rewrite(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _edit
+from edgevit.program import edit
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +25,8 @@ def apply(program: ExportedProgram) -> int:
     for node in list(graph.nodes):
         if node.target is aten.copy.default and _same_type(*node.args[:2]):
             made = node.args[1]
-            if _edit.shape(made) != _edit.shape(node):
-                made = _edit.emit(node, aten.expand.default, (made, list(_edit.shape(node))))
+            if edit.shape(made) != edit.shape(node):
+                made = edit.emit(node, aten.expand.default, (made, list(edit.shape(node))))
         elif node.target is aten.slice_scatter.default:
             found = _joined(node)
             if found is None:
@@ -34,7 +34,7 @@ def apply(program: ExportedProgram) -> int:
             made = found
         else:
             continue
-        _edit.replace(program, node, made)
+        edit.replace(program, node, made)
         changed += 1
     graph.eliminate_dead_code()
     return changed
@@ -49,18 +49,18 @@ def _joined(node: torch.fx.Node) -> torch.fx.Node | None:
     import torch
 
     aten = torch.ops.aten
-    given = _edit.bound(node, ("self", "src", "dim", "start", "end", "step"))
+    given = edit.bound(node, ("self", "src", "dim", "start", "end", "step"))
     old, new = given["self"], given["src"]
     if given.get("step", 1) != 1 or not _same_type(old, new):
         return None
-    axis = _edit.axis(old, given.get("dim", 0))
-    size = _edit.shape(old)[axis]
+    axis = edit.axis(old, given.get("dim", 0))
+    size = edit.shape(old)[axis]
     start, end, _ = slice(given.get("start"), given.get("end")).indices(size)
     parts = [
-        _edit.emit(node, aten.slice.Tensor, (old, axis, a, b)) for a, b in ((0, start), (end, size)) if a < b
+        edit.emit(node, aten.slice.Tensor, (old, axis, a, b)) for a, b in ((0, start), (end, size)) if a < b
     ]
     parts.insert(1 if start else 0, new)
-    return _edit.emit(node, aten.cat.default, (parts, axis)) if len(parts) > 1 else new
+    return edit.emit(node, aten.cat.default, (parts, axis)) if len(parts) > 1 else new
 
 
 REWRITE = Rewrite(

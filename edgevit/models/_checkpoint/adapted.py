@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
-from edgevit.models._resample import alike, trained_size
+from edgevit.models._checkpoint.resample import alike, trained_size
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgevit.models._mismatch import Differences, compare_names
-from edgevit.models._parts import Contents, Part, State, is_average
-from edgevit.models._wrappers import WRAPPERS, common_prefix, fitting_prefixes, large_prefixes, unwrapped
+from edgevit.models._checkpoint.mismatch import Differences, compare_names
+from edgevit.models._checkpoint.parts import Contents, Part, State, is_average
+from edgevit.models._checkpoint.wrappers import (
+    WRAPPERS,
+    common_prefix,
+    fitting_prefixes,
+    large_prefixes,
+    unwrapped,
+)
 
 Adapt = Callable[[State], State]
 

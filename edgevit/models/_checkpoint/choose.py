@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError
-from edgevit.models._candidates import Adapt, Candidate, by_key, candidates, choices, renamed
-from edgevit.models._no_fit import no_fit
-from edgevit.models._parts import Contents, State
-from edgevit.models._wrappers import WRAPPERS
+from edgevit.models._checkpoint.candidates import Adapt, Candidate, by_key, candidates, choices, renamed
+from edgevit.models._checkpoint.no_fit import no_fit
+from edgevit.models._checkpoint.parts import Contents, State
+from edgevit.models._checkpoint.wrappers import WRAPPERS
 
 if TYPE_CHECKING:
     import torch

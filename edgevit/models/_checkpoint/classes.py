@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.archive import check_zip
+from edgevit.core.disk.archive import check_zip
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
-from edgevit.models._choose import Chosen
+from edgevit.models._checkpoint.choose import Chosen
 
 if TYPE_CHECKING:
     import torch

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+from edgevit.core.disk.file_kind import recognise
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import existing, is_folder, is_there
 from edgevit.core.errors import InputError
-from edgevit.core.file_kind import recognise
-from edgevit.core.reading import reading
-from edgevit.core.regular import existing, is_folder, is_there
-from edgevit.models._parts import Contents, Part, contents
-from edgevit.models._shards import parts_of, weights_in
-from edgevit.models._unpickle import bare_pickle, unpickle
+from edgevit.models._checkpoint.parts import Contents, Part, contents
+from edgevit.models._checkpoint.shards import parts_of, weights_in
+from edgevit.models._checkpoint.unpickle import bare_pickle, unpickle
 
 _HINT: Final = (
     "--weights takes a PyTorch checkpoint, .safetensors, an index of several files, their folder, or .npz"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from edgevit.models._parts import State
+    from edgevit.models._checkpoint.parts import State
 
 
 def bare_heads(module: torch.nn.Module) -> Mapping[str, str]:

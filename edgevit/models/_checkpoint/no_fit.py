@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import EdgevitError, InputError, UsageError
-from edgevit.models._candidates import Candidate, by_key, choices
-from edgevit.models._mismatch import FEW, HINT, describe, other_shapes, some
-from edgevit.models._parts import Contents
-from edgevit.models._shards import lora
+from edgevit.models._checkpoint.candidates import Candidate, by_key, choices
+from edgevit.models._checkpoint.mismatch import FEW, HINT, describe, other_shapes, some
+from edgevit.models._checkpoint.parts import Contents
+from edgevit.models._checkpoint.shards import lora
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import InputError
 
 # What transformers, diffusers and Accelerate call the weights of a folder, the safer form first.

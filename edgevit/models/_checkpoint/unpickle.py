@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.archive import check_zip, is_zip
+from edgevit.core.disk.archive import check_zip, is_zip
+from edgevit.core.disk.reading import reading
 from edgevit.core.errors import InputError
-from edgevit.core.reading import reading
 
 _SEARCHED: Final = 32 << 20  # bytes of a pickle in which the parts of a module are looked for
 _SAVE: Final = "torch.save(model.state_dict(), 'weights.pth')"

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.archive import check_zip
+from edgevit.core.disk.archive import check_zip
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
-from edgevit.models._adapted import Asked, check_adapted
-from edgevit.models._candidates import Adapt
-from edgevit.models._choose import Chosen, choose
-from edgevit.models._files import is_jax, read_contents
-from edgevit.models._heads import bare_heads, named_as
-from edgevit.models._mismatch import HINT, compare_names, shape_error, some
-from edgevit.models._parts import State
-from edgevit.models._resample import resample
+from edgevit.models._checkpoint.adapted import Asked, check_adapted
+from edgevit.models._checkpoint.candidates import Adapt
+from edgevit.models._checkpoint.choose import Chosen, choose
+from edgevit.models._checkpoint.files import is_jax, read_contents
+from edgevit.models._checkpoint.heads import bare_heads, named_as
+from edgevit.models._checkpoint.mismatch import HINT, compare_names, shape_error, some
+from edgevit.models._checkpoint.parts import State
+from edgevit.models._checkpoint.resample import resample
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any, Final
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
-from edgevit.models._hf_defaults import has_own_size
+from edgevit.models._hf.defaults import has_own_size
 from edgevit.models._request import literals
 
 _CODE: Final = re.compile(r"auto_map|_?(attn|experts)_implementation(_internal)?")

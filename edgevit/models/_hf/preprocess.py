@@ -12,8 +12,8 @@ from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
 from edgevit.models._channels import USUAL
-from edgevit.models._hf_defaults import has_own_size, of_class, of_family, of_type
-from edgevit.models._hf_processor import from_processor, sides, varying
+from edgevit.models._hf.defaults import has_own_size, of_class, of_family, of_type
+from edgevit.models._hf.processor import from_processor, sides, varying
 from edgevit.models._origin import Stated, for_images, not_stated
 from edgevit.models._preprocess import for_channels, from_timm, imagenet
 

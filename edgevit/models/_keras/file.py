@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.archive import check_zip, is_zip
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.archive import check_zip, is_zip
+from edgevit.core.disk.documents import parse_json
+from edgevit.core.disk.reading import reading
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.reading import reading
-from edgevit.core.regular import regular_file
 
 _SAVE = "save the model with Keras 3: model.save('model.keras')"
 _REBUILD = (

@@ -23,5 +23,5 @@ file with a pickle that wants more is refused, not tidied up.
 
 What is left is the behaviour of PyTorch's own tensor operators on hostile shapes and values; for that
 the step runs without network and can write to its scratch folder only, where the system allows it
-(`edgevit.core.sandbox`).
+(`edgevit.core.process.sandbox`).
 """

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.archive import is_zip, plain_members
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.archive import is_zip, plain_members
+from edgevit.core.disk.documents import parse_json
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
-from edgevit.core.regular import regular_file
 from edgevit.models._pt2.grammar import Refused, show
 from edgevit.models._pt2.payload import table
 from edgevit.models._pt2.program import path as parameter_path

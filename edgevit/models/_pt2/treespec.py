@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.documents import parse_json
 from edgevit.core.errors import InputError
 from edgevit.models._pt2.grammar import Refused, Rule, later, list_of, nothing, record, show, text
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.models._timm_model import create
+from edgevit.models._timm.model import create
 
 if TYPE_CHECKING:
     import torch

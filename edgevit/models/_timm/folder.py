@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.labels import SYNSET
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
+from edgevit.formats.labels import SYNSET
 from edgevit.models._origin import stated
 from edgevit.models._preprocess import from_timm
 from edgevit.models._repository import Find, first_of
 from edgevit.models._request import given_weights, literals, weights_origin
 from edgevit.models._spec import build
-from edgevit.models._timm_features import features, whole
-from edgevit.models._timm_model import adapt, check_name, imagenet_labels, settled
+from edgevit.models._timm.features import features, whole
+from edgevit.models._timm.model import adapt, check_name, imagenet_labels, settled
 
 if TYPE_CHECKING:
     import torch

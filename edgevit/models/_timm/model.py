@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.require import require
-from edgevit.models._candidates import Adapt
-from edgevit.models._choose import Chosen
-from edgevit.models._classes import Classes, last_layers, settle, stored_classes
+from edgevit.models._checkpoint.candidates import Adapt
+from edgevit.models._checkpoint.choose import Chosen
+from edgevit.models._checkpoint.classes import Classes, last_layers, settle, stored_classes
 from edgevit.models._probe import size_refused
 from edgevit.models._request import chosen_weights
 

@@ -8,7 +8,7 @@ from edgevit.core.plugins import Fold
 from edgevit.core.types import Graph, Stats
 from edgevit.graph import streams
 from edgevit.graph.rewrites import fold_layer_scale
-from edgevit.graph.sites import site_of
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch

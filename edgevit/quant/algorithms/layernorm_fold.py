@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Fold
 from edgevit.core.types import Graph, Stats
-from edgevit.graph import _constants
-from edgevit.graph.sites import site_of
+from edgevit.program import constants
+from edgevit.program.sites import site_of
 
 if TYPE_CHECKING:
     import torch
@@ -36,25 +36,25 @@ def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
         if gamma is None or beta is None:
             continue
         weight_nodes = {reader.args[1] for reader in norm.users}
-        weights = {node: _constants.value(program, node) for node in weight_nodes}
+        weights = {node: constants.value(program, node) for node in weight_nodes}
         largest = (
             torch.stack([w.abs().amax(0) for w in weights.values() if w is not None]).amax(0).clamp(min=FLOOR)
         )
         seen = torch.from_numpy(stats.values[site_of(norm), "channel_absmax"]).clamp(min=FLOOR)
         factor = seen**ALPHA / largest ** (1 - ALPHA)
         factor = factor / factor.log().mean().exp()
-        _constants.set_value(program, norm.args[2], gamma / factor)
-        _constants.set_value(program, norm.args[3], beta / factor)
+        constants.set_value(program, norm.args[2], gamma / factor)
+        constants.set_value(program, norm.args[3], beta / factor)
         for node, weight in weights.items():
             assert weight is not None
-            _constants.set_value(program, node, weight * factor)
+            constants.set_value(program, node, weight * factor)
         changed.append(site_of(norm))
     return tuple(changed)
 
 
 def _affine_constant(program: ExportedProgram, norm: torch.fx.Node, index: int) -> torch.Tensor | None:
     node = norm.args[index] if len(norm.args) > index else None
-    return _constants.value(program, node) if node is not None and len(node.users) == 1 else None
+    return constants.value(program, node) if node is not None and len(node.users) == 1 else None
 
 
 def _only_linear_readers(program: ExportedProgram, norm: torch.fx.Node) -> bool:
@@ -64,7 +64,7 @@ def _only_linear_readers(program: ExportedProgram, norm: torch.fx.Node) -> bool:
     return bool(norm.users) and all(
         reader.target is linear
         and reader.args[0] is norm
-        and _constants.value(program, reader.args[1]) is not None
+        and constants.value(program, reader.args[1]) is not None
         and all(user in norm.users for user in reader.args[1].users)
         for reader in norm.users
     )

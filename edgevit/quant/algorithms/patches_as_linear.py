@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plugins import Fold
 from edgevit.core.types import Graph, Stats
-from edgevit.graph import _constants, _edit
-from edgevit.graph.sites import name_sites, site_of
+from edgevit.program import constants, edit
+from edgevit.program.sites import name_sites, site_of
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
     found = [n for n in graph.program.graph_module.graph.nodes if _cuts_patches(graph.program, n)]
     layers = [_as_linear(graph.program, node) for node in found]
     if layers:
-        _constants.drop_unused(graph.program)
+        constants.drop_unused(graph.program)
         name_sites(graph.program)
     return tuple(site_of(layer) for layer in layers)
 
@@ -36,11 +36,11 @@ def _cuts_patches(program: ExportedProgram, node: torch.fx.Node) -> bool:
 
     if node.target is not torch.ops.aten.conv2d.default:
         return False
-    given = _edit.bound(node, _ARGUMENTS)
-    weight = _constants.value(program, given["weight"])
+    given = edit.bound(node, _ARGUMENTS)
+    weight = constants.value(program, given["weight"])
     if weight is None or given.get("groups", 1) != 1:
         return False
-    kernel, size = tuple(weight.shape[2:]), _edit.shape(given["image"])[2:]
+    kernel, size = tuple(weight.shape[2:]), edit.shape(given["image"])[2:]
     plain = _pair(given.get("padding", 0)) == (0, 0) and _pair(given.get("dilation", 1)) == (1, 1)
     whole = all(n % k == 0 for n, k in zip(size, kernel, strict=True))
     return plain and whole and kernel != (1, 1) and _pair(given.get("stride", 1)) == kernel
@@ -54,22 +54,22 @@ def _as_linear(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node:
     import torch
 
     aten = torch.ops.aten
-    given = _edit.bound(node, _ARGUMENTS)
-    weight = _constants.value(program, given["weight"])
+    given = edit.bound(node, _ARGUMENTS)
+    weight = constants.value(program, given["weight"])
     assert weight is not None
-    batch, channels, height, width = _edit.shape(given["image"])
+    batch, channels, height, width = edit.shape(given["image"])
     outputs, _, kh, kw = weight.shape
     rows, columns = height // kh, width // kw
-    name = f"{_constants.targets(program)[given['weight'].name]}_patches"
-    matrix = _constants.add(program, name, weight.permute(0, 2, 3, 1).reshape(outputs, -1))
-    last = _edit.emit(node, aten.permute.default, (given["image"], [0, 2, 3, 1]))
-    cut = _edit.emit(node, aten.reshape.default, (last, [batch * rows, kh, columns, kw * channels]))
-    moved = _edit.emit(node, aten.permute.default, (cut, [0, 2, 1, 3]))
-    patches = _edit.emit(node, aten.reshape.default, (moved, [batch, rows * columns, kh * kw * channels]))
-    layer = _edit.emit(node, aten.linear.default, (patches, matrix, given.get("bias")))
-    first = _edit.emit(node, aten.permute.default, (layer, [0, 2, 1]))
-    back = _edit.emit(node, aten.reshape.default, (first, [batch, outputs, rows, columns]))
-    _edit.replace(program, node, back)
+    name = f"{constants.targets(program)[given['weight'].name]}_patches"
+    matrix = constants.add(program, name, weight.permute(0, 2, 3, 1).reshape(outputs, -1))
+    last = edit.emit(node, aten.permute.default, (given["image"], [0, 2, 3, 1]))
+    cut = edit.emit(node, aten.reshape.default, (last, [batch * rows, kh, columns, kw * channels]))
+    moved = edit.emit(node, aten.permute.default, (cut, [0, 2, 1, 3]))
+    patches = edit.emit(node, aten.reshape.default, (moved, [batch, rows * columns, kh * kw * channels]))
+    layer = edit.emit(node, aten.linear.default, (patches, matrix, given.get("bias")))
+    first = edit.emit(node, aten.permute.default, (layer, [0, 2, 1]))
+    back = edit.emit(node, aten.reshape.default, (first, [batch, outputs, rows, columns]))
+    edit.replace(program, node, back)
     return layer
 
 

@@ -6,13 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgevit.core import outputs, preprocess_json
-from edgevit.core.labels import parse_labels
-from edgevit.core.reading import reads
+from edgevit.core import outputs
+from edgevit.core.disk.reading import reads
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
-from edgevit.runtimes import _litert_file
-from edgevit.runtimes._litert_file import AGAIN, Tensor, TfliteFile
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import parse_labels
+from edgevit.runtimes._litert import file as litert_file
+from edgevit.runtimes._litert.file import AGAIN, Tensor, TfliteFile
 
 _OWN: Final = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
 _BINARY: Final = "TFLITE_METADATA"
@@ -25,7 +26,7 @@ def read(path: Path) -> Contents:
     Raises:
         InputError: not a TFLite file, or malformed metadata.
     """
-    file = _litert_file.read(path)
+    file = litert_file.read(path)
     stored: dict[int, Tensor] = {}
     for tensor in file.tensors:
         if tensor.data is not None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edgevit.core.disk.reading import reads
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.reading import reads
-from edgevit.core.regular import regular_file
 from edgevit.core.require import require
 
 EXTRA: Final = "tflite"

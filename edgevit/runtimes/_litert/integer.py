@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.reading import reads
+from edgevit.core.disk.reading import reads
 from edgevit.core.runner import IntegerMacs
-from edgevit.runtimes import _litert_file, _litert_session
-from edgevit.runtimes._litert_file import Operator, TfliteFile
+from edgevit.runtimes._litert import file as litert_file
+from edgevit.runtimes._litert import session
+from edgevit.runtimes._litert.file import Operator, TfliteFile
 
 _CONVOLUTIONS: Final = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _DYNAMIC: Final = (("float32", "int8", "float32"), ("float32", "int4", "float32"))
@@ -18,7 +19,7 @@ _OF_THE_IMAGE: Final = "image/"
 _MULTIPLYING: Final = ("FULLY_CONNECTED", *_CONVOLUTIONS, "BATCH_MATMUL")
 
 
-@reads("TFLite file", _litert_file.AGAIN)
+@reads("TFLite file", litert_file.AGAIN)
 def count(path: Path) -> IntegerMacs:
     """MACs in integer kernels, for one image.
 
@@ -30,9 +31,9 @@ def count(path: Path) -> IntegerMacs:
         InputError: not a TFLite file, or LiteRT refuses it.
         UnsupportedError: it holds operators that are none of TFLite's own.
     """
-    file = _litert_file.read(path)
-    interpreter = _litert_session.open_interpreter(file, file.raw, 1)
-    parts = _litert_session.partitions(interpreter, file)
+    file = litert_file.read(path)
+    interpreter = session.open_interpreter(file, file.raw, 1)
+    parts = session.partitions(interpreter, file)
     delegated = {index for part in parts for index in part}
     static = dynamic = 0
     found: Counter[str] = Counter()

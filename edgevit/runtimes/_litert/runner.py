@@ -11,14 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edgevit.core import preprocess_json
+from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import as_int8, normalise, ordered
-from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.runtimes import _images, _litert_file, _litert_session
-from edgevit.runtimes._litert_file import Tensor, TfliteFile
+from edgevit.formats import preprocess_json
+from edgevit.runtimes import _images
+from edgevit.runtimes._litert import file as litert_file
+from edgevit.runtimes._litert import session
+from edgevit.runtimes._litert.file import Tensor, TfliteFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +95,7 @@ class LitertRunner:
             self.interpreter.invoke()
 
 
-@reads("TFLite file", _litert_file.AGAIN)
+@reads("TFLite file", litert_file.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
 
@@ -101,7 +103,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
         InputError: not a loadable TFLite file with one image input, or no preprocessing in it and none given.
         UsageError: a tap that is not in the file.
     """
-    file = _litert_file.read(path)
+    file = litert_file.read(path)
     if len(file.inputs) != 1:
         raise InputError(f"{path} must take one image, it takes {len(file.inputs)} tensors")
     entry = file.tensors[file.inputs[0]]
@@ -114,14 +116,14 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     if not takes_pixels:
         _check_grid(entry, path)
     inner = list(dict.fromkeys(name for name in options.taps if name != entry.name))
-    content, taps = _litert_file.with_outputs(file, inner) if inner else (file.raw, {})
+    content, taps = litert_file.with_outputs(file, inner) if inner else (file.raw, {})
     found = [file.tensors[index] for index in file.outputs]
     outputs = {tensor.name: tensor for tensor in found}
     outputs |= {name: file.tensors[index] for name, index in taps.items()}
     real = {t.name for t in found if t.dtype != "float32" and t.scale is not None} - set(options.taps)
     return LitertRunner(
         path=path,
-        interpreter=_litert_session.open_interpreter(file, content, options.threads),
+        interpreter=session.open_interpreter(file, content, options.threads),
         preprocess=preprocess,
         takes_pixels=takes_pixels,
         input=entry,

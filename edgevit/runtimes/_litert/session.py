@@ -9,7 +9,7 @@ from typing import Any, Final
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
-from edgevit.runtimes._litert_file import AGAIN, EXTRA, TfliteFile
+from edgevit.runtimes._litert.file import AGAIN, EXTRA, TfliteFile
 
 _FLEX: Final = "Flex"
 _HINT: Final = (

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
-from edgevit.runtimes._mil_compile import bind, compile_program, computed, stored, tensor_of
-from edgevit.runtimes._mil_read import read_program, type_name
-from edgevit.runtimes._mil_run import run
+from edgevit.runtimes._mil.compile import bind, compile_program, computed, stored, tensor_of
+from edgevit.runtimes._mil.read import read_program, type_name
+from edgevit.runtimes._mil.run import run
 
 if TYPE_CHECKING:
     import numpy as np

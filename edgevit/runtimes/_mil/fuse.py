@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.runtimes._mil_call import call
-from edgevit.runtimes._mil_kernel import Kernel
-from edgevit.runtimes._mil_quant import requantize
-from edgevit.runtimes._mil_step import Stage, Step
+from edgevit.runtimes._mil.call import call
+from edgevit.runtimes._mil.kernel import Kernel
+from edgevit.runtimes._mil.ops.quant import requantize
+from edgevit.runtimes._mil.step import Stage, Step
 
 if TYPE_CHECKING:
     import torch

@@ -7,15 +7,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgevit.core import outputs, preprocess_json
+from edgevit.core import outputs
+from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
-from edgevit.core.labels import parse_labels
-from edgevit.core.reading import reads
 from edgevit.core.runner import Contents, IntegerMacs, RunOptions
 from edgevit.core.types import Preprocess, TensorSpec
-from edgevit.runtimes._mil_package import AGAIN
-from edgevit.runtimes._mil_read import MilFile, read_mil, type_name
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import parse_labels
+from edgevit.runtimes._mil.package import AGAIN
+from edgevit.runtimes._mil.read import MilFile, read_mil, type_name
+from edgevit.runtimes._mil.table import KERNELS
 
 _SHAPE_ONLY = {
     *("expand_dims", "flatten2d", "identity", "reshape", "reverse", "squeeze", "tile", "transpose"),

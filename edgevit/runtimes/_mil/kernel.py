@@ -4,7 +4,7 @@ A kernel's parameters have the names of the MIL operation's inputs. The annotati
 says what it receives: `Tensor` (or a tuple of them) gets run-time values and constants alike as
 tensors; any other annotation gets a constant of the program as a plain Python value. Defaults are
 those of the operator set. A kernel sees the program's own shapes, batch 1 included: the axis of images
-is added from outside (`_mil_step.Step.images`).
+is added from outside (`step.Step.images`).
 """
 
 from __future__ import annotations

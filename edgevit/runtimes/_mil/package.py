@@ -7,9 +7,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgevit.core.documents import read_json
+from edgevit.core.disk.documents import read_json
+from edgevit.core.disk.regular import kind
 from edgevit.core.errors import InputError
-from edgevit.core.regular import kind
 
 AGAIN = "convert the model again, or take the package from its source anew"
 

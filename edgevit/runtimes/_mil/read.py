@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgevit.core import mil_weights
+from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
-from edgevit.core.reading import reads
 from edgevit.core.require import require
-from edgevit.runtimes._mil_package import AGAIN, Package, check_package
-from edgevit.runtimes._mil_table import KERNELS, STRUCTURAL
+from edgevit.formats import mil_weights
+from edgevit.runtimes._mil.package import AGAIN, Package, check_package
+from edgevit.runtimes._mil.table import KERNELS, STRUCTURAL
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.runtimes._mil_call import call
-from edgevit.runtimes._mil_fuse import through
-from edgevit.runtimes._mil_step import Program, Step, as_numbers
+from edgevit.runtimes._mil.call import call
+from edgevit.runtimes._mil.fuse import through
+from edgevit.runtimes._mil.step import Program, Step, as_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgevit.core.documents import parse_json
+from edgevit.core.disk.documents import parse_json
+from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
-from edgevit.core.reading import reads
 from edgevit.core.runner import FileValue
-from edgevit.runtimes._mil_package import AGAIN
-from edgevit.runtimes._mil_read import read_mil, type_name
+from edgevit.runtimes._mil.package import AGAIN
+from edgevit.runtimes._mil.read import read_mil, type_name
 
 SITES_KEY = "edgevit.sites"
 _REAL = ("fp16", "fp32")

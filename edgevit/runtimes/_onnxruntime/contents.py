@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core import outputs, preprocess_json
+from edgevit.core import outputs
+from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
-from edgevit.core.labels import parse_labels
-from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
-from edgevit.runtimes import _ort_session
+from edgevit.formats import preprocess_json
+from edgevit.formats.labels import parse_labels
+from edgevit.runtimes._onnxruntime import session
 
 if TYPE_CHECKING:
     import onnx
@@ -27,15 +28,15 @@ _LARGE = 1 << 20
 _OWN = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
 
 
-@reads("ONNX file", _ort_session.AGAIN)
+@reads("ONNX file", session.AGAIN)
 def read(path: Path) -> Contents:
     """Read back what the file carries; nothing is executed.
 
     Raises:
         InputError: not an ONNX file, or malformed metadata.
     """
-    onnx = require("onnx", _ort_session.EXTRA)
-    model = _ort_session.read_model(path)
+    onnx = require("onnx", session.EXTRA)
+    model = session.read_model(path)
     bytes_by_type: Counter[str] = Counter()
     for tensor in _constants(model.graph):
         bytes_by_type[_dtype(tensor.data_type)] += _stored_bytes(tensor)
@@ -51,7 +52,7 @@ def read(path: Path) -> Contents:
     ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]
     extra = {"producer": model.producer_name} if model.producer_name else {}
     opsets = {f"opset.{o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import}
-    kernels = {"x64quantprecision": "1"} if _ort_session.exact_sums_needed() else {}
+    kernels = {"x64quantprecision": "1"} if session.exact_sums_needed() else {}
     return Contents(
         preprocess=preprocess_json.loads(text)[0] if text is not None else None,
         labels=parse_labels(metadata.get("edgevit.labels", "[]"), path),
@@ -86,14 +87,14 @@ def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 def _dtype(code: int) -> str:
     """As numpy spells it where numpy has it: float32, int8; else as ONNX does: int4, float8e4m3fn."""
-    onnx = require("onnx", _ort_session.EXTRA)
+    onnx = require("onnx", session.EXTRA)
     name = str(onnx.TensorProto.DataType.Name(code)).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _stored_bytes(tensor: onnx.TensorProto) -> int:
     """From its shape: the numbers themselves may stand in another file."""
-    onnx = require("onnx", _ort_session.EXTRA)
+    onnx = require("onnx", session.EXTRA)
     count = int(math.prod(tensor.dims))
     if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4):
         return (count + 1) // 2

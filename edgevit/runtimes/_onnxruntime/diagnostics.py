@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.blame import frames, innermost
+from edgevit.program.diagnostics import frames, innermost
 
 if TYPE_CHECKING:
     import onnx

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
-from edgevit.core.regular import regular_file
 
 if TYPE_CHECKING:
     import onnx

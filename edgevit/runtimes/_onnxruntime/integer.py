@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.disk.reading import reads
+from edgevit.core.disk.space import writing
 from edgevit.core.errors import InputError
-from edgevit.core.reading import reads
 from edgevit.core.require import require
 from edgevit.core.runner import IntegerMacs
-from edgevit.core.space import writing
-from edgevit.runtimes import _ort_session
+from edgevit.runtimes._onnxruntime import session as ort_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ _DYNAMIC: Final = ("DynamicQuantizeMatMul", "MatMulNBits")
 _INT8_ACTIVATIONS: Final = 4  # MatMulNBits' accuracy level that rounds its input; with others it is float
 
 
-@reads("ONNX file", _ort_session.AGAIN)
+@reads("ONNX file", ort_session.AGAIN)
 def count(path: Path) -> IntegerMacs:
     """MACs for one image in integer kernels, and every operator of the optimized graph.
 
@@ -82,7 +82,7 @@ def _images_at_once(model: onnx.ModelProto) -> int:
 
 def _optimize(path: Path, out: Path) -> onnx.ModelProto:
     """The optimized graph, written to `out`; its large constants, above 2 GB also in total, beside it."""
-    options = _ort_session.session_options(1, spinning=False)
+    options = ort_session.session_options(1, spinning=False)
     options.optimized_model_filepath = str(out)
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_file_name", f"{out.name}.data"
@@ -91,8 +91,8 @@ def _optimize(path: Path, out: Path) -> onnx.ModelProto:
         "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALL)
     )
     with writing(out.parent):
-        _ort_session.open_session(path, options, path)
-    return _ort_session.read_model(out)
+        ort_session.open_session(path, options, path)
+    return ort_session.read_model(out)
 
 
 def _is_integer(node: onnx.NodeProto) -> bool:
@@ -152,10 +152,10 @@ def _shapes(
     rest = sorted(wanted - shapes.keys())
     if not rest:
         return shapes
-    ort = require("onnxruntime", _ort_session.EXTRA)
-    options = _ort_session.session_options(1, spinning=False)
+    ort = require("onnxruntime", ort_session.EXTRA)
+    options = ort_session.session_options(1, spinning=False)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = _ort_session.open_session(_ort_session.with_outputs(model, rest, path), options, file)
+    session = ort_session.open_session(ort_session.with_outputs(model, rest, path), options, file)
     feed: dict[str, NDArray[np.generic]] = {}
     for value in session.get_inputs():
         if not all(isinstance(size, int) for size in value.shape[1:]):

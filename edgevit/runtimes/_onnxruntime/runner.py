@@ -7,13 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from edgevit.core import preprocess_json
+from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise, ordered
-from edgevit.core.reading import executing, reads
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.runtimes import _images, _ort_blame, _ort_session
+from edgevit.formats import preprocess_json
+from edgevit.runtimes import _images
+from edgevit.runtimes._onnxruntime import diagnostics
+from edgevit.runtimes._onnxruntime import session as ort_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +108,7 @@ class OrtRunner:
         return self._feed(pixels)
 
     def _blamed(self, error: Exception) -> str:
-        return _ort_blame.blamed(str(error), _ort_session.read_model(self.path))
+        return diagnostics.blamed(str(error), ort_session.read_model(self.path))
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
@@ -114,7 +116,7 @@ class OrtRunner:
             self.session.run(list(self.outputs), prepared)
 
 
-@reads("ONNX file", _ort_session.AGAIN)
+@reads("ONNX file", ort_session.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
 
@@ -123,14 +125,14 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
         UsageError: a tap that is not in the file.
     """
     if options.taps:
-        model = _ort_session.read_model(path)
+        model = ort_session.read_model(path)
         inputs = {value.name for value in model.graph.input}
         inner = [name for name in options.taps if name not in inputs]
-        data: bytes | Path = _ort_session.with_outputs(model, inner, path)
+        data: bytes | Path = ort_session.with_outputs(model, inner, path)
     else:
         inputs, data = set(), path
-    settings = _ort_session.session_options(options.threads, spinning=not options.taps)
-    session = _ort_session.open_session(data, settings, path)
+    settings = ort_session.session_options(options.threads, spinning=not options.taps)
+    session = ort_session.open_session(data, settings, path)
     taken = session.get_inputs()
     if len(taken) != 1 or taken[0].type not in _INPUTS or len(taken[0].shape) != 4:
         shown = ", ".join(f"{value.name}: {value.type} {value.shape}" for value in taken)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
-from edgevit.core.regular import regular_file
 from edgevit.core.require import require
-from edgevit.runtimes._ort_blame import blamed
-from edgevit.runtimes._ort_external import check_external
+from edgevit.runtimes._onnxruntime.diagnostics import blamed
+from edgevit.runtimes._onnxruntime.external import check_external
 
 if TYPE_CHECKING:
     import onnx

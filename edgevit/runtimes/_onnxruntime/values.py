@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.reading import reads
+from edgevit.core.disk.reading import reads
 from edgevit.core.runner import FileValue
-from edgevit.runtimes import _ort_session
+from edgevit.runtimes._onnxruntime import session
 
 if TYPE_CHECKING:
     import onnx
@@ -17,7 +17,7 @@ SITE_KEY = "edgevit.site"
 _INTEGER_OUTPUT = ("Conv",)
 
 
-@reads("ONNX file", _ort_session.AGAIN)
+@reads("ONNX file", session.AGAIN)
 def read(path: Path) -> tuple[FileValue, ...]:
     """In execution order, what depends on the input. Nothing is executed.
 
@@ -27,7 +27,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
     Raises:
         InputError: missing or not ONNX.
     """
-    model = _ort_session.read_model(path)
+    model = session.read_model(path)
     counts = {v.name: _elements(v) for v in (*model.graph.value_info, *model.graph.output)}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.layers import Difference
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Fold, Runtime
+from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
-from edgevit.flows import _outputs
-from edgevit.flows._algorithms import find
-from edgevit.flows._artifacts import guess_precision
-from edgevit.flows._diff_judge import judge
-from edgevit.flows._diff_output import another_input, bring_both, first_output
-from edgevit.flows._diff_run import Found, Rules, run_beside
-from edgevit.flows._diff_values import Values, choose_taps, read_values
-from edgevit.flows._values import PrepareRequest
 from edgevit.registries import REWRITES, RUNTIMES, TARGETS
+from edgevit.steps import named_outputs
+from edgevit.steps.artifacts import guess_precision
+from edgevit.steps.diff.judge import judge
+from edgevit.steps.diff.output import another_input, bring_both, first_output
+from edgevit.steps.diff.substitute import Found, Rules, run_beside
+from edgevit.steps.diff.values import Values, choose_taps, read_values
+from edgevit.steps.messages import PrepareRequest
+from edgevit.steps.planning.algorithms import find
 
 if TYPE_CHECKING:
     import torch
@@ -81,14 +81,14 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     import torch
 
     from edgevit.core.pixels import normalise
-    from edgevit.flows._open import load_model
-    from edgevit.flows._samples import head_of, read_samples
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
-    from edgevit.graph.sites import site_of
     from edgevit.models._preprocess import override
+    from edgevit.program.sites import site_of
+    from edgevit.steps.open import load_model
     from edgevit.steps.output_kind import model_kind
     from edgevit.steps.run_float import run_float
+    from edgevit.steps.samples import head_of, read_samples
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
     emit({"stage": "loading the model"})
@@ -108,7 +108,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     by_name = any(_SITE.fullmatch(value.site) for value in listed)
     names = REWRITES.names() if by_name else _COMMON_REWRITES
     graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.model.without)
-    reference = _outputs.first(run_float(model, pixels))
+    reference = named_outputs.first(run_float(model, pixels))
     kind = model_kind(spec.output, graph.program, reference)
     emit({"stage": "executing the file"})
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
@@ -185,7 +185,7 @@ def _read(
     options: RunOptions,
 ) -> tuple[Rules, tuple[Values, ...], dict[str, str]]:
     """How the file's tensors are found, their values for each image, and sites of another size in the file."""
-    from edgevit.graph.sites import site_of
+    from edgevit.program.sites import site_of
 
     counts = _comparable(graph)
     ends = {
@@ -219,7 +219,7 @@ def _comparable(graph: Graph) -> dict[str, int]:
     import torch
 
     from edgevit.graph.export import input_node
-    from edgevit.graph.sites import site_of
+    from edgevit.program.sites import site_of
 
     depends, counts = {input_node(graph.program)}, {}
     for node in graph.program.graph_module.graph.nodes:

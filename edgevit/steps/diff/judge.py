@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.core.blame import frames, innermost
-from edgevit.core.layers import FirstWrong, Layer, NotFound
+from edgevit.core.results.layers import FirstWrong, Layer, NotFound
 from edgevit.core.types import Graph
-from edgevit.flows._diff_run import Found
-from edgevit.graph.sites import WEIGHTED, site_of
+from edgevit.program.diagnostics import frames, innermost
+from edgevit.program.sites import WEIGHTED, site_of
+from edgevit.steps.diff.substitute import Found
 
 if TYPE_CHECKING:
     import torch

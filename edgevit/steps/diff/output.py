@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Runtime
 from edgevit.core.runner import Contents, RunOptions
-from edgevit.flows import _outputs
-from edgevit.flows._diff_run import Rules
-from edgevit.flows._diff_values import Values
-from edgevit.flows._execute import sqnr_fed
-from edgevit.steps.explain import explain
+from edgevit.steps import named_outputs
+from edgevit.steps.diff.substitute import Rules
+from edgevit.steps.diff.values import Values
+from edgevit.steps.doubts.explain import explain
+from edgevit.steps.execute import sqnr_fed
 from edgevit.steps.output_kind import file_kind
 from edgevit.validate.spaces import bring, common, compared_as
 
@@ -76,7 +76,7 @@ def bring_both(
         return rules, images, told
     as_both = partial(bring, activation=output.kind.activation, wanted=both)
     file = bring(output.file, output.file_kind.activation, both)
-    sqnr = _outputs.worst("sqnr", {"": as_both(output.reference)}, {"": file})
+    sqnr = named_outputs.worst("sqnr", {"": as_both(output.reference)}, {"": file})
     told = f"{told}; so compared, they agree to {sqnr:.1f} dB"
     if output.site in rules.named:  # the file has that layer itself, whatever it makes of it then
         return rules, images, told

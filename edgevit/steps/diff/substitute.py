@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
-from edgevit.flows._diff_sums import Sums, sqnr
-from edgevit.flows._diff_values import Match, Values, read_best, search
 from edgevit.graph.export import INPUT
-from edgevit.graph.run import run_single
-from edgevit.graph.sites import site_of
+from edgevit.program.run import run_single
+from edgevit.program.sites import site_of
+from edgevit.steps.diff.sums import Sums, sqnr
+from edgevit.steps.diff.values import Match, Values, read_best, search
 
 if TYPE_CHECKING:
     import torch

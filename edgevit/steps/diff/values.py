@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Runtime
 from edgevit.core.runner import FileValue, RunOptions
-from edgevit.flows._diff_layout import Layout, layouts
-from edgevit.flows._diff_sums import sqnr
+from edgevit.steps.diff.axes import Layout, layouts
+from edgevit.steps.diff.sums import sqnr
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.pixels import normalise
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
-from edgevit.core.report import RangeFit, TensorRange
+from edgevit.core.results.report import RangeFit, TensorRange
 from edgevit.core.types import Graph, Preprocess
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import OutputKind, class_scores
 from edgevit.core.progress import Emit
-from edgevit.core.report import Doubt
-from edgevit.steps import doubt_words
-from edgevit.steps.probe_preprocess import Alternative, probe
+from edgevit.core.results.report import Doubt
+from edgevit.steps.doubts import words
+from edgevit.steps.doubts.probe_preprocess import Alternative, probe
 from edgevit.steps.run_float import run_float
 from edgevit.validate.statistics import wilson_interval
 
@@ -85,14 +85,14 @@ def diagnose(
     doubts = []
     if stands == "not above":
         explained = order is not None or other is not None
-        doubts.append(doubt_words.no_better(right, n, guesses, explained))
+        doubts.append(words.no_better(right, n, guesses, explained))
     if order is not None:
-        doubts.append(doubt_words.other_order(order, right, n, names))
+        doubts.append(words.other_order(order, right, n, names))
     if other is not None:
-        doubts.append(doubt_words.other_preprocess(other, under))
+        doubts.append(words.other_preprocess(other, under))
     for doubt in doubts:
         emit({"warning": doubt.text})
-    few = (doubt_words.too_few(right, n, guesses),) if stands == "undecided" else ()
+    few = (words.too_few(right, n, guesses),) if stands == "undecided" else ()
     return Diagnosis(tuple(doubts), few)
 
 

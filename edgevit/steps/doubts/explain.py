@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.pixels import in_rgb
 from edgevit.core.runner import Contents
 from edgevit.core.types import Preprocess
-from edgevit.steps.alternatives import alternatives
+from edgevit.steps.doubts.alternatives import alternatives
 
 if TYPE_CHECKING:
     from edgevit.core.types import Pixels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Samples
-from edgevit.core.report import OtherResize
+from edgevit.core.results.report import OtherResize
 from edgevit.core.types import TorchModel
 from edgevit.steps.run_float import run_float
 

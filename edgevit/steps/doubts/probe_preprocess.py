@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.types import Preprocess
-from edgevit.steps.alternatives import alternatives
+from edgevit.steps.doubts.alternatives import alternatives
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-from edgevit.core.report import Doubt
+from edgevit.core.results.report import Doubt
 from edgevit.validate.statistics import wilson_interval
 
 if TYPE_CHECKING:
-    from edgevit.steps.probe_preprocess import Alternative
+    from edgevit.steps.doubts.probe_preprocess import Alternative
     from edgevit.validate.chance import Guessing
     from edgevit.validate.label_order import Order
 

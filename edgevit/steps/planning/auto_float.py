@@ -10,16 +10,16 @@ from edgevit.core.errors import UsageError
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
-from edgevit.core.report import AutoFloat, Limits, SiteLoss
+from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
 from edgevit.core.types import Graph
-from edgevit.flows import _outputs
+from edgevit.steps import named_outputs
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from edgevit.flows._outputs import Outputs
+    from edgevit.steps.named_outputs import Outputs
 
 FEWEST = 16
 SHARE = 4
@@ -120,8 +120,8 @@ def leave_float(
         limits=flags,
         reached=number is not None,
         images=len(images.inputs),
-        sqnr_before_db=_outputs.worst("sqnr", images.reference, tried[0]),
-        sqnr_after_db=_outputs.worst("sqnr", images.reference, tried[last]),
+        sqnr_before_db=named_outputs.worst("sqnr", images.reference, tried[0]),
+        sqnr_after_db=named_outputs.worst("sqnr", images.reference, tried[last]),
         sites=left,
         mac_fraction=sum(loss.macs for loss in left) / total_macs if total_macs else 0.0,
     )
@@ -158,7 +158,10 @@ def named(limits: Limits) -> tuple[str, ...]:
 def _holds(images: KeptApart, outputs: Outputs, limits: Limits) -> bool:
     from edgevit.validate.accuracy import measure_accuracy
 
-    if limits.min_sqnr is not None and _outputs.worst("sqnr", images.reference, outputs) < limits.min_sqnr:
+    if (
+        limits.min_sqnr is not None
+        and named_outputs.worst("sqnr", images.reference, outputs) < limits.min_sqnr
+    ):
         return False
     if limits.min_agreement is None and limits.max_drop is None:
         return True

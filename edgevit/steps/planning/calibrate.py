@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core._memory import give_back
 from edgevit.core.plans import Placement
 from edgevit.core.plugins import Range
+from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _values
-from edgevit.flows._algorithms import RANGE, find
 from edgevit.registries import OBSERVERS
+from edgevit.steps import messages
+from edgevit.steps.planning.algorithms import RANGE, find
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ def measure(
 
     static = any(kind.input is not None for p in placements for kind in p.kinds)
     assert calibration is not None or not static, "the command line asks for --calibrate"
-    if calibration is None or not any(_values.quantize_activations(p.kinds) for p in placements):
+    if calibration is None or not any(messages.quantize_activations(p.kinds) for p in placements):
         return Stats({}, 0)
     stats = observe(graph, calibration, OBSERVED, emit, placements)
     if not static:
@@ -64,8 +64,8 @@ def observe(
 ) -> Stats:
     """What `observers` say of the tensors around weighted sites, and around the products of `placements`."""
     from calibration.collect import collect
-    from edgevit.graph.run import run
-    from edgevit.graph.sites import site_of
+    from edgevit.program.run import run
+    from edgevit.program.sites import site_of
     from edgevit.quant.plan import wanted_tensors
 
     emit({"stage": stage, "total": len(images)})

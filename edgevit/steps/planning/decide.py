@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core._memory import give_back
 from edgevit.core.plans import Placement, QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
+from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit
-from edgevit.core.report import Reconstruction
+from edgevit.core.results.report import Reconstruction
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _outputs, _threads, _values
-from edgevit.flows._algorithms import CLUSTERING, RANGE, ROUNDING, find
-from edgevit.flows._decidable import too_few_to_tune
-from edgevit.flows._forms import Forms
-from edgevit.flows._observe import measure
+from edgevit.steps import messages, named_outputs, threads
+from edgevit.steps.planning.algorithms import CLUSTERING, RANGE, ROUNDING, find
+from edgevit.steps.planning.calibrate import measure
+from edgevit.steps.planning.graph_variants import Forms
+from edgevit.steps.undecidable_limits import too_few_to_tune
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ def measure_all(forms: Forms, calibration: torch.Tensor | None, seed: int, emit:
     asked: dict[str, list[Placement]] = {}
     for placement in forms.placements:
         asked.setdefault(forms.file_of(placement), []).append(placement)
-    several = sum(any(_values.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
+    several = sum(any(messages.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
     found = {}
     for file, placements in asked.items():
         names = ", ".join(dict.fromkeys(p.target for p in placements))
@@ -65,7 +65,7 @@ def plan_all(
     Raises:
         UsageError: too few images to tune with.
     """
-    from edgevit.graph.sites import list_sites
+    from edgevit.program.sites import list_sites
     from edgevit.quant._site import Choices
     from edgevit.quant.plan import make_plan
     from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart
@@ -94,7 +94,7 @@ def plan_all(
         give_back()
         return plan, told
 
-    made = dict(zip(own, _threads.each(decide, own), strict=True))
+    made = dict(zip(own, threads.each(decide, own), strict=True))
     twins = [next(made[p] for p in own if _same_but_name(p, asked)) for asked in placements]
     plans = tuple(
         replace(plan, target=asked.target, precision=asked.precision, placement=asked)
@@ -105,14 +105,14 @@ def plan_all(
 
 def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor) -> list[float]:
     """SQNR of the output that fares worst, for each plan."""
-    from edgevit.graph.run import run
+    from edgevit.program.run import run
     from edgevit.quant.simulate import simulate
 
     def named(outputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
         return {str(index): output.numpy() for index, output in enumerate(outputs)}
 
     reference = named(run(graph, images)[0])
-    return [_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
+    return [named_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
 
 
 def _same_but_name(first: Placement, second: Placement) -> bool:

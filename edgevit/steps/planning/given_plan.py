@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.made_with import MadeWith
 from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.types import Graph, ModelSpec
 
 
@@ -72,7 +72,7 @@ def fit(
     """
     from edgevit.core.plugins import Fold
     from edgevit.core.types import Stats
-    from edgevit.graph import storage
+    from edgevit.program import storage
     from edgevit.quant.check import check_sites
     from edgevit.registries import ALGORITHMS
 

@@ -11,9 +11,9 @@ from edgevit.core.plans import Placement
 from edgevit.core.plugins import Fold
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
-from edgevit.flows import _values
-from edgevit.flows._algorithms import find
-from edgevit.flows._observe import observe
+from edgevit.steps import messages
+from edgevit.steps.planning.algorithms import find
+from edgevit.steps.planning.calibrate import observe
 
 if TYPE_CHECKING:
     import torch
@@ -52,19 +52,19 @@ def fold(
     Folds that want to know the activations are left out without calibration images. What they want to know is
     measured once, on the graph without folds: none of the others changes what a layer norm gives out.
     """
-    from edgevit.graph import storage
+    from edgevit.program import storage
 
     folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in placements for n in p.folds)}
     observers = tuple(dict.fromkeys(o for fold in folds.values() for o in fold.observers))
     stats = Stats({}, 0)
     if observers and calibration is not None:
         stats = observe(graph, calibration, observers, emit, stage="measuring for the folds")
-    graphs = {_values.GRAPH: graph}
-    files: dict[tuple[str, ...], str] = {(): _values.GRAPH}
+    graphs = {messages.GRAPH: graph}
+    files: dict[tuple[str, ...], str] = {(): messages.GRAPH}
     done: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
     folded: list[str] = []
     for asked in dict.fromkeys(p.folds for p in placements if p.folds):
-        changed = storage.load(work / _values.GRAPH)
+        changed = storage.load(work / messages.GRAPH)
         fired = []
         for name in asked:
             if folds[name].observers and calibration is None:

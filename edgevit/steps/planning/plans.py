@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
-from edgevit.core.report import AutoFloat, Limits, SiteLoss
-from edgevit.flows._auto_float import KeptApart, leave_float
-from edgevit.flows._forms import Forms
-from edgevit.flows._simulated import same_arithmetic
+from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
+from edgevit.steps.planning.auto_float import KeptApart, leave_float
+from edgevit.steps.planning.graph_variants import Forms
+from edgevit.steps.simulate import same_arithmetic
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def losses_of(
     plans: tuple[QuantPlan, ...], forms: Forms, images: torch.Tensor, seed: int, emit: Emit
 ) -> tuple[Losses, ...]:
     """For each plan its sites with what each costs alone, worst first; one run for all plans of a graph."""
-    from edgevit.graph.sites import list_sites, total_macs
+    from edgevit.program.sites import list_sites, total_macs
     from edgevit.quant.sensitivity import sensitivities
 
     found: dict[int, Losses] = {}
@@ -101,7 +101,7 @@ def _keep_limits(
     emit: Emit,
 ) -> tuple[tuple[QuantPlan, ...], tuple[AutoFloat, ...]]:
     """Each plan with as many of its worst sites in float as the limits ask for; twins are tried once."""
-    from edgevit.graph.sites import total_macs
+    from edgevit.program.sites import total_macs
 
     done: list[tuple[QuantPlan, AutoFloat]] = []
     for index, plan in enumerate(plans):

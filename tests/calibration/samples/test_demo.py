@@ -7,8 +7,8 @@ import pytest
 from calibration.samples.demo import SAMPLES
 from edgevit.core.assets import demo_asset
 from edgevit.core.errors import UsageError
-from edgevit.core.labels import read_labels
 from edgevit.core.plugins import Head, Role, Samples
+from edgevit.formats.labels import read_labels
 
 
 def opened(

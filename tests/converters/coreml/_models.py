@@ -19,7 +19,7 @@ from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 from edgevit.registries import REWRITES
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 

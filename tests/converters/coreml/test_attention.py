@@ -8,7 +8,7 @@ from torch import nn
 
 from edgevit.core.types import ModelSpec
 from tests._sqnr import sqnr
-from tests.converters._coreml_models import (
+from tests.converters.coreml._models import (
     CLASSES,
     SIZE,
     Vit,

@@ -15,13 +15,13 @@ import torch
 from coremltools.converters.mil import Builder as mb
 from torch import nn
 
-from converters._coreml_package import _name_in_order, class_labels
 from converters.coreml import TARGET
-from edgevit.core import preprocess_json
+from converters.coreml.package import _name_in_order, class_labels
 from edgevit.core.errors import StepError, UnsupportedError, UsageError
 from edgevit.core.types import Graph, ModelSpec, TensorSpec
-from edgevit.graph.sites import list_sites
-from tests.converters._coreml_models import (
+from edgevit.formats import preprocess_json
+from edgevit.program.sites import list_sites
+from tests.converters.coreml._models import (
     CLASSES,
     PREPROCESS,
     SIZE,
@@ -275,17 +275,17 @@ def test_a_plan_of_another_model_is_refused_by_the_site_it_names(
 def test_swapped_weights_in_the_file_are_noticed(
     vit: tuple[Graph, ModelSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import _coreml_package
+    from converters.coreml import package
 
     graph, spec = vit
-    real = _coreml_package.save
+    real = package.save
 
     def swapped(*args: Any) -> Any:
         handles, numbers = real(*args), args[1].handles
         q, k = numbers["blocks.0.q:linear"], numbers["blocks.0.k:linear"]
         return {**handles, q: handles[k], k: handles[q]}
 
-    monkeypatch.setattr(_coreml_package, "save", swapped)
+    monkeypatch.setattr(package, "save", swapped)
     with pytest.raises(StepError, match=r"blocks.0.q:linear .* other integers than the plan's"):
         convert(graph, spec, "w8", tmp_path / "m.mlpackage")
 

@@ -16,7 +16,7 @@ from edgevit.quant.simulate import simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
-from tests.converters._coreml_models import (
+from tests.converters.coreml._models import (
     CLASSES,
     PREPROCESS,
     Hybrid,

@@ -14,12 +14,12 @@ from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions, SiteTensors
-from edgevit.graph.sites import list_sites, total_macs
+from edgevit.program.sites import list_sites, total_macs
 from edgevit.quant.plan import make_plan
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
-from tests.converters._coreml_models import Vit, exported, image_batch, normalised, operations, plan_for
+from tests.converters.coreml._models import Vit, exported, image_batch, normalised, operations, plan_for
 from tests.edgevit.quant.test_plan import CHOICES, measured
 
 Q, K = Grid("int8", (0.03125,), (5,)), Grid("int8", (0.0625,), (-7,))

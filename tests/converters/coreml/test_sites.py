@@ -14,11 +14,11 @@ from torch import nn
 from converters.coreml import TARGET
 from edgevit.core.errors import UsageError
 from edgevit.core.runner import RunOptions
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
-from tests.converters._coreml_models import (
+from tests.converters.coreml._models import (
     Hybrid,
     Vit,
     converted,

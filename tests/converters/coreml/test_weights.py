@@ -19,11 +19,11 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, Palette, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, ModelSpec
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 from edgevit.quant.simulate import SiteSimulator
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
 from tests._sqnr import sqnr
-from tests.converters._coreml_models import (
+from tests.converters.coreml._models import (
     CLASSES,
     execute,
     image_batch,

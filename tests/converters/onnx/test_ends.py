@@ -13,18 +13,18 @@ import pytest
 import timm
 import torch
 
-from converters._onnx_export import Prepared
 from converters.onnx import TARGET
+from converters.onnx.export import Prepared
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
-from edgevit.graph.sites import WEIGHTED, list_sites
+from edgevit.program.sites import WEIGHTED, list_sites
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 IMAGES = models.pixels(5)
 WINDOWS = {"patch_size": 2, "window_size": 4, "embed_dim": 16, "depths": (2,), "num_heads": (2,)}

@@ -9,9 +9,9 @@ import onnx
 import pytest
 import torch
 
-from converters import _onnx_file
 from converters.onnx import TARGET
-from edgevit.core.artifact import artifact_sha256, artifact_size
+from converters.onnx import file as onnx_file
+from edgevit.core.disk.artifact import artifact_sha256, artifact_size
 from edgevit.core.errors import UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes.onnxruntime import RUNTIME
@@ -28,7 +28,7 @@ def _module() -> torch.nn.Module:
 @pytest.fixture
 def above(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is too large for one file."""
-    monkeypatch.setattr(_onnx_file, "LARGEST_IN_ONE_FILE", 1000)
+    monkeypatch.setattr(onnx_file, "LARGEST_IN_ONE_FILE", 1000)
 
 
 @pytest.mark.usefixtures("above")
@@ -69,7 +69,7 @@ def test_a_smaller_model_in_the_same_place_leaves_no_weights_of_the_earlier_one(
     prepared = TARGET.prepare(models.graph_of(_module()), models.spec_of(10), {})
     out = tmp_path / "model.onnx"
     with monkeypatch.context() as small:
-        small.setattr(_onnx_file, "LARGEST_IN_ONE_FILE", 1000)
+        small.setattr(onnx_file, "LARGEST_IN_ONE_FILE", 1000)
         TARGET.write(prepared, "fp32", None, out)
     assert len(list(tmp_path.iterdir())) == 2
     TARGET.write(prepared, "fp32", None, out)

@@ -16,7 +16,7 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Dynamic, QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _forms as forms

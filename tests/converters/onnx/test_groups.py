@@ -13,7 +13,7 @@ from converters.onnx import TARGET
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
-from edgevit.graph.half_range import scan
+from edgevit.graph.float16.range_analysis import scan
 from edgevit.registries import REWRITES
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from converters import _onnx_half
-from converters._onnx_export import SITE_KEY
+from converters.onnx import half
+from converters.onnx.export import SITE_KEY
 
 
 def _model() -> ir.Model:
@@ -31,7 +31,7 @@ def _model() -> ir.Model:
 
 def _types(keep: set[str]) -> dict[str, ir.DataType | None]:
     model = _model()
-    _onnx_half.to_half(model, keep)
+    half.to_half(model, keep)
     return {
         str(n.name): n.inputs[0].dtype for n in model.graph if n.op_type != "Cast" and n.inputs[0] is not None
     }

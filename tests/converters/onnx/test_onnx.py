@@ -17,8 +17,8 @@ from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.core.types import Graph
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of, total_macs
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of, total_macs
 from edgevit.quant import _affine
 from edgevit.quant.plan import choose_sites
 from edgevit.quant.simulate import SiteSimulator, simulate

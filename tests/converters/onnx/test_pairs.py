@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters import _onnx_pairs
 from converters.onnx import TARGET
+from converters.onnx import pairs as weight_pairs
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.recipe import Recipe
 from edgevit.core.runner import RunOptions
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Graph
-from edgevit.flows._prepared import placements
-from edgevit.flows.resolve import resolve
+from edgevit.flows._run_prepare import placements
 from edgevit.runtimes.onnxruntime import RUNTIME
+from edgevit.steps.resolve import resolve
 from tests.converters import _forms as forms
 from tests.converters import _small_models as models
 
@@ -48,7 +48,7 @@ def test_weights_within_the_limit_are_exact_on_the_worst_inputs_and_others_are_n
     room = 128 - np.abs(first)
     second = np.clip(random.integers(-127, 128, first.shape), -room, room)
     safe = np.stack([first, second], -1).reshape(500, 64).astype(np.int8)
-    assert _onnx_pairs.sums(safe).max() == 128
+    assert weight_pairs.sums(safe).max() == 128
     assert all((vpmaddubsw(a, safe) == exact(a, safe)).all() for a in _worst(safe))
     edge = np.tile(np.array([64, 64, -127, -1], np.int8), 8)
     assert all((vpmaddubsw(a, edge) == exact(a, edge)).all() for a in _worst(edge))
@@ -62,9 +62,9 @@ def test_weights_within_the_limit_are_exact_on_the_worst_inputs_and_others_are_n
 def test_pairs_of_a_convolution_run_along_its_input_channels() -> None:
     weight = np.zeros((1, 2, 1, 2), np.int8)
     weight[0, :, 0, 0], weight[0, :, 0, 1] = (100, 20), (5, 90)
-    assert _onnx_pairs.sums(weight).tolist() == [[120, 95]]
-    assert _onnx_pairs.sums(np.array([[100, 20, 90]], np.int8)).tolist() == [[120, 90]]
-    assert _onnx_pairs.sums(np.full((4, 1, 3, 3), 127, np.int8)).size == 0  # depthwise: no pairs
+    assert weight_pairs.sums(weight).tolist() == [[120, 95]]
+    assert weight_pairs.sums(np.array([[100, 20, 90]], np.int8)).tolist() == [[120, 90]]
+    assert weight_pairs.sums(np.full((4, 1, 3, 3), 127, np.int8)).size == 0  # depthwise: no pairs
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
     assert limits == {"linear": 128, "conv": 128 if precision == "w8a8" else None}
     for site in plan.sites:
         if limits[site.kind] is not None:
-            assert _onnx_pairs.sums(plan.tensors[f"{site.site}.weight"]).max(initial=0) <= 128
+            assert weight_pairs.sums(plan.tensors[f"{site.site}.weight"]).max(initial=0) <= 128
     TARGET.write(prepared, precision, plan, tmp_path / "m.onnx")
     with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
         assert np.isfinite(runner.run(models.pixels(1))["logits"]).all()

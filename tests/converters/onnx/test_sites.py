@@ -10,8 +10,8 @@ import torch
 
 from converters.onnx import TARGET
 from edgevit.core.runner import RunOptions
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models

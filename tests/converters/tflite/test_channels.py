@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.tflite import TARGET, Prepared
+from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions
@@ -18,7 +18,7 @@ from edgevit.quant.simulate import simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 IMAGES = models.pixels(4)
 CHANGED = {"proj:linear": 24, "q:linear": 24, "head:linear": 10, "pointwise:conv": 24}

@@ -12,19 +12,19 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from converters import _tflite_input
-from converters.tflite import TARGET, Prepared
+from converters.tflite import input
+from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
-from edgevit.graph.sites import WEIGHTED, list_sites
+from edgevit.program.sites import WEIGHTED, list_sites
 from edgevit.quant import storage
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 IMAGES = models.pixels(4)
 BYTES = {"uint8": IMAGES, "int8": (IMAGES.astype(np.int16) - 128).astype(np.int8)}
@@ -160,7 +160,7 @@ def test_one_mean_and_std_for_all_channels_are_the_scale_and_the_zero_point(
 def test_scale_and_zero_point_worked_out_by_hand(
     mean: tuple[float, ...], std: tuple[float, ...], scale: float, zero: int
 ) -> None:
-    found = _tflite_input.pixels_of(Preprocess(8, 8, (8, 8), mean=mean, std=std))
+    found = input.pixels_of(Preprocess(8, 8, (8, 8), mean=mean, std=std))
     assert found.scale == pytest.approx(scale, rel=1e-12) and found.zero_point == zero
     for byte in (0, 77, 255):
         for channel in range(len(mean)):

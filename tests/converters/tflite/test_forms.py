@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.tflite import TARGET, Prepared
+from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Dynamic, QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _forms as forms
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from converters import _tflite_lower, _tflite_model, _tflite_sites
-from converters.tflite import TARGET, Prepared
+from converters.tflite import flatbuffer, lower
+from converters.tflite import sites as tflite_sites
+from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
-from edgevit.graph.run import run
-from edgevit.graph.sites import WEIGHTED, list_sites, site_of, total_macs
+from edgevit.program.run import run
+from edgevit.program.sites import WEIGHTED, list_sites, site_of, total_macs
 from edgevit.quant.check import checked
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _photographs as photos
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 IMAGES = models.pixels(4)
 
@@ -46,9 +47,9 @@ def prepared(graph: Graph) -> Prepared:
 
 
 @pytest.fixture(scope="module")
-def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[_tflite_lower.Fenced, ...]]:
+def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[lower.Fenced, ...]]:
     """A second conversion of the same graph."""
-    return _tflite_lower.lower(graph, reverse_channels=False)
+    return lower.lower(graph, reverse_channels=False)
 
 
 def _logits(path: Path, images: np.ndarray = IMAGES) -> np.ndarray:
@@ -78,16 +79,16 @@ def test_fp16_halves_the_constants_and_stays_close(
 
 
 def test_a_constant_too_large_for_float16_stays_float32(prepared: Prepared) -> None:
-    from converters._tflite_quantize import to_half
+    from converters.tflite.quantize import to_half
 
-    model = _tflite_model.duplicate(prepared.model)
-    part = _tflite_model.graph(model)
+    model = flatbuffer.duplicate(prepared.model)
+    part = flatbuffer.graph(model)
     weight = int(part.operators[prepared.places[0].operator].inputs[1])
-    data = np.array(_tflite_model.constant(model, weight))
+    data = np.array(flatbuffer.constant(model, weight))
     data.flat[0] = 1e6
     model.buffers[part.tensors[weight].buffer].data = np.frombuffer(data.tobytes(), np.uint8)
     to_half(model)
-    assert np.array_equal(_tflite_model.constant(model, weight), data)
+    assert np.array_equal(flatbuffer.constant(model, weight), data)
 
 
 def test_every_site_of_the_float_file_holds_pytorchs_tensors(
@@ -207,11 +208,11 @@ def test_a_tensor_that_several_sites_read_is_quantized_once(
 def test_equal_input_gives_equal_bytes(
     graph: Graph,
     prepared: Prepared,
-    lowered: tuple[bytes, tuple[_tflite_lower.Fenced, ...]],
+    lowered: tuple[bytes, tuple[lower.Fenced, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_tflite_lower, "lower", lambda *_: lowered)
+    monkeypatch.setattr(lower, "lower", lambda *_: lowered)
     again = TARGET.prepare(graph, models.spec_of(10), {})
     for precision in TARGET.precisions:
         planned = TARGET.placement(precision) is not None
@@ -289,12 +290,12 @@ def test_numbers_without_a_kernel_are_refused_by_site(
 
 
 def test_a_site_whose_weights_are_not_the_models_is_refused(
-    lowered: tuple[bytes, tuple[_tflite_lower.Fenced, ...]],
+    lowered: tuple[bytes, tuple[lower.Fenced, ...]],
 ) -> None:
     data, fenced = lowered
     wrong = tuple(replace(f, weight=f.weight + 1) if f.site == "proj:linear" else f for f in fenced)
     with pytest.raises(UnsupportedError, match="proj:linear.*weights in the file are not the model's"):
-        _tflite_sites.locate(_tflite_model.read(data), wrong)
+        tflite_sites.locate(flatbuffer.read(data), wrong)
 
 
 def test_the_given_graph_is_left_as_it_was(graph: Graph, prepared: Prepared) -> None:

@@ -19,7 +19,7 @@ from edgevit.registries import REWRITES
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _small_models as models
-from tests.converters import _tflite_models as small
+from tests.converters.tflite import _models as small
 
 IMAGES = models.pixels(2)
 

@@ -12,8 +12,8 @@ import pytest
 import edgevit
 from edgevit import cli
 from edgevit.commands import convert, diff, profile, quantize, run, validate
-from edgevit.core.answer import Answer, Table
 from edgevit.core.progress import Silent
+from edgevit.core.results.answer import Answer, Table
 
 COMMANDS = {
     edgevit.convert: convert,

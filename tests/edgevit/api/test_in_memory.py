@@ -14,9 +14,9 @@ import torch
 
 import edgevit
 from edgevit.api._settings import recipe_of
-from edgevit.core.made_with import remembered
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.recipe import Recipe, settings_to_remember
+from edgevit.core.settings.made_with import remembered
+from edgevit.core.settings.recipe import Recipe, settings_to_remember
 from edgevit.core.types import TorchModel
 from edgevit.registries import SOURCES
 

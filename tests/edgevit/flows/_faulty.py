@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.layers import Difference
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.recipe import Recipe
+from edgevit.core.results.layers import Difference
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import TorchModel
-from edgevit.flows._diff import DiffRequest, diff
 from edgevit.flows._request import prepare_request
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
 from edgevit.registries import REWRITES, SOURCES, TARGETS
+from edgevit.steps.diff.compare import DiffRequest, diff
 
 SIZE: Final = 32
 SUFFIXES: Final = {"onnx": "onnx", "tflite": "tflite", "coreml": "mlpackage"}

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgevit.core import recipe as recipes
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.flows import _prepare
-from edgevit.flows._prepared import placements
+from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
-from edgevit.flows._values import Prepared
-from edgevit.flows.resolve import resolve
+from edgevit.flows._run_prepare import placements
+from edgevit.steps import prepare
+from edgevit.steps.messages import Prepared
+from edgevit.steps.resolve import resolve
 
 NETS = """
 from torch import nn
@@ -59,4 +59,4 @@ def prepared(folder: Path, work: Path, **changes: Any) -> Prepared:
     work.mkdir()
     wanted = resolve(recipes.make(settings_of(folder, **changes)))
     request = prepare_request(wanted.recipe, work, placements(wanted))
-    return from_plain(Prepared, _prepare.prepare(to_plain(request), lambda event: None), "prepared")
+    return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import KindPlacement, Placement
-from edgevit.core.report import Limits, SiteLoss
+from edgevit.core.results.report import Limits, SiteLoss
+from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import Stats
-from edgevit.flows import _auto_float, _values
-from edgevit.flows.resolve import resolve
-from edgevit.graph.run import run
+from edgevit.program.run import run
 from edgevit.quant import storage
 from edgevit.quant.plan import make_plan
 from edgevit.quant.sensitivity import sensitivities
 from edgevit.quant.simulate import simulate
+from edgevit.steps import messages
+from edgevit.steps.planning import auto_float
+from edgevit.steps.resolve import resolve
 from tests.edgevit.flows._tiny import prepared, write_model
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES
@@ -44,28 +45,28 @@ def test_the_fewest_are_found_with_few_trials(wanted: int | None) -> None:
         tried.append(number)
         return wanted is not None and number >= wanted
 
-    assert _auto_float.fewest(holds, 13) == wanted
+    assert auto_float.fewest(holds, 13) == wanted
     assert len(tried) == len(set(tried)) <= 9 and max(tried) <= 13
 
 
 def test_without_sites_there_is_nothing_to_try() -> None:
-    assert _auto_float.fewest(lambda number: False, 0) is None
-    assert _auto_float.fewest(lambda number: True, 0) == 0
+    assert auto_float.fewest(lambda number: False, 0) is None
+    assert auto_float.fewest(lambda number: True, 0) == 0
 
 
 @pytest.mark.parametrize("count", [32, 50, 64, 128])
 def test_one_image_in_four_but_16_at_least_are_kept_apart(count: int) -> None:
-    rest, apart = _auto_float.keep_apart(count, False, Limits(min_sqnr=1))
+    rest, apart = auto_float.keep_apart(count, False, Limits(min_sqnr=1))
     assert sorted((*rest, *apart)) == list(range(count)) and len(apart) == max(16, count // 4)
     assert np.diff(apart).max() <= 4  # spread: images come sorted by their class
 
 
 def test_too_few_images_are_told_with_their_number() -> None:
     with pytest.raises(UsageError, match=r"keeps 16 .* needs 16 others .* there are 31") as raised:
-        _auto_float.keep_apart(31, False, Limits(min_sqnr=1))
+        auto_float.keep_apart(31, False, Limits(min_sqnr=1))
     assert "at least 32" in raised.value.hint
     with pytest.raises(UsageError, match="needs labels"):
-        _auto_float.keep_apart(64, False, Limits(max_drop=1))
+        auto_float.keep_apart(64, False, Limits(max_drop=1))
 
 
 def test_the_worst_sites_stay_in_float_until_the_limit_holds(model: Path, tmp_path: Path) -> None:
@@ -81,14 +82,14 @@ def test_the_worst_sites_stay_in_float_until_the_limit_holds(model: Path, tmp_pa
     assert [s.sqnr_db for s in auto.sites] == sorted(s.sqnr_db for s in auto.sites)
     assert all(s.sqnr_db <= done.sensitivity[0].sqnr_db for s in auto.sites)
     assert auto.mac_fraction == pytest.approx(sum(s.macs for s in auto.sites) / found.macs)
-    (plan,) = storage.load(work / _values.PLANS)
+    (plan,) = storage.load(work / messages.PLANS)
     reasons = dict(plan.skipped)
     for site in auto.sites:
         assert reasons[site.site] == f"left in float32 by --auto-float to keep --min-sqnr {limit:g}"
         assert not any(name.startswith(site.site) for name in plan.tensors)
     assert {s.site for s in plan.sites} == {s.site for s in done.sensitivity}
     assert len(plan.sites) + len(auto.sites) == len(plain.sensitivity)
-    again = prepared(model, tmp_path / "again", plan=work / _values.PLANS)
+    again = prepared(model, tmp_path / "again", plan=work / messages.PLANS)
     assert again.simulated[0].compression == done.compression  # the plan alone says it all
 
 
@@ -98,7 +99,7 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
     (costs,) = sensitivities(graph, [plan], images, 0)
     ranked = tuple(SiteLoss(name, costs[name], 1) for name in sorted(costs, key=costs.__getitem__))
     reference = {"logits": run(graph, images)[0][0].numpy()}
-    apart = _auto_float.KeptApart(images, reference, None)
+    apart = auto_float.KeptApart(images, reference, None)
 
     def sqnr(number: int) -> float:
         left = {loss.site for loss in ranked[:number]}
@@ -107,7 +108,7 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
         return small.db(torch.from_numpy(reference["logits"]), got)
 
     limit = Limits(min_sqnr=sqnr(0) + 5)
-    found, told = _auto_float.leave_float(
+    found, told = auto_float.leave_float(
         plan, ranked, graph, apart, limit, frozenset(), 9, lambda event: None
     )
     number = len(told.sites)
@@ -123,7 +124,7 @@ def test_a_limit_that_no_number_of_sites_reaches_leaves_the_plan_as_it_was(
     auto = done.auto_float
     assert auto is not None and not auto.reached and auto.sites == () and auto.mac_fraction == 0
     assert auto.sqnr_before_db < auto.sqnr_after_db < 150  # float16 is the best that is left
-    (plan,) = storage.load(tmp_path / "a" / _values.PLANS)
+    (plan,) = storage.load(tmp_path / "a" / messages.PLANS)
     assert len(plan.sites) == len(done.sensitivity) > 5
 
 
@@ -138,7 +139,7 @@ def test_the_images_to_evaluate_on_are_never_looked_at(model: Path, tmp_path: Pa
             min_agreement=100,
             min_sqnr=42,
         )
-    one, other = (tmp_path / name / _values.PLANS for name in ("images", "other"))
+    one, other = (tmp_path / name / messages.PLANS for name in ("images", "other"))
     assert (one / "plan.safetensors").read_bytes() == (other / "plan.safetensors").read_bytes()
     # what else stands there is what each was made with
     plans = [json.loads((folder / "plan.json").read_text())["plans"] for folder in (one, other)]
@@ -189,7 +190,7 @@ def test_a_limit_is_held_by_every_head(limits: Limits, right: int, holds: bool) 
     scores = np.eye(2, dtype=np.float32)[[0, 1] * 5]
     worse = np.where(np.arange(10)[:, None] < right, scores, 1 - scores)
     labels = scores.argmax(axis=1)
-    images = _auto_float.KeptApart(
+    images = auto_float.KeptApart(
         torch.zeros(10, 3, 4, 4), {"kind": scores, "age": scores}, None, heads={"age": (labels, OutputKind())}
     )
-    assert _auto_float._holds(images, {"kind": scores, "age": worse}, limits) is holds
+    assert auto_float._holds(images, {"kind": scores, "age": worse}, limits) is holds

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgevit.core.layers import Difference
-from edgevit.flows._diff_layout import layouts
-from edgevit.flows._diff_sums import Sums, sqnr
+from edgevit.core.results.layers import Difference
+from edgevit.steps.diff.axes import layouts
+from edgevit.steps.diff.sums import Sums, sqnr
 from tests._command import edgevit
 from tests.edgevit.flows import _faulty
 from tests.edgevit.flows._converted import Converted

@@ -13,12 +13,13 @@ from PIL import Image
 
 import converters.coreml
 import converters.tflite
-from edgevit.core import recipe as recipes
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, MissingDependencyError
-from edgevit.flows import _prepare, _rehearse, dry_run
-from edgevit.flows._prepared import request_of
-from edgevit.flows.resolve import resolve
+from edgevit.core.settings import recipe as recipes
+from edgevit.flows import dry_run
+from edgevit.flows._run_prepare import request_of
+from edgevit.steps import prepare, rehearse
+from edgevit.steps.resolve import resolve
 from tests.edgevit.flows._tiny import settings_of, write_model
 
 
@@ -27,18 +28,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("net"))
 
 
-def rehearsed(model: Path, work: Path, **changes: Any) -> _rehearse.Rehearsed:
+def rehearsed(model: Path, work: Path, **changes: Any) -> rehearse.Rehearsed:
     work.mkdir(exist_ok=True)
     wanted = resolve(recipes.make(settings_of(model, **changes)))
-    told = _rehearse.rehearse(to_plain(request_of(wanted, work)), lambda event: None)
-    return from_plain(_rehearse.Rehearsed, told, "rehearsed")
+    told = rehearse.rehearse(to_plain(request_of(wanted, work)), lambda event: None)
+    return from_plain(rehearse.Rehearsed, told, "rehearsed")
 
 
 def test_it_says_what_a_run_would_work_on(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The numbers of the net by hand: its stem, five layers of 16x16 on 4 tokens, and its head."""
-    monkeypatch.setattr(_prepare, "measure_all", None)  # whoever calibrates fails
+    monkeypatch.setattr(prepare, "measure_all", None)  # whoever calibrates fails
     settings = {"evaluate": str(model / "other.npz"), "evaluate_count": 40}
     found = rehearsed(model, tmp_path / "work", **settings)
     assert found.macs == 4 * 16 * 3 * 64 + 5 * 4 * 16 * 16 + 16 * 4

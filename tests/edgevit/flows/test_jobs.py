@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core.recipe import make
-from edgevit.core.sandbox import Sandbox
+from edgevit.core.process.sandbox import Sandbox
+from edgevit.core.settings.recipe import make
 from edgevit.flows import _jobs
 
 

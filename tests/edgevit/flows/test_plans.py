@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.flows import _plan_tables, _values
+from edgevit.flows import _plan_tables
 from edgevit.quant import storage
+from edgevit.steps import messages
 from tests._command import edgevit
 from tests.edgevit.flows._tiny import prepared, settings_of, write_model
 
@@ -57,11 +58,11 @@ def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
 
 def edited(work: Path, folder: Path, change: Any) -> Path:
     """A copy of a plan's two files under a name of its own, its JSON changed."""
-    document = json.loads((work / _values.PLANS / "plan.json").read_text())
+    document = json.loads((work / messages.PLANS / "plan.json").read_text())
     change(document["plans"][0])
     folder.mkdir()
     (folder / "mine.json").write_text(json.dumps(document))
-    (folder / "plan.safetensors").write_bytes((work / _values.PLANS / "plan.safetensors").read_bytes())
+    (folder / "plan.safetensors").write_bytes((work / messages.PLANS / "plan.safetensors").read_bytes())
     return folder / "mine.json"
 
 
@@ -82,7 +83,7 @@ def test_edits_take_effect_and_nonsense_is_refused(model: Path, tmp_path: Path) 
         model, tmp_path / "x", plan=edited(tmp_path / "plain", tmp_path / "shorter", shorter)
     ).simulated
     assert better.integer_macs < plain.integer_macs
-    (plan,) = storage.load(tmp_path / "x" / _values.PLANS)
+    (plan,) = storage.load(tmp_path / "x" / messages.PLANS)
     assert dict(plan.skipped)["layers.1.0:linear"] == "the plan that was given leaves it out"
 
     def none(plan: Any) -> None:
@@ -107,16 +108,16 @@ def test_other_images_fold_other_weights_and_the_error_says_so(model: Path, tmp_
         prepared(
             model,
             tmp_path / "other",
-            plan=tmp_path / "plain" / _values.PLANS,
+            plan=tmp_path / "plain" / messages.PLANS,
             calibrate=str(model / "other.npz"),
         )
     assert "--calibrate" in raised.value.hint
     with pytest.raises(InputError, match="was made for weights with the sha256"):
-        prepared(model, tmp_path / "seed", plan=tmp_path / "plain" / _values.PLANS, random_weights=1)
+        prepared(model, tmp_path / "seed", plan=tmp_path / "plain" / messages.PLANS, random_weights=1)
     with pytest.raises(InputError, match="no plan for onnx w8; it has onnx w8a8"):
-        prepared(model, tmp_path / "w8", plan=tmp_path / "plain" / _values.PLANS, precision="w8")
+        prepared(model, tmp_path / "w8", plan=tmp_path / "plain" / messages.PLANS, precision="w8")
     with pytest.raises(UsageError, match="has plans for onnx w8a8, but nothing .* is quantized"):
-        prepared(model, tmp_path / "fp16", plan=tmp_path / "plain" / _values.PLANS, precision="fp16")
+        prepared(model, tmp_path / "fp16", plan=tmp_path / "plain" / messages.PLANS, precision="fp16")
 
 
 def test_a_broken_plan_is_one_error_of_the_command_line(model: Path, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_tables_show_every_site_with_its_grids_form_loss_and_placement(
     model: Path, tmp_path: Path, to: str, precision: str, words: tuple[str, ...]
 ) -> None:
     found = prepared(model, tmp_path / "work", to=to, precision=precision)
-    (plan,) = storage.load(tmp_path / "work" / _values.PLANS)
+    (plan,) = storage.load(tmp_path / "work" / messages.PLANS)
     tables = _plan_tables.tables(plan, found)
     text = "\n".join(
         [table.title + " " + " | ".join(cell for row in table.rows for cell in row) for table in tables]

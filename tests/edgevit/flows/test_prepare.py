@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from edgevit.core import recipe as recipes
 from edgevit.core._plain import to_plain
-from edgevit.flows import _inspect
+from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
+from edgevit.steps import inspect
 from tests.edgevit.flows._tiny import prepared, settings_of, write_model
 
 PLACED = """
@@ -38,6 +38,6 @@ def test_what_a_source_changed_and_what_it_does_not_know_is_told(tmp_path: Path)
     assert "pos_embed from (1, 16, 8) to (1, 4, 8)" in found.warnings[0]
     assert found.spec.preprocess_origin.startswith("--preprocess (normalize); assumed: color=rgb")
     recipe = recipes.make(settings_of(folder, **changes))
-    seen = _inspect.model(to_plain(prepare_request(recipe, tmp_path, ())), lambda event: None)
+    seen = inspect.model(to_plain(prepare_request(recipe, tmp_path, ())), lambda event: None)
     assert seen["warnings"] == list(found.warnings[:1])
     assert seen["preprocess"] is None and seen["preprocess_origin"].startswith("unknown")

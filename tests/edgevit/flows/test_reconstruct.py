@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
-from edgevit.core.report import ArtifactReport, Reconstruction
-from edgevit.flows import _values
-from edgevit.flows.resolve import resolve
+from edgevit.core.results.report import ArtifactReport, Reconstruction
+from edgevit.core.settings import recipe as recipes
 from edgevit.quant import storage
+from edgevit.steps import messages
+from edgevit.steps.resolve import resolve
 from edgevit.validate.notes import notes
 from tests.edgevit.flows._tiny import prepared, write_model
 
@@ -32,7 +32,7 @@ def test_the_better_plan_is_taken_and_the_account_says_what_was_done(model: Path
     assert told.sqnr_after_db >= told.sqnr_before_db and (told.kept > 0) == (
         told.sqnr_after_db > told.sqnr_before_db
     )
-    plans = [storage.load(tmp_path / name / _values.PLANS)[0] for name in ("plain", "tuned")]
+    plans = [storage.load(tmp_path / name / messages.PLANS)[0] for name in ("plain", "tuned")]
     same = all(np.array_equal(plans[0].tensors[k], plans[1].tensors[k]) for k in plans[0].tensors)
     assert same == (told.kept == 0) and len(plans[0].sites) == len(plans[1].sites)
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from timm.data import create_transform
 
 from edgevit.core.errors import InputError
-from edgevit.core.recipe import Recipe
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows.run import run
 from tests._command import edgevit
 from tests.edgevit.flows._converted import ASSETS, Converted

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core import manifest
+from edgevit.core.disk import manifest
 from edgevit.core.errors import InputError
 from edgevit.flows.verify import verify
 from tests._command import edgevit

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError
-from edgevit.core.labels import read_labels
+from edgevit.formats.labels import read_labels
 
 CAT_DOG_FOX = ("cat", "dog", "fox")
 

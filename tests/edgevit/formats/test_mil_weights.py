@@ -13,7 +13,7 @@ from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.frontend.milproto.load import load
 from coremltools.models.utils import load_spec
 
-from edgevit.core import mil_weights
+from edgevit.formats import mil_weights
 
 WEIGHT = np.random.default_rng(0).standard_normal((64, 96)).astype(np.float32)
 OTHER = np.random.default_rng(1).standard_normal((32, 64)).astype(np.float32)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from edgevit.core.errors import InputError
-from edgevit.core.preprocess_json import dumps, loads
 from edgevit.core.types import Preprocess
+from edgevit.formats.preprocess_json import dumps, loads
 
 GIVEN = Preprocess(224, 192, (256, 256), True, "bilinear", "bgr", (0.1, 0.2, 0.3), (0.4, 0.5, 1.0), "exif")
 

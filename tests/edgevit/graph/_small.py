@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from edgevit.core.digest import module_digest
+from edgevit.core.disk.digest import module_digest
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model

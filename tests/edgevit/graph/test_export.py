@@ -10,10 +10,10 @@ from torch import nn
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import Graph
-from edgevit.graph import storage
 from edgevit.graph.export import export_model, input_node
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of, total_macs
+from edgevit.program import storage
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of, total_macs
 from tests.edgevit.graph import _small as small
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
-from edgevit.graph.run import run
+from edgevit.program.run import run
 from edgevit.registries import REWRITES
 from tests.edgevit.graph import _small as small
 

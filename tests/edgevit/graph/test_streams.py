@@ -9,8 +9,8 @@ from edgevit.core.types import Graph, Stats
 from edgevit.graph import streams
 from edgevit.graph.adapt import adapt
 from edgevit.graph.rewrites import centre_streams, expand_norms, fold_layer_scale, remove_aliases
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant.algorithms import centre_streams as fold
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Extra, Residual

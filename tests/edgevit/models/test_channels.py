@@ -6,10 +6,10 @@ import pytest
 import timm
 import torch
 
-from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess
+from edgevit.formats import preprocess_json
 from edgevit.models import timm as source
 from edgevit.models._channels import channels_of
 from edgevit.models._preprocess import override

@@ -11,7 +11,7 @@ from PIL import Image
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess
-from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.models._hf.preprocess import preprocess_of
 from edgevit.models._preprocess import from_timm, override
 
 

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgevit.core.errors import EdgevitError, InputError, StepError, UnsupportedError, UsageError
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import TorchModel
-from edgevit.models._hf_config import without_code
+from edgevit.models._hf.config import without_code
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "2", "embed_dim": "24", "num_heads": "2"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgevit.graph.blocks import blocks_of, run_block
-from edgevit.graph.sites import list_sites
+from edgevit.program.blocks import blocks_of, run_block
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 
 

@@ -9,8 +9,8 @@ import random
 import numpy as np
 import pytest
 
-from edgevit.core import layout
-from edgevit.core.layout import MAX_RANK
+from edgevit.program import layout
+from edgevit.program.layout import MAX_RANK
 
 
 def moved(array: np.ndarray, found: tuple[layout.Step, ...]) -> np.ndarray:

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from edgevit.graph.lockstep import lockstep
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
+from edgevit.program.paired_run import lockstep
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 from tests.edgevit.graph import _small as small
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgevit.core.digest import module_digest
+from edgevit.core.disk.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.prune import _pairs, mlp

@@ -8,8 +8,8 @@ import torch
 
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.types import Graph
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant.clipping import Quantized, quantized_tensors, range_use
 from tests.edgevit.graph import _small as small
 

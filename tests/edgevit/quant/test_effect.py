@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgevit.graph.run import run
-from edgevit.graph.sites import site_of
+from edgevit.program.run import run
+from edgevit.program.sites import site_of
 from edgevit.quant import _effect
 from tests.edgevit.graph import _small as small
 

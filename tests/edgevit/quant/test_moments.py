@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgevit.graph.sites import site_of
+from edgevit.program.sites import site_of
 from edgevit.quant import _moments
 from tests.edgevit.graph import _small as small
 

@@ -17,8 +17,8 @@ from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
 from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan
 from edgevit.core.types import Graph, Stats
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, site_of
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, site_of
 from edgevit.quant._site import Choices, channel_limits
 from edgevit.quant.algorithms import (
     centre_streams,

@@ -10,8 +10,8 @@ from torch import nn
 
 from edgevit.core.plans import KindPlacement, Placement, QuantPlan
 from edgevit.core.types import Graph
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites
 from edgevit.quant.algorithms import output_aware
 from edgevit.quant.plan import make_plan, measure_effects
 from edgevit.quant.simulate import SiteSimulator, simulate

@@ -11,7 +11,7 @@ import torch
 
 from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan
 from edgevit.core.types import Stats
-from edgevit.graph.run import run
+from edgevit.program.run import run
 from edgevit.quant import reconstruct
 from edgevit.quant._site import Choices
 from edgevit.quant.algorithms import gptq, kmeans, minmax

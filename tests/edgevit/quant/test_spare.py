@@ -10,8 +10,8 @@ import pytest
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plans import Dynamic, KindPlacement, Placement
 from edgevit.core.types import Stats
-from edgevit.graph.run import run
-from edgevit.graph.sites import Site
+from edgevit.program.run import run
+from edgevit.program.sites import Site
 from edgevit.quant._spare import spared
 from edgevit.quant.check import checked
 from edgevit.quant.plan import make_plan, measure_effects

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgevit.core import report as r
+from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess
 
 _SIZES = {"fp32": 4.1e6, "fp16": 2.1e6, "w8": 1.2e6, "w8a8": 1.3e6}

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from edgevit.core.report import ArtifactReport, Report, SiteError
+from edgevit.core.results.report import ArtifactReport, Report, SiteError
 from edgevit.report import html
 from edgevit.report._plots import plots
 
@@ -165,7 +165,7 @@ def test_every_site_has_a_tooltip(report: Report) -> None:
 
 
 def test_unlabelled_images_are_plotted_by_agreement(report: Report) -> None:
-    from edgevit.core.report import Accuracy, Reference
+    from edgevit.core.results.report import Accuracy, Reference
 
     artifact = replace(report.artifacts[0], accuracy=Accuracy(None, None, None, 97.5, 16, None))
     plot = plots(replace(report, reference=Reference(None, None, 16), artifacts=(artifact,)))[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError
-from edgevit.core.report import Report
+from edgevit.core.results.report import Report
 from edgevit.report import json
 
 

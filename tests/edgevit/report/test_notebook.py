@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgevit.core.progress import Silent
-from edgevit.core.report import Report, from_json, to_json
+from edgevit.core.results.report import Report, from_json, to_json
 from edgevit.report.progress import progress_for
 
 

@@ -8,9 +8,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edgevit.core import manifest as m
+from edgevit.core.disk import manifest as m
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
-from edgevit.core.report import Report, to_json
+from edgevit.core.results.report import Report, to_json
 from edgevit.quant import storage
 from edgevit.report import _schemas
 

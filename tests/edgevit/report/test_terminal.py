@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgevit.core.report import Report, Verdict
+from edgevit.core.results.report import Report, Verdict
 from edgevit.report import _figures, terminal
 
 

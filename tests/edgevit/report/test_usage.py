@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from edgevit.core.outputs import OutputKind, Task
-from edgevit.core.report import OtherResize, Report
+from edgevit.core.results.report import OtherResize, Report
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 

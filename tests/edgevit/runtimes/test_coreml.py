@@ -12,7 +12,7 @@ import pytest
 from edgevit.core.errors import InputError, StepError, UnsupportedError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.runtimes._mil_read import MilFile, MilInput
+from edgevit.runtimes._mil.read import MilFile, MilInput
 from edgevit.runtimes.coreml import RUNTIME, CoreMLRunner
 
 FILE = MilFile(

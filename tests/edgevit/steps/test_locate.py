@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from edgevit.graph import storage
-from edgevit.graph.sites import list_sites
+from edgevit.program import storage
+from edgevit.program.sites import list_sites
 from edgevit.steps.locate import locate
 from tests.edgevit.graph import _small
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgevit.core import recipe
 from edgevit.core.errors import EdgevitError, UsageError
+from edgevit.core.settings import recipe
 from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._spec import build
 from edgevit.steps.name_heads import name_heads

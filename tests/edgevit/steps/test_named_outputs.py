@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgevit import convert
-from edgevit.flows import _outputs
+from edgevit.steps import named_outputs
 
 TWO_HEADS = """
 import torch
@@ -32,19 +32,19 @@ def make():
 
 def test_outputs_keep_their_names_and_order_in_a_file(tmp_path: Path) -> None:
     given = {"logits": np.ones((2, 3), np.float32), "boxes": np.zeros((2, 4, 4), np.float32)}
-    _outputs.save(tmp_path / "file.npz", given)
-    found = _outputs.load(tmp_path / "file.npz")
+    named_outputs.save(tmp_path / "file.npz", given)
+    found = named_outputs.load(tmp_path / "file.npz")
     assert list(found) == ["logits", "boxes"] and all((found[name] == given[name]).all() for name in given)
-    assert _outputs.first(found).shape == (2, 3)
+    assert named_outputs.first(found).shape == (2, 3)
 
 
 def test_the_worst_output_counts() -> None:
     reference = {"a": np.full((1, 4), 10, np.float32), "b": np.full((1, 2, 2), 10, np.float32)}
     off = {"a": reference["a"] + 1, "b": reference["b"] + np.float32(0.1)}
-    assert _outputs.worst("sqnr", reference, off) == pytest.approx(20, abs=0.01)
-    assert _outputs.worst("max_abs", reference, off) == pytest.approx(1)
+    assert named_outputs.worst("sqnr", reference, off) == pytest.approx(20, abs=0.01)
+    assert named_outputs.worst("max_abs", reference, off) == pytest.approx(1)
     swapped = {"a": reference["a"] + np.float32(0.1), "b": reference["b"] + 1}
-    assert _outputs.worst("sqnr", reference, swapped) == pytest.approx(20, abs=0.01)
+    assert named_outputs.worst("sqnr", reference, swapped) == pytest.approx(20, abs=0.01)
 
 
 def test_two_outputs_stay_two_named_outputs_and_both_are_held_against_the_model(tmp_path: Path) -> None:

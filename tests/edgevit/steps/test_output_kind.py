@@ -7,7 +7,7 @@ import torch
 
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.outputs import OutputKind
-from edgevit.core.report import Limits
+from edgevit.core.results.report import Limits
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 from edgevit.models._spec import check_labels, output_kind
 from edgevit.steps.output_kind import check_classes, model_kind, refuse_limits

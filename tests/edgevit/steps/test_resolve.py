@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from edgevit import registries
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import EdgevitError, UsageError
-from edgevit.flows._prepared import placements
-from edgevit.flows.resolve import resolve, short_name
+from edgevit.core.settings import recipe as recipes
+from edgevit.flows._run_prepare import placements
+from edgevit.steps.resolve import resolve, short_name
 
 
 @pytest.mark.parametrize(

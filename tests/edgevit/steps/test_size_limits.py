@@ -11,11 +11,11 @@ import pytest
 import converters.coreml
 import converters.tflite
 from edgevit import cli
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import UnsupportedError
+from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import ModelSpec, Preprocess
-from edgevit.flows._limits import narrowed, too_large
-from edgevit.flows.resolve import resolve
+from edgevit.steps.resolve import resolve
+from edgevit.steps.size_limits import narrowed, too_large
 
 NET = """
 from torch import nn

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgevit import convert, validate
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import UsageError
 from edgevit.core.progress import Silent
-from edgevit.flows._decidable import check_limits
+from edgevit.core.settings import recipe as recipes
 from edgevit.flows.quantize import quantize
-from edgevit.flows.resolve import resolve
+from edgevit.steps.resolve import resolve
+from edgevit.steps.undecidable_limits import check_limits
 from tests._command import edgevit
 from tests.edgevit.flows._tiny import prepared, write_model
 

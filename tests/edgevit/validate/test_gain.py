@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgevit.steps.probe_preprocess import CLEARLY
+from edgevit.steps.doubts.probe_preprocess import CLEARLY
 from edgevit.validate.gain import FALSE_ALARMS, surely_gained
 from edgevit.validate.statistics import drop_interval
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edgevit.core.report import (
+from edgevit.core.results.report import (
     Accuracy,
     ArtifactReport,
     AutoFloat,

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from edgevit.core.report import Accuracy, ArtifactReport, AutoFloat, HeadAccuracy, Limits, Total, Verdict
+from edgevit.core.results.report import (
+    Accuracy,
+    ArtifactReport,
+    AutoFloat,
+    HeadAccuracy,
+    Limits,
+    Total,
+    Verdict,
+)
 from edgevit.validate.floors import Origin
 from edgevit.validate.gate import judge
 from edgevit.validate.statistics import drop_bounds

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edgevit.core.report import ArtifactReport, AutoFloat, KeptFloat32, Latency, Ratio, SiteLoss
+from edgevit.core.results.report import ArtifactReport, AutoFloat, KeptFloat32, Latency, Ratio, SiteLoss
 from edgevit.validate.notes import notes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.runtimes._mil_indices import places
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
+from edgevit.runtimes._mil.ops.indices import places
 
 if TYPE_CHECKING:
     from torch import Tensor

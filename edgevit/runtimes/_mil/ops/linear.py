@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Final
 
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from edgevit.runtimes._mil_conv import Pads, pad_spatial, paddings
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
+from edgevit.runtimes._mil.ops.conv import Pads, pad_spatial, paddings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.runtimes._mil_kernel import Kernel, Kernels
+from edgevit.runtimes._mil.kernel import Kernel, Kernels
 
 if TYPE_CHECKING:
     from torch import Tensor

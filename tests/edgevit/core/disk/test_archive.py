@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core.archive import plain_members
+from edgevit.core.disk.archive import plain_members
 from edgevit.core.errors import InputError
 
 CONTENT = b"four" * 8

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core.documents import DEPTH, DIGITS, SIZE, parse_json, read_json, read_toml
+from edgevit.core.disk.documents import DEPTH, DIGITS, SIZE, parse_json, read_json, read_toml
 from edgevit.core.errors import InputError
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgevit.core.disk.file_kind import recognise
 from edgevit.core.errors import InputError
-from edgevit.core.file_kind import recognise
-from edgevit.models._files import read_contents
+from edgevit.models._checkpoint.files import read_contents
 
 Write = Callable[[Path], object]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core import manifest as m
+from edgevit.core.disk import manifest as m
 from edgevit.core.errors import InputError
 
 MODEL = m.ManifestModel("demo", "demo", "ff")

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgevit.core import output_folder, scratch
+from edgevit.core.disk import output_folder
 from edgevit.core.errors import StorageError, UsageError
+from edgevit.core.process import scratch
 from edgevit.core.progress import Silent
 from edgevit.flows._bundle import swap_in
 
@@ -47,8 +48,8 @@ def test_read_only_place_is_a_storage_error_before_any_work(tmp_path: Path) -> N
 import sys
 from pathlib import Path
 from edgevit.core.errors import StorageError
-from edgevit.core.files import write_atomic
-from edgevit.core.output_folder import check_output
+from edgevit.core.disk.whole_files import write_atomic
+from edgevit.core.disk.output_folder import check_output
 for call in (lambda p: check_output(p, False), lambda p: write_atomic(p, "x")):
     try:
         call(Path(sys.argv[1]) / "bundle")
@@ -201,7 +202,8 @@ def test_a_bundle_with_errors_does_not_replace_what_another_run_left_there(tmp_p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgevit.core import output_folder, scratch
+from edgevit.core.disk import output_folder
+from edgevit.core.process import scratch
 final = Path(sys.argv[1])
 with scratch.scratch() as folder, output_folder.staged_beside(final) as staged:
     (folder / "graph.pt2").write_bytes(bytes(100))

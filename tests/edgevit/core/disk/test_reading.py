@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgevit.core.disk.reading import executing, reading, reads
 from edgevit.core.errors import InputError, StepError, UnsupportedError
-from edgevit.core.reading import executing, reading, reads
 
 FOREIGN = (
     KeyError("x"),

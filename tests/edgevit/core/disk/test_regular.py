@@ -15,24 +15,25 @@ from calibration.decode import decode
 from calibration.samples.folder import open_folder
 from calibration.samples.npy import open_npy
 from calibration.samples.npz import open_npz
+from edgevit.core.disk.regular import existing, regular_file
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.labels import read_labels
 from edgevit.core.plugins import Head
-from edgevit.core.recipe import make, save
-from edgevit.core.regular import existing, regular_file
-from edgevit.flows._artifacts import find_artifacts
-from edgevit.flows.resolve import resolve
+from edgevit.core.settings.recipe import make, save
 from edgevit.flows.verify import verify
-from edgevit.models._files import read_contents
-from edgevit.models._keras_file import check_keras
+from edgevit.formats.labels import read_labels
+from edgevit.models._checkpoint.files import read_contents
+from edgevit.models._checkpoint.weights import load_weights
+from edgevit.models._keras.file import check_keras
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._repository import folder_files
 from edgevit.models._user_code import import_place
-from edgevit.models._weights import load_weights
 from edgevit.quant import storage
 from edgevit.report import json as report_json
-from edgevit.runtimes import _litert_file, _ort_session
-from edgevit.runtimes._mil_package import check_package
+from edgevit.runtimes._litert import file as litert_file
+from edgevit.runtimes._mil.package import check_package
+from edgevit.runtimes._onnxruntime import session
+from edgevit.steps.artifacts import find_artifacts
+from edgevit.steps.resolve import resolve
 
 
 def make_kinds(folder: Path) -> dict[str, Path]:
@@ -77,9 +78,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "plan before work": ("plan.json", lambda path: resolve(make({"model": "demo", "plan": path}))),
     "samples before work": ("images", lambda path: resolve(make({"model": "demo", "evaluate": str(path)}))),
     "artifact": ("model.onnx", find_artifacts),
-    "onnx": ("model.onnx", _ort_session.read_model),
-    "onnx session": ("model.onnx", lambda path: _ort_session.open_session(path, object(), path)),
-    "tflite": ("model.tflite", _litert_file.read),
+    "onnx": ("model.onnx", session.read_model),
+    "onnx session": ("model.onnx", lambda path: session.open_session(path, object(), path)),
+    "tflite": ("model.tflite", litert_file.read),
     "mlpackage": ("model.mlpackage", check_package),
     "pt2": ("model.pt2", lambda path: clean_copy(path, path.parent)),
     "keras": ("model.keras", check_keras),

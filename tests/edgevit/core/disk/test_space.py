@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edgevit.core.disk.space import full_place, missing_space, require_space, storage_errors, written_by
 from edgevit.core.errors import StorageError, UsageError
-from edgevit.core.space import full_place, missing_space, require_space, storage_errors, written_by
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
@@ -45,7 +45,7 @@ FULL = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgevit.core import files, space
+from edgevit.core.disk import space, whole_files
 from edgevit.core.errors import StorageError
 place = Path(sys.argv[1])
 source = place.parent / "source"
@@ -61,7 +61,7 @@ def text():
         except OSError:
             raise RuntimeError("[enforce fail at inline_container.cc:743] . unexpected pos 64 vs 0")
 
-for write in (numpy, text, lambda: files.copy(source, place / "c")):
+for write in (numpy, text, lambda: whole_files.copy(source, place / "c")):
     try:
         write()
     except StorageError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core import files
+from edgevit.core.disk import whole_files
 from edgevit.core.errors import InputError
 
 
@@ -23,7 +23,7 @@ def fill(folder: Path, text: str) -> Path:
 
 def test_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+    assert whole_files.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_digest_of_a_folder_sees_names_bytes_and_their_borders(tmp_path: Path) -> None:
@@ -34,23 +34,23 @@ def test_digest_of_a_folder_sees_names_bytes_and_their_borders(tmp_path: Path) -
             path = tmp_path / str(index) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    assert len({files.sha256_of(tmp_path / str(index)) for index in range(4)}) == 4
+    assert len({whole_files.sha256_of(tmp_path / str(index)) for index in range(4)}) == 4
     (tmp_path / "0").rename(tmp_path / "moved")
     (tmp_path / "same").mkdir()
     (tmp_path / "same" / "b").write_text("z")
     (tmp_path / "same" / "a").write_text("xy")
-    assert files.sha256_of(tmp_path / "moved") == files.sha256_of(tmp_path / "same")
+    assert whole_files.sha256_of(tmp_path / "moved") == whole_files.sha256_of(tmp_path / "same")
 
 
 def test_size_of_a_folder_is_the_sum_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a").write_bytes(bytes(10))
     (tmp_path / "b").write_bytes(bytes(5))
-    assert files.size_of(tmp_path) == 15
-    assert files.size_of(tmp_path / "b") == 5
+    assert whole_files.size_of(tmp_path) == 15
+    assert whole_files.size_of(tmp_path / "b") == 5
 
 
-@pytest.mark.parametrize("ask", [files.sha256_of, files.size_of])
+@pytest.mark.parametrize("ask", [whole_files.sha256_of, whole_files.size_of])
 def test_missing_path_is_an_input_error(ask: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing"):
         ask(tmp_path / "nothing")  # type: ignore[operator]
@@ -58,11 +58,11 @@ def test_missing_path_is_an_input_error(ask: object, tmp_path: Path) -> None:
 
 def test_write_replaces_whole_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    files.write_atomic(path, "old")
-    files.write_atomic(path, b"new")
+    whole_files.write_atomic(path, "old")
+    whole_files.write_atomic(path, b"new")
     assert path.read_text() == "new"
     assert names(tmp_path) == ["report.json"]
-    assert path.stat().st_mode & 0o777 == 0o666 & ~files.umask()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~whole_files.umask()
 
 
 def run_limited(code: str, path: Path, limit: int) -> str:
@@ -82,7 +82,7 @@ def test_full_disk_keeps_the_old_file_and_removes_the_temporary_one(tmp_path: Pa
 import sys
 from pathlib import Path
 from edgevit.core.errors import StorageError
-from edgevit.core.files import write_atomic
+from edgevit.core.disk.whole_files import write_atomic
 try:
     write_atomic(Path(sys.argv[1]), bytes(100_000))
 except StorageError as error:

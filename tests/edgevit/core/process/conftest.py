@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgevit.core import forking, worker
+from edgevit.core.process import forking, worker
 
 
 @pytest.fixture

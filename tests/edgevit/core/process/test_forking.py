@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from edgevit.core import forking
 from edgevit.core.errors import StepError, UsageError
-from edgevit.core.sandbox import Sandbox, available
-from edgevit.core.worker import Job, Limits, run_job
+from edgevit.core.process import forking
+from edgevit.core.process.sandbox import Sandbox, available
+from edgevit.core.process.worker import Job, Limits, run_job
 
-JOBS = "tests.edgevit.core._jobs"
+JOBS = "tests.edgevit.core.process._jobs"
 
 
 pytestmark = pytest.mark.usefixtures("steady_environment")

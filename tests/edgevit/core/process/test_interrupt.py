@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from edgevit.core.interrupt import shielded
+from edgevit.core.process.interrupt import shielded
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 CODE = """
-from edgevit.core._memory import peak_bytes
+from edgevit.core.process.memory import peak_bytes
 before = peak_bytes()
 held = bytearray(200 << 20)
 held[:: 4096] = b"x" * len(held[:: 4096])
@@ -30,7 +30,7 @@ def test_peak_counts_memory_that_was_given_back_and_nothing_of_the_parent() -> N
 def test_freed_memory_goes_back_to_the_system() -> None:
     program = """
 import os
-from edgevit.core._memory import give_back, resident_bytes
+from edgevit.core.process.memory import give_back, resident_bytes
 blocks = [bytearray(100_000) for _ in range(2000)]
 last = bytearray(100_000)
 del blocks

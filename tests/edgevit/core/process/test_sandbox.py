@@ -5,10 +5,10 @@ import socket
 import sys
 from pathlib import Path
 
-from edgevit.core.sandbox import Isolation, Sandbox, available
-from edgevit.core.worker import Limits, run
+from edgevit.core.process.sandbox import Isolation, Sandbox, available
+from edgevit.core.process.worker import Limits, run
 
-JOB = "tests.edgevit.core._jobs:reach_out"
+JOB = "tests.edgevit.core.process._jobs:reach_out"
 WRITES = {
     "create",
     "change",

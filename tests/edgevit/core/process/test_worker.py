@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from edgevit.core import forking, worker
 from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
-from edgevit.core.worker import Job, Limits, run, run_many
+from edgevit.core.process import forking, worker
+from edgevit.core.process.worker import Job, Limits, run, run_many
 
-JOBS = "tests.edgevit.core._jobs"
+JOBS = "tests.edgevit.core.process._jobs"
 
 
 @pytest.fixture(scope="module")
@@ -179,10 +179,10 @@ def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
 
 SCRIPT = """
 import contextlib, sys
-from edgevit.core.forking import forking
-from edgevit.core.worker import Job, Limits, run_job, run_many
+from edgevit.core.process.forking import forking
+from edgevit.core.process.worker import Job, Limits, run_job, run_many
 way, *paths = sys.argv[1:]
-jobs = [Job(path, "tests.edgevit.core._jobs:hang", {"pids": path}, Limits(), forked=True) for path in paths]
+jobs = [Job(path, "tests.edgevit.core.process._jobs:hang", {"pids": path}, Limits(), forked=True) for path in paths]
 try:
     with forking(()) if way == "forked" else contextlib.nullcontext():
         run_job(jobs[0]) if len(jobs) == 1 else run_many(jobs, 2)

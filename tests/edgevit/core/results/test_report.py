@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgevit.core import report as r
 from edgevit.core.errors import InputError
+from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from edgevit.commands._options import one_count
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.meant import model_hint, precision_hint
-from edgevit.core.modeltext import parse_source
+from edgevit.core.settings.hints import model_hint, precision_hint
+from edgevit.core.settings.model_text import parse_source
 from tests import _command
 
 

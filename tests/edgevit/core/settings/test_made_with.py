@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgevit.core import recipe as recipes
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.settings import recipe as recipes
 
 
 def plan(folder: Path, **settings: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgevit.core.errors import UsageError
-from edgevit.core.modeltext import parse_source
+from edgevit.core.settings.model_text import parse_source
 
 
 @pytest.mark.parametrize(

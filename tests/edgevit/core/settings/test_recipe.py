@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edgevit.core import recipe as r
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.settings import recipe as r
 
 FLAGS = {
     "model": "timm:vit_tiny_patch16_224",

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from edgevit.core.types import Graph
-from edgevit.graph.half_measure import Edge, Loss
-from edgevit.graph.half_range import decide, scan
-from edgevit.graph.half_run import run_half
-from edgevit.graph.run import run
+from edgevit.graph.float16.measure import Edge, Loss
+from edgevit.graph.float16.range_analysis import decide, scan
+from edgevit.graph.float16.run import run_half
+from edgevit.program.run import run
 from tests._float16 import offset_stream, overflowing_mlp, small_stream, vit
 from tests.edgevit.graph._small import db, graph_of, images, model_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgevit.graph.half_window import stretch
+from edgevit.graph.float16.window import stretch
 
 
 @pytest.mark.parametrize("first", range(7))

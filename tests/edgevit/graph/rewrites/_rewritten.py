@@ -12,8 +12,8 @@ from torch import nn
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph
 from edgevit.graph.export import export_model
-from edgevit.graph.run import _compile
-from edgevit.graph.sites import list_sites
+from edgevit.program.run import _compile
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 
 

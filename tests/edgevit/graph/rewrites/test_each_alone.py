@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from edgevit.core.types import Graph
-from edgevit.graph import _constants, sites
 from edgevit.graph.export import export_model
+from edgevit.program import constants, sites
 from edgevit.registries import REWRITES
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph.rewrites import _rewritten as r
@@ -41,7 +41,7 @@ def test_the_others_do_without_it(model: str, without: str) -> None:
     for name in sorted(SHARED, key=lambda n: SHARED[n].order):
         if name != without:
             SHARED[name].apply(graph.program)
-    _constants.drop_unused(graph.program)
+    constants.drop_unused(graph.program)
     sites.name_sites(graph.program)
     assert r.difference(graph, module) > 115
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from edgevit.graph.rewrites import remove_aliases, roll_as_slices, simplify_permutes, unfold_as_conv
-from edgevit.graph.sites import total_macs
+from edgevit.program.sites import total_macs
 from tests.edgevit.graph.rewrites import _rewritten as r
 
 

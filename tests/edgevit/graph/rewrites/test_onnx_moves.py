@@ -9,8 +9,8 @@ from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
 from edgevit.graph.rewrites import gather_rows, remove_aliases, split_heads
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 
 

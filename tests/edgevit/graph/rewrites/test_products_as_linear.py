@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgevit.graph.rewrites import products_as_linear, remove_aliases, simplify_permutes
-from edgevit.graph.sites import list_sites, total_macs
+from edgevit.program.sites import list_sites, total_macs
 from tests.edgevit.graph.rewrites import _rewritten as r
 
 REWRITES = (remove_aliases.REWRITE, products_as_linear.REWRITE, simplify_permutes.REWRITE)

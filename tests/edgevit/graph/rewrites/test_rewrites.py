@@ -9,8 +9,8 @@ from torch import nn
 from edgevit.core.types import Graph
 from edgevit.graph.export import export_model
 from edgevit.graph.rewrites import fold_batch_norm, fold_constants, remove_aliases, split_attention
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 
 

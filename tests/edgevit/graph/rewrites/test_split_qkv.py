@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgevit.graph.rewrites import remove_aliases, simplify_permutes, split_qkv
-from edgevit.graph.sites import list_sites
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph.rewrites import _rewritten as r
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from edgevit.core.plugins import Rewrite
 from edgevit.graph.adapt import adapt
 from edgevit.graph.rewrites import plain_pooling, remove_aliases, resize_as_products, sample_by_gather
-from edgevit.graph.run import run
+from edgevit.program.run import run
 from tests.edgevit.graph import _small as small
 
 Operation = Callable[[torch.Tensor], torch.Tensor]

@@ -11,8 +11,8 @@ from torch import nn
 from edgevit.core.types import Graph
 from edgevit.graph.adapt import adapt
 from edgevit.graph.rewrites import expand_norms, fold_norm_affine, remove_aliases
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites
 from tests.edgevit.graph import _small as small
 
 

@@ -15,7 +15,7 @@ import torch
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.sandbox import available
+from edgevit.core.process.sandbox import available
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models.exported import load
 from tests._command import edgevit

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgevit.core.errors import InputError
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import TorchModel
-from edgevit.models._adapted import compare
-from edgevit.models._resample import fitted, trained_size
-from edgevit.models._weights import load_weights
+from edgevit.models._checkpoint.adapted import compare
+from edgevit.models._checkpoint.resample import fitted, trained_size
+from edgevit.models._checkpoint.weights import load_weights
 from edgevit.registries import SOURCES
 
 SMALL = {"depth": "1", "embed_dim": "24", "num_heads": "2"}
@@ -148,7 +148,7 @@ def test_a_module_of_one_s_own_behaves_the_same(tmp_path: Path) -> None:
 
 
 def _asked(side: int, explicit: bool) -> object:
-    from edgevit.models._adapted import Asked
+    from edgevit.models._checkpoint.adapted import Asked
 
     return Asked((side, side), explicit)
 

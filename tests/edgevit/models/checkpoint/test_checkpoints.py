@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from edgevit.core.errors import EdgevitError, InputError, UsageError
-from edgevit.models._weights import choose_weights, load_weights
+from edgevit.models._checkpoint.weights import choose_weights, load_weights
 
 State = dict[str, Any]
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import TorchModel
-from edgevit.models._classes import settle, stored_classes
+from edgevit.models._checkpoint.classes import settle, stored_classes
 from edgevit.registries import SOURCES
 
 FIVE = tuple("abcde")
@@ -150,7 +150,7 @@ def test_a_factory_is_asked_for_other_classes_only_where_it_can_be(tmp_path: Pat
 
 
 def test_a_jax_checkpoint_says_it_too(tmp_path: Path) -> None:
-    from edgevit.models._classes import stored_classes
+    from edgevit.models._checkpoint.classes import stored_classes
 
     np.savez(tmp_path / "w.npz", **{"head/bias": np.zeros(21), "head/kernel": np.zeros((8, 21))})
     assert stored_classes(request(weights=tmp_path / "w.npz"), ("head",)) == 21

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.models._weights import load_weights
+from edgevit.models._checkpoint.weights import load_weights
 
 
 def net(classes: int = 3) -> torch.nn.Module:

@@ -24,8 +24,8 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess, TorchModel
-from edgevit.models._hf_defaults import FAMILIES
-from edgevit.models._hf_preprocess import preprocess_of
+from edgevit.models._hf.defaults import FAMILIES
+from edgevit.models._hf.preprocess import preprocess_of
 from edgevit.registries import SOURCES
 
 HALF = ((0.5,) * 3, (0.5,) * 3)

@@ -11,7 +11,7 @@ import pytest
 
 from edgevit.core.errors import InputError, MissingDependencyError, UnsupportedError
 from edgevit.core.plugins import LoadRequest
-from edgevit.models._keras_file import check_keras
+from edgevit.models._keras.file import check_keras
 from edgevit.registries import SOURCES
 
 

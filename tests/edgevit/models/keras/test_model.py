@@ -10,7 +10,7 @@ import pytest
 
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import LoadRequest
-from edgevit.models._keras_model import image_input
+from edgevit.models._keras.model import image_input
 from edgevit.models.keras import _preprocess
 
 

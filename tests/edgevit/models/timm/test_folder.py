@@ -14,11 +14,11 @@ import torch
 from timm.models import save_for_hf
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.modeltext import parse_source
 from edgevit.core.plugins import LoadRequest
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.types import TorchModel
-from edgevit.flows.resolve import short_name
 from edgevit.registries import SOURCES
+from edgevit.steps.resolve import short_name
 
 IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 NAMES = ["cat", "dog", "fox"]

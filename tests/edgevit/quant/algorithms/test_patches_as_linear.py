@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from edgevit.core.types import Stats
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites, total_macs
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites, total_macs
 from edgevit.quant.algorithms import patches_as_linear
 from tests.edgevit.graph import _small as small
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tflite
 
-from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
+from edgevit.formats import preprocess_json
 from edgevit.runtimes.litert import RUNTIME
-from tests.edgevit.runtimes import _tflite_files as files
+from tests.edgevit.runtimes.litert import _tflite_files as files
 
 PREPROCESS = Preprocess(2, 2, (2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 PIXELS = np.array([0, 10, 64, 100, 127, 128, 160, 200, 230, 240, 250, 255], np.uint8).reshape(1, 2, 2, 3)

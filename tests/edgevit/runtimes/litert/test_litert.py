@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.flows._inspect import artifact
+from edgevit.formats import preprocess_json
 from edgevit.runtimes.litert import RUNTIME
-from tests.edgevit.runtimes import _tflite_files as files
+from edgevit.steps.inspect import artifact
+from tests.edgevit.runtimes.litert import _tflite_files as files
 
 PREPROCESS = Preprocess(2, 2, (2, 2), mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
 NOTES = {

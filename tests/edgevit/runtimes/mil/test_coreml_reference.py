@@ -12,13 +12,13 @@ import timm
 import torch
 from coremltools.converters.mil.mil import Builder as mb
 
-from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
+from edgevit.formats import preprocess_json
 from edgevit.runtimes.coreml_reference import RUNTIME
 from tests._sqnr import sqnr
-from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_module, save_program
+from tests.edgevit.runtimes.mil._packages import SIZE, image_program, pixels, save_module, save_program
 
 INT8_WEIGHT = np.arange(-6, 6, dtype=np.int8).reshape(4, 3, 1, 1)
 

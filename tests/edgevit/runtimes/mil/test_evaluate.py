@@ -16,11 +16,11 @@ from coremltools.converters.mil.mil import get_new_symbol, types
 
 from edgevit.core.errors import EdgevitError, InputError, UnsupportedError
 from edgevit.core.runner import RunOptions
-from edgevit.runtimes._mil_call import call
-from edgevit.runtimes._mil_evaluate import evaluate
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.runtimes._mil.call import call
+from edgevit.runtimes._mil.evaluate import evaluate
+from edgevit.runtimes._mil.table import KERNELS
 from edgevit.runtimes.coreml_reference import RUNTIME
-from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_program
+from tests.edgevit.runtimes.mil._packages import SIZE, image_program, pixels, save_program
 
 Body = Callable[..., Any]
 INTEGERS = types.int32

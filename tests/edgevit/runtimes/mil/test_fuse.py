@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from coremltools.converters.mil.mil import Builder as mb
 
 from edgevit.core.runner import RunOptions
-from edgevit.runtimes._mil_compile import compile_program
-from edgevit.runtimes._mil_read import read_mil
+from edgevit.runtimes._mil.compile import compile_program
+from edgevit.runtimes._mil.read import read_mil
 from edgevit.runtimes.coreml_reference import RUNTIME
-from tests.edgevit.runtimes._packages import SIZE, image_program, pixels, save_program
+from tests.edgevit.runtimes.mil._packages import SIZE, image_program, pixels, save_program
 
 KERNEL = np.random.default_rng(1).standard_normal((4, 3, 3, 3)).astype(np.float32)
 SQUARE = np.random.default_rng(2).standard_normal((SIZE, SIZE)).astype(np.float32)

@@ -12,8 +12,8 @@ from onnx import NodeProto, TensorProto, helper
 from edgevit.core.errors import EdgevitError, InputError, StepError, UnsupportedError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.flows._inspect import artifact
-from edgevit.runtimes._ort_runner import open_runner
+from edgevit.runtimes._onnxruntime.runner import open_runner
+from edgevit.steps.inspect import artifact
 from tests import _command
 
 OPTIONS = RunOptions(1, (), Preprocess(8, 8, (8, 8)))

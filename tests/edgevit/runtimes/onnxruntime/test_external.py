@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevit.core.errors import InputError
-from edgevit.runtimes._ort_session import read_model
+from edgevit.runtimes._onnxruntime.session import read_model
 
 
 def external(name: str, location: str) -> TensorProto:

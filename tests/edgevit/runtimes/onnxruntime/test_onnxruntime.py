@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgevit.core import preprocess_json
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.runtimes import _ort_session
+from edgevit.formats import preprocess_json
+from edgevit.runtimes._onnxruntime import session
 from edgevit.runtimes.onnxruntime import RUNTIME
 
 PREPROCESS = Preprocess(4, 6, (4, 6), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.2))
@@ -155,16 +155,16 @@ def test_float_products_of_activations_do_not_count(tmp_path: Path) -> None:
     ],
 )
 def test_only_x86_without_vnni_needs_exact_sums(machine: str, flags: str, expected: bool) -> None:
-    assert _ort_session.saturates(machine, flags) is expected
+    assert session.saturates(machine, flags) is expected
 
 
 @pytest.mark.parametrize("needed", [True, False])
 def test_label_and_session_say_when_sums_are_kept_exact(
     needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ort_session, "exact_sums_needed", lambda: needed)
+    monkeypatch.setattr(session, "exact_sums_needed", lambda: needed)
     assert RUNTIME.label().endswith("cpu x64quantprecision=1" if needed else " cpu")
-    options = _ort_session.session_options(1)
+    options = session.session_options(1)
     if needed:
         assert options.get_session_config_entry("session.x64quantprecision") == "1"
     else:

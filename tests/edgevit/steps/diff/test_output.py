@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgevit.core.layers import Difference
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Head
-from edgevit.flows._samples import read_samples
+from edgevit.core.results.layers import Difference
 from edgevit.flows.diff import verdict
+from edgevit.steps.samples import read_samples
 from tests._sqnr import sqnr
 from tests.edgevit.flows import _faulty
 

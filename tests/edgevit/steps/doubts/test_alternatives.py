@@ -6,7 +6,7 @@ import pytest
 
 from edgevit.core.types import Preprocess
 from edgevit.models._preprocess import override
-from edgevit.steps.alternatives import alternatives
+from edgevit.steps.doubts.alternatives import alternatives
 
 CAFFE = Preprocess(2, 2, (2, 2), color="bgr", mean=(0.4, 0.45, 0.5), std=(1 / 255,) * 3)
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from edgevit.core.outputs import LOGITS
 from edgevit.core.pixels import normalise
-from edgevit.core.report import Doubt
+from edgevit.core.results.report import Doubt
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
-from edgevit.steps.diagnose import Diagnosis, diagnose
-from edgevit.steps.probe_preprocess import Alternative, probe
+from edgevit.steps.doubts.diagnose import Diagnosis, diagnose
+from edgevit.steps.doubts.probe_preprocess import Alternative, probe
 from edgevit.steps.run_float import run_float
 
 NAMES = ("red", "orange", "blue", "black", "dark", "light", "white")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgevit.core.runner import Contents
 from edgevit.core.types import Preprocess
-from edgevit.steps.explain import other_pixels
+from edgevit.steps.doubts.explain import other_pixels
 
 MODEL = Preprocess(32, 32, (36, 36), orient="exif")
 

@@ -14,8 +14,8 @@ from torch import nn
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.plugins import Head
 from edgevit.core.types import Preprocess, TorchModel
-from edgevit.flows._samples import open_samples
-from edgevit.steps.other_resize import other_resize
+from edgevit.steps.doubts.other_resize import other_resize
+from edgevit.steps.samples import open_samples
 from tests.edgevit.graph._small import model_of, randomised
 
 

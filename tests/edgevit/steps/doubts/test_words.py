@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgevit.steps.doubt_words import other_preprocess
-from edgevit.steps.probe_preprocess import Alternative
+from edgevit.steps.doubts.probe_preprocess import Alternative
+from edgevit.steps.doubts.words import other_preprocess
 
 
 def test_a_preprocessing_that_did_better_still_is_named_with_its_share() -> None:

@@ -9,11 +9,12 @@ import pytest
 from torch import nn
 
 from edgevit.core.plans import Placement
-from edgevit.flows import _forms, _values
-from edgevit.graph import storage
-from edgevit.graph.run import run
-from edgevit.graph.sites import list_sites
+from edgevit.program import storage
+from edgevit.program.run import run
+from edgevit.program.sites import list_sites
 from edgevit.registries import TARGETS
+from edgevit.steps import messages
+from edgevit.steps.planning import graph_variants
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Residual
 
@@ -28,15 +29,17 @@ def placed(*asked: str) -> tuple[Placement, ...]:
 
 def forms_of(
     module: nn.Module, work: Path, *asked: str, calibrated: bool = True
-) -> tuple[_forms.Forms, list[str]]:
+) -> tuple[graph_variants.Forms, list[str]]:
     graph = small.graph_of(small.randomised(module))
-    storage.save(graph, work / _values.GRAPH)
+    storage.save(graph, work / messages.GRAPH)
     told: list[str] = []
 
     def emit(event: dict[str, Any]) -> None:
         told.extend([event["stage"]] if "stage" in event else [])
 
-    return _forms.fold(graph, small.images() if calibrated else None, placed(*asked), work, emit), told
+    return graph_variants.fold(
+        graph, small.images() if calibrated else None, placed(*asked), work, emit
+    ), told
 
 
 def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_same(tmp_path: Path) -> None:
@@ -50,10 +53,10 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
         (*FREE, "layernorm_fold"),
     ]
     files = [forms.file_of(p) for p in forms.placements]
-    assert files[0] == files[1] and files[2] == files[5] and files[4] == _values.GRAPH
+    assert files[0] == files[1] and files[2] == files[5] and files[4] == messages.GRAPH
     assert len(set(files)) == len(forms.graphs) == 4
     assert told == ["measuring for the folds"]  # once for all of them
-    reference = run(forms.graphs[_values.GRAPH], small.images())[0][0]
+    reference = run(forms.graphs[messages.GRAPH], small.images())[0][0]
     for file, graph in forms.graphs.items():
         again = storage.load(tmp_path / file)
         for held in (graph, again):
@@ -65,7 +68,7 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
 
 def test_folds_that_find_nothing_make_no_graph_of_their_own(tmp_path: Path) -> None:
     forms, _ = forms_of(small.ConvNet(), tmp_path, "tflite w8a8", "tflite w8", "onnx w8a8")
-    assert list(forms.graphs) == [_values.GRAPH] and forms.folded == ()
+    assert list(forms.graphs) == [messages.GRAPH] and forms.folded == ()
     assert all(p.folds == () for p in forms.placements)
 
 
@@ -78,7 +81,7 @@ def test_folds_that_want_no_images_need_none(precision: str, tmp_path: Path) -> 
 def test_the_first_layer_is_quantized_at_run_time_where_activations_are(tmp_path: Path) -> None:
     """As a convolution it would compute in float: TFLite's have no such kernel."""
     forms, _ = forms_of(Residual(), tmp_path, "tflite w8da8")
-    (graph,) = (g for file, g in forms.graphs.items() if file != _values.GRAPH)
+    (graph,) = (g for file, g in forms.graphs.items() if file != messages.GRAPH)
     (placement,) = forms.placements
     kinds = {kind.kind: kind for kind in placement.kinds}
     kind = next(site.kind for site in list_sites(graph) if site.name == "patch:linear")

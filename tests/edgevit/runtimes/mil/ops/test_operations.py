@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.runtimes._mil.table import KERNELS
 from edgevit.runtimes.coreml_reference import operations
 
 ONE_TO_SIX = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]

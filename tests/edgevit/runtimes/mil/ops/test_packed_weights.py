@@ -17,7 +17,7 @@ from coremltools.converters.mil.mil import types
 
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes.coreml_reference import RUNTIME
-from tests.edgevit.runtimes._packages import SIZE, pixels
+from tests.edgevit.runtimes.mil._packages import SIZE, pixels
 
 INPUTS = 3 * SIZE * SIZE
 

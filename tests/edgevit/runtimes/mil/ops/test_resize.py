@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from edgevit.core.errors import UnsupportedError
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.runtimes._mil.table import KERNELS
 
 SIZES = [(size, wanted) for size in range(1, 8) for wanted in range(1, 16)]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.runtimes._mil_table import KERNELS
+from edgevit.runtimes._mil.table import KERNELS
 
 MODES: dict[str, Callable[[Any, Any], Any]] = {
     "update": lambda old, new: new,
