@@ -35,8 +35,11 @@ def read_npy(path: Path, text: str) -> NDArray[Any]:
         raise InputError(f"{text} is not a readable .npy file: {brief(error)}") from error
 
 
-def read_picture(path: Path) -> Picture:
-    """One image of a `.npy` file, uint8 (height, width) or (height, width, 1, 3 or 4).
+def read_picture(path: Path, channels: int = 3) -> Picture:
+    """One image of a `.npy` file, uint8 (height, width) or (height, width, 1, 3, 4 or `channels`).
+
+    Args:
+        channels: that the model takes; of four, the last is dropped as alpha unless the model takes four.
 
     Raises:
         InputError: unreadable, or another shape or type.
@@ -45,9 +48,7 @@ def read_picture(path: Path) -> Picture:
     if array.ndim not in (2, 3):
         raise InputError(f"{path} holds {_what(array)}, not one image: uint8 (height, width, 1, 3 or 4)")
     batch = array[None] if array.ndim == 3 else array[None, ..., None]
-    own = batch.shape[3]
-    images = checked(batch, str(path), own if own not in _CHANNELS else _PICTURES[-1])
-    return as_picture(images[0])
+    return as_picture(checked(batch, str(path), channels)[0], channels)
 
 
 def as_picture(image: NDArray[Any], channels: int = 3) -> Picture:

@@ -37,12 +37,15 @@ _SKIP: Final = "or leave it out with --skip-bad-images"
 _MODES: Final = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
-def decode(path: Path) -> Picture:
+def decode(path: Path, channels: int = 3) -> Picture:
     """Read JPEG, PNG, WebP, BMP, GIF, TIFF, PNM, AVIF, HEIC, or a NumPy array of pixels.
 
     Colours are what Pillow's convert("RGB") gives, as in timm, torchvision and transformers: of transparent
     pixels the colour counts and the alpha is dropped. The rotation that EXIF asks for is told, not applied; of
     HEIC and TIFF the library has applied it.
+
+    Args:
+        channels: that the model takes, which an array may hold as they are.
 
     Raises:
         InputError: missing, truncated, no image or one of another kind, absurdly large, or with values that have no
@@ -54,7 +57,7 @@ def decode(path: Path) -> Picture:
     if kind == "NumPy":
         from calibration.arrays import read_picture
 
-        return read_picture(path)
+        return read_picture(path, channels)
     unknown = require("PIL").UnidentifiedImageError
     try:
         with (

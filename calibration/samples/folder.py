@@ -38,16 +38,16 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
     found = list_images(text, role, lambda name: names_one(name, head.labels))
     if not found.classes:
         if found.table is None:
-            return _samples(found, tuple((path, None) for path in found.loose), found.notes)
+            return _samples(found, tuple((path, None) for path in found.loose), found.notes, head.channels)
         indices, others = read_classes(found.table, found.root, found.loose, head)
         named = others if indices is None else {head.name: indices, **others}
         of = f" of {', '.join(named)}" if others else ""
         notes = (f"{found.path}: the classes{of} are from {found.table.name}",) if named else ()
         files = tuple(zip(found.loose, indices or (None,) * len(found.loose), strict=True))
-        return _samples(found, files, (*found.notes, *notes), others)
+        return _samples(found, files, (*found.notes, *notes), head.channels, others)
     classes, told = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
-    return _samples(found, files, (*found.notes, *told))
+    return _samples(found, files, (*found.notes, *told), head.channels)
 
 
 def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -85,13 +85,14 @@ def _samples(
     found: Listing,
     files: tuple[tuple[Path, int | None], ...],
     warnings: tuple[str, ...],
+    channels: int,
     others: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> Samples:
     names = tuple(path.relative_to(found.root).as_posix() for path, _ in files)
     classes = tuple(index for _, index in files if index is not None)
 
     def read(index: int) -> Picture:
-        return decode(files[index][0])
+        return decode(files[index][0], channels)
 
     def digest() -> str:
         total = hashlib.sha256()

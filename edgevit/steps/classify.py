@@ -44,7 +44,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
             f"{path.name} carries no preprocessing, so its input is unknown",
             "convert it with edgevit, which writes preprocessing and labels into the file",
         )
-    pictures = {image: decode(Path(image)) for image in request["images"]}
+    pictures = {image: decode(Path(image), contents.preprocess.channels) for image in request["images"]}
     pixels = np.stack([to_pixels(pictures[i], contents.preprocess, i) for i in request["images"]])
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from calibration.decode import decode
 from calibration.preprocess import to_pixels
-from calibration.samples import npz, synthetic
+from calibration.samples import folder, npz, synthetic
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head
 from edgevit.core.types import Preprocess
@@ -53,7 +53,27 @@ def test_bands_are_resized_one_by_one(tmp_path: Path) -> None:
 
 def test_an_array_of_bands_is_read_as_one_image_too(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", _noise(5))
-    assert to_pixels(decode(tmp_path / "b.npy"), FIVE, "b.npy").shape == (24, 24, 5)
+    assert to_pixels(decode(tmp_path / "b.npy", 5), FIVE, "b.npy").shape == (24, 24, 5)
+
+
+def test_of_four_bands_in_a_folder_the_model_says_whether_the_last_is_alpha(tmp_path: Path) -> None:
+    bands = _noise(4)
+    np.save(tmp_path / "b.npy", bands)
+    for channels, kept in ((4, bands), (3, bands[..., :3]), (1, bands[..., :3])):
+        samples = folder.SAMPLES.open(str(tmp_path), Head(channels=channels), "calibrate")
+        np.testing.assert_array_equal(samples.read(0).pixels, kept)
+    for channels in (2, 5):
+        samples = folder.SAMPLES.open(str(tmp_path), Head(channels=channels), "calibrate")
+        with pytest.raises(
+            InputError, match=rf"b\.npy is uint8 .*, not uint8 \(N, height, width, {channels}\)"
+        ):
+            samples.read(0)
+    np.save(tmp_path / "b.npy", _noise(3))
+    with pytest.raises(InputError, match=r"not uint8 \(N, height, width, 4\)"):
+        folder.SAMPLES.open(str(tmp_path), Head(channels=4), "calibrate").read(0)
+    np.save(tmp_path / "b.npy", _noise(5))
+    with pytest.raises(InputError, match=r"not uint8 \(N, height, width, 1, 3 or 4\)"):
+        decode(tmp_path / "b.npy")
 
 
 @pytest.mark.parametrize(("own", "preprocess"), [(3, FIVE), (4, FIVE), (5, GRAY), (2, GRAY)])
