@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from edgevit.core.errors import InputError
@@ -29,7 +30,23 @@ NUMBER_WORDS: Final = (
 )
 
 
-def from_data(found: object, where: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The place of each class, from 0, and the lowest number that was written, 0 or 1."""
+
+    places: tuple[int, ...]
+    first: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Class names in index order, and the number that was written beside the first, 0 without numbers."""
+
+    names: tuple[str, ...]
+    first: int = field(default=0, compare=False)
+
+
+def from_data(found: object, where: str) -> Named:
     """From JSON or YAML: number to name, name to number, a list of names or of records, or one of these in an object.
 
     A name may be a list that begins with a WordNet synset, as Keras has it: ["n01440764", "tench"].
@@ -50,10 +67,10 @@ def from_data(found: object, where: str) -> list[str]:
     numbered = any(all(map(is_number, side)) for side in zip(*pairs, strict=True))
     if numbered and len(pairs) == len(found):
         return _ordered(pairs, where)
-    return [name_of(entry, where) for entry in found]
+    return Named(tuple(name_of(entry, where) for entry in found))
 
 
-def from_lines(text: str, where: str) -> list[str]:
+def from_lines(text: str, where: str) -> Named:
     """One name a line; where every line has a number before or after the name, in the order of the numbers.
 
     Raises:
@@ -64,31 +81,31 @@ def from_lines(text: str, where: str) -> list[str]:
         lines.pop()
     filled = [line for line in lines if line]
     readings = [_numbered(filled, pattern) for pattern in (_NUMBER_FIRST, _NUMBER_LAST)]
-    numbered = [names for names in readings if names]
+    numbered = [found for found in readings if found is not None]
     if len(numbered) == 2 and numbered[0] != numbered[1]:
         raise ambiguous(where)
     if numbered:
         return numbered[0]
     if "" in lines:
         raise InputError(f"{where}: line {lines.index('') + 1} is empty, so the classes would shift")
-    return lines
+    return Named(tuple(lines))
 
 
-def _numbered(lines: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
-    """The names in the order of their numbers; empty without, and where the names differ by them: 1 euro, 2 euro."""
+def _numbered(lines: Sequence[str], pattern: re.Pattern[str]) -> Named | None:
+    """The names in the order of their numbers; None without, and where the names differ by them: 1 euro, 2 euro."""
     found = [pattern.fullmatch(line) for line in lines]
     pairs = [match.groups() for match in found if match]
     if not pairs or len(pairs) < len(lines):
-        return []
+        return None
     number = 0 if pattern is _NUMBER_FIRST else 1
     order = places([pair[number] for pair in pairs])
     names = [pair[1 - number] for pair in pairs]
     if order is None or 2 * len(set(names)) <= len(names):
-        return []
+        return None
     return placed(names, order)
 
 
-def _ordered(pairs: Sequence[Pair], where: str) -> list[str]:
+def _ordered(pairs: Sequence[Pair], where: str) -> Named:
     """Names beside numbers, whichever of the two stands first."""
     firsts, seconds = [a for a, _ in pairs], [b for _, b in pairs]
     readings = [
@@ -110,14 +127,14 @@ def _ordered(pairs: Sequence[Pair], where: str) -> list[str]:
     raise InputError(f"{where} has no numbers that say which class is which", "give a list, or id to name")
 
 
-def _from_records(records: Sequence[dict[str, object]], where: str) -> list[str]:
+def _from_records(records: Sequence[dict[str, object]], where: str) -> Named:
     """A list of objects with a name each, and perhaps a number, as COCO's categories."""
     name = next((word for word in NAME_WORDS if all(word in record for record in records)), None)
     number = next((word for word in NUMBER_WORDS if all(word in record for record in records)), None)
     if name is None:
         raise InputError(f"{where}: its entries have no `name`", "give a list of names, or id to name")
     if number is None:
-        return [name_of(record[name], where) for record in records]
+        return Named(tuple(name_of(record[name], where) for record in records))
     return _ordered([(record[number], record[name]) for record in records], where)
 
 
@@ -129,7 +146,7 @@ def ambiguous(where: str) -> InputError:
     )
 
 
-def places(numbers: Sequence[object]) -> list[int] | None:
+def places(numbers: Sequence[object]) -> Order | None:
     """Each number's place, if they are 0 to N - 1, or 1 to N, each once."""
     if not numbers or not all(map(is_number, numbers)):
         return None
@@ -137,15 +154,15 @@ def places(numbers: Sequence[object]) -> list[int] | None:
     first = min(found)
     if first > 1 or sorted(found) != list(range(first, first + len(found))):
         return None
-    return [number - first for number in found]
+    return Order(tuple(number - first for number in found), first)
 
 
-def placed(names: Sequence[str], order: Sequence[int]) -> list[str]:
+def placed(names: Sequence[str], order: Order) -> Named:
     """The names, each at its place."""
     found = [""] * len(names)
-    for name, place in zip(names, order, strict=True):
+    for name, place in zip(names, order.places, strict=True):
         found[place] = name
-    return found
+    return Named(tuple(found), order.first)
 
 
 def is_number(value: object) -> bool:

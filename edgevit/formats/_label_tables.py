@@ -11,6 +11,7 @@ from edgevit.formats._label_forms import (
     NAME_WORDS,
     NUMBER_WORDS,
     SYNSET,
+    Named,
     ambiguous,
     from_lines,
     is_number,
@@ -20,7 +21,7 @@ from edgevit.formats._label_forms import (
 )
 
 
-def from_rows(text: str, delimiter: str | None, where: str) -> list[str]:
+def from_rows(text: str, delimiter: str | None, where: str) -> Named:
     """From CSV or TSV, with or without a line of headings; one column of names, or one of them and one of numbers.
 
     Args:
@@ -42,7 +43,7 @@ def from_rows(text: str, delimiter: str | None, where: str) -> list[str]:
         return from_lines("\n".join(names[names[0].casefold() in NAME_WORDS :]), where)
     headings = [cell.casefold() for cell in rows[0]]
     found = _from_columns(rows, (), where) or _from_columns(rows[1:], headings, where)
-    if not found:
+    if found is None:
         raise InputError(
             f"{where} has {len(headings)} columns, and which of them has the class names is not clear",
             "write a first line with the headings id and name, numbered from 0; or one name a line",
@@ -55,8 +56,8 @@ def _table(text: str, delimiter: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows if any(row)]
 
 
-def _from_columns(rows: Sequence[Sequence[str]], headings: Sequence[str], where: str) -> list[str]:
-    """The names in a table with several columns; empty where that does not say which column has them."""
+def _from_columns(rows: Sequence[Sequence[str]], headings: Sequence[str], where: str) -> Named | None:
+    """The names in a table with several columns; None where that does not say which column has them."""
     columns = list(zip(*rows, strict=True))
     numbers = {at: found for at, column in enumerate(columns) if (found := places(column)) is not None}
     texts = [at for at in range(len(columns)) if at not in numbers]
@@ -65,14 +66,14 @@ def _from_columns(rows: Sequence[Sequence[str]], headings: Sequence[str], where:
     if len(texts) != 1:
         named = [at for word in NAME_WORDS for at, heading in enumerate(headings) if heading == word]
         if not named or not rows:
-            return []
+            return None
         texts = named[:1]
         numbers.pop(texts[0], None)
         if not numbers and all(map(is_number, columns[texts[0]])):  # the numbers of classes, not their names
-            return []
-    if len(set(map(tuple, numbers.values()))) > 1:
+            return None
+    if len(set(numbers.values())) > 1:
         numbers = {at: found for at, found in numbers.items() if headings and headings[at] in NUMBER_WORDS}
         if len(numbers) != 1:
             raise ambiguous(where)
-    names = [name_of(name, where) for name in columns[texts[0]]]
-    return placed(names, next(iter(numbers.values()))) if numbers else names
+    names = tuple(name_of(name, where) for name in columns[texts[0]])
+    return placed(names, next(iter(numbers.values()))) if numbers else Named(names)

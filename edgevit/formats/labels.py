@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from edgevit.core.errors import InputError
 from edgevit.core.require import require
 from edgevit.core.types import LabelledOutput, ModelSpec
 from edgevit.formats._label_forms import SYNSET as SYNSET
-from edgevit.formats._label_forms import from_data, from_lines
+from edgevit.formats._label_forms import Named, from_data, from_lines
 from edgevit.formats._label_tables import from_rows
 
 HINT: Final = (
@@ -36,7 +35,12 @@ _MARKS: Final = (
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read `--labels FILE`: the class names in index order.
+    """The class names of `--labels FILE` in index order; see `read_named`."""
+    return read_named(path).names
+
+
+def read_named(path: Path) -> Named:
+    """Read `--labels FILE`: the class names in index order, and the number that is written beside the first.
 
     By its ending, JSON (`id2label`, name to index, a list), YAML (`names:`, as Ultralytics writes it), CSV or
     TSV; any other file has one name a line, with numbers before or after the names where all lines have one.
@@ -51,14 +55,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
     suffix = path.suffix.lower()
     with reading(path, "labels file", HINT):
         if suffix in (".csv", ".tsv"):
-            names = from_rows(text, "\t" if suffix == ".tsv" else None, where)
+            found = from_rows(text, "\t" if suffix == ".tsv" else None, where)
         elif suffix == ".json":
-            names = from_data(parse_json(text, where, HINT), where)
+            found = from_data(parse_json(text, where, HINT), where)
         elif suffix in (".yaml", ".yml") or _is_literal(text):
-            names = from_data(_yaml(text, where), where)
+            found = from_data(_yaml(text, where), where)
         else:
-            names = from_lines(text, where)
-    return _checked(names, where)
+            found = from_lines(text, where)
+    return _checked(found, where)
 
 
 def parse_labels(content: str | bytes, path: Path) -> tuple[str, ...]:
@@ -111,12 +115,12 @@ def _yaml(text: str, where: str) -> Any:
         raise InputError(f"{where} is not YAML{at}", HINT) from error
 
 
-def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
-    if not names:
+def _checked(found: Named, where: str) -> Named:
+    if not found.names:
         raise InputError(f"{where} is empty", HINT)
-    if "" in names:
-        raise InputError(f"{where}: class {list(names).index('')} has no name", HINT)
-    return tuple(names)
+    if "" in found.names:
+        raise InputError(f"{where}: class {found.names.index('')} has no name", HINT)
+    return found
 
 
 def dump_heads(spec: ModelSpec) -> str:

@@ -6,7 +6,7 @@ The model from its source, the lists of images, the plan that was given, the gra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +81,18 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
     """The model that a request names, from its source; for its graph alone preprocessing may be unknown."""
     source, argument = parse_source(asked.model)
     names: dict[str, tuple[str, ...]] = {}
+    told: tuple[str, ...] = ()
     if asked.labels:
-        from edgevit.formats.labels import read_labels
+        from edgevit.formats.labels import read_named
 
-        names = {head: read_labels(Path(file)) for head, file in asked.labels.items()}
+        found = {head: read_named(Path(file)) for head, file in asked.labels.items()}
+        names = {head: named.names for head, named in found.items()}
+        told = tuple(
+            f"the numbers in {asked.labels[head]} count from 1: number 1, {named.names[0]}, is taken for the model's "
+            "class 0"
+            for head, named in found.items()
+            if named.first == 1
+        )
     labels = names.pop("", ())
     request = LoadRequest(
         source=asked.model,
@@ -99,7 +107,8 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
         labels=labels,
         needs_preprocess=needs_preprocess,
     )
-    return name_heads(SOURCES.get(source).load(request), names)
+    model = name_heads(SOURCES.get(source).load(request), names)
+    return replace(model, spec=replace(model.spec, warnings=(*model.spec.warnings, *told)))
 
 
 def prune(

@@ -63,6 +63,19 @@ def class_folders(root: Path, names: tuple[str, ...]) -> Path:
     return root
 
 
+def test_labels_that_are_numbered_from_one_are_told(model: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("1. cat\n2. dog\n3. fox\n4. owl\n")
+    told = rehearsed(model, tmp_path / "w1", labels=labels)
+    assert told.spec.labels == ("cat", "dog", "fox", "owl")
+    assert (
+        f"the numbers in {labels} count from 1: number 1, cat, is taken for the model's class 0"
+        in told.warnings
+    )
+    labels.write_text("0. cat\n1. dog\n2. fox\n3. owl\n")
+    assert not any("count from" in text for text in rehearsed(model, tmp_path / "w2", labels=labels).warnings)
+
+
 def test_what_would_fail_later_fails_now_with_the_same_error(model: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("one\ntwo\nthree\nfour\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError
-from edgevit.formats.labels import read_labels
+from edgevit.formats.labels import read_labels, read_named
 
 CAT_DOG_FOX = ("cat", "dog", "fox")
 
@@ -82,6 +82,7 @@ def test_another_encoding_is_refused_with_the_way_to_convert_it(encoding: str, t
 def test_every_usual_form_is_read_as_it_is_meant(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     assert read_labels(tmp_path / name) == CAT_DOG_FOX
+    assert read_named(tmp_path / name).first == (name in ("from_one.txt", "coco.json"))
 
 
 @pytest.mark.parametrize(
