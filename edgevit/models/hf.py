@@ -148,7 +148,7 @@ def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, k
     wanted = module.state_dict()
     own = [c for c in by_key(candidates(found, wanted), key) if not c.differences]
     if own:
-        return with_words(path, one_of(path, own, wanted), own, key)
+        return with_words(path, found, one_of(path, own, wanted), own, key)
     every = renamed(found, wanted, None)
     fits = []
     for candidate in by_key(every, key):
@@ -160,7 +160,7 @@ def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, k
     whole = [candidate for candidate in fits if not candidate.differences]
     if not whole:
         raise no_fit(path, found, fits or every, key, wanted)
-    return with_words(path, one_of(path, whole, wanted), fits, key)
+    return with_words(path, found, one_of(path, whole, wanted), fits, key)
 
 
 def _fill(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError
 from edgevit.models._checkpoint.candidates import Adapt, Candidate, by_key, candidates, choices, renamed
+from edgevit.models._checkpoint.mismatch import some
 from edgevit.models._checkpoint.no_fit import no_fit
 from edgevit.models._checkpoint.parts import Contents, State
 from edgevit.models._checkpoint.wrappers import WRAPPERS
@@ -65,7 +66,7 @@ def choose(
         whole = [c for c in by_key(every, key) if not c.differences]
     if not whole:
         raise no_fit(path, found, every, key, wanted)
-    return with_words(path, one_of(path, whole, wanted), every, key)
+    return with_words(path, found, one_of(path, whole, wanted), every, key)
 
 
 def one_of(path: Path, whole: Sequence[Candidate], wanted: Wanted) -> Candidate:
@@ -89,7 +90,9 @@ def one_of(path: Path, whole: Sequence[Candidate], wanted: Wanted) -> Candidate:
     )
 
 
-def with_words(path: Path, chosen: Candidate, every: Sequence[Candidate], key: str | None) -> Chosen:
+def with_words(
+    path: Path, found: Contents, chosen: Candidate, every: Sequence[Candidate], key: str | None
+) -> Chosen:
     """The weights with what has to be said of them; of the others nothing if `key` chose."""
     sentences = []
     others = [
@@ -112,6 +115,14 @@ def with_words(path: Path, chosen: Candidate, every: Sequence[Candidate], key: s
             for other in others
             if other.differences and other.averaged and other.part.key != chosen.part.key
         ]
+        sentences += [
+            f"{name} in {path.name} looks like a moving average and was not taken: its tensors have no names"
+            for name in found.nameless
+        ]
+    if found.modules:
+        sentences.append(
+            f"not read in {path.name}, because they are pickled with their code: {some(found.modules)}"
+        )
     known = tuple(c.prefix for c in others if c.part is chosen.part and c.prefix and not c.differences)
     beside = [name for name in chosen.outside if not name.startswith(known)]
     if beside:

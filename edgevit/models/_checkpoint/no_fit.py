@@ -12,6 +12,7 @@ from edgevit.models._checkpoint.candidates import Candidate, by_key, choices
 from edgevit.models._checkpoint.mismatch import FEW, HINT, describe, other_shapes, some
 from edgevit.models._checkpoint.parts import Contents
 from edgevit.models._checkpoint.shards import lora
+from edgevit.models._checkpoint.unpickle import whole_module
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,8 @@ def no_fit(
             f"the weights in {path} are quantized already",
             "give the float checkpoint that they were made from",
         )
-    if closest is None or (found.optimizers and not any(name in wanted for name in closest.state)):
+    strange = closest is None or not any(name in wanted for name in closest.state)
+    if closest is None or (strange and (found.optimizers or found.modules)):
         return _nothing(path, found)
     missing, unexpected = closest.differences.missing, closest.differences.unexpected
     where = f"{path}" if closest.label == "." else f"{path} ({closest.label})"
@@ -71,6 +73,8 @@ def no_fit(
 
 
 def _nothing(path: Path, found: Contents) -> InputError:
+    if found.modules:
+        return whole_module(path, f"torch.nn ({some(found.modules)})")
     if found.optimizers:
         return InputError(
             f"{path} holds the state of an optimizer, and no weights",

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edgevit.models._checkpoint.unpickle import PickledModule
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,25 +45,35 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file holds: its parts, and the keys that are optimizers' (which are none)."""
+    """What a file holds.
+
+    Attributes:
+        optimizers: keys of the states of optimizers, which are no parts.
+        modules: keys of pickled modules, whose tensors are not read.
+        nameless: keys of moving averages in lists (torch_ema), whose tensors nothing assigns to layers.
+    """
 
     parts: tuple[Part, ...]
     optimizers: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()
     architecture: str = ""
 
 
 def contents(loaded: object) -> Contents:
     """The parts of what was loaded; none if it holds no dictionary of tensors."""
-    optimizers: list[str] = []
+    other: dict[str, list[str]] = {"optimizer": [], "module": [], "nameless": []}
     found = []
     top = loaded if isinstance(loaded, dict) else {}
-    for part in _walk(loaded, "", 0, set(), optimizers):
+    for part in _walk(loaded, "", 0, set(), other):
         found.append(part)
         if len(found) == _MOST:
             break
     found = [Part(p.key, p.state, p.averaged or _is_average(p.key, top)) for p in found]
     named = top.get("arch")
-    return Contents(tuple(found), tuple(optimizers), named if isinstance(named, str) else "")
+    optimizers, modules, nameless = map(tuple, other.values())
+    architecture = named if isinstance(named, str) else ""
+    return Contents(tuple(found), optimizers, modules, nameless, architecture)
 
 
 def is_average(name: str) -> bool:
@@ -78,22 +90,33 @@ def _is_average(key: str, top: Mapping[object, object]) -> bool:
     return key == "state_dict" and _BEFORE_AVERAGING in top
 
 
-def _walk(value: object, key: str, depth: int, seen: set[int], optimizers: list[str]) -> Iterator[Part]:
+def _walk(
+    value: object, key: str, depth: int, seen: set[int], other: Mapping[str, list[str]]
+) -> Iterator[Part]:
     import torch
 
-    if not isinstance(value, dict) or depth > _DEPTH or id(value) in seen:
+    if isinstance(value, PickledModule):
+        other["module"].append(key)
+    items = _items(value)
+    if items is None or depth > _DEPTH or id(value) in seen:
         return
     seen.add(id(value))
-    if "param_groups" in value and "state" in value:
-        optimizers.append(key)
+    if "param_groups" in items and "state" in items:
+        other["optimizer"].append(key)
         return
-    state = {
-        name: inner.detach()
-        for name, inner in value.items()
-        if isinstance(name, str) and isinstance(inner, torch.Tensor)
-    }
-    if state:
+    state = {name: inner.detach() for name, inner in items.items() if isinstance(inner, torch.Tensor)}
+    if state and isinstance(value, dict):
         yield Part(key, state, "n_averaged" in state)
-    for name, inner in value.items():
-        if isinstance(name, str):
-            yield from _walk(inner, f"{key}.{name}" if key else name, depth + 1, seen, optimizers)
+    elif len(state) > 1 and is_average(key):
+        other["nameless"].append(key)
+    for name, inner in items.items():
+        yield from _walk(inner, f"{key}.{name}" if key else name, depth + 1, seen, other)
+
+
+def _items(value: object) -> Mapping[str, object] | None:
+    """What a container holds by name, or by number; None for anything else."""
+    if isinstance(value, dict):
+        return {name: inner for name, inner in value.items() if isinstance(name, str)}
+    if isinstance(value, list | tuple):
+        return {str(index): inner for index, inner in enumerate(value)}
+    return None

@@ -67,7 +67,10 @@ def parts_of(index: Path, find: Find | None = None) -> tuple[Path, ...]:
     for name in sorted(set(map(str, places.values()))):
         part = (find or _beside(index))(name) if Path(name).name == name else None
         if part is None:
-            raise InputError(f"{index} names the file {name[:80]!r}, which is not beside it")
+            raise InputError(
+                f"{index} names the file {name[:80]!r}, which is not beside it",
+                "put every file that the index names into its folder",
+            )
         found.append(part)
     return tuple(found)
 

@@ -19,7 +19,7 @@ from edgevit.core.disk.archive import check_zip, is_zip
 from edgevit.core.disk.reading import reading
 from edgevit.core.errors import InputError
 
-_SEARCHED: Final = 32 << 20  # bytes of a pickle in which the parts of a module are looked for
+_SEARCHED: Final = 32 << 20  # bytes of a pickle in which names are looked for
 _SAVE: Final = "torch.save(model.state_dict(), 'weights.pth')"
 
 
@@ -34,6 +34,10 @@ class Ignored:
 
     def __setstate__(self, _: object) -> None:
         pass
+
+
+class PickledModule(Ignored):
+    """Stands for a module of torch.nn that was pickled as an object, with its tensors."""
 
 
 def _mapping(*_: object) -> dict[object, object]:
@@ -60,6 +64,7 @@ _VALUES: Final = (
     "numpy.ndarray",
     "datetime.datetime",
     "datetime.timedelta",
+    "functools.partial",
     "torch.torch_version.TorchVersion",
     "typing.Any",
     *(
@@ -109,6 +114,26 @@ _STAND_INS: Final[tuple[tuple[Callable[..., object], str], ...]] = (
 )
 
 
+def _stand_ins() -> list[tuple[Callable[..., object], str]]:
+    """What stands in for each name: also PyTorch's own layers and optimizers.
+
+    `save_hyperparameters` of Lightning keeps them as classes, in partials and as objects.
+    """
+    import torch
+
+    def names(module: object, base: type) -> list[str]:
+        found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, base)]
+        return [f"{c.__module__}.{c.__qualname__}" for c in found]
+
+    optimizers = torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler
+    return [
+        *_STAND_INS,
+        *((PickledModule, name) for name in names(torch.nn, torch.nn.Module)),
+        *((Ignored, name) for name in names(torch.optim, optimizers[0])),
+        *((Ignored, name) for name in names(torch.optim.lr_scheduler, optimizers[1])),
+    ]
+
+
 def unpickle(path: Path) -> object:
     """What torch.save wrote, on the CPU.
 
@@ -124,14 +149,17 @@ def unpickle(path: Path) -> object:
     try:
         with (
             reading(path, "PyTorch checkpoint", passing=(pickle.UnpicklingError,)),
-            torch.serialization.safe_globals(list(_STAND_INS)),
+            torch.serialization.safe_globals(_stand_ins()),
             warnings.catch_warnings(action="ignore"),
             path.open("rb") as file,  # of a path, torch.load looks at the ending
         ):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            loaded: object = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's own text advises to load it with less care; it is not passed on.
         raise _refused(path, str(error)) from error
+    if isinstance(loaded, PickledModule):
+        raise whole_module(path, "torch.nn")
+    return loaded
 
 
 def bare_pickle(path: Path) -> InputError:
@@ -145,7 +173,9 @@ def bare_pickle(path: Path) -> InputError:
 
 
 def _refused(path: Path, said: str) -> InputError:
-    named = re.search(r"GLOBAL ([\w.]+)", said)
+    found = re.search(r"GLOBAL ([\w.]+)", said)
+    # The older form of torch.save kept the source of each module's class, which PyTorch does not read.
+    named = found[1] if found else "torch.nn" if "persistent_load" in said else None
     if named is None and "Unsupported operand" in said:
         return InputError(
             f"{path} is not a readable PyTorch checkpoint: its pickle protocol is newer than the one that is read",
@@ -156,13 +186,29 @@ def _refused(path: Path, said: str) -> InputError:
             f"{path} is not a readable PyTorch checkpoint: not a pickle of tensors",
             f"save the weights alone: {_SAVE}",
         )
-    if _holds_module(path):
+    content = _pickled(path)
+    if b"hyper_parameters" in content and b"state_dict" in content:
         return InputError(
-            f"{path} is refused: it holds a whole pickled module, of {named[1]} among others, and loading it would "
-            "execute code",
-            f"load it where its code is and you trust it, and save the weights alone: {_SAVE}",
+            f"{path} is refused: its hyper_parameters, which Lightning keeps beside the weights, hold {named}, and "
+            "loading that would execute code",
+            "take the weights out where its code is and you trust it: torch.save(torch.load("
+            f"{path.name!r}, weights_only=False)['state_dict'], 'weights.pth')",
         )
-    return _wants(path, named[1])
+    if all(name in content for name in (b"_parameters", b"_buffers", b"_modules")):
+        return whole_module(path, f"{named} among others")
+    return _wants(path, named)
+
+
+def whole_module(path: Path, of: str) -> InputError:
+    """The error for modules that were pickled with their code.
+
+    Args:
+        of: what it is made of.
+    """
+    return InputError(
+        f"{path} is refused: it holds a whole pickled module, of {of}, and loading it would execute code",
+        f"load it where its code is and you trust it, and save the weights alone: {_SAVE}",
+    )
 
 
 def _wants(path: Path, wanted: str) -> InputError:
@@ -172,18 +218,16 @@ def _wants(path: Path, wanted: str) -> InputError:
     )
 
 
-def _holds_module(path: Path) -> bool:
-    """Whether the attributes that each torch.nn.Module has stand in the pickle."""
+def _pickled(path: Path) -> bytes:
+    """The beginning of the pickle, in which names are looked for."""
     with reading(path, "PyTorch checkpoint"):
         if is_zip(path):
             with zipfile.ZipFile(path) as archive:
                 name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
                 with archive.open(name) as member:
-                    content = member.read(_SEARCHED)
-        else:
-            with path.open("rb") as file:
-                content = file.read(_SEARCHED)
-    return all(name in content for name in (b"_parameters", b"_buffers", b"_modules"))
+                    return member.read(_SEARCHED)
+        with path.open("rb") as file:
+            return file.read(_SEARCHED)
 
 
 def _first_global(path: Path) -> str | None:

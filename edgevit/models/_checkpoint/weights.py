@@ -170,6 +170,11 @@ def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
             given = {name: torch.from_numpy(arrays[name]) for name in names}
         blocks = {int(found[1]) for name in names if (found := re.search(r"encoderblock_(\d+)/", name))}
         have = len(getattr(module, "blocks", ()))
+        if not blocks:
+            raise InputError(
+                f"{path} is no checkpoint of a JAX vision transformer, which .npz is read as: it has no encoderblock_0",
+                "save arrays under PyTorch's names as .safetensors: safetensors.numpy.save_file(arrays, FILE)",
+            )
         if len(blocks) != have:
             raise InputError(
                 f"{path} is for another architecture: {len(blocks)} blocks, the model has {have}"

@@ -6,6 +6,7 @@ import argparse
 import collections
 import copy
 import datetime
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -277,6 +278,52 @@ def test_arguments_scores_and_paths_beside_the_weights_are_harmless(tmp_path: Pa
     assert torch.equal(loaded(tmp_path / "w.pth.tar")[0], outputs(OWN))
 
 
+def test_layers_and_optimizers_among_lightning_s_hyper_parameters_are_not_made(tmp_path: Path) -> None:
+    """As `save_hyperparameters` keeps them: classes, partials (of a Hydra configuration) and objects."""
+    given = {
+        "act": nn.GELU,
+        "optimizer": functools.partial(torch.optim.AdamW, lr=1e-3),
+        "scheduler": torch.optim.lr_scheduler.CosineAnnealingLR,
+        "criterion": nn.CrossEntropyLoss(weight=torch.ones(5)),
+    }
+    checkpoint = {"state_dict": prefixed("net.", OWN.state_dict()), "hyper_parameters": given}
+    torch.save(checkpoint, tmp_path / "w.ckpt")
+    found, _, told = loaded(tmp_path / "w.ckpt")
+    assert torch.equal(found, outputs(OWN))
+    assert any("not read in w.ckpt" in text and "hyper_parameters.criterion" in text for text in told)
+    torch.save(checkpoint, tmp_path / "w.ckpt", _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match="hyper_parameters, which Lightning keeps .* hold torch.nn"):
+        loaded(tmp_path / "w.ckpt")
+
+
+def test_of_lightning_s_own_classes_the_message_says_how_to_leave_them_out(tmp_path: Path) -> None:
+    given = {"state_dict": prefixed("net.", OWN.state_dict()), "hyper_parameters": {"net": OWN}}
+    torch.save(given, tmp_path / "w.ckpt")
+    with pytest.raises(InputError, match="hyper_parameters, which Lightning keeps") as raised:
+        loaded(tmp_path / "w.ckpt")
+    way_out = raised.value.hint.partition("trust it: ")[2].replace("'w.ckpt'", "path")
+    exec(
+        way_out.replace("'weights.pth'", "out"),
+        {"torch": torch, "path": tmp_path / "w.ckpt", "out": tmp_path / "w"},
+    )
+    assert torch.equal(loaded(tmp_path / "w")[0], outputs(OWN))
+
+
+def test_an_average_in_a_list_is_told_and_not_taken(tmp_path: Path) -> None:
+    """As torch_ema writes it: tensors in the order of the parameters, without their names."""
+    shadow = {"decay": 0.99, "num_updates": 3, "shadow_params": list(AVERAGE.parameters())}
+    torch.save({"model": OWN.state_dict(), "ema": shadow}, tmp_path / "w.pth")
+    found, _, told = loaded(tmp_path / "w.pth")
+    assert torch.equal(found, outputs(OWN))
+    assert any("ema.shadow_params" in text and "no names" in text for text in told)
+
+
+def test_weights_in_a_list_are_found(tmp_path: Path) -> None:
+    torch.save([3, OWN.state_dict(), {"state": {}, "param_groups": []}], tmp_path / "w.pth")
+    found, origin, _ = loaded(tmp_path / "w.pth")
+    assert torch.equal(found, outputs(OWN)) and origin == "1 in w.pth"
+
+
 def test_a_path_of_windows_and_a_dictionary_of_lightning(tmp_path: Path) -> None:
     """As their own machines write them: the names are replaced in the pickle, which keeps their lengths."""
     torch.save({"path": pathlib.Path("a"), "state_dict": OWN.state_dict()}, tmp_path / "w.pth",
@@ -416,10 +463,11 @@ def test_a_folder_with_one_file_is_that_file(tmp_path: Path) -> None:
 
 
 def test_a_whole_module_is_refused_by_what_it_is(tmp_path: Path) -> None:
-    for content in (nn.Sequential(nn.Linear(2, 2)), {"model": nn.Linear(2, 2), "epoch": 1}):
+    inside = {"model": nn.Linear(2, 2), "epoch": 1}
+    for content in (nn.Sequential(nn.Linear(2, 2)), inside, {**inside, "best": torch.tensor(0.5)}):
         for legacy in (False, True):
             torch.save(content, tmp_path / "model.pt", _use_new_zipfile_serialization=not legacy)
-            with pytest.raises(InputError, match="a whole pickled module, of torch.nn.modules") as raised:
+            with pytest.raises(InputError, match="a whole pickled module, of torch.nn") as raised:
                 loaded(tmp_path / "model.pt")
             assert "torch.save(model.state_dict()" in raised.value.hint
 
