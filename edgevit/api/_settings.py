@@ -46,7 +46,11 @@ def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     found = dict(settings)
     for name in ("calibrate", "evaluate"):  # a SAMPLES text may also be a word such as `demo`
         if found.get(name) is not None:
-            found[name] = os.fspath(found[name])
+            found[name] = path_of(
+                found[name],
+                name,
+                "save arrays as numpy.savez('images.npz', images=uint8 (N, height, width, channels), labels=indices)",
+            )
     if found.get("model_arg"):
         given = found["model_arg"].items()
         found["model_arg"] = {key: text if isinstance(text, str) else repr(text) for key, text in given}
@@ -56,6 +60,23 @@ def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     elif labels is not None:
         found["labels"] = _label_file(labels, folder, "labels")
     return found
+
+
+def path_of(value: object, name: str, hint: str) -> str:
+    """A text or path as text.
+
+    Args:
+        name: of the argument.
+        hint: how what it stands for becomes a file.
+
+    Raises:
+        UsageError: anything else, such as an image or an array in memory.
+    """
+    from edgevit.core.errors import UsageError
+
+    if isinstance(value, str | os.PathLike):
+        return str(os.fspath(value))
+    raise UsageError(f"{name} takes a path, not {type(value).__name__}", hint)
 
 
 def _label_file(given: Any, folder: Path, name: str) -> Path:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.api._settings import recipe_of
+from edgevit.api._settings import path_of, recipe_of
 
 if TYPE_CHECKING:
     from edgevit.core.progress import Progress
@@ -43,7 +42,8 @@ def run(
     from edgevit.core.errors import UsageError
     from edgevit.flows.run import run as flow
 
-    files = (images,) if isinstance(images, str | os.PathLike) else tuple(images)
+    given = images if isinstance(images, Iterable) and not isinstance(images, str) else (images,)
+    files = [path_of(image, "images", "save it to a file: image.save('image.png')") for image in given]
     if not files or top < 1:
         raise UsageError(
             f"{len(files)} images and the first {top} classes leave nothing to do",
@@ -83,6 +83,11 @@ def profile(
     from edgevit.flows.profile import profile as flow
     from edgevit.report.progress import progress_for
 
+    if not isinstance(threads, int):
+        raise UsageError(
+            f"threads={threads!r}: one number",
+            "measure once for each: [edgevit.profile(artifact, threads=n) for n in (1, 2, 4)]",
+        )
     if runs < 1:
         raise UsageError(f"runs={runs}: nothing would be timed", "give at least one")
     with recipe_of(artifact, settings) as recipe, progress_for(progress) as told:

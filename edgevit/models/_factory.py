@@ -115,15 +115,19 @@ def _bound(make: Any, what: str, arguments: Mapping[str, Any]) -> tuple[list[Any
 
 
 def _inside(made: Any) -> str:
-    """Where the module is in what a factory gives."""
-    items = (
-        made.items()
-        if isinstance(made, Mapping)
-        else enumerate(made)
-        if isinstance(made, list | tuple)
-        else ()
-    )
+    """Where the module is in what a factory gives, or how to come to one."""
+    import torch
+
+    items: list[tuple[Any, Any]] = []
+    if isinstance(made, Mapping):
+        items = list(made.items())
+    elif isinstance(made, list | tuple):
+        items = list(enumerate(made))
     where = next((key for key, value in items if is_instance(value)), None)
+    if isinstance(made, type) and issubclass(made, torch.nn.Module):
+        return f"{made.__name__} is a class: give an instance, {made.__name__}(...) with its weights"
+    if items and all(isinstance(value, torch.Tensor) for _, value in items):
+        return "a state_dict holds weights alone: fill the module with it, module.load_state_dict(...), and give that"
     if where is None:
         return "a factory returns the module with its weights"
     return f"its element {where!r} is one: write a factory that returns it alone"

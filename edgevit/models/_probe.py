@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import StepError
 from edgevit.program import diagnostics
@@ -12,9 +13,21 @@ from edgevit.program import diagnostics
 if TYPE_CHECKING:
     import torch
 
-_HINT = (
+_SIZE: Final = (
     "--image-size sets the size (N or HEIGHTxWIDTH); many models want a multiple of the patch or the stride "
     "(16, 32), or just the size that they were made for"
+)
+_ARGUMENTS: Final = re.compile(
+    r"missing \d+ required (positional|keyword-only) argument|takes \d+ positional argument"
+)
+_DTYPE: Final = re.compile(
+    r"(same|scalar|different) d?type|Input type .* should be the same|expected .*(Half|Float|Double|BFloat16|Long|Byte)"
+    r"|not implemented for '(Half|Byte|Long|Int|Char)'"
+)
+_CHANNELS: Final = re.compile(r"expected input\[.*\] to have (\d+) channels, but got (\d+) channels")
+_OF_SIZE: Final = re.compile(
+    r"siz|shape|dimension|divis|multiple|height|width|patch|resolution|kernel|token|window|grid|even|\d ?x ?\d",
+    re.I,
 )
 
 
@@ -51,11 +64,28 @@ def forward(module: torch.nn.Module, image: torch.Tensor, name: str) -> Any:
             f"the model {name} fails on one {height}x{width} image{_operator(module, image)}"
             f"{_where(module, entered, error)}: "
             f"{type(error).__name__}: {reason}",
-            _HINT,
+            _hint(error, image),
         ) from error
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _hint(error: Exception, image: torch.Tensor) -> str:
+    """What most often mends such an error of a forward pass."""
+    said = str(error)
+    called = f"model.eval()(torch.zeros{tuple(image.shape)})"
+    if isinstance(error, TypeError) and _ARGUMENTS.search(said):
+        return (
+            f"the model is called with one image, {called}: wrap one that takes more in a module that holds the rest, "
+            "and give that as python:FILE:FACTORY"
+        )
+    if _DTYPE.search(said):
+        return "the model is converted in float32, and its images are: take .half(), .double() and the like out of it"
+    channels = _CHANNELS.search(said)
+    if channels is not None and channels[1] != channels[2] and int(channels[2]) in image.shape[2:]:
+        return f"images come as (1, channels, height, width), {called}: leave the channels where they are"
+    return _SIZE if _OF_SIZE.search(said) else f"run it as edgevit does: {called}"
 
 
 def size_refused(name: str, error: Exception) -> StepError:
@@ -63,7 +93,7 @@ def size_refused(name: str, error: Exception) -> StepError:
     line = diagnostics.innermost(diagnostics.frames("".join(traceback.format_exception(error))))
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return StepError(
-        f"the model {name} cannot be made for this image size{f' at {line}' if line else ''}: {reason}", _HINT
+        f"the model {name} cannot be made for this image size{f' at {line}' if line else ''}: {reason}", _SIZE
     )
 
 

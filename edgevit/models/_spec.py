@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.disk.digest import module_digest
 from edgevit.core.errors import InputError, UnsupportedError
@@ -67,6 +67,12 @@ def build(
         TensorSpec(key, tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in named.items()
     )
     output = output_kind(outputs[0], problem_type)
+    heads = [head.name for head in outputs if len(head.shape) == 2]
+    if labels and output.task == "features" and len(outputs) > 1 and heads:
+        raise InputError(
+            f"{len(labels)} labels for a model with {len(outputs)} outputs, none of them called {LOGITS_NAME}",
+            "say whose names they are: " + " or ".join(f"--labels {head}=FILE" for head in heads),
+        )
     check_labels(labels, outputs[0], output)
     spec = ModelSpec(
         name=printable(name),  # it is written into files, which hold valid Unicode alone
@@ -131,14 +137,22 @@ def check_labels(labels: tuple[str, ...], first: TensorSpec, kind: OutputKind) -
     )
 
 
-def _check_outputs(named: Mapping[str, Any], source: str) -> None:
+def _check_outputs(named: Mapping[str, torch.Tensor], source: str) -> None:
     import torch
 
     for key, value in named.items():
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.shape[:1] != (1,):
+        if not value.is_floating_point():
             raise UnsupportedError(
-                f"output {key} of {source} is not a float tensor with the batch first",
-                "wrap the model: python:",
+                f"output {key} of {source} holds {str(value.dtype).removeprefix('torch.')} numbers, not floats",
+                "let the model return the scores themselves, before argmax or a cast: wrap it in a module that does, "
+                "and give that as python:FILE:FACTORY",
+            )
+        if value.shape[:1] != (1,):
+            raise UnsupportedError(
+                f"output {key} of {source} has shape {tuple(value.shape)} for one image: its first axis is not the "
+                "batch, which is 1",
+                "keep that axis, without squeeze(0) or a mean over it: wrap the model in a module that does, and give "
+                "that as python:FILE:FACTORY",
             )
         if not bool(torch.isfinite(value).all()):
             raise InputError(

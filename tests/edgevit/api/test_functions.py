@@ -99,6 +99,23 @@ def test_a_function_asks_for_what_its_command_asks_for(
     assert "a &lt;b&gt;" in answer._repr_html_() and "<td>1 &lt; 2 &amp; 3</td>" in answer._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("call", "words", "hint"),
+    [
+        (lambda: edgevit.run("m.onnx", b"pixels"), "images takes a path, not int", "image.save"),  # type: ignore[arg-type]
+        (lambda: edgevit.run("m.onnx", object()), "images takes a path, not object", "image.save"),  # type: ignore[arg-type]
+        (lambda: edgevit.convert("demo", evaluate=[1]), "evaluate takes a path, not list", "numpy.savez"),  # type: ignore[arg-type]
+        (lambda: edgevit.profile("m.onnx", threads=(1, 2)), "one number", "for n in"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_lies_in_memory_is_told_how_to_become_a_file(
+    call: Callable[[], object], words: str, hint: str
+) -> None:
+    with pytest.raises(edgevit.UsageError, match=words) as raised:
+        call()
+    assert hint in raised.value.hint
+
+
 def test_the_errors_are_told_apart_at_top_level() -> None:
     with pytest.raises(edgevit.UsageError) as told:
         edgevit.convert("nonsense")

@@ -158,6 +158,8 @@ def test_arguments_are_typed_as_python_writes_them(tmp_path: Path) -> None:
             "gives dict, not a",
             "its element 'net' is one",
         ),
+        ("def made(): return Net", {}, InputError, "gives type, not a", "Net(...) with its weights"),
+        ("def made(): return Net().state_dict()", {}, InputError, "gives OrderedDict", "load_state_dict"),
         ("def made(): return torch.jit.script(Net())", {}, InputError, "is TorchScript", "scripted"),
         (
             "def made():\n    with torch.device('meta'): return Net()",
