@@ -66,8 +66,13 @@ def as_picture(image: NDArray[Any], channels: int = 3) -> Picture:
     return Picture(np.ascontiguousarray(image, np.uint8))
 
 
+def is_one(shape: tuple[int, ...]) -> bool:
+    """Whether it is one picture, its colours last of three axes: no grey image is three or four pixels wide."""
+    return len(shape) == 3 and shape[2] in (3, 4)
+
+
 def checked(images: NDArray[Any], where: str, channels: int = 3) -> NDArray[Any]:
-    """Images as uint8 (N, height, width, 1, 3, 4 or `channels`), given so or as (N, height, width).
+    """Images as uint8 (N, height, width, 1, 3, 4 or `channels`), given so, as (N, height, width), or as one picture.
 
     Args:
         where: what messages call the array.
@@ -81,7 +86,7 @@ def checked(images: NDArray[Any], where: str, channels: int = 3) -> NDArray[Any]
             f"{where} is {_what(images)}, not uint8 (N, height, width, 1, 3 or 4)", _scaling(images)
         )
     if images.ndim == 3:
-        images = images[..., None]
+        images = images[None] if is_one(images.shape) else images[..., None]
     allowed = (*_CHANNELS, channels)
     if images.ndim == 4 and images.shape[3] not in allowed and images.shape[1] in allowed:
         raise InputError(

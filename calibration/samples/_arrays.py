@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from calibration.arrays import as_picture, checked
+from calibration.arrays import as_picture, checked, is_one
 from calibration.samples._classes import match_names
 from calibration.samples._headers import array_shape
 from edgevit.core.disk.archive import check_zip
@@ -25,7 +25,7 @@ _SHOWN: Final = 5
 
 
 def read_npz(path: Path, text: str, head: Head) -> Samples:
-    """Read `images`, uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, and, if present, `labels`.
+    """Read `images`, uint8 (N, H, W), (N, H, W, C) with C of 1, 3 or 4, or one colour image, and, if present, `labels`.
 
     Of a model with several labelled outputs, `labels` are those of the first, `labels_NAME` those of any.
 
@@ -60,9 +60,12 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
         read = {"images", own, *(f"labels_{other.name}" for other in beside)}
         others = [name for name in arrays.files if name not in read]
     pictures = checked(images, f"{text}: `images`", head.channels)
-    indices = None if classes is None or own is None else class_indices(classes, len(images), head, text, own)
+    indices = (
+        None if classes is None or own is None else class_indices(classes, len(pictures), head, text, own)
+    )
     more = {
-        o.name: class_indices(found, len(images), o, text, f"labels_{o.name}") for o, found in beside.items()
+        o.name: class_indices(found, len(pictures), o, text, f"labels_{o.name}")
+        for o, found in beside.items()
     }
 
     def digest() -> str:
@@ -71,7 +74,7 @@ def read_npz(path: Path, text: str, head: Head) -> Samples:
         total.update(np.ascontiguousarray(images).data)
         return total.hexdigest()
 
-    names = tuple(f"{text}[{index}]" for index in range(len(images)))
+    names = tuple(f"{text}[{index}]" for index in range(len(pictures)))
     warnings = _unread(others, text) if classes is None else ()
 
     def read_one(index: int) -> Picture:
@@ -115,7 +118,7 @@ def survey_npz(path: Path, text: str) -> Survey:
         with archive.open("images.npy") as array:
             shape = array_shape(array)
     labelled = any(name == "labels.npy" or name.startswith("labels_") for name in names)
-    return Survey(shape[0] if shape else 0, labelled)
+    return Survey(1 if is_one(shape) else shape[0] if shape else 0, labelled)
 
 
 def class_indices(

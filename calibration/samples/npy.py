@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from calibration.arrays import as_picture, checked, read_npy
+from calibration.arrays import as_picture, checked, is_one, read_npy
 from calibration.samples._headers import array_shape
 from edgevit.core.disk.reading import reading
 from edgevit.core.disk.regular import regular_file
@@ -27,7 +27,7 @@ def survey(text: str, role: Role) -> Survey:
     path = regular_file(Path(text), "samples", "give a .npy file of images")
     with reading(text, ".npy file"), path.open("rb") as file:
         shape = array_shape(file)
-    return Survey(1 if _is_one(shape) else shape[0] if shape else 0, labelled=False)
+    return Survey(1 if is_one(shape) else shape[0] if shape else 0, labelled=False)
 
 
 def open_npy(text: str, head: Head, role: Role) -> Samples:
@@ -36,8 +36,7 @@ def open_npy(text: str, head: Head, role: Role) -> Samples:
     Raises:
         InputError: unreadable, or of another shape or type.
     """
-    array = read_npy(Path(text), text)
-    images = checked(array[None] if _is_one(array.shape) else array, text, head.channels)
+    images = checked(read_npy(Path(text), text), text, head.channels)
 
     def digest() -> str:
         return hashlib.sha256(f"{images.shape}\n".encode() + images.tobytes()).hexdigest()
@@ -45,11 +44,6 @@ def open_npy(text: str, head: Head, role: Role) -> Samples:
     names = tuple(f"{text}[{index}]" for index in range(len(images)))
     note = f"{text} has no labels; a .npz file with `images` and `labels` has both"
     return Samples(text, names, None, lambda index: as_picture(images[index], head.channels), digest, (note,))
-
-
-def _is_one(shape: tuple[int, ...]) -> bool:
-    """Colours at the end of three axes: no grey image is three or four pixels wide."""
-    return len(shape) == 3 and shape[2] in (3, 4)
 
 
 SAMPLES: Final = SampleSource(

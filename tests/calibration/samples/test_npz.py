@@ -30,6 +30,16 @@ def test_reads_images_and_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(samples.read(2).pixels, IMAGES[2])
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_one_colour_image_is_not_a_stack_of_narrow_grey_ones(tmp_path: Path, channels: int) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (6, 7, channels), np.uint8)
+    np.savez(tmp_path / "a.npz", images=image, labels=[1])
+    samples = opened(str(tmp_path / "a.npz"), ("a", "b"))
+    assert SAMPLES.survey(str(tmp_path / "a.npz"), "evaluate") == Survey(1, labelled=True)
+    assert samples.labels == (1,)
+    np.testing.assert_array_equal(samples.read(0).pixels, image[..., :3])
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 def test_grey_and_rgba_become_rgb_as_pillow_does(tmp_path: Path, mode: str) -> None:
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 7, 4), np.uint8)).convert(mode)
