@@ -149,7 +149,7 @@ def unpickle(path: Path) -> object:
     try:
         with (
             reading(path, "PyTorch checkpoint", passing=(pickle.UnpicklingError,)),
-            torch.serialization.safe_globals(_stand_ins()),
+            torch.serialization.safe_globals([*_stand_ins()]),
             warnings.catch_warnings(action="ignore"),
             path.open("rb") as file,  # of a path, torch.load looks at the ending
         ):
