@@ -2,7 +2,7 @@
 
 python -m bench.usage_code --wheel kotlin_jupyter_kernel-0.19.0.944-py3-none-any.whl --work DIR
 
-Pages of every kind are rendered: each output, with and without labels, each way to resize, both colour orders and
+Pages of every kind are rendered: each output, with and without labels, each way to resize, both colour orders, grey and
 each type of input. Their Kotlin files are compiled as printed, by the real compiler, against `usage_stubs`: classes
 with the signatures of Android, CameraX, ONNX Runtime and LiteRT. Then `upright` and `floats` run on images that are
 held as Android holds them (one of them a hardware bitmap, one turned), and are compared with Pillow as calibration
@@ -79,8 +79,12 @@ def _pages() -> Iterator[Page]:
     for i, (filter_, (resize, shorter)) in enumerate(product(FILTERS, resizes)):
         made = Preprocess(28, 24, resize, shorter, color="bgr" if i % 2 else "rgb")
         yield _page(f"resize{i}", replace(made, interpolation=filter_), OutputKind(), 3, "float32")
+    grey = Preprocess(28, 24, (34, 30), color="gray", mean=(0.4,), std=(0.2,))
     for dtype in get_args(usage.InputDtype):
         yield _page(f"input_{dtype}", Preprocess(32, 32, (36, 36)), OutputKind(), 3, dtype)
+        yield _page(f"grey_{dtype}", grey, OutputKind(), 3, dtype)
+    for filter_ in FILTERS:
+        yield _page(f"grey_{filter_}", replace(grey, interpolation=filter_), OutputKind(), 3, "float32")
 
 
 def _page(name: str, p: Preprocess, kind: OutputKind, labels: int, dtype: usage.InputDtype) -> Page:
@@ -136,10 +140,10 @@ def _compile(pages: list[Page], jars: str, work: Path) -> None:
 def _main(pages: list[Page]) -> str:
     """Reads images, writes what the pages' `floats` make of them, in the order of pages and images."""
     calls = "\n".join(
-        f"    for ((image, degrees) in images) write({page.name}.floats({page.name}.upright(image, degrees), {planar}))"
+        f"    for ((image, degrees) in images) write({page.name}.floats({page.name}.upright(image, degrees){order}))"
         for page in pages
         if page.dtype == "float32"
-        for planar in ("true", "false")
+        for order in ((", true", ", false") if page.preprocess.channels == 3 else ("",))
     )
     return f"""import android.graphics.Bitmap
 import java.io.DataInputStream
@@ -183,8 +187,9 @@ def _run(pages: list[Page], jars: str, work: Path) -> float:
     worst = 0.0
     for page in pages:
         if page.dtype == "float32":
-            for planar, image in product((True, False), turned):
-                size = 3 * page.preprocess.height * page.preprocess.width
+            channels = page.preprocess.channels
+            for planar, image in product((True, False) if channels == 3 else (True,), turned):
+                size = channels * page.preprocess.height * page.preprocess.width
                 worst = max(worst, _steps(values[:size], image, page.preprocess, planar))
                 values = values[size:]
     assert not len(values)
@@ -196,7 +201,7 @@ def _steps(found: NDArray[np.floating], image: NDArray[np.uint8], p: Preprocess,
     pixels = to_pixels(np.ascontiguousarray(image), p)
     flip = slice(None, None, -1 if planar and p.color == "bgr" else 1)
     mean, std = (np.array(values)[:: -1 if p.color == "bgr" else 1][flip] for values in (p.mean, p.std))
-    shape = (3, p.height, p.width) if planar else (p.height, p.width, 3)
+    shape = (p.channels, p.height, p.width) if planar else (p.height, p.width, p.channels)
     values = found.reshape(shape).transpose(1, 2, 0) if planar else found.reshape(shape)
     return float(np.abs((values * std + mean) * 255 - pixels[..., flip]).max())
 

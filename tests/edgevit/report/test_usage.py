@@ -417,10 +417,22 @@ def test_integers_that_a_file_gives_become_real_numbers(report: Report, dtype: s
 
 def test_a_page_for_grey_images_makes_them_grey_and_one_for_bands_shows_none(report: Report) -> None:
     gray = Preprocess(6, 8, (10, 10), color="gray", mean=(0.4,), std=(0.2,))
-    text = usage.render(for_files(report, ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite"], gray))
-    assert '.convert("L")' in text and "an image is made grey" in text and not blocks(text, "kotlin")
+    paths = ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite", "coreml/fp16/model.mlpackage"]
+    text = usage.render(for_files(report, paths, gray))
+    assert '.convert("L")' in text and "an image is made grey" in text
     for code in blocks(text, "python"):
         ast.parse(code)
+    check_files(text)
+    kotlin, swift = "".join(blocks(text, "kotlin")), "".join(blocks(text, "swift"))
+    assert "longArrayOf(1, 1, HEIGHT" in kotlin and "planar" not in kotlin and "3 *" not in kotlin
+    assert "kCVPixelFormatType_OneComponent8" in swift and "32BGRA" not in swift
+    # the page's own weights against Pillow's, on every shade of each colour and some between
+    (line,) = re.findall(r"return \((.*) \+ 32768\) shr 16", kotlin)
+    weights = [int(number) for number in re.findall(r"\d{4,}", line)]
+    colours = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    ours = (colours.astype(np.int64) @ weights + 32768) >> 16
+    np.testing.assert_array_equal(ours, np.asarray(Image.fromarray(colours).convert("L")))
     bands = Preprocess(6, 8, (10, 10), color="bands", mean=(0.4,) * 5, std=(0.2,) * 5)
-    text = usage.render(for_files(report, ["onnx/fp16/model.onnx"], bands))
+    text = usage.render(for_files(report, paths, bands))
+    assert not blocks(text, "kotlin") and not blocks(text, "swift")
     assert "prepare an array (height, width, 5)" in text and not blocks(text, "python")
