@@ -1,24 +1,26 @@
-"""The smallest model of each family of timm that no list names: exported, converted to one target, executed.
+"""The smallest model of each family of timm that no list names: exported, converted, executed.
 
-python -m bench.timm_sweep                     export alone, all families
-python -m bench.timm_sweep --to coreml         fp32, executed and held against PyTorch
+python -m bench.timm_sweep                              export alone, all families
+python -m bench.timm_sweep --to onnx,tflite,coreml      fp32, executed and held against PyTorch
 python -m bench.timm_sweep --only crossvit,pit --to tflite
+python -m bench.timm_sweep --to onnx,tflite,coreml --cache /tmp/families    goes on where it was stopped
 
 A family is a module of timm; it is named if docs/zoo.md, bench/zoo_models.py or a test names one of its models.
 Weights are random and seeded, the image is the smallest that the model takes. Each model runs in a process of its
-own, which may crash or take too long. Prints one row for each.
+own, and each target in one more, which may crash or take too long. Prints one row for each family.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import json
 import multiprocessing
 import re
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.zoo_models import ROOT
@@ -28,10 +30,25 @@ from edgevit.core.runner import RunOptions
 from edgevit.registries import METRICS, REWRITES, RUNTIMES, SOURCES, TARGETS
 
 if TYPE_CHECKING:
-    from edgevit.core.types import TorchModel
+    from edgevit.core.types import Floats, Graph, Pixels, TorchModel
 
 SIZES: Final = (64, 96, 128, 224, None)
 RUNTIME: Final = {"onnx": "onnxruntime", "tflite": "litert", "coreml": "coreml_reference"}
+FAILED: Final = "**"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of one family: its model, the size of the image, and a line for each target."""
+
+    family: str
+    model: str
+    pixels: str = ""
+    results: dict[str, str] = field(default_factory=dict)
+
+    def show(self, columns: list[str]) -> str:
+        cells = (self.family, self.model, self.pixels, *(self.results.get(c, "not run") for c in columns))
+        return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -40,19 +57,24 @@ def main() -> None:
     import torch
 
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--to", choices=sorted(RUNTIME), help="convert and execute too")
+    cli.add_argument("--to", default="", help="targets, separated by commas: convert and execute too")
     cli.add_argument("--only", default="", help="families, named or not, separated by commas")
-    cli.add_argument("--timeout", type=float, default=300.0, help="seconds for each model")
+    cli.add_argument("--timeout", type=float, default=300.0, help="seconds for each model and target")
+    cli.add_argument("--cache", type=Path, help="folder of what is known already; failures are tried again")
     asked = cli.parse_args()
     torch.set_num_threads(1)
     only = [name for name in asked.only.split(",") if name]
-    print("| family | model | pixels | seconds | result |\n| --- | --- | --- | --- | --- |")
+    columns = [name for name in asked.to.split(",") if name] or ["export"]
+    for module in (m for c in columns if c in RUNTIME for m in TARGETS.get(c).modules):
+        importlib.import_module(module)  # once here, instead of in each process
+    print("| " + " | ".join(("family", "model", "pixels", *columns)) + " |")
+    print("| " + " | ".join("---" for _ in range(3 + len(columns))) + " |", flush=True)
     for family in only or list(unnamed()):
-        name = smallest(timm.list_models(module=family))
-        begin = time.perf_counter()
-        size, result = _apart(name, asked.to, asked.timeout)
-        seconds = time.perf_counter() - begin
-        print(f"| {family} | {name} | {size} | {seconds:.0f} | {result} |", flush=True)
+        known = _read(asked.cache, family) or Row(family, smallest(timm.list_models(module=family)))
+        missing = [c for c in columns if known.results.get(c, FAILED).startswith(FAILED)]
+        row = _completed(known, missing, asked.timeout) if missing else known
+        _keep(asked.cache, row)
+        print(row.show(columns), flush=True)
 
 
 def unnamed() -> Iterator[str]:
@@ -83,79 +105,114 @@ def smallest(names: list[str]) -> str:
     return min(sizes, key=sizes.__getitem__) if sizes else names[0]
 
 
-def _apart(name: str, target: str | None, timeout: float) -> tuple[str, str]:
-    """Image size and result, from a process of its own."""
-    context = multiprocessing.get_context("fork")  # what is imported here need not be there again
-    answers: Any = context.Queue()
-    process = context.Process(target=lambda: answers.put(_row(name, target)))
-    process.start()
-    try:
-        found: tuple[str, str] = answers.get(timeout=timeout)
-    except Empty:
-        found = ("", f"no answer within {timeout:.0f} s")
-        process.kill()
-    process.join()
-    return found
+def _read(cache: Path | None, family: str) -> Row | None:
+    path = None if cache is None else cache / f"{family}.json"
+    return Row(**json.loads(path.read_text())) if path is not None and path.is_file() else None
 
 
-def _row(name: str, target: str | None) -> tuple[str, str]:
-    model, why = None, ""
-    for size in SIZES:
+def _keep(cache: Path | None, row: Row) -> None:
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / f"{row.family}.json").write_text(json.dumps(asdict(row), indent=1))
+
+
+def _completed(row: Row, columns: list[str], timeout: float) -> Row:
+    """The row with the columns that are missing, from a process of its own."""
+    found = _apart(lambda: _answers(row.model, columns, timeout), timeout * (1 + len(columns)))
+    if isinstance(found, str):
+        return Row(row.family, row.model, row.pixels, row.results | dict.fromkeys(columns, found))
+    pixels, results = found
+    return Row(row.family, row.model, pixels, row.results | results)
+
+
+def _apart(work: Callable[[], Any], timeout: float) -> Any:
+    """What `work` returns in a process of its own, or a failure in words."""
+    context = multiprocessing.get_context("fork")  # what is imported and loaded here need not be there again
+    receiver, sender = context.Pipe(duplex=False)
+
+    def answer() -> None:
         try:
-            model = _load(name, size)
-            break
+            sender.send(work())
         except EdgevitError as error:
-            why = error.message
-    if model is None:
-        return "", f"not loaded: {_short(why)}"
-    preprocess = model.spec.preprocess
-    pixels = f"{preprocess.height}x{preprocess.width}"
+            sender.send(f"{FAILED}{_short(error.message)}{FAILED}")
+        except Exception as error:  # noqa: BLE001  whatever is wrong is what is looked for
+            sender.send(f"{FAILED}{type(error).__name__}: {_short(str(error))}{FAILED}")
+
+    process = context.Process(target=answer)
+    process.start()
+    sender.close()
     try:
-        return pixels, _result(model, target)
-    except EdgevitError as error:
-        return pixels, f"**{_short(error.message)}**"
-    except Exception as error:  # noqa: BLE001  whatever is wrong is what is looked for
-        return pixels, f"**{type(error).__name__}: {_short(str(error))}**"
+        if receiver.poll(timeout):
+            return receiver.recv()
+        process.kill()
+        return f"{FAILED}no answer within {timeout:.0f} s{FAILED}"
+    except EOFError:
+        return f"{FAILED}the process ended without an answer{FAILED}"
+    finally:
+        process.join()
 
 
-def _load(name: str, size: int | None) -> TorchModel:
-    pair = None if size is None else (size, size)
-    request = LoadRequest(f"timm:{name}", name, random_weights=0, image_size=pair)
-    return SOURCES.get("timm").load(request)
-
-
-def _result(model: TorchModel, target: str | None) -> str:
+def _answers(name: str, columns: list[str], timeout: float) -> tuple[str, dict[str, str]]:
+    """Pixels, and a line for each column; exported once, converted to each target in a process of its own."""
     import numpy as np
 
-    from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
     from edgevit.program.sites import list_sites
     from edgevit.steps.run_float import run_float
 
-    rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    graph = export_model(model, rewrites)
-    sites = len(list_sites(graph))
-    if target is None:
-        return f"{sites} operations"
-    preprocess, plugin, runtime = model.spec.preprocess, TARGETS.get(target), RUNTIMES.get(RUNTIME[target])
+    model = _load(name)
+    preprocess = model.spec.preprocess
+    graph = export_model(model, _rewrites())
     shape = (2, preprocess.height, preprocess.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     wanted = run_float(model, pixels)
+    results = {
+        column: f"{len(list_sites(graph))} operations"
+        if column == "export"
+        else _apart(lambda target=column: _executed(model, graph, target, pixels, wanted), timeout)
+        for column in columns
+    }
+    return f"{preprocess.height}x{preprocess.width}", results
+
+
+def _load(name: str) -> TorchModel:
+    """The model at the smallest size that it takes."""
+    why: EdgevitError | None = None
+    for size in SIZES:
+        pair = None if size is None else (size, size)
+        try:
+            return SOURCES.get("timm").load(
+                LoadRequest(f"timm:{name}", name, random_weights=0, image_size=pair)
+            )
+        except EdgevitError as error:
+            why = error
+    assert why is not None
+    raise why
+
+
+def _rewrites() -> dict[str, Any]:
+    return {name: REWRITES.get(name) for name in REWRITES.names()}
+
+
+def _executed(model: TorchModel, graph: Graph, target: str, pixels: Pixels, wanted: dict[str, Floats]) -> str:
+    """SQNR of the fp32 file against PyTorch, of the worst output."""
+    from edgevit.graph.adapt import adapt
+
+    plugin, runtime = TARGETS.get(target), RUNTIMES.get(RUNTIME[target])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model.{plugin.suffix}"
-        graph = adapt(graph, rewrites, target, planned=False)
+        graph = adapt(graph, _rewrites(), target, planned=False)
         plugin.write(plugin.prepare(graph, model.spec, {}), "fp32", None, path)
         contents = runtime.contents(path)
         with runtime.open(path, RunOptions(threads=1)) as runner:
             found = runner.run(pixels)
     level = min(METRICS.get("sqnr").compute(wanted[key], found[key], None) for key in wanted)
-    return (
-        f"{level:.0f} dB, {sum(count for _, count in contents.operators)} operators, rank {contents.max_rank}"
-    )
+    operators = sum(count for _, count in contents.operators)
+    return f"{level:.0f} dB, {operators} operators, rank {contents.max_rank}"
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split()).replace("|", "/")[:200]
+    return " ".join(text.split()).replace("|", "/")[:300]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Resizing and averaging of images as what they are: a matrix for each axis.
+"""Resizing and averaging of images and volumes as what they are: a matrix for each axis.
 
-Nearest, bilinear, bicubic and Lanczos resizing, antialiased or not, and averages over parts (`area`, adaptive
+Nearest, linear, bicubic and Lanczos resizing, antialiased or not, and averages over parts (`area`, adaptive
 pooling) are linear, separable and, at fixed sizes, constant: y = R x C^T for each channel. R and C are what
 PyTorch's own operator makes of unit vectors, so that every rule about corners, scales and borders is in them.
 Whether two resizes are the same is a comparison of matrices too.
@@ -8,6 +8,7 @@ Whether two resizes are the same is a comparison of matrices too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ _MODES: Final = {
     "_upsample_nearest_exact": ("nearest-exact", False),
     "upsample_linear": ("linear", False),
     "upsample_bilinear": ("bilinear", False),
+    "upsample_trilinear": ("trilinear", False),
     "upsample_bicubic": ("bicubic", False),
     "_upsample_bilinear2d_aa": ("bilinear", True),
     "_upsample_bicubic2d_aa": ("bicubic", True),
@@ -39,10 +41,10 @@ _WIDTH: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """One operation that resamples the last axes of an image (N, C, H, W) or a row (N, C, W).
+    """One operation that resamples the last axes of an image (N, C, H, W), a row (N, C, W) or a volume (N, C, D, H, W).
 
     Attributes:
-        mode: nearest, nearest-exact, linear, bilinear, bicubic, lanczos, or area for averages over parts.
+        mode: nearest, nearest-exact, linear, bilinear, trilinear, bicubic, lanczos, or area for averages over parts.
         corners: whether the centres of the corner pixels stay corners (`align_corners`).
         antialias: whether a smaller image averages what it leaves out.
         before, after: sizes of the axes.
@@ -85,7 +87,7 @@ def rewrite(
 ) -> int:
     """Replace every resize that a runtime does not do itself; returns how many.
 
-    Averages over parts of one size are pooling, which every runtime has.
+    Averages of images over parts of one size are pooling, which every runtime has.
 
     Args:
         plain: whether the runtime has an operator for a resize like that, of this mode and alignment.
@@ -107,7 +109,7 @@ def rewrite(
 
 def _is_plain(resize: Resize, plain: Callable[[Resize, str, bool], bool], any_scale: bool) -> bool:
     if resize.mode == "area":
-        return resize.even
+        return resize.even and len(resize.after) < 3
     if resize.antialias or not plain(resize, resize.mode, resize.corners):
         return False
     return any_scale or (len(resize.after) == 2 and resize.same_as(resize.mode, resize.corners))
@@ -121,12 +123,12 @@ def _resizes(program: ExportedProgram) -> Iterator[Resize]:
         if node.op != "call_function" or getattr(target, "namespace", "") != "aten":
             continue
         name = target.overloadpacket.__name__
-        known = _MODES.get(name) or _MODES.get(name.removesuffix("1d").removesuffix("2d"))
+        known = _MODES.get(name) or _MODES.get(re.sub(r"[123]d$", "", name))
         source = node.args[0]
         if known is None or not edit.is_tensor(source) or source.meta["val"].dtype != torch.float32:
             continue
         before, after = edit.shape(source)[2:], edit.shape(node)[2:]
-        if len(edit.shape(source)) != len(edit.shape(node)) or len(before) not in (1, 2):
+        if len(edit.shape(source)) != len(edit.shape(node)) or len(before) not in (1, 2, 3):
             continue
         given = _arguments(node)
         yield Resize(
@@ -156,7 +158,7 @@ def _matrix(
 
     own = dict(given)
     own.pop(next(iter(own)))
-    scales = [name for name in ("scales", "scales_h", "scales_w") if name in own]
+    scales = [name for name in ("scales", "scales_d", "scales_h", "scales_w") if name in own]
     for index, name in enumerate(scales):
         own[name] = own[name] if index == axis else None
     if own.get("scale_factors") is not None:
@@ -168,7 +170,9 @@ def _matrix(
     unit = unit.expand(1, size, *(size if i == axis else _WIDTH for i in range(len(before)))).contiguous()
     target: Any = node.target
     found: torch.Tensor = target(unit, **own)[0]
-    return (found if len(before) == 1 else found.select(2 - axis, 0)).T.contiguous()
+    for other in sorted(set(range(len(before))) - {axis}, reverse=True):
+        found = found.select(1 + other, 0)
+    return found.T.contiguous()
 
 
 def _plain(before: int, after: int, mode: str, corners: bool) -> torch.Tensor:
@@ -191,22 +195,46 @@ def _call(resize: Resize, mode: str, corners: bool) -> torch.fx.Node:
 
 
 def _products(program: ExportedProgram, resize: Resize, expand: bool) -> torch.fx.Node:
-    """R x C^T; an axis that stays as it is costs nothing."""
+    """R x C^T, of a volume behind its depth as one more product; an axis that stays as it is costs nothing."""
     import torch
 
-    node, matmul = resize.node, torch.ops.aten.matmul.default
-    expand = expand and len(resize.before) == 2
+    node, aten = resize.node, torch.ops.aten
     made: Any = node.args[0]
-    name = constants.name_for(node)
+    expand = expand and len(resize.before) > 1
     *rows, columns = resize.matrices
+    if len(resize.before) == 3:
+        batch, channels = edit.shape(made)[:2]
+        depth, (height, width) = resize.before[0], resize.before[1:]
+        deep = resize.after[0]
+        made = edit.emit(node, aten.reshape.default, (made, [batch, channels, depth, height * width]))
+        made = _times(program, node, made, rows[:1], None, expand)
+        made = edit.emit(node, aten.reshape.default, (made, [batch, channels * deep, height, width]))
+        made = _times(program, node, made, rows[1:], columns, expand)
+        return edit.emit(node, aten.reshape.default, (made, [batch, channels, *resize.after]))
+    made = _times(program, node, made, rows, columns, expand)
+    return made if made is not node.args[0] else edit.emit(node, aten.clone.default, (made,))
+
+
+def _times(
+    program: ExportedProgram,
+    node: torch.fx.Node,
+    made: torch.fx.Node,
+    rows: Sequence[torch.Tensor],
+    columns: torch.Tensor | None,
+    expand: bool,
+) -> torch.fx.Node:
+    """Products with constants from the left and from the right, those that are identities left out."""
+    import torch
+
+    matmul, name = torch.ops.aten.matmul.default, constants.name_for(node)
     for matrix in rows:
         if not _is_identity(matrix):
             held = constants.add(program, f"{name}.rows", matrix[None, None] if expand else matrix)
             made = edit.emit(node, matmul, (_expanded(held, made, node, expand), made))
-    if not _is_identity(columns):
+    if columns is not None and not _is_identity(columns):
         held = constants.add(program, f"{name}.columns", columns.T[None, None] if expand else columns.T)
         made = edit.emit(node, matmul, (made, _expanded(held, made, node, expand)))
-    return made if made is not node.args[0] else edit.emit(node, torch.ops.aten.clone.default, (made,))
+    return made
 
 
 def _is_identity(matrix: torch.Tensor) -> bool:

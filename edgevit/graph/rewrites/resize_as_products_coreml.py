@@ -1,7 +1,7 @@
 """Write what Core ML's resize operators do not do as PyTorch does as products with constant matrices.
 
-Core ML has no bicubic operator. coremltools takes an antialiased resize for a plain one, drops or refuses scale
-factors whose sizes had to be rounded, and writes uneven averages as a slice and a mean for each pixel.
+Core ML has no bicubic and no trilinear operator. coremltools takes an antialiased resize for a plain one, drops or
+refuses scale factors whose sizes had to be rounded, and writes uneven averages as a slice and a mean for each pixel.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ONNX's Resize has them, exactly but for antialiasing with aligned corners, which torch.onnx exports wrongly. ONNX
 Runtime computes it pixel by pixel: bicubic from 28x28 to 56x56 with 64 channels takes 127 ms on one thread, the
-two products 0.2 ms, antialiased 1.5 ms (`python -m bench.resize`). Nearest and bilinear resizing stay as they are.
+two products 0.2 ms, antialiased 1.5 ms (`python -m bench.resize`). Nearest, bilinear and trilinear resizing stay as
+they are.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def apply(program: ExportedProgram) -> int:
-    """Replace every resize but nearest and bilinear ones, and averages over parts of one size."""
+    """Replace every resize but nearest and linear ones, and averages over parts of one size."""
     return _resample.rewrite(program, _plain, any_scale=True)
 
 
 def _plain(resize: Resize, mode: str, corners: bool) -> bool:
-    return mode in ("nearest", "linear", "bilinear")
+    return mode in ("nearest", "linear", "bilinear", "trilinear")
 
 
 REWRITE = Rewrite(

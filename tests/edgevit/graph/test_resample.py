@@ -38,6 +38,15 @@ GIVEN: tuple[dict[str, Any], ...] = tuple(
     for where in [*({"size": size} for size in SIZES), *({"scale_factor": scale} for scale in SCALES)]
 )
 
+# Of 2 channels of 4x4x12.
+VOLUMES: tuple[dict[str, Any], ...] = (
+    {"size": (7, 5, 24), "mode": "trilinear"},
+    {"size": (4, 9, 5), "mode": "trilinear", "align_corners": True},
+    {"scale_factor": (2.0, 1.3, 0.45), "mode": "trilinear"},
+    {"size": (8, 3, 5), "mode": "nearest"},
+    {"size": (3, 2, 12), "mode": "area"},
+)
+
 # What a runtime does as PyTorch does, and nothing else, is left to it: bilinear by sizes, aligned or not; nearest
 # by sizes, in TFLite repeated pixels alone; even averages; in ONNX nearest and bilinear of any scale. Antialiased
 # bilinear that enlarges, and pixels repeated under another name, become those.
@@ -48,6 +57,8 @@ LEFT = {
         "upsample_nearest1d": 1,
         "upsample_linear1d": 1,
         "adaptive_avg_pool2d": 1,
+        "upsample_trilinear3d": 3,
+        "upsample_nearest3d": 1,
     },
     "tflite": {"upsample_nearest2d": 6, "upsample_bilinear2d": 11, "adaptive_avg_pool2d": 1},
     "coreml": {"upsample_nearest2d": 8, "upsample_bilinear2d": 11, "adaptive_avg_pool2d": 1},
@@ -55,7 +66,7 @@ LEFT = {
 
 
 class Resizes(nn.Module):
-    """Every resize of GIVEN on 2 channels of 16x12, and two of rows."""
+    """Every resize of GIVEN on 2 channels of 16x12, two of rows, and those of VOLUMES."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +77,8 @@ class Resizes(nn.Module):
         found = [functional.interpolate(x, **given) for given in GIVEN]
         rows = x.flatten(2)
         found += [functional.interpolate(rows, 100, mode="linear"), functional.interpolate(rows, 77)]
+        volume = x.reshape(1, 2, 4, 4, 12)
+        found += [functional.interpolate(volume, **given) for given in VOLUMES]
         return torch.cat([value.reshape(1, -1) for value in found], 1)
 
 
@@ -75,7 +88,9 @@ def _exported() -> tuple[nn.Module, Graph, list[int]]:
     blank = torch.zeros(1, 2, 16, 12)
     with torch.no_grad():
         lengths = [functional.interpolate(blank, **given).numel() for given in GIVEN]
-    return module, export_model(small.model_of(module), {}), [*lengths, 200, 154]
+        deep = torch.zeros(1, 2, 4, 4, 12)
+        volumes = [functional.interpolate(deep, **given).numel() for given in VOLUMES]
+    return module, export_model(small.model_of(module), {}), [*lengths, 200, 154, *volumes]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +109,10 @@ def test_every_resize_gives_what_interpolate_gives(target: str, rewrite: str) ->
         wanted = torch.cat([module(image[None]) for image in small.images(2)])
     found = run(after, small.images(2))[0][0]
     for given, one, other in zip(
-        [*GIVEN, "linear", "nearest"], wanted.split(lengths, 1), found.split(lengths, 1), strict=True
+        [*GIVEN, "linear", "nearest", *VOLUMES],
+        wanted.split(lengths, 1),
+        found.split(lengths, 1),
+        strict=True,
     ):
         assert small.db(one, other) > 110, (given, small.db(one, other))
     left = Counter(
