@@ -44,11 +44,7 @@ def refuse_unknown_sizes(program: ExportedProgram, name: str, image: torch.fx.No
     import torch
 
     symbols = (torch.SymInt, torch.SymFloat, torch.SymBool)
-    depends = {image}
-    for node in program.graph_module.graph.nodes:
-        if node.op != "call_function" or not depends & set(node.all_input_nodes):
-            continue
-        depends.add(node)
+    for node in _after(program, image):
         values = _leaves(node.meta.get("val"))
         if any(isinstance(v, symbols) or any(isinstance(n, symbols) for n in _shape(v)) for v in values):
             raise UnsupportedError(
@@ -56,6 +52,20 @@ def refuse_unknown_sizes(program: ExportedProgram, name: str, image: torch.fx.No
                 "depends on the values of the image",
                 _BRANCH,
             )
+
+
+def refuse_constant(program: ExportedProgram, name: str, image: torch.fx.Node) -> None:
+    """A model without its image is a constant, for which no converter makes a file that says so.
+
+    Raises:
+        UnsupportedError: no output depends on the image.
+    """
+    given = program.graph_module.graph.output_node().all_input_nodes
+    if not {image, *_after(program, image)} & set(given):
+        raise UnsupportedError(
+            f"{name} cannot be converted: none of its outputs depends on the image",
+            "let the forward pass use its argument",
+        )
 
 
 def refuse_complex(program: ExportedProgram, name: str) -> None:
@@ -90,6 +100,15 @@ def _place(trace: TracebackType | None, module: torch.nn.Module) -> str:
     where = f"in the module {path!r}" if path else "in the model itself"
     source = linecache.getline(frame.file, frame.line).strip()
     return f"; {where} at {frame}" + (f": {source}" if source else "")
+
+
+def _after(program: ExportedProgram, image: torch.fx.Node) -> list[torch.fx.Node]:
+    """The operations that depend on the values or the shape of the image, in their order."""
+    depends = {image: None}
+    for node in program.graph_module.graph.nodes:
+        if node.op == "call_function" and any(given in depends for given in node.all_input_nodes):
+            depends[node] = None
+    return list(depends)[1:]
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Rewrite
 from edgevit.core.types import Graph, TorchModel
-from edgevit.graph._refuse import explained, refuse_complex, refuse_unknown_sizes
+from edgevit.graph._refuse import explained, refuse_complex, refuse_constant, refuse_unknown_sizes
 from edgevit.graph.reparameterize import NAME, Fused, reparameterize
 from edgevit.program import constants, sites
 
@@ -43,6 +43,7 @@ def export_model(model: TorchModel, rewrites: Mapping[str, Rewrite], without: Co
         raise explained(error, model.spec.name, model.module) from error
     _rename_input(program)
     refuse_unknown_sizes(program, model.spec.name, input_node(program))
+    refuse_constant(program, model.spec.name, input_node(program))
     _keep_outputs(program, tuple(spec.name for spec in model.spec.outputs))
     fired = [NAME] if fused.done else []
     for name in sorted(rewrites, key=lambda n: rewrites[n].order):

@@ -171,6 +171,19 @@ def test_what_cannot_be_exported_is_named() -> None:
         export_model(small.model_of(small.conv_net(), outputs=2), small.REWRITES)
 
 
+def test_a_model_that_does_not_look_at_its_image_is_named() -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.ones(5))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.bias.expand(image.shape[0], 5) * 2
+
+    with pytest.raises(UnsupportedError, match="none of its outputs depends on the image"):
+        export_model(small.model_of(Constant()), small.REWRITES)
+
+
 def test_a_rewrite_can_be_switched_off() -> None:
     graph = export_model(small.model_of(small.conv_net()), small.REWRITES, without=("fold_batch_norm",))
     assert "fold_batch_norm" not in graph.rewrites
