@@ -54,16 +54,27 @@ def embed(model: Any, spec: ModelSpec, preprocess: Preprocess, real: Preprocess 
             _add(model, key, value.encode())
 
 
-def append_labels(data: bytearray, labels: Sequence[str]) -> None:
-    """Append labels.txt, one name a line, as an uncompressed zip archive with a fixed date."""
-    if not labels:
+def append_labels(data: bytearray, spec: ModelSpec) -> None:
+    """Append labels.txt, and labels_NAME.txt of further outputs, as an uncompressed zip archive with a fixed date.
+
+    Each has one name a line.
+    """
+    files = {LABELS_FILE: spec.labels, **{_file_of(name): head.labels for name, head in spec.heads.items()}}
+    if not any(files.values()):
         return
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        entry = zipfile.ZipInfo(LABELS_FILE, (1980, 1, 1, 0, 0, 0))
-        entry.external_attr = 0o644 << 16
-        archive.writestr(entry, "".join(f"{' '.join(label.splitlines())}\n" for label in labels))
+        for name, labels in files.items():
+            if not labels:
+                continue
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, "".join(f"{' '.join(label.splitlines())}\n" for label in labels))
     data += out.getvalue()
+
+
+def _file_of(output: str) -> str:
+    return f"labels_{output}.txt"
 
 
 def _add(model: Any, name: str, data: bytes) -> None:
@@ -115,13 +126,16 @@ def _model_metadata(spec: ModelSpec, preprocess: Preprocess) -> bytes:
 
 
 def _output(builder: Any, spec: ModelSpec, index: int) -> int:
-    fields: dict[int, tuple[str, object]] = {0: (_STRING, spec.outputs[index].name)}
-    if index == 0 and len(spec.labels) == spec.outputs[0].shape[-1]:  # not two names for one number
+    output = spec.outputs[index]
+    fields: dict[int, tuple[str, object]] = {0: (_STRING, output.name)}
+    head = spec.heads.get(output.name)
+    labels, name = (spec.labels, LABELS_FILE) if head is None else (head.labels, _file_of(output.name))
+    if (index == 0 or head is not None) and len(labels) == output.shape[-1]:  # not two names for one number
         file = _table(
             builder,
             5,
             {
-                0: (_STRING, LABELS_FILE),
+                0: (_STRING, name),
                 1: (_STRING, "class names in index order"),
                 2: (_BYTE, _TENSOR_AXIS_LABELS),
             },

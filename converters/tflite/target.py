@@ -188,7 +188,7 @@ def write(
     tfl.compact(model)
     model.description = b"edgevit"
     data = tfl.pack(model)
-    metadata.append_labels(data, spec.labels)
+    metadata.append_labels(data, spec)
     write_atomic(out, data)
     return tuple(
         SiteTensors(s.site, renamed.get(s.input, s.input), renamed.get(s.output, s.output)) for s in sites

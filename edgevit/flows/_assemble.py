@@ -14,6 +14,7 @@ from edgevit.core.plugins import Timing
 from edgevit.core.results.report import (
     ArtifactReport,
     Fidelity,
+    HeadSummary,
     Latency,
     Limits,
     ModelSummary,
@@ -93,6 +94,10 @@ def assemble(
             preprocess=spec.preprocess,
             labels=len(spec.labels),
             output=spec.output,
+            output_name=spec.outputs[0].name,
+            heads=tuple(
+                HeadSummary(name, len(head.labels), head.output) for name, head in spec.heads.items()
+            ),
             preprocess_origin=spec.preprocess_origin,
             weights_origin=spec.weights_origin,
         ),

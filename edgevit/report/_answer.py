@@ -34,20 +34,25 @@ def answer(kind: OutputKind) -> Answer:
     if kind.task == "single-label":
         words = f"one {given} per class; the largest one is the answer"
         return Answer(words, ("best = int(logits.argmax())", "return NAME[best], logits"), kotlin, swift)
-    threshold = "0" if kind.activation == "none" else "0.5"
+    limit = threshold(kind)
     if kind.task == "binary":
         return Answer(
-            f"one {given}, that of the second class; above {threshold} it is the answer, else the first class is",
-            (f"best = int(logits[0] > {threshold})", "return NAME[best], logits"),
+            f"one {given}, that of the second class; above {limit} it is the answer, else the first class is",
+            (f"best = int(logits[0] > {limit})", "return NAME[best], logits"),
             kotlin,
             swift,
         )
     return Answer(
-        f"one {given} per label, each for itself; every label above {threshold} is in the image",
-        (f"found = [NAME[i] for i in np.flatnonzero(logits > {threshold})]", "return found, logits"),
+        f"one {given} per label, each for itself; every label above {limit} is in the image",
+        (f"found = [NAME[i] for i in np.flatnonzero(logits > {limit})]", "return found, logits"),
         kotlin,
         swift,
     )
+
+
+def threshold(kind: OutputKind) -> str:
+    """Above which a score says yes, of an output that decides between yes and no."""
+    return "0" if kind.activation == "none" else "0.5"
 
 
 def _kotlin(kind: OutputKind) -> tuple[str, ...]:

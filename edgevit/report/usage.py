@@ -9,9 +9,9 @@ from typing import Final, Literal
 from edgevit.core.foreign import printable
 from edgevit.core.pixels import in_rgb
 from edgevit.core.results.figures import decibel
-from edgevit.core.results.report import ArtifactReport, Report
+from edgevit.core.results.report import ArtifactReport, HeadSummary, Report
 from edgevit.core.types import TensorSpec
-from edgevit.report._answer import answer
+from edgevit.report._answer import answer, threshold
 
 InputDtype = Literal["float32", "uint8", "int8"]
 
@@ -64,6 +64,7 @@ def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = in
         dtypes=set(dtype.values()),
         steps=_steps(chosen["tflite"]),
         answer=answer(report.model.output),
+        heads=[_head(head) for head in report.model.heads],
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
         resized=_resized(report),
@@ -76,6 +77,17 @@ def _python(report: Report) -> tuple[str, ...]:
     if report.model.labels:
         return tuple(line.replace("NAME", "labels") for line in lines)
     return tuple(re.sub(r"NAME\[(\w+)\]", r"\1", line) for line in lines)
+
+
+def _head(head: HeadSummary) -> dict[str, object]:
+    """A further output with class names, as the page tells and reads it."""
+    return {
+        "name": head.name,
+        "labels": head.labels,
+        "output": head.output,
+        "words": answer(head.output).words,
+        "threshold": threshold(head.output),
+    }
 
 
 def _resized(report: Report) -> str:

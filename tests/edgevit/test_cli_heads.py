@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from PIL import Image
 
@@ -39,7 +41,7 @@ NAMES = {
 }
 
 
-def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path) -> None:
+def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     given: list[str] = []
     for head, names in NAMES.items():
@@ -85,4 +87,15 @@ def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path) -> None:
         "heads_colour": answers["colour"][3],
         "heads_shape": answers["shape"][3],
     }
+    # the page's own code answers as the model does, for the first output and for the others
+    monkeypatch.chdir(out)
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", (out / "USAGE.md").read_text(), re.DOTALL):
+        exec(compile(code, "USAGE.md", "exec"), names)
+    assert names["classify"](tmp_path / "a.png")[0] == NAMES["heads_colour"][answers["colour"][3]]
+    read = names["classify_heads"](tmp_path / "a.png")
+    assert list(read) == ["heads_shape", "lit"]
+    assert read["heads_shape"][0] == NAMES["heads_shape"][answers["shape"][3]]
+    np.testing.assert_allclose(read["heads_shape"][1], heads["shape"][3], atol=1e-4)
+    assert read["lit"][0] == found["lit"][0]["label"]
     assert found["lit"][0]["label"] in NAMES["lit"] and found["lit"][0]["probability"] >= 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
-from edgevit.core.outputs import LOGITS, OutputKind
+from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
 
@@ -25,11 +25,21 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class HeadSummary:
+    """An output with class names besides the first: its name, how many names, and what it is."""
+
+    name: str
+    labels: int
+    output: OutputKind
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSummary:
     """What was converted; `macs` per image, `labels` the number of class names (0 if unknown).
 
     `preprocess_origin` says where `preprocess` was taken from, `weights_origin` where the weights were (empty where
-    the model is one file with them), `output` what the first output is.
+    the model is one file with them), `output` what the first output is, `output_name` what it is called, and `heads`
+    further outputs with class names (`--labels HEAD=FILE`).
     """
 
     name: str
@@ -42,6 +52,8 @@ class ModelSummary:
     preprocess_origin: str = ""
     weights_origin: str = ""
     output: OutputKind = LOGITS
+    output_name: str = LOGITS_NAME
+    heads: tuple[HeadSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
