@@ -18,7 +18,7 @@ from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess, TensorSpec, TorchModel
 from edgevit.models._factory import unwrapped
 from edgevit.models._hf.config import class_names
-from edgevit.models._hf.model import images_alone, is_classifier, tensors
+from edgevit.models._hf.model import check_takes_images, images_alone, is_classifier, tensors
 from edgevit.models._hf.preprocess import preprocess_of
 from edgevit.models._spec import build
 from edgevit.models.python import preprocess_of_module
@@ -65,12 +65,14 @@ def prepared(given: object, request: LoadRequest) -> tuple[TorchModel, Beside]:
         InputError: it is no module, cannot be copied, or is one that `build` refuses.
         UsageError: it does not say how images are prepared, and neither does `request`.
         StepError: its forward pass fails on an image of this size.
+        UnsupportedError: a model of transformers that takes something else than an image.
     """
     inner = _copy(unwrapped(given, "the model given"))
     transformers = sys.modules.get("transformers")  # a model of that library cannot exist without it
     labels: tuple[str, ...] = ()
     problem: str | None = getattr(inner, "problem_type", None)
     if transformers is not None and isinstance(inner, transformers.PreTrainedModel):
+        check_takes_images(type(inner))
         preprocess, origin = preprocess_of(inner.config, lambda name: {}, request)
         if is_classifier(type(inner)):
             labels, problem = class_names(inner.config), inner.config.problem_type

@@ -91,6 +91,22 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
         InputError: the values of the configuration don't go together.
         UnsupportedError: it takes something else than images.
     """
+    check_takes_images(kind)
+    try:
+        module: torch.nn.Module = kind._from_config(
+            config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
+        )
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"transformers cannot build the model of config.json: {brief(error)}") from error
+    return module
+
+
+def check_takes_images(kind: Any) -> None:
+    """Refuse a class of transformers that does not take an image alone.
+
+    Raises:
+        UnsupportedError: it takes texts, patches that were cut before, or something beside the image.
+    """
     if getattr(kind, "main_input_name", "pixel_values") != "pixel_values" and not _is_pair(kind):
         raise UnsupportedError(f"{kind.__name__} takes {kind.main_input_name}, not images", _WAY_OUT)
     if _takes_patches(kind):
@@ -101,13 +117,6 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
         )
     if others := _other_inputs(kind):
         raise UnsupportedError(f"{kind.__name__} takes {', '.join(others)} beside the image", _WAY_OUT)
-    try:
-        module: torch.nn.Module = kind._from_config(
-            config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
-        )
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"transformers cannot build the model of config.json: {brief(error)}") from error
-    return module
 
 
 def images_alone(module: torch.nn.Module) -> torch.nn.Module:

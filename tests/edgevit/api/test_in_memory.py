@@ -14,6 +14,7 @@ import torch
 
 import edgevit
 from edgevit.api._settings import recipe_of
+from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.settings.made_with import remembered
 from edgevit.core.settings.recipe import Recipe, settings_to_remember
@@ -124,6 +125,16 @@ def test_a_module_of_other_channels_is_brought_with_them(channels: int) -> None:
             torch.testing.assert_close(model.module(image), getattr(found, "logits", found))
         assert model.spec.preprocess.mean == (0.4,) * channels
         assert model.spec.preprocess.color == ("gray" if channels == 1 else "bands")
+
+
+def test_a_model_of_transformers_that_takes_no_image_alone_is_told() -> None:
+    from transformers import BertConfig, BertModel, Siglip2VisionConfig, Siglip2VisionModel
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    patches = Siglip2VisionModel(Siglip2VisionConfig(**small, num_patches=16, patch_size=8))
+    for module, words in ((patches, "takes patches"), (BertModel(BertConfig(**small)), "takes input_ids")):
+        with pytest.raises(EdgevitError, match=words), recipe_of(module, GIVEN):
+            pass
 
 
 class Several(Net):
