@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels
 
 _INPUTS: Final = ("float32", "uint8", "int8", "int16")
+_OF_PIXELS: Final = ("uint8", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
             f"it takes {entry.dtype} {entry.shape}"
         )
     preprocess, takes_pixels = _preprocess(file, options)
-    if not takes_pixels:
-        _check_grid(entry, path)
+    _check_integers(entry, takes_pixels, path)
     inner = list(dict.fromkeys(name for name in options.taps if name != entry.name))
     content, taps = litert_file.with_outputs(file, inner) if inner else (file.raw, {})
     found = [file.tensors[index] for index in file.outputs]
@@ -152,9 +152,14 @@ def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool
     return preprocess, takes_pixels
 
 
-def _check_grid(entry: Tensor, path: Path) -> None:
-    """Raise InputError where integers do not say what they stand for."""
-    if entry.dtype == "float32" or entry.scale:
+def _check_integers(entry: Tensor, takes_pixels: bool, path: Path) -> None:
+    """Raise InputError where bytes do not fit the input, or its integers do not say what they stand for."""
+    if takes_pixels and entry.dtype not in _OF_PIXELS:
+        raise InputError(
+            f"{path} says in its metadata that it takes the bytes of an image, but its input is {entry.dtype}",
+            "convert it again with the option tflite.input=uint8, or leave that out of its metadata",
+        )
+    if takes_pixels or entry.dtype == "float32" or entry.scale:
         return
     raise InputError(
         f"{path} takes {entry.dtype} without one scale and zero point, so that nothing says which numbers its "

@@ -35,16 +35,22 @@ def _file(path: Path, dtype: str, grid: files.Grid | None = TAKES, **notes: byte
     return b.save(path, [image], [logits])
 
 
-def test_the_normalised_image_is_rounded_to_the_files_own_grid(tmp_path: Path) -> None:
-    path = _file(tmp_path / "m.tflite", "INT8")
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero", "low", "high"),
+    [("int8", 0.02, 10, -128, 127), ("int16", 2 / 32767, 0, -32768, 32767)],
+)
+def test_the_normalised_image_is_rounded_to_the_files_own_grid(
+    tmp_path: Path, dtype: str, scale: float, zero: int, low: int, high: int
+) -> None:
+    path = _file(tmp_path / "m.tflite", dtype.upper(), ([scale], zero))
     options = RunOptions(threads=1, preprocess=PREPROCESS, taps=("image",))
     with RUNTIME.open(path, options) as runner:
         found = runner.run(PIXELS)
-    real = (PIXELS / 255 - 0.5) / 0.25
-    steps = np.clip(np.rint(real / 0.02) + 10, -128, 127)
-    assert found["image"].dtype == np.int8 and np.array_equal(found["image"], steps)
+    real = ((PIXELS / 255 - 0.5) / 0.25).astype(np.float32)
+    steps = np.clip(np.rint(real / np.float32(scale)) + zero, low, high)
+    assert found["image"].dtype == dtype and np.array_equal(found["image"], steps)
     assert found["logits"].dtype == np.float32
-    np.testing.assert_allclose(found["logits"], (0.02 * (steps - 10)).reshape(1, 12), atol=0.0251)
+    np.testing.assert_allclose(found["logits"], (scale * (steps - zero)).reshape(1, 12), atol=0.0251)
 
 
 def test_a_tapped_output_comes_as_it_stands_in_the_file(tmp_path: Path) -> None:
@@ -79,7 +85,24 @@ def test_scale_and_zero_point_are_told(tmp_path: Path) -> None:
     assert (leave.dtype, leave.scale, leave.zero_point) == ("int8", pytest.approx(0.05), -3)
 
 
-def test_integers_that_stand_for_nothing_are_refused(tmp_path: Path) -> None:
-    path = _file(tmp_path / "m.tflite", "INT8", None)
-    with pytest.raises(InputError, match="int8 without one scale and zero point"):
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_integers_that_stand_for_nothing_are_refused(tmp_path: Path, dtype: str) -> None:
+    path = _file(tmp_path / "m.tflite", dtype.upper(), None)
+    with pytest.raises(InputError, match=f"{dtype} without one scale and zero point"):
+        RUNTIME.open(path, RunOptions(preprocess=PREPROCESS))
+
+
+@pytest.mark.parametrize("dtype", ["INT16", "FLOAT32"])
+def test_an_input_that_says_it_takes_bytes_and_is_of_another_type_is_refused(
+    tmp_path: Path, dtype: str
+) -> None:
+    text = preprocess_json.dumps(PREPROCESS, "NHWC", takes_pixels=True).encode()
+    path = _file(tmp_path / "m.tflite", dtype, edgevit_preprocess=text)
+    with pytest.raises(InputError, match=f"takes the bytes of an image, but its input is {dtype.lower()}"):
+        RUNTIME.open(path, RunOptions())
+
+
+def test_integers_that_no_image_is_rounded_to_are_refused(tmp_path: Path) -> None:
+    path = _file(tmp_path / "m.tflite", "INT32")
+    with pytest.raises(InputError, match="as float32, uint8, int8 or int16, it takes int32"):
         RUNTIME.open(path, RunOptions(preprocess=PREPROCESS))
