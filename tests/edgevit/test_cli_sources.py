@@ -1,4 +1,4 @@
-"""What a source guessed or changed in silence, through the command line."""
+"""Models from every source, through the command line: what they bring, and what is refused instead of guessed."""
 
 from __future__ import annotations
 
@@ -88,3 +88,29 @@ def test_a_script_gets_its_defaults_and_a_factory_its_arguments(nets: Path) -> N
     asked = ("inspect", f"python:{script}:build", "--image-size", "32", "--json")
     done = edgevit(*asked, "--model-arg", "classes=3", "--model-arg", "dims=[8, 9]")
     assert json.loads(done.stdout)["outputs"][0]["shape"] == [1, 3], done.stderr
+
+
+def test_a_folder_of_timm_brings_its_names_and_preprocessing(tmp_path: Path) -> None:
+    import timm
+
+    net = timm.create_model(
+        "vit_tiny_patch16_224", depth=1, embed_dim=24, num_heads=2, img_size=32, num_classes=3
+    )
+    stated = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "crop_pct": 0.8, "interpolation": "bilinear"}
+    timm.models.save_for_hf(
+        net, tmp_path / "pets", model_config={"label_names": ["cat", "dog", "fox"], "pretrained_cfg": stated}
+    )
+    done = edgevit("inspect", f"hf:{tmp_path / 'pets'}", "--json")
+    told = json.loads(done.stdout)
+    assert told["labels"] == ["cat", "dog", "fox"], done.stderr
+    assert told["parameters"] == sum(value.numel() for value in net.parameters())
+    assert (told["preprocess"]["mean"], told["preprocess"]["resize"]) == ([0.1, 0.2, 0.3], [40, 40])
+
+
+def test_a_detector_is_refused_by_its_class(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "yolos", "architectures": ["YolosForObjectDetection"]})
+    )
+    done = edgevit("inspect", f"hf:{tmp_path}")
+    assert (done.returncode, done.stdout) == (3, "") and "Traceback" not in done.stderr
+    assert "YolosForObjectDetection" in done.stderr and "python:" in done.stderr

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests._command import ROOT, edgevit
+from tests._command import edgevit
 
 PRECISIONS = ("fp32", "fp16", "w8", "w8a8")
-EVALUATED, CALIBRATED = 64, 32
-ASSETS = ROOT / "edgevit" / "assets" / "demo"
+EVALUATED, CALIBRATED = 32, 32
 
 
 @dataclass(frozen=True)

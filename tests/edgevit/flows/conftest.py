@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edgevit.flows._converted import ASSETS, Converted, convert_all
+from tests.edgevit.flows import _hybrid
+from tests.edgevit.flows._converted import Converted, convert_all
 
 # Two blocks are enough for every kind of operator, and convert in a tenth of the time of twelve.
 VIT = """
@@ -15,11 +16,20 @@ def vit():
 """
 
 
+IMAGES = ("--calibrate", "demo", "--evaluate", "demo")
+
+
+@pytest.fixture(scope="session")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """The hybrid for all targets; fp32 and w8, a conversion of its own, are left to the ViT."""
+    bundle = tmp_path_factory.mktemp("hybrid") / "bundle"
+    return convert_all(bundle, *_hybrid.MODEL, *_hybrid.LABELS, *IMAGES, precisions=("fp16", "w8a8"))
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """The hybrid: the embedded demo for all targets; w8, a conversion of its own, is left to the ViT."""
-    bundle = tmp_path_factory.mktemp("demo") / "bundle"
-    return convert_all(bundle, "demo", precisions=("fp32", "fp16", "w8a8"))
+    """The whole of the model that the hybrid is a part of, as users convert it first."""
+    return convert_all(tmp_path_factory.mktemp("demo") / "bundle", "demo", precisions=("fp16", "w8a8"))
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +38,8 @@ def vit_arguments(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     folder = tmp_path_factory.mktemp("vit")
     (folder / "nets.py").write_text(VIT)
     source = f"python:{folder / 'nets.py'}:vit"
-    flags = ("--random-weights", "3", "--image-size", "64", "--labels", str(ASSETS / "labels.txt"))
-    return (source, *flags, "--calibrate", "demo", "--evaluate", "demo")
+    flags = ("--random-weights", "3", "--image-size", "64", "--labels", str(_hybrid.ASSETS / "labels.txt"))
+    return (source, *flags, *IMAGES)
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +48,8 @@ def vit(tmp_path_factory: pytest.TempPathFactory, vit_arguments: tuple[str, ...]
     return convert_all(tmp_path_factory.mktemp("vit") / "bundle", *vit_arguments)
 
 
-@pytest.fixture(params=["demo", "vit"])
+@pytest.fixture(params=["hybrid", "vit", pytest.param("demo", marks=pytest.mark.family)])
 def converted(request: pytest.FixtureRequest) -> Converted:
-    """Each of the two."""
+    """Each of them."""
     found: Converted = request.getfixturevalue(request.param)
     return found

@@ -12,7 +12,7 @@ from edgevit.core.results.layers import Difference
 from edgevit.steps.diff.axes import layouts
 from edgevit.steps.diff.sums import Sums, sqnr
 from tests._command import edgevit
-from tests.edgevit.flows import _faulty
+from tests.edgevit.flows import _faulty, _hybrid
 from tests.edgevit.flows._converted import Converted
 
 # Net -> the planted faults in execution order, as (module, kinds of site that may show it).
@@ -96,9 +96,9 @@ def test_bundle_of_edgevit_has_no_wrong_layer(
 
 
 @pytest.mark.parametrize("target", ["onnx", pytest.param("tflite", marks=pytest.mark.family)])
-def test_int8_outputs_of_trained_convolutions_are_no_fault(target: str, demo: Converted) -> None:
+def test_int8_outputs_of_trained_convolutions_are_no_fault(target: str, hybrid: Converted) -> None:
     """The coarsest layer of a file that passes every check: 8 bits for its weights and its output."""
-    done = edgevit("diff", demo.file(target, "w8a8"), "--reference", "demo", "--json")
+    done = edgevit("diff", hybrid.file(target, "w8a8"), "--reference", *_hybrid.MODEL, "--json")
     assert done.returncode == 0, done.stdout[-2000:]
 
 

@@ -11,10 +11,10 @@ from tests.edgevit.flows._converted import Converted
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
-def test_converted_file_says_what_it_is(target: str, demo: Converted) -> None:
-    done = edgevit("inspect", demo.file(target, "w8a8"), "--json")
+def test_converted_file_says_what_it_is(target: str, hybrid: Converted) -> None:
+    done = edgevit("inspect", hybrid.file(target, "w8a8"), "--json")
     assert done.returncode == 0, done.stderr
-    told, report = json.loads(done.stdout), demo.report
+    told, report = json.loads(done.stdout), hybrid.report
     (artifact,) = (a for a in report["artifacts"] if (a["target"], a["precision"]) == (target, "w8a8"))
     assert (told["precision"], told["size_bytes"]) == ("w8a8", artifact["size_bytes"])
     assert told["weight_bytes"] == artifact["weight_bytes"]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from timm.data import create_transform
 
 from edgevit.core.errors import InputError
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows.run import run
 from tests._command import edgevit
-from tests.edgevit.flows._converted import ASSETS, Converted
+from tests.edgevit.flows import _hybrid
+from tests.edgevit.flows._converted import Converted
+from tests.edgevit.flows._hybrid import ASSETS
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def expected(pictures: list[Path]) -> np.ndarray:
-    """The demo's logits from timm and PyTorch alone, (4, 10)."""
+    """The hybrid's logits from timm and PyTorch alone, (4, 10)."""
     config = json.loads((ASSETS / "config.json").read_text())
-    module = timm.create_model(config["architecture"], num_classes=config["num_classes"]).eval()
-    module.load_state_dict(load_file(ASSETS / "model.safetensors"))
     transform = create_transform(
         config["input_size"],
         is_training=False,
@@ -45,14 +43,14 @@ def expected(pictures: list[Path]) -> np.ndarray:
         crop_pct=config["crop_pct"],
     )
     with torch.no_grad():
-        return module(torch.stack([transform(Image.open(picture)) for picture in pictures])).numpy()
+        return _hybrid.hybrid()(torch.stack([transform(Image.open(picture)) for picture in pictures])).numpy()
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
 def test_file_names_the_class_that_pytorch_names(
-    target: str, demo: Converted, pictures: list[Path], expected: np.ndarray
+    target: str, hybrid: Converted, pictures: list[Path], expected: np.ndarray
 ) -> None:
-    done = edgevit("run", demo.file(target, "fp16"), *pictures, "--top", "10", "--json")
+    done = edgevit("run", hybrid.file(target, "fp16"), *pictures, "--top", "10", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["images"]
     names = (ASSETS / "labels.txt").read_text().split("\n")
@@ -65,8 +63,8 @@ def test_file_names_the_class_that_pytorch_names(
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite"])
-def test_profile_gives_the_distribution_of_at_least_thirty_runs(target: str, demo: Converted) -> None:
-    done = edgevit("profile", demo.file(target, "w8a8"), "--runs", "30", "--json")
+def test_profile_gives_the_distribution_of_at_least_thirty_runs(target: str, hybrid: Converted) -> None:
+    done = edgevit("profile", hybrid.file(target, "w8a8"), "--runs", "30", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     latency = told["latency"]
@@ -76,14 +74,14 @@ def test_profile_gives_the_distribution_of_at_least_thirty_runs(target: str, dem
 
 
 def test_package_is_not_timed_where_its_time_says_nothing(
-    demo: Converted, monkeypatch: pytest.MonkeyPatch
+    hybrid: Converted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgevit.registries import RUNTIMES
 
     if RUNTIMES.get("coreml").unavailable() is None:  # a Mac: there it is timed
-        assert edgevit("profile", demo.file("coreml", "w8a8"), "--runs", "30").returncode == 0
+        assert edgevit("profile", hybrid.file("coreml", "w8a8"), "--runs", "30").returncode == 0
         return
-    done = edgevit("profile", demo.file("coreml", "w8a8"), "--runs", "30", "--json")
+    done = edgevit("profile", hybrid.file("coreml", "w8a8"), "--runs", "30", "--json")
     assert done.returncode == 3
     assert "coreml" in json.loads(done.stdout)["error"]["message"]
 

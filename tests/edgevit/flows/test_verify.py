@@ -42,9 +42,9 @@ def test_folder_that_is_no_bundle_is_an_input_error(content: str | None, tmp_pat
         verify(tmp_path)
 
 
-def test_converted_bundle_holds_until_one_byte_changes(demo: Converted, tmp_path: Path) -> None:
-    assert edgevit("verify", demo.bundle).returncode == 0
-    copied = Path(shutil.copytree(demo.bundle, tmp_path / "copied"))
+def test_converted_bundle_holds_until_one_byte_changes(hybrid: Converted, tmp_path: Path) -> None:
+    assert edgevit("verify", hybrid.bundle).returncode == 0
+    copied = Path(shutil.copytree(hybrid.bundle, tmp_path / "copied"))
     weights = copied / "coreml/w8a8/model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
