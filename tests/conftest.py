@@ -23,12 +23,13 @@ if importlib.util.find_spec("tensorflow") is not None:
     require("coremltools", "coreml")  # before a test module imports it and TensorFlow with it, which crashes
 
 
-# Files of tests that share the bundles of tests/edgevit/flows/conftest.py, which take minutes to convert.
-BUNDLES = "bundles"
-SHARING_BUNDLES = frozenset(
-    f"tests/edgevit/flows/test_{name}.py"
-    for name in ("convert", "diff", "inspect", "run", "validate", "verify")
-)
+# Files of tests that share what the conftest.py of their folder converts: bundles, which take minutes, and a hybrid.
+BUNDLES = "tests/edgevit/flows"
+SHARING = {
+    BUNDLES: ("convert", "diff", "inspect", "run", "validate", "verify"),
+    "tests/converters/tflite": ("tflite", "channels", "ends"),
+}
+TOGETHER = {f"{folder}/test_{name}.py": folder for folder, names in SHARING.items() for name in names}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,7 +59,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """With several processes (`-n 2`) a file goes to one of them, and so do all files that share the bundles."""
+    """With several processes (`-n 2`) a file goes to one of them, and so do files that share a conversion."""
     from xdist.scheduler import LoadScopeScheduling
 
     scheduling = LoadScopeScheduling(config, log)
@@ -68,7 +69,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 def _what_stays_together(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return BUNDLES if file in SHARING_BUNDLES else file
+    return TOGETHER.get(file, file)
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_labels_that_leave_a_doubt_are_refused(
 
 def test_an_image_that_is_not_read_is_refused_by_what_it_is(tmp_path: Path, place: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\xff\x4f\xff\x51\x00\x2f" + bytes(64))  # a codestream without its box
-    reference = ("--reference", *_colours.model(place), "--random-weights", "0")
-    done = edgevit("validate", place / "model.onnx", *reference, "--evaluate", tmp_path)
+    given = (*_colours.model(place), "--random-weights", "0", "--evaluate", tmp_path, "--to", "onnx")
+    done = edgevit("convert", *given, "--precision", "fp32", "--dry-run")
     assert done.returncode == 2 and without_progress(done.stderr).startswith("error: ")
     assert "a.png" in done.stderr and "JPEG 2000" in done.stderr, done.stderr

@@ -105,12 +105,3 @@ def test_a_folder_of_timm_brings_its_names_and_preprocessing(tmp_path: Path) -> 
     assert told["labels"] == ["cat", "dog", "fox"], done.stderr
     assert told["parameters"] == sum(value.numel() for value in net.parameters())
     assert (told["preprocess"]["mean"], told["preprocess"]["resize"]) == ([0.1, 0.2, 0.3], [40, 40])
-
-
-def test_a_detector_is_refused_by_its_class(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(
-        json.dumps({"model_type": "yolos", "architectures": ["YolosForObjectDetection"]})
-    )
-    done = edgevit("inspect", f"hf:{tmp_path}")
-    assert (done.returncode, done.stdout) == (3, "") and "Traceback" not in done.stderr
-    assert "YolosForObjectDetection" in done.stderr and "python:" in done.stderr

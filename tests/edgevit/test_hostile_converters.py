@@ -102,7 +102,7 @@ def place(tmp_path: Path) -> Place:
     ("hostile", "flags", "words"),
     [
         ("crash", (), "converting to onnx crashed: its process was ended by SIGABRT"),
-        ("hang", ("--timeout", "30"), "converting to onnx took longer than 30 s"),
+        ("hang", ("--timeout", "20"), "converting to onnx took longer than 20 s"),
         ("hog", ("--max-memory", "2"), "more than the limit of 2.00 GB"),
     ],
 )

@@ -25,18 +25,6 @@ CHANGED = {"proj:linear": 24, "q:linear": 24, "head:linear": 10, "pointwise:conv
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
-    return models.graph_of(small.Hybrid())
-
-
-@pytest.fixture(scope="module")
-def prepared(graph: Graph) -> Prepared:
-    found = TARGET.prepare(graph, models.spec_of(10), {})
-    assert isinstance(found, Prepared)
-    return found
-
-
-@pytest.fixture(scope="module")
 def plain(graph: Graph) -> QuantPlan:
     return models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
 

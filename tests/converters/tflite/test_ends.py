@@ -31,21 +31,9 @@ BYTES = {"uint8": IMAGES, "int8": (IMAGES.astype(np.int16) - 128).astype(np.int8
 STEP = np.float32(1 / 255)
 
 
-@pytest.fixture(scope="module")
-def module() -> torch.nn.Module:
-    return small.Hybrid()
-
-
-@pytest.fixture(scope="module")
-def graph(module: torch.nn.Module) -> Graph:
-    return models.graph_of(module)
-
-
-@pytest.fixture(scope="module")
-def prepared(graph: Graph) -> Prepared:
-    found = TARGET.prepare(graph, models.spec_of(10), {"input": "uint8"})
-    assert isinstance(found, Prepared)
-    return found
+@pytest.fixture
+def prepared(prepared: Prepared) -> Prepared:
+    return replace(prepared, input="uint8")
 
 
 def _plan(graph: Graph, options: dict[str, str]) -> QuantPlan:

@@ -30,23 +30,6 @@ IMAGES = models.pixels(4)
 
 
 @pytest.fixture(scope="module")
-def module() -> torch.nn.Module:
-    return small.Hybrid()
-
-
-@pytest.fixture(scope="module")
-def graph(module: torch.nn.Module) -> Graph:
-    return models.graph_of(module)
-
-
-@pytest.fixture(scope="module")
-def prepared(graph: Graph) -> Prepared:
-    found = TARGET.prepare(graph, models.spec_of(10), {})
-    assert isinstance(found, Prepared)
-    return found
-
-
-@pytest.fixture(scope="module")
 def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[lower.Fenced, ...]]:
     """A second conversion of the same graph."""
     return lower.lower(graph, reverse_channels=False)

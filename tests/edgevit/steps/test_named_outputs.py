@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from edgevit import convert
 from edgevit.steps import named_outputs
+from tests._command import edgevit
 
 TWO_HEADS = """
 import torch
@@ -49,16 +51,12 @@ def test_the_worst_output_counts() -> None:
 
 def test_two_outputs_stay_two_named_outputs_and_both_are_held_against_the_model(tmp_path: Path) -> None:
     (tmp_path / "heads.py").write_text(TWO_HEADS)
-    report = convert(
-        f"python:{tmp_path / 'heads.py'}:make",
-        random_weights=1,
-        image_size=16,
-        to=("onnx",),
-        precision=("fp32", "w8"),
-        output=tmp_path / "out",
+    out = tmp_path / "out"
+    done = edgevit(
+        *("convert", f"python:{tmp_path / 'heads.py'}:make", "--random-weights", "1", "--image-size", "16"),
+        *("--to", "onnx", "--precision", "w8", "--preprocess", "normalize=0..1", "-o", out, "--json"),
     )
-    assert [artifact.verdict for artifact in report.artifacts] == ["pass", "pass"]
-    import onnx
-
-    model = onnx.load(tmp_path / "out/onnx/w8/model.onnx")
+    assert done.returncode == 0, done.stderr
+    assert [artifact["verdict"] for artifact in json.loads(done.stdout)["artifacts"]] == ["pass"]
+    model = onnx.load(out / "onnx/w8/model.onnx")
     assert len(model.graph.output) == 2
