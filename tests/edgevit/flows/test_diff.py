@@ -81,7 +81,7 @@ def test_right_file_of_another_tool_has_no_wrong_layer(nets: Path, tmp_path: Pat
     assert "blocks.1.mlp.fc2:linear" in {layer.site for layer in found.layers}
 
 
-@pytest.mark.parametrize("precision", ["fp16", "w8", "w8a8"])
+@pytest.mark.parametrize("precision", ["fp16", pytest.param("w8", marks=pytest.mark.family), "w8a8"])
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
 def test_bundle_of_edgevit_has_no_wrong_layer(
     target: str, precision: str, vit: Converted, vit_arguments: tuple[str, ...]
