@@ -59,7 +59,8 @@ def _facts(title: str, data: dict[str, Any]) -> Table:
         kind = from_plain(OutputKind, data["output"], "output")
         rows.append(("outputs are", f"{kind.words} ({kind.task})"))
     labels = data["labels"]
-    rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{' | ...' if len(labels) > 4 else ''}"))
+    more = " | ..." if len(labels) > 4 else ""
+    rows.append(("labels", f"{len(labels)}: {' | '.join(labels[:4])}{more}" if labels else "none"))
     rows += [("note", text) for text in data.get("notes", ())]
     rows += [("warning", text) for text in data.get("warnings", ())]
     return Table(title, ("what", "value"), tuple(rows))

@@ -116,13 +116,16 @@ def create(name: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     try:
         module: torch.nn.Module = timm.create_model(name, pretrained=False, **arguments)
     except (TypeError, ValueError, LookupError, AssertionError, RuntimeError) as error:
-        if isinstance(error, AssertionError) and "img_size" in arguments:
+        features = bool(arguments.get("features_only"))
+        if isinstance(error, AssertionError) and "img_size" in arguments and not features:
             raise size_refused(f"timm:{name}", error) from error
         told = {key: value for key, value in arguments.items() if key != "pretrained_cfg"}
         given = ", ".join(f"{key}={value!r}" for key, value in told.items()) or "no arguments"
         raise UsageError(
             f"timm cannot make {name} with {given}: {error}",
-            "check --model-arg, --image-size and --num-classes",
+            "name its stages or blocks with --model-arg out_indices=[0]: by default the last three are taken"
+            if features
+            else "check --model-arg, --image-size and --num-classes",
         ) from error
     return module
 

@@ -11,6 +11,7 @@ import torch
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.models import timm as source
+from edgevit.models._timm.model import create
 from tests.edgevit.graph import _small as small
 
 
@@ -48,6 +49,9 @@ def test_indices_that_it_does_not_have_and_labels_are_refused(tmp_path: Path) ->
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "w.pth")
     with pytest.raises(UsageError, match="timm cannot make test_resnet with .*out_indices"):
         source.load(request("test_resnet", tmp_path, out_indices="(1, 9)"))
+    with pytest.raises(UsageError, match=r"last-n \(3\) is out of range") as raised:
+        create("test_vit", {"features_only": True, "depth": 1, "img_size": (32, 32)})
+    assert "out_indices=[0]" in raised.value.hint
     asked = request("test_resnet", tmp_path)
     with pytest.raises(InputError, match="labels for a model without a classifier"):
         source.load(
