@@ -2,8 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# The newest versions that pyproject.toml allows; `make venv CONSTRAINTS=constraints.txt` installs those of the last release.
+CONSTRAINTS ?=
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test test-all lint venv clean
+.PHONY: demo test test-all lint format venv clean
 
 venv: $(STAMP)
 
@@ -11,7 +14,7 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	# The pip that comes with Python 3.11 may look through every old release before it finds the answer.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	$(INSTALL) --editable '.[all,dev]'
 	touch $@
 
 demo: $(STAMP)
@@ -23,6 +26,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+format: $(STAMP)
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
 # Two processes: more share what they wait for on two cores, and each takes some GB.
 PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
@@ -33,7 +40,7 @@ test: lint
 KERAS := .venv/.keras
 
 $(KERAS): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,keras,dev]'
+	$(INSTALL) --editable '.[all,keras,dev]'
 	touch $@
 
 test-all: lint $(KERAS)
