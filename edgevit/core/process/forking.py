@@ -87,7 +87,7 @@ def step_environment(
     environment.pop(SHARED, None)  # the socket is not handed on
     if threads > 0:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     if root not in site.getsitepackages():  # a checkout: the child must import this very copy
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH", ""))))
     return environment
