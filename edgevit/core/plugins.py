@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel
 
@@ -197,7 +198,7 @@ class Target:
 
     Attributes:
         suffix: of the file, without the dot.
-        extra: the edgevit extra that brings its packages.
+        extra: the edgevit extra that brings its packages; "" where its own package does.
         precisions: what it can write.
         runtimes: names of runtimes that execute it, preferred first.
         options: names allowed after `TARGET.` in `--option`, with one line each.
@@ -211,6 +212,8 @@ class Target:
             stored, so that a delegate may compute in it or not.
         float_limit_bytes: the most that the weights may take as float32, where every file is made from a
             float file that the format limits; None where size forbids nothing.
+        usage: (path of a file below the bundle, the model) -> Markdown for USAGE.md: how a program loads this file.
+            `crop(path)` and `normalise(pixels)` are defined above it. None for formats whose pages edgevit has itself.
     """
 
     summary: str
@@ -226,6 +229,7 @@ class Target:
     write: Write
     half: Literal["computed", "stored"] = "computed"
     float_limit_bytes: int | None = None
+    usage: Callable[[str, ModelSummary], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A folder of plug-ins: listing imports nothing, asking for a name imports that one module."""
+"""A folder of plug-ins, and those that other installed packages bring: asking for a name imports that one alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Generic, TypeVar
 
@@ -18,41 +19,81 @@ Plugin = TypeVar("Plugin")
 class Registry(Generic[Plugin]):
     """Plug-ins of one kind.
 
+    Another package adds one by an entry point in its pyproject.toml: the name that is typed on the command line,
+    and the constant.
+
+        [project.entry-points."edgevit.targets"]
+        npz = "my_package.npz:TARGET"
+
     Attributes:
         kind: what messages call one of them, for example `target`.
-        package: dotted name of the folder; each public module in it is one plug-in,
-            and its file stem is its name on the command line.
+        package: dotted name of the folder; each public module or package in it is one plug-in,
+            and its name is its word on the command line.
         constant: the module-level name that holds the plug-in.
         type: the class that constant must have.
+        group: of entry points.
     """
 
     kind: str
     package: str
     constant: str
     type: type[Plugin]
+    group: str
 
     def names(self) -> tuple[str, ...]:
         """Names of all plug-ins, sorted, without importing any of them."""
-        spec = find_spec(self.package)
-        assert spec is not None and spec.submodule_search_locations is not None, self.package
-        found = pkgutil.iter_modules(spec.submodule_search_locations)
-        return tuple(sorted(m.name for m in found if not m.name.startswith("_")))
+        return tuple(sorted({*_modules(self.package), *_installed(self.group)}))
 
     def get(self, name: str) -> Plugin:
         """Import and return one plug-in.
 
         Raises:
-            UsageError: no plug-in has this name; the hint lists those that exist.
-            TypeError: the module has no constant of the right type (a bug of the plug-in).
+            UsageError: no plug-in has this name; the hint lists those that exist. Or an installed package
+                brings one that cannot be used, and the message says which package and why.
+            TypeError: a module of the folder has no constant of the right type (a bug).
         """
-        if name not in self.names():
+        if name in _modules(self.package):
+            found = getattr(_module(f"{self.package}.{name}"), self.constant, None)
+            if not isinstance(found, self.type):
+                raise TypeError(
+                    f"{self.package}.{name}.{self.constant} must be a {self.type.__name__}, not {found!r}"
+                )
+            return found
+        if name not in _installed(self.group):
             raise UsageError(f"unknown {self.kind} {name!r}", nearest(name, self.names()))
-        plugin = getattr(_module(f"{self.package}.{name}"), self.constant, None)
-        if not isinstance(plugin, self.type):
-            raise TypeError(
-                f"{self.package}.{name}.{self.constant} must be a {self.type.__name__}, not {type(plugin).__name__}"
+        return self._foreign(_installed(self.group)[name])
+
+    def _foreign(self, point: EntryPoint) -> Plugin:
+        brought = (
+            f"the {self.kind} {point.name} of the package {point.dist.name if point.dist else point.module}"
+        )
+        try:
+            found = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"{brought} cannot be imported: {type(error).__name__}: {error}",
+                "mend that package, or uninstall it",
+            ) from error
+        if not isinstance(found, self.type):
+            raise UsageError(
+                f"{brought} is no {self.type.__name__} but {type(found).__name__}",
+                f"its entry point {point.value} has to name one",
             )
-        return plugin
+        return found
+
+
+@cache
+def _modules(package: str) -> frozenset[str]:
+    spec = find_spec(package)
+    assert spec is not None and spec.submodule_search_locations is not None, package
+    found = pkgutil.iter_modules(spec.submodule_search_locations)
+    return frozenset(m.name for m in found if not m.name.startswith("_"))
+
+
+@cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    """What other packages bring; a name that edgevit has itself stays edgevit's."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 @cache

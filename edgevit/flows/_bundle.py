@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from edgevit.core.disk import manifest, whole_files
 from edgevit.core.disk.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
-from edgevit.core.results.report import Report
+from edgevit.core.results.report import ModelSummary, Report
 from edgevit.core.settings.recipe import Recipe, lasting
 from edgevit.core.types import ModelSpec
 from edgevit.core.version import __version__
+from edgevit.registries import TARGETS
 from edgevit.report import html, usage
 from edgevit.report import json as report_json
 
@@ -22,7 +24,7 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
         whole_files.copy(plans / name, bundle / name)
     whole_files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     whole_files.write_atomic(bundle / "report.html", html.render(report))
-    whole_files.write_atomic(bundle / "USAGE.md", usage.render(report))
+    whole_files.write_atomic(bundle / "USAGE.md", usage.render(report, sections=_sections()))
     given = {key: value for key, value in lasting(recipe).items() if value not in (None, [], {}, False)}
     asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
@@ -30,6 +32,12 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     whole_files.write_atomic(
         bundle / manifest.FILE_NAME, json.dumps(manifest.to_json(described), indent=1) + "\n"
     )
+
+
+def _sections() -> dict[str, Callable[[str, ModelSummary], str]]:
+    """By suffix: how targets of other packages say how their files are loaded."""
+    targets = map(TARGETS.get, TARGETS.names())
+    return {target.suffix: target.usage for target in targets if target.usage is not None}
 
 
 def swap_in(bundle: Path, report: Report, output: Path, overwrite: bool, progress: Progress) -> Path:

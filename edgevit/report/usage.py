@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from edgevit.core.foreign import printable
 from edgevit.core.pixels import in_rgb
 from edgevit.core.results.figures import decibel
-from edgevit.core.results.report import ArtifactReport, HeadSummary, Report
+from edgevit.core.results.report import ArtifactReport, HeadSummary, ModelSummary, Report
 from edgevit.core.types import TensorSpec
 from edgevit.report._answer import answer, threshold
 
@@ -29,11 +30,18 @@ def input_dtype(artifact: ArtifactReport) -> InputDtype:
     return "uint8" if found == "uint8" else "int8" if found == "int8" else "float32"
 
 
-def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = input_dtype) -> str:
+def render(
+    report: Report,
+    dtype_of: Callable[[ArtifactReport], InputDtype] = input_dtype,
+    sections: Mapping[str, Callable[[str, ModelSummary], str]] = MappingProxyType({}),
+) -> str:
     """The page for one bundle, with a section for each target that has a file.
 
     The snippets carry the model's own size, crop, mean, std and channel order as numbers, and the
     path of the first file that passed (of the first there is, if none did).
+
+    Args:
+        sections: suffix of a file -> (its path, the model) -> Markdown, for formats that the page does not know.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -51,7 +59,7 @@ def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = in
     environment.filters["source"] = _source
     preprocess = report.model.preprocess
     chosen = _chosen(report.artifacts)
-    dtype = {name: dtype_of(a) for name, a in chosen.items() if a is not None and name != "mlpackage"}
+    dtype = {name: dtype_of(a) for name, a in chosen.items() if a is not None and name in ("onnx", "tflite")}
     return environment.get_template("usage.md.j2").render(
         model=report.model,
         doubts=report.reference.doubts,
@@ -68,6 +76,11 @@ def render(report: Report, dtype_of: Callable[[ArtifactReport], InputDtype] = in
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
         resized=_resized(report),
+        others=tuple(
+            section(found.path, report.model).splitlines()
+            for suffix, section in sections.items()
+            if (found := chosen.get(suffix)) is not None and found.path is not None
+        ),
     )
 
 

@@ -170,11 +170,10 @@ def _lacking(name: str, named: bool) -> str:
     if missing is None:
         return ""
     told = f"{name} needs the Python package {missing!r}, which is not installed"
+    install = f"pip install 'edgevit[{target.extra}]'" if target.extra else f"install {missing!r}"
     if named:
-        raise MissingDependencyError(
-            told, f"pip install 'edgevit[{target.extra}]', or leave {name} out of --to"
-        )
-    return f"{told}: pip install 'edgevit[{target.extra}]'"
+        raise MissingDependencyError(told, f"{install}, or leave {name} out of --to")
+    return f"{told}: {install}"
 
 
 def _check_samples(recipe: Recipe) -> None:

@@ -1,0 +1,221 @@
+"""A target and its runtime outside edgevit: the exported program and its metadata in one zip archive.
+
+It is as small as a target can be and still be judged: it has fp32 alone, so no plan; its runtime executes the
+file, says what is in it and gives out the outputs. A quantized precision would also need a `Placement` (what the
+runtime computes in integers), the plan's numbers in the file, and the tensors of each site, so that every layer
+can be checked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from edgevit.core.disk.whole_files import write_atomic
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.pixels import normalise
+from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plugins import Runtime, Target
+from edgevit.core.results.report import ModelSummary
+from edgevit.core.runner import Contents, IntegerMacs, Runner, RunOptions, SiteTensors
+from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec
+from edgevit.formats import preprocess_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Pixels
+
+SUFFIX: Final = "ptz"
+_PROGRAM, _METADATA = "program.pt2", "edgevit.json"
+
+
+# ---------------------------------------------------------------- the target
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `write` makes files from."""
+
+    graph: Graph
+    spec: ModelSpec
+
+
+def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
+    """Nothing is computed in integers."""
+    return None
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """There are none."""
+
+
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
+    """Other formats are converted here, once for all precisions."""
+    return Prepared(graph, spec)
+
+
+def write(
+    prepared: object,
+    precision: str,
+    plan: QuantPlan | None,
+    out: Path,
+    keep_float32: frozenset[str] = frozenset(),
+) -> tuple[SiteTensors, ...]:
+    """Write one file; it names no tensors of single layers, so none of them are checked."""
+    import torch
+
+    if not isinstance(prepared, Prepared):
+        raise TypeError("write needs what prepare returned")
+    if precision != "fp32":
+        raise UnsupportedError(f"program cannot write {precision}", "it can: fp32")
+    program, archive = io.BytesIO(), io.BytesIO()
+    torch.export.save(prepared.graph.program, program)
+    metadata = {
+        "edgevit.preprocess": preprocess_json.dumps(prepared.spec.preprocess, "NCHW"),
+        "edgevit.precision": precision,
+        "edgevit.labels": list(prepared.spec.labels),
+        "outputs": [(o.name, o.shape, o.dtype) for o in prepared.spec.outputs],
+    }
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(_PROGRAM, program.getvalue())
+        file.writestr(_METADATA, json.dumps(metadata))
+    write_atomic(out, archive.getvalue())
+    return ()
+
+
+def usage(path: str, model: ModelSummary) -> str:
+    """How a program loads the file, for USAGE.md."""
+    return f"""The exported program (`pip install torch`):
+
+```python
+import io
+import zipfile
+
+import torch
+
+program = torch.export.load(io.BytesIO(zipfile.ZipFile({path!r}).read("{_PROGRAM}"))).module()
+
+
+def answer(path):
+    return program(torch.from_numpy(normalise(crop(path)).transpose(2, 0, 1)[None]))
+```"""
+
+
+TARGET: Final = Target(
+    summary="the exported PyTorch program in a zip archive",
+    suffix=SUFFIX,
+    extra="",  # this package's own dependencies bring what it needs
+    precisions=("fp32",),
+    runtimes=("torch_program",),
+    options={},
+    check_options=check_options,
+    modules=("torch",),
+    placement=placement,
+    prepare=prepare,
+    write=write,
+    usage=usage,
+)
+
+
+# ---------------------------------------------------------------- the runtime
+
+
+class TorchRunner:
+    """An opened file: pixels in, outputs by name out."""
+
+    def __init__(self, path: Path, options: RunOptions) -> None:
+        import torch
+
+        with zipfile.ZipFile(path) as file:
+            self._module: Any = torch.export.load(io.BytesIO(file.read(_PROGRAM))).module()
+        found = contents(path)
+        self._names = tuple(output.name for output in found.outputs)
+        self._preprocess: Preprocess | None = found.preprocess or options.preprocess
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def run(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
+        import numpy as np
+
+        rows = [self._outputs(self.prepare(pixels[n : n + 1])) for n in range(len(pixels))]
+        return {name: np.concatenate([row[i].numpy() for row in rows]) for i, name in enumerate(self._names)}
+
+    def prepare(self, pixels: Pixels) -> torch.Tensor:
+        import torch
+
+        assert self._preprocess is not None
+        return torch.from_numpy(normalise(pixels, self._preprocess))
+
+    def invoke(self, prepared: object) -> None:
+        self._outputs(prepared)
+
+    def _outputs(self, prepared: object) -> tuple[torch.Tensor, ...]:
+        import torch
+
+        with torch.inference_mode():
+            found = self._module(prepared)
+        return found if isinstance(found, tuple) else (found,)
+
+
+def open_runner(path: Path, options: RunOptions) -> Runner:
+    """An opened file."""
+    return TorchRunner(path, options)
+
+
+def contents(path: Path) -> Contents:
+    """What the file says about itself."""
+    with zipfile.ZipFile(path) as file:
+        metadata = json.loads(file.read(_METADATA))
+        size = file.getinfo(_PROGRAM).file_size
+    preprocess = preprocess_json.loads(metadata["edgevit.preprocess"]).preprocess
+    image = (1, preprocess.channels, preprocess.height, preprocess.width)
+    return Contents(
+        preprocess=preprocess,
+        labels=tuple(metadata["edgevit.labels"]),
+        weight_bytes={"float32": size},
+        operators=(),
+        max_rank=4,
+        inputs=(TensorSpec("image", image, "float32"),),
+        outputs=tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in metadata["outputs"]),
+        metadata={"edgevit.precision": metadata["edgevit.precision"]},
+    )
+
+
+def integer_macs(path: Path) -> IntegerMacs:
+    """None."""
+    return IntegerMacs(0, 0, "program")
+
+
+def label() -> str:
+    """For the report: what executed the file."""
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
+RUNTIME: Final = Runtime(
+    summary="PyTorch, for the exported program",
+    suffix=SUFFIX,
+    extra="",
+    has_latency=True,
+    unavailable=lambda: None,
+    label=label,
+    open=open_runner,
+    integer_macs=integer_macs,
+    contents=contents,
+)
