@@ -70,8 +70,8 @@ def first_of(find: Find, names: Sequence[str]) -> Path | None:
     return None
 
 
-def read_config(find: Find) -> dict[str, Any]:
-    """The JSON object in config.json.
+def read_config(find: Find, source: str) -> dict[str, Any]:
+    """The JSON object in config.json; `source` is what the message calls the folder or repository.
 
     Raises:
         InputError: it is missing, or no JSON object, or the files are an adapter's.
@@ -82,7 +82,7 @@ def read_config(find: Find) -> dict[str, Any]:
         if adapter is not None:
             raise lora(adapter.parent)
         raise InputError(
-            "there is no config.json",
+            f"{source} holds no config.json",
             "give a folder or repository that transformers' save_pretrained or timm's save_for_hf wrote",
         )
     return read_json(path, "the file")

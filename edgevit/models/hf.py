@@ -51,7 +51,7 @@ def load(request: LoadRequest) -> TorchModel:
     """
     require("transformers")
     find = _files(request.argument)
-    described = read_config(find)
+    described = read_config(find, request.source)
     if is_timm_folder(described):
         return load_timm_folder(request, described, find)
     config = configuration(request, described)

@@ -40,7 +40,7 @@ def load(request: LoadRequest) -> TorchModel:
     kind, colon, place = name.partition(":")
     if colon:
         find = _saved(kind, place, request)
-        return load_timm_folder(request, read_config(find), find)
+        return load_timm_folder(request, read_config(find, request.source), find)
     check_name(name)
     try:
         config = timm.models.get_pretrained_cfg(name)

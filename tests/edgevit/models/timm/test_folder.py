@@ -132,7 +132,7 @@ def test_missing_parts_and_wrong_forms_say_what_is_looked_for(
     saved: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"there is no config\.json"):
+    with pytest.raises(InputError, match=r"local-dir:.*empty holds no config\.json"):
         load(f"timm:local-dir:{tmp_path / 'empty'}")
     with pytest.raises(InputError, match="is not a folder"):
         load(f"timm:local-dir:{tmp_path / 'none'}")
