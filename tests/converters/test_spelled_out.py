@@ -32,6 +32,7 @@ class _Net(nn.Module):
             self.lstm(rows)[0],
             self.gru(rows[:, :3].mT.reshape(3, 1, 32))[1],
             functional.adaptive_max_pool2d(x, (3, 5)),
+            functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False),
             functional.pad(x, (2, 1, 1, 3), "reflect"),
             functional.pad(x, (2, 1, 1, 3), "replicate"),
             functional.pad(x, (2, 1, 1, 3), "circular"),

@@ -1,24 +1,49 @@
-"""Write circular borders as gathered rows: Core ML has no such padding, ONNX from operator set 19 on."""
+"""Write circular borders as one gather of rows per axis: Core ML has none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _borders
+from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
+    import torch
     from torch.export import ExportedProgram
 
 
 def apply(program: ExportedProgram) -> int:
-    """Replace circular borders; those that mirror or repeat are operators of both."""
-    return _borders.gather(program, ("circular",))
+    """What is read beyond the last row of an axis is its first, and the other way round. Negative padding cuts."""
+    import torch
+
+    aten = torch.ops.aten
+    changed = 0
+    for node in list(program.graph_module.graph.nodes):
+        given = edit.bound(node, ("x", "pad", "mode"))
+        if node.target is not aten.pad.default or given.get("mode") != "circular":
+            continue
+        made, padding = given["x"], given["pad"]
+        for i, (before, after) in enumerate(zip(padding[::2], padding[1::2], strict=True)):
+            axis = len(edit.shape(made)) - 1 - i
+            rows = _rows(edit.shape(made)[axis], before, after)
+            held = constants.add(program, f"{constants.name_for(node)}.rows", rows)
+            made = edit.emit(node, aten.index_select.default, (made, axis, held))
+        edit.replace(program, node, made)
+        changed += 1
+    return changed
+
+
+def _rows(size: int, before: int, after: int) -> torch.Tensor:
+    """Which row of the axis each row of the result is, int64: what PyTorch's own operator makes of their numbers."""
+    import torch
+
+    numbers = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
+    return torch.nn.functional.pad(numbers, (before, after), "circular").reshape(-1).long()
 
 
 REWRITE = Rewrite(
-    summary="Circular borders as one gather of rows per axis (ONNX and Core ML).",
+    summary="Circular borders as one gather of rows per axis (Core ML).",
     order=232,
     apply=apply,
-    targets=("onnx", "coreml"),
+    targets=("coreml",),
 )

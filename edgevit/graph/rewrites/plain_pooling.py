@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def apply(program: ExportedProgram) -> int:
     """avg(x) = sum(window) / n, with n as the model counts it: zeros or not, or a fixed divisor.
 
-    Left alone: pooling that TFLite's own operator does, without padding and without a part of a window.
+    Without padding and without a part of a window, pooling is TFLite's own operator.
     """
     import torch
 
@@ -37,6 +37,11 @@ def apply(program: ExportedProgram) -> int:
             for r, s, k, n, p in zip(result, stride, kernel, size, padding, strict=True)
         ]
         if not any(padding) and not any(behind) and not given.get("divisor"):
+            # Nothing is beyond the edge: how that would count is no question, but litert-torch writes further
+            # subgraphs where it is asked.
+            if len(node.args) > 3 or node.kwargs:
+                node.args, node.kwargs = (given["x"], list(kernel), list(stride)), {}
+                changed += 1
             continue
         if stride == (1, 1) and _is_same(kernel, padding) and not _counts_zeros(given):
             continue  # TFLite's SAME padding, which does not count zeros either

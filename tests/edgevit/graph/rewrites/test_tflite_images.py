@@ -47,6 +47,7 @@ def _db(operation: Operation, rewrite: Rewrite, fires: bool = True) -> float:
         {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
         {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False},
         {"kernel_size": (5, 2), "stride": (3, 2), "padding": (2, 0), "ceil_mode": True},
+        {"kernel_size": 2, "stride": 2, "ceil_mode": True, "count_include_pad": False},
         {"kernel_size": 2, "stride": 2, "divisor_override": 3},
         {"kernel_size": 3, "stride": 1, "padding": 1, "divisor_override": 5},
     ],
