@@ -74,13 +74,13 @@ def from_lines(text: str, where: str) -> Named:
     """One name a line; where every line has a number before or after the name, in the order of the numbers.
 
     Raises:
-        InputError: an empty line between names, or lines of two numbers that can be read both ways.
+        InputError: an empty line between names, lines of two numbers that can be read both ways, or numbers with a gap.
     """
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     filled = [line for line in lines if line]
-    readings = [_numbered(filled, pattern) for pattern in (_NUMBER_FIRST, _NUMBER_LAST)]
+    readings = [_numbered(filled, pattern, where) for pattern in (_NUMBER_FIRST, _NUMBER_LAST)]
     numbered = [found for found in readings if found is not None]
     if len(numbered) == 2 and numbered[0] != numbered[1]:
         raise ambiguous(where)
@@ -91,18 +91,28 @@ def from_lines(text: str, where: str) -> Named:
     return Named(tuple(lines))
 
 
-def _numbered(lines: Sequence[str], pattern: re.Pattern[str]) -> Named | None:
+def _numbered(lines: Sequence[str], pattern: re.Pattern[str], where: str) -> Named | None:
     """The names in the order of their numbers; None without, and where the names differ by them: 1 euro, 2 euro."""
     found = [pattern.fullmatch(line) for line in lines]
     pairs = [match.groups() for match in found if match]
     if not pairs or len(pairs) < len(lines):
         return None
     number = 0 if pattern is _NUMBER_FIRST else 1
-    order = places([pair[number] for pair in pairs])
-    names = [pair[1 - number] for pair in pairs]
-    if order is None or 2 * len(set(names)) <= len(names):
+    numbers = [pair[number] for pair in pairs]
+    order, names = places(numbers), [pair[1 - number] for pair in pairs]
+    if 2 * len(set(names)) <= len(names):
         return None
-    return placed(names, order)
+    if order is not None:
+        return placed(names, order)
+    counted = sorted(map(_int, numbers))
+    if (
+        len(counted) > 2
+        and counted[0] < 2
+        and counted == sorted(set(counted))
+        and counted[-1] < 2 * len(counted)
+    ):
+        raise _gap(numbers, where)  # the classes would shift, or keep their numbers in their names
+    return None
 
 
 def _ordered(pairs: Sequence[Pair], where: str) -> Named:
@@ -119,12 +129,17 @@ def _ordered(pairs: Sequence[Pair], where: str) -> Named:
         return readings[0]
     numbers = firsts if all(map(is_number, firsts)) else seconds
     if pairs and all(map(is_number, numbers)):
-        raise InputError(
-            f"{where}: its {len(pairs)} numbers run from {min(map(_int, numbers))} to {max(map(_int, numbers))}, "
-            f"not each once from 0 to {len(pairs) - 1}",
-            "number the classes as the model's outputs, from 0, and leave none out",
-        )
+        raise _gap(numbers, where)
     raise InputError(f"{where} has no numbers that say which class is which", "give a list, or id to name")
+
+
+def _gap(numbers: Sequence[object], where: str) -> InputError:
+    counted = list(map(_int, numbers))
+    return InputError(
+        f"{where}: its {len(counted)} numbers run from {min(counted)} to {max(counted)}, "
+        f"not each once from 0 to {len(counted) - 1}",
+        "number the classes as the model's outputs, from 0, and leave none out",
+    )
 
 
 def _from_records(records: Sequence[dict[str, object]], where: str) -> Named:

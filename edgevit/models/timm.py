@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from edgevit.core.plugins import LoadRequest, Source
 from edgevit.core.require import require
 from edgevit.core.types import TorchModel
 from edgevit.models._checkpoint.adapted import Asked
+from edgevit.models._checkpoint.choose import Chosen
 from edgevit.models._checkpoint.weights import load_weights
 from edgevit.models._hub import hub_file
 from edgevit.models._origin import for_module
@@ -20,6 +22,8 @@ from edgevit.models._spec import build
 from edgevit.models._timm.features import features, whole
 from edgevit.models._timm.folder import load_timm_folder
 from edgevit.models._timm.model import adapt, check_name, imagenet_labels, settled
+from edgevit.models._timm.trained import told as told_of
+from edgevit.models._timm.trained import trained_with
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +59,12 @@ def load(request: LoadRequest) -> TorchModel:
         arguments["img_size"] = request.image_size
     made = settled(name, whole(arguments), request)
     module = made.module
-    own = from_timm(timm.data.resolve_model_data_config(module), request.image_size)
-    preprocess, origin = for_module(own, _origin(name, config, request), module, request)
+    fixed = config is None or config.fixed_input_size
+    trained = trained_with(made.chosen, fixed or request.image_size is not None)
+    own = from_timm(timm.data.resolve_model_data_config(module, trained), request.image_size)
+    preprocess, origin = for_module(
+        own, _origin(name, config, request, made.chosen, trained), module, request
+    )
     size = (preprocess.height, preprocess.width)
     told = given_weights(module, request, size, adapt(module), made.chosen)
     published = told is None
@@ -92,8 +100,12 @@ def _tagged(name: str, config: Any) -> str:
     return f"{name.split('.')[0]}.{tag}" if tag else name
 
 
-def _origin(name: str, config: Any, request: LoadRequest) -> str:
+def _origin(
+    name: str, config: Any, request: LoadRequest, chosen: Chosen | None, trained: Mapping[str, object]
+) -> str:
     text = f"timm's configuration of {_tagged(name, config)}"
+    if trained:
+        return f"{text}{told_of(chosen, trained)}"
     return text if request.weights is None else f"{text}, since {request.weights.name} holds none"
 
 

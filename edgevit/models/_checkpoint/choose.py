@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +36,7 @@ class Chosen:
         given: before the publisher's renaming, `state` after it; both without wrappers and prefix.
         origin: which part of which file that is.
         told: what was decided and left out, one sentence each.
+        architecture, arguments: what the training script wrote beside the weights; see `Contents`.
     """
 
     path: Path
@@ -43,6 +44,8 @@ class Chosen:
     state: State
     origin: str
     told: tuple[str, ...] = ()
+    architecture: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 def choose(
@@ -129,7 +132,15 @@ def with_words(
         sentences.append(f"left out of {path.name}, because it is not of the model: {_grouped(beside)}")
     given = _as_float32(chosen.given)
     state = given if chosen.state is chosen.given else _as_float32(chosen.state)
-    return Chosen(path, given, state, _origin(path, chosen), tuple(dict.fromkeys(sentences)))
+    return Chosen(
+        path,
+        given,
+        state,
+        _origin(path, chosen),
+        tuple(dict.fromkeys(sentences)),
+        found.architecture,
+        found.arguments,
+    )
 
 
 def _as_float32(state: State) -> State:

@@ -8,8 +8,9 @@ name, at whatever depth, is a part.
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from edgevit.models._checkpoint.unpickle import PickledModule
@@ -51,6 +52,8 @@ class Contents:
         optimizers: keys of the states of optimizers, which are no parts.
         modules: keys of pickled modules, whose tensors are not read.
         nameless: keys of moving averages in lists (torch_ema), whose tensors nothing assigns to layers.
+        architecture: `arch`, as timm's train.py writes it.
+        arguments: `args`, the flags of the training script.
     """
 
     parts: tuple[Part, ...]
@@ -58,6 +61,7 @@ class Contents:
     modules: tuple[str, ...] = ()
     nameless: tuple[str, ...] = ()
     architecture: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 def contents(loaded: object) -> Contents:
@@ -73,7 +77,12 @@ def contents(loaded: object) -> Contents:
     named = top.get("arch")
     optimizers, modules, nameless = map(tuple, other.values())
     architecture = named if isinstance(named, str) else ""
-    return Contents(tuple(found), optimizers, modules, nameless, architecture)
+    return Contents(tuple(found), optimizers, modules, nameless, architecture, _arguments(top.get("args")))
+
+
+def _arguments(given: object) -> Mapping[str, object]:
+    found = vars(given) if isinstance(given, Namespace) else given
+    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def is_average(name: str) -> bool:

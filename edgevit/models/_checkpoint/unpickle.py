@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,6 @@ def _sequence(*_: object) -> list[object]:
 
 _PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
 _VALUES: Final = (
-    "argparse.Namespace",
     "types.SimpleNamespace",
     *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in _PATHS),
     *(
@@ -109,6 +109,7 @@ _MAPPINGS: Final = (
 _STAND_INS: Final[tuple[tuple[Callable[..., object], str], ...]] = (
     *((Ignored, name) for name in _VALUES),
     *((OrderedDict, name) for name in _MAPPINGS),
+    (Namespace, "argparse.Namespace"),  # itself: timm's train.py keeps its flags in one
     (_mapping, "collections.defaultdict"),
     (_sequence, "collections.deque"),
 )
