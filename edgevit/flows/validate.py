@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from edgevit.core.disk import manifest
+from edgevit.core.disk.regular import is_there
 from edgevit.core.errors import UsageError
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.report import NotDone, PeakMemory, Report
+from edgevit.core.settings.made_with import plan_file, read_made_with
 from edgevit.core.settings.recipe import Recipe
+from edgevit.core.types import ModelSpec
 from edgevit.flows import _jobs
 from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, why_not
@@ -58,6 +62,9 @@ def validate(
             built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
             files[file.target] = (*files.get(file.target, ()), built)
         prepared = prepare(asked, folder, told)
+        prepared = replace(
+            prepared, warnings=(*prepared.warnings, *_other_weights(found[0].path, prepared.spec))
+        )
         fp32 = {name: b for name, made in files.items() for b in made if b.precision == FP32}
         fed = override(prepared.spec.preprocess, file_preprocess or {})
         executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
@@ -85,6 +92,19 @@ def validate(
             begin,
         )
     return replace(report, folder=root)
+
+
+def _other_weights(file: Path, spec: ModelSpec) -> tuple[str, ...]:
+    """What to tell if the bundle that holds `file` was made of other weights than the reference's."""
+    bundle = file.absolute().parent.parent.parent  # BUNDLE/TARGET/PRECISION/model.SUFFIX
+    whole = is_there(bundle / manifest.FILE_NAME) and is_there(plan_file(bundle))
+    made = read_made_with(bundle) if whole else None
+    if made is None or made.weights_sha256 == spec.weights_sha256:
+        return ()
+    return (
+        f"{bundle} was made of weights with the sha256 {made.weights_sha256[:12]}, those of the reference "
+        f"{spec.source} have {spec.weights_sha256[:12]}: the files are held against another model than theirs",
+    )
 
 
 def _worked(done: object) -> bool:

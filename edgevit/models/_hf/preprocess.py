@@ -20,6 +20,10 @@ from edgevit.models._preprocess import for_channels, from_timm, imagenet
 # Of transformers 5: one file for all processors of a model, with that for images nested in it.
 PROCESSOR: Final = "processor_config.json"
 _FILES: Final = (PROCESSOR, "preprocessor_config.json")
+_SETTINGS: Final = (
+    *("image_mean", "image_std", "do_normalize", "rescale_factor", "do_rescale"),
+    *("size", "do_resize", "resample", "crop_size", "crop_pct", "do_center_crop"),
+)
 _DEFAULT_SIZE: Final = (224, 224)
 
 
@@ -54,13 +58,24 @@ def _stated(config: Any, read: Callable[[str], Mapping[str, Any]], request: Load
 
 
 def _processor(read: Callable[[str], Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+    """Where the settings stand, and they; another file of the folder that contradicts them is named."""
+    places: list[tuple[str, Mapping[str, Any]]] = []
     for name in _FILES:
         found = read(name)
         if isinstance(nested := found.get("image_processor"), Mapping):
-            return f"image_processor in {name}", nested
-        if found and name != PROCESSOR:
-            return name, found
-    return "", {}
+            places.append((f"image_processor in {name}", nested))
+        elif found and name != PROCESSOR:
+            places.append((name, found))
+    if not places:
+        return "", {}
+    (where, settings), *others = places
+    for other, theirs in others:
+        differ = [
+            key for key in _SETTINGS if key in settings and key in theirs and settings[key] != theirs[key]
+        ]
+        if differ:
+            where = f"{where}; {other} has another {' and '.join(differ)}, which transformers does not read"
+    return where, settings
 
 
 def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: LoadRequest) -> Stated:

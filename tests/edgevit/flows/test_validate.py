@@ -29,8 +29,14 @@ def test_bundle_is_judged_as_it_was_when_it_was_made_and_a_file_that_got_worse_f
         shutil.copytree(hybrid.bundle / name, tmp_path / name)
     worse = ("onnx", "fp16")
     negate_last_layer(tmp_path / "onnx" / "fp16" / "model.onnx")
+    plan = json.loads((hybrid.bundle / "plan.json").read_text())
+    assert "made of weights" not in json.dumps(hybrid.report)
+    plan["made_with"]["weights_sha256"] = "0" * 64
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    shutil.copy(hybrid.bundle / "manifest.json", tmp_path)
     done = edgevit("validate", tmp_path, *AGAINST, "--max-drop", "8")
     assert done.returncode == 1, done.stderr
+    assert "was made of weights with the sha256 000000000000" in done.stdout
     before = {(a["target"], a["precision"]): a for a in hybrid.report["artifacts"]}
     found = {(a["target"], a["precision"]): a for a in json.loads(done.stdout)["artifacts"]}
     assert len(found) == 4 and found[worse]["verdict"] == "fail"

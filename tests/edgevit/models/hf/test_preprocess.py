@@ -76,7 +76,12 @@ def test_a_nested_processor_goes_before_the_older_file_and_a_flat_one_is_no_proc
         "video_processor": {"size": 1},
     }
     files = {"preprocessor_config.json": old, "processor_config.json": new}
-    assert found("vit", files)[0].mean == (0.1,) * 3
+    preprocess, origin = found("vit", files)
+    assert preprocess.mean == (0.1,) * 3 and origin == "image_processor in processor_config.json"
+    other = {**files, "preprocessor_config.json": {**old, "image_mean": [0.3] * 3}}
+    preprocess, origin = found("vit", other)
+    assert preprocess.mean == (0.1,) * 3
+    assert "preprocessor_config.json has another image_mean, which transformers does not read" in origin
     preprocess, origin = found("vit", {**files, "processor_config.json": {"processor_class": "X"}})
     assert (preprocess.mean, preprocess.std) == HALF
     assert (
