@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from edgevit.program.sites import kind_of, named
+
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
@@ -13,23 +15,17 @@ _WEIGHTED = ("linear", "conv")
 PRODUCTS = ("qk", "av")
 
 
-def site_of(node: torch.fx.Node) -> str:
-    """Site name of an operation, "" where it has none."""
-    return str((node.meta.get("custom") or {}).get("edgevit.site", ""))
-
-
 def role_of(node: object) -> str:
     """The role in an operation's site name: `blocks.3.attn:qk` has `qk`; "" where it has no name."""
     import torch
 
-    site = site_of(node) if isinstance(node, torch.fx.Node) else ""
-    return site.rpartition(":")[2].partition(".")[0]
+    return kind_of(named(node)) if isinstance(node, torch.fx.Node) else ""
 
 
 def weighted_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
     """Site name -> node of every linear and conv in execution order."""
     nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function"]
-    return {site_of(n): n for n in nodes if role_of(n) in _WEIGHTED}
+    return {named(n): n for n in nodes if role_of(n) in _WEIGHTED}
 
 
 def product_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
@@ -40,7 +36,7 @@ def product_sites(program: ExportedProgram) -> dict[str, torch.fx.Node]:
     nodes = [
         n for n in program.graph_module.graph.nodes if n.target in (aten.matmul.default, aten.bmm.default)
     ]
-    return {site_of(n): n for n in nodes if role_of(n) in PRODUCTS}
+    return {named(n): n for n in nodes if role_of(n) in PRODUCTS}
 
 
 def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:

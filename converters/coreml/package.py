@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from converters.coreml import weights
 from converters.coreml.program import NORMALIZE, PROBABILITIES, Edited, takes_image
 from converters.coreml.values import Handles, named_values
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.errors import StorageError, UnsupportedError
 from edgevit.core.require import require
 from edgevit.formats import preprocess_json
-from edgevit.formats.labels import HEADS_KEY, dump_heads
+from edgevit.formats.labels import dump_heads
 from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
@@ -231,15 +231,15 @@ def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> N
     meta = model.user_defined_metadata
     if _DATE in meta:
         del meta[_DATE]
-    meta["edgevit.preprocess"] = preprocess_json.dumps(
+    meta[metadata_keys.PREPROCESS] = preprocess_json.dumps(
         spec.preprocess, "image" if takes_image(spec.preprocess) else "NCHW"
     )
-    meta["edgevit.labels"] = json.dumps(list(spec.labels), ensure_ascii=False)
-    meta[outputs.KEY] = outputs.dumps(spec.output)
+    meta[metadata_keys.LABELS] = json.dumps(list(spec.labels), ensure_ascii=False)
+    meta[metadata_keys.OUTPUT] = outputs.dumps(spec.output)
     if spec.heads:
-        meta[HEADS_KEY] = dump_heads(spec)
-    meta["edgevit.precision"] = precision
-    meta["edgevit.deployment"] = deployment
+        meta[metadata_keys.HEADS] = dump_heads(spec)
+    meta[metadata_keys.PRECISION] = precision
+    meta[metadata_keys.DEPLOYMENT] = deployment
 
 
 def _take_mapping(package: Path) -> Handles:
@@ -261,7 +261,7 @@ def _finish(package: Path, edited: Edited, handles: Handles) -> None:
     path = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
     specification = Model_pb2.Model.FromString(path.read_bytes())
     sites = named_values(specification, handles, edited.handles, edited.shapes)
-    specification.description.metadata.userDefined["edgevit.sites"] = json.dumps(sites)
+    specification.description.metadata.userDefined[metadata_keys.SITES] = json.dumps(sites)
     path.write_bytes(specification.SerializeToString(deterministic=True))
     manifest_path = package / "Manifest.json"
     manifest = json.loads(manifest_path.read_text())

@@ -15,13 +15,13 @@ from converters.coreml.edits import (
     copied,
     product_sites,
     rebuilt,
-    site_of,
     weighted_sites,
 )
 from converters.coreml.quantize import quantize
 from converters.coreml.values import Shapes, number_sites, result_shapes
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.outputs import class_count
+from edgevit.program.sites import named
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -101,7 +101,7 @@ def _check_ranks(program: ExportedProgram) -> None:
         rank = len(getattr(node.meta.get("val"), "shape", ()))
         if rank > MAX_RANK:
             raise UnsupportedError(
-                f"Core ML takes tensors of at most rank {MAX_RANK}, {site_of(node) or node.name} has rank {rank}",
+                f"Core ML takes tensors of at most rank {MAX_RANK}, {named(node) or node.name} has rank {rank}",
                 "rewrite that reshape or permute with fewer axes, or leave coreml out of --to",
             )
 

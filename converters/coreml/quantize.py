@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters.coreml import weights
-from converters.coreml.edits import PRODUCTS, add_constant, call, role_of, site_of
+from converters.coreml.edits import PRODUCTS, add_constant, call, role_of
 from edgevit.core.errors import UnsupportedError
+from edgevit.program.sites import named
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, grid: Grid) -> torch
     limits = {"int8": (-128, 127, torch.int8), "uint8": (0, 255, torch.uint8)}
     if grid.dtype not in limits or len(grid.scale) != 1:
         raise UnsupportedError(
-            f"{site_of(node)}: Core ML takes int8 or uint8 activations with one scale per tensor",
+            f"{named(node)}: Core ML takes int8 or uint8 activations with one scale per tensor",
             "make the plan with Core ML's placement",
         )
     numbers = (grid.scale[0], grid.zero_point[0], *limits[grid.dtype])

@@ -15,6 +15,7 @@ from edgevit.core.plans import KindPlacement, Placement
 from edgevit.core.plugins import Target
 from edgevit.core.require import require
 from edgevit.core.runner import SiteTensors
+from edgevit.program.sites import kind_of
 
 if TYPE_CHECKING:
     from edgevit.core.plans import QuantPlan
@@ -144,7 +145,7 @@ def write(
         products = edits.product_sites(prepared.graph.program)
         nodes |= {s.site: products[s.site] for s in plan.sites if s.site in products}
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
-    roles = {site.rpartition(":")[2].partition(".")[0] for site in keep_float32}
+    roles = {kind_of(site) for site in keep_float32}
     fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("softmax", *edits.PRODUCTS))
     edited = program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
     if unknown := sorted(keep_float32 - edited.handles.keys()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from converters.coreml.edits import site_of
+from edgevit.program.sites import named
 
 if TYPE_CHECKING:
     import torch
@@ -17,16 +17,16 @@ Shapes = tuple[tuple[int, ...], ...]
 
 def number_sites(program: ExportedProgram) -> dict[str, int]:
     """Give every operation with a site name a number that coremltools carries along; site -> number."""
-    nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function" and site_of(n)]
+    nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function" and named(n)]
     for handle, node in enumerate(nodes):
         node.meta["debug_handle"] = handle
-    return {site_of(node): handle for handle, node in enumerate(nodes)}
+    return {named(node): handle for handle, node in enumerate(nodes)}
 
 
 def result_shapes(program: ExportedProgram) -> dict[str, Shapes]:
     """Site -> shape of each of its results."""
-    nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function" and site_of(n)]
-    return {site_of(node): tuple(tuple(v.shape) for v in _values(node)) for node in nodes}
+    nodes = [n for n in program.graph_module.graph.nodes if n.op == "call_function" and named(n)]
+    return {named(node): tuple(tuple(v.shape) for v in _values(node)) for node in nodes}
 
 
 def named_values(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from converters.onnx.export import PARTS_KEY, SITE_KEY
+from edgevit.core import metadata_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +80,10 @@ def _fuse(graph: ir.Graph, softmax: ir.Node, cut: dict[ir.Node, list[ir.Value]])
     inputs = [*entering, *([mask] if mask is not None else [])]
     node = ir.node("Attention", inputs, attributes, name=f"{out.name}/Attention")
     inside = (scores, softmax, after, out)
-    node.metadata_props[SITE_KEY] = out.metadata_props.get(SITE_KEY, "")
-    node.metadata_props[PARTS_KEY] = "\n".join(n.metadata_props.get(SITE_KEY, "") for n in inside)
+    node.metadata_props[metadata_keys.SITE] = out.metadata_props.get(metadata_keys.SITE, "")
+    node.metadata_props[metadata_keys.SITES] = "\n".join(
+        n.metadata_props.get(metadata_keys.SITE, "") for n in inside
+    )
     new, old = node.outputs[0], out.outputs[0]
     new.name, new.type, new.shape = old.name, old.type, old.shape
     graph.insert_before(out, node)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
-from converters.onnx.export import SITE_KEY
+from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, SitePlan
 
@@ -82,7 +82,9 @@ def corrected(
         return last
     old = main.outputs[0]
     readers = list(old.uses())
-    node = ir.node("Add", [old, bias], name=f"{site.site}/Add", metadata_props={SITE_KEY: site.site})
+    node = ir.node(
+        "Add", [old, bias], name=f"{site.site}/Add", metadata_props={metadata_keys.SITE: site.site}
+    )
     new = node.outputs[0]
     new.type, new.shape = old.type, old.shape
     graph.insert_after(main, node)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from converters.onnx import qdq_nodes
-from converters.onnx.export import SITE_KEY
+from edgevit.core import metadata_keys
 from edgevit.core.plans import Dynamic, Grid
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def multiply(
     for node, name in zip(nodes, ("MatMulInteger", "Cast", "Mul.scales", "Mul", "Mul.token"), strict=False):
         node.name, node.outputs[0].name = f"{site}/{name}", f"{site}.{name}"
         node.outputs[0].type = ir.TensorType(ir.DataType.INT32 if node is product else ir.DataType.FLOAT)
-        node.metadata_props[SITE_KEY] = site
+        node.metadata_props[metadata_keys.SITE] = site
         node.outputs[0].shape = ir.Shape([integers.shape[1]]) if node is both else old.shape
     graph.insert_before(main, nodes)
     for reader, index in list(old.uses()):

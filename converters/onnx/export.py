@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph, ModelSpec
 from edgevit.program import diagnostics
+from edgevit.program.sites import kind_of, named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 FIRST_OPSET: Final = 18  # that torch.onnx writes
-SITE_KEY: Final = "edgevit.site"
-PARTS_KEY: Final = "edgevit.sites"  # of a node that does the work of several: all their names, one a line
 _NODE_KEY: Final = "pkg.torch.onnx.fx_node"
 _MAIN: Final = {"linear": ("MatMul", "Gemm"), "conv": ("Conv",)}
 
@@ -87,11 +87,6 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
     return Prepared(model, weights, spec, opset=opset)
 
 
-def kind_of(site: str) -> str:
-    """Role in a site name without its number: `blocks.0:add.1` gives `add`."""
-    return site.rpartition(":")[2].partition(".")[0]
-
-
 def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[np.float32]]:
     """Mark every node with its site, rewrite the linear layers, return the weight of each weighted site."""
     groups: dict[str, list[ir.Node]] = defaultdict(list)
@@ -100,9 +95,9 @@ def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[
         groups[name].append(node)
     weights: dict[str, NDArray[np.float32]] = {}
     for fx in program.graph_module.graph.nodes:
-        site = str((fx.meta.get("custom") or {}).get(SITE_KEY, ""))
+        site = named(fx)
         for node in groups[fx.name] if site else ():
-            node.metadata_props[SITE_KEY] = site
+            node.metadata_props[metadata_keys.SITE] = site
         kind = kind_of(site)
         weight = _constant(program, fx.args[1]) if kind in _MAIN and fx.op == "call_function" else None
         if weight is None:
@@ -119,7 +114,7 @@ def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[
             raise UnsupportedError(f"site {site}: the weight in the ONNX model is not the one in the graph")
         marked = [main[0]] if kind == "conv" else _plain_linear(model.graph, main[0], weight)
         for node in marked:
-            node.metadata_props[SITE_KEY] = site
+            node.metadata_props[metadata_keys.SITE] = site
         weights[site] = weight
     return weights
 
@@ -176,11 +171,11 @@ def _tidy(model: ir.Model) -> None:
     )(model)
     seen: Counter[str] = Counter()
     for node in model.graph:
-        site = node.metadata_props.get(SITE_KEY)
+        site = node.metadata_props.get(metadata_keys.SITE)
         node.metadata_props.clear()
         node.doc_string = None
         if site:
-            node.metadata_props[SITE_KEY] = site
+            node.metadata_props[metadata_keys.SITE] = site
         stem = f"{site}/{node.op_type}" if site else node.op_type
         node.name = f"{stem}.{seen[stem]}" if seen[stem] else stem
         seen[stem] += 1

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from converters.onnx import external, older
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk import whole_files
 from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import in_rgb
 from edgevit.core.types import ModelSpec
 from edgevit.formats import preprocess_json
-from edgevit.formats.labels import HEADS_KEY, dump_heads
+from edgevit.formats.labels import dump_heads
 
 if TYPE_CHECKING:
     import onnx
@@ -103,14 +103,14 @@ def _metadata(spec: ModelSpec, precision: str, takes_pixels: bool) -> dict[str, 
     if takes_pixels:
         stated = preprocess_json.dumps(in_rgb(spec.preprocess), "NHWC", takes_pixels=True)
     found = {
-        "edgevit.preprocess": stated,
-        "edgevit.labels": json.dumps(list(spec.labels), ensure_ascii=False),
-        outputs.KEY: outputs.dumps(spec.output),
-        "edgevit.model": spec.name,
-        "edgevit.precision": precision,
+        metadata_keys.PREPROCESS: stated,
+        metadata_keys.LABELS: json.dumps(list(spec.labels), ensure_ascii=False),
+        metadata_keys.OUTPUT: outputs.dumps(spec.output),
+        metadata_keys.MODEL: spec.name,
+        metadata_keys.PRECISION: precision,
     }
     heads = dump_heads(spec)
-    optional = {"author": spec.author, "license": spec.license, HEADS_KEY: heads}
+    optional = {"author": spec.author, "license": spec.license, metadata_keys.HEADS: heads}
     return found | {key: text for key, text in optional.items() if text}
 
 

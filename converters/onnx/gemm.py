@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
-from converters.onnx.export import SITE_KEY
+from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def multiply(
         shape = qdq_nodes.initializer(graph, f"{site}.shape", _int64(outputs))
         news.append(ir.node("Reshape", [product, shape], name=f"{site}/Reshape"))
     for node in news:
-        node.metadata_props[SITE_KEY] = site
+        node.metadata_props[metadata_keys.SITE] = site
     graph.insert_before(main, news)
     new = news[-1].outputs[0]
     new.type, new.shape = old.type, old.shape

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from converters.onnx.export import PARTS_KEY, SITE_KEY
+from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _wide(graph: ir.Graph, keep: Collection[str]) -> frozenset[ir.Node]:
 
 def _sites(node: ir.Node) -> list[str]:
     """The sites that the node computes."""
-    together = node.metadata_props.get(PARTS_KEY)
-    return together.splitlines() if together else [node.metadata_props.get(SITE_KEY, "")]
+    together = node.metadata_props.get(metadata_keys.SITES)
+    return together.splitlines() if together else [node.metadata_props.get(metadata_keys.SITE, "")]
 
 
 def _half_constant(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -> None:

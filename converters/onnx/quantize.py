@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Final
 
 from converters.onnx import bias as onnx_bias
 from converters.onnx import concat, dynamic, gemm, pairs, qdq_nodes, silu
-from converters.onnx.export import SITE_KEY, Prepared, kind_of
+from converters.onnx.export import Prepared
+from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import Grid, QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
+from edgevit.program.sites import kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +98,7 @@ def _nodes(model: ir.Model, weighted: Collection[str]) -> dict[str, tuple[ir.Nod
     """Site with a weight -> its Conv or MatMul, and the last node of it (the Add of a bias, else the same)."""
     found: dict[str, tuple[ir.Node, ir.Node]] = {}
     for node in model.graph:
-        site = node.metadata_props.get(SITE_KEY)
+        site = node.metadata_props.get(metadata_keys.SITE)
         if site is not None and site in weighted:
             found[site] = (found[site][0], node) if site in found else (node, node)
     return found

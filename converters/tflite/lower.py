@@ -21,12 +21,12 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.require import require
 from edgevit.core.types import Graph
 from edgevit.program import diagnostics
+from edgevit.program.sites import kind_of, named
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-SITE_KEY: Final = "edgevit.site"
 WEIGHTED: Final = ("linear", "conv")
 _STEP: Final = 2.0**-16
 
@@ -72,7 +72,7 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
     fenced = _fence(program)
     _to_channels_last(program, reverse_channels)
     for node in program.graph.nodes:
-        site = (node.meta.get("custom") or {}).get(SITE_KEY)
+        site = named(node)
         if site:  # names the tensors of the file: the last module's class name, which may be any text
             node.meta["nn_module_stack"] = {"site": ("", site)}
     program.graph_module.recompile()
@@ -125,8 +125,8 @@ def _fence(program: ExportedProgram) -> tuple[Fenced, ...]:
         return dq
 
     for node in list(program.graph.nodes):
-        site = (node.meta.get("custom") or {}).get(SITE_KEY, "")
-        kind = site.rpartition(":")[2].partition(".")[0]
+        site = named(node)
+        kind = kind_of(site)
         if kind not in WEIGHTED:
             continue
         value, weight = node.args[0], _constant(program, names.get(node.args[1].name))

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.require import require
 from edgevit.core.types import ModelSpec, Preprocess
 from edgevit.formats import preprocess_json
-from edgevit.formats.labels import HEADS_KEY, dump_heads
+from edgevit.formats.labels import dump_heads
 
 LABELS_FILE: Final = "labels.txt"
 _IDENTIFIER: Final = b"M001"
@@ -32,23 +32,27 @@ _TENSOR_AXIS_LABELS: Final = 2  # enum AssociatedFileType
 _STRING, _OFFSET, _BYTE = "string", "offset", "byte"
 
 
-def embed(model: Any, spec: ModelSpec, preprocess: Preprocess, real: Preprocess | None = None) -> None:
+def embed(
+    model: Any, spec: ModelSpec, precision: str, preprocess: Preprocess, real: Preprocess | None = None
+) -> None:
     """Add the metadata buffers to `model`; `labels` then appends the archive to the packed bytes.
 
     Args:
+        precision: of the file, for those who read it without its bundle.
         preprocess: of the model, told for RGB, which every file takes.
         real: of an input of bytes: with the mean and std that give its real values.
     """
     _add(model, "TFLITE_METADATA", _model_metadata(spec, real or preprocess))
     text = preprocess_json.dumps(preprocess, "NHWC", takes_pixels=real is not None)
-    _add(model, "edgevit.preprocess", text.encode())
-    _add(model, "edgevit.labels", json.dumps(list(spec.labels)).encode())
-    _add(model, outputs.KEY, outputs.dumps(spec.output).encode())
+    _add(model, metadata_keys.PREPROCESS, text.encode())
+    _add(model, metadata_keys.PRECISION, precision.encode())
+    _add(model, metadata_keys.LABELS, json.dumps(list(spec.labels)).encode())
+    _add(model, metadata_keys.OUTPUT, outputs.dumps(spec.output).encode())
     heads = dump_heads(spec)
     for key, value in (
-        ("edgevit.author", spec.author),
-        ("edgevit.license", spec.license),
-        (HEADS_KEY, heads),
+        (metadata_keys.AUTHOR, spec.author),
+        (metadata_keys.LICENSE, spec.license),
+        (metadata_keys.HEADS, heads),
     ):
         if value:
             _add(model, key, value.encode())

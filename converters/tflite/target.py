@@ -184,7 +184,7 @@ def write(
     if precision != "fp32" or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
-    metadata.embed(model, spec, in_rgb(spec.preprocess), real)
+    metadata.embed(model, spec, precision, in_rgb(spec.preprocess), real)
     tfl.compact(model)
     model.description = b"edgevit"
     data = tfl.pack(model)

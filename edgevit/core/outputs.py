@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from edgevit.core import metadata_keys
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.documents import parse_json
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KEY: Final = "edgevit.output"
 # What the first output of a classifier is called, whatever it holds; its OutputKind says what.
 LOGITS_NAME: Final = "logits"
 
@@ -195,7 +195,7 @@ def loads(text: str | bytes | None, path: Path) -> OutputKind | None:
     Raises:
         InputError: it is something else; the message names `path`.
     """
-    where = f"{path}: {KEY}"
+    where = f"{path}: {metadata_keys.OUTPUT}"
     return (
         None if text is None else from_plain(OutputKind, parse_json(text, f"{where} cannot be read"), where)
     )

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from edgevit.core import metadata_keys
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.documents import SIZE, parse_json
 from edgevit.core.disk.reading import read_bytes, reading
@@ -22,7 +23,6 @@ HINT: Final = (
     '{"0": "cat", "1": "dog"} or ["cat", "dog"], or a table with the columns id and name'
 )
 # In files of models with several labelled outputs: a JSON object, output -> class names and kind, the judged one first.
-HEADS_KEY: Final = "edgevit.heads"
 _YAML_LIMIT: Final = 1 << 20
 # The longest marks first: that of UTF-32 begins like that of UTF-16.
 _MARKS: Final = (
@@ -124,7 +124,7 @@ def _checked(found: Named, where: str) -> Named:
 
 
 def dump_heads(spec: ModelSpec) -> str:
-    """What a file carries under `HEADS_KEY`: its labelled outputs, the judged one first; empty if that is all."""
+    """What a file carries of its labelled outputs, the judged one first; empty if that is all."""
     if not spec.heads:
         return ""
     heads = {spec.outputs[0].name: LabelledOutput(spec.labels, spec.output), **spec.heads}
@@ -137,7 +137,7 @@ def parse_heads(content: str, path: Path) -> dict[str, LabelledOutput]:
     Raises:
         InputError: something else.
     """
-    where = f"{path}: {HEADS_KEY}"
+    where = f"{path}: {metadata_keys.HEADS}"
     found = parse_json(content, where) if content else {}
     if not isinstance(found, dict):
         raise InputError(f"{where} is no object of outputs")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgevit.program.sites import module_of, named
+
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.*))?\s*$')
 # Frames of these packages say how the model was traced, not what it is.
 _MACHINERY = (
@@ -105,8 +107,8 @@ def culprit(error: BaseException, nodes: Iterable[Any]) -> Any | None:
 
 def describe(node: Any) -> str:
     """Operator, path of the torch module, and line of the model's code, as far as a torch.fx node knows them."""
-    site = str((node.meta.get("custom") or {}).get("edgevit.site", ""))
-    module = site.rpartition(":")[0] or module_path(node)
+    site = named(node)
+    module = module_of(site) or module_path(node)
     frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
     parts = [operator_name(node), f"of the module {module!r}" if module else "of the model itself"]
     return " ".join(parts) + (f" at {frame}" if frame is not None else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgevit.program.sites import KEY, ROLE_KEY
+from edgevit.core import metadata_keys
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +31,12 @@ def emit(
     with graph.inserting_before(before):
         made = graph.call_function(target, args, dict(kwargs or {}))
     made.meta = dict(like.meta)
-    custom = {k: v for k, v in (like.meta.get("custom") or {}).items() if k not in (KEY, ROLE_KEY)}
-    made.meta["custom"] = {**custom, ROLE_KEY: role} if role else custom
+    custom = {
+        k: v
+        for k, v in (like.meta.get("custom") or {}).items()
+        if k not in (metadata_keys.SITE, metadata_keys.ROLE)
+    }
+    made.meta["custom"] = {**custom, metadata_keys.ROLE: role} if role else custom
     real_args, real_kwargs = torch.fx.map_arg((made.args, made.kwargs), lambda n: n.meta["val"])
     with fake_mode(graph):
         made.meta["val"] = target(*real_args, **real_kwargs)

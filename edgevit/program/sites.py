@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import metadata_keys
 from edgevit.core.types import Graph
 from edgevit.program import constants
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-KEY = "edgevit.site"
-ROLE_KEY = "edgevit.role"
 _ROLES = {
     "conv2d": "conv",
     "convolution": "conv",
@@ -66,28 +65,43 @@ class Site:
 def name_sites(program: ExportedProgram) -> None:
     """Write the site name of every operation that has none into its `meta['custom']`.
 
-    A rewrite that copies the `meta` of a node must leave out KEY, or keep it on one node alone.
+    A rewrite that copies the `meta` of a node must leave out the name, or keep it on one node alone.
 
     Raises:
         ValueError: two operations with one name.
     """
     operations = [n for n in program.graph_module.graph.nodes if _is_operation(n)]
-    given = Counter(n.meta["custom"][KEY] for n in operations if KEY in (n.meta.get("custom") or {}))
+    given = Counter(name for name in map(named, operations) if name)
     twice = [name for name, count in given.items() if count > 1]
     if twice:
         raise ValueError(f"several operations are called {twice[0]}")
     seen: Counter[str] = Counter()
     for node in operations:
         custom = dict(node.meta.get("custom") or {})
-        if KEY in custom:
+        if metadata_keys.SITE in custom:
             continue
-        stem = f"{_module_path(node)}:{custom.get(ROLE_KEY) or _role(node)}"
+        stem = f"{_module_path(node)}:{custom.get(metadata_keys.ROLE) or _role(node)}"
         while True:
             name = f"{stem}.{seen[stem]}" if seen[stem] else stem
             seen[stem] += 1
             if name not in given:
                 break
-        node.meta["custom"] = {**custom, KEY: name}
+        node.meta["custom"] = {**custom, metadata_keys.SITE: name}
+
+
+def kind_of(site: str) -> str:
+    """What a site is, by its name: `blocks.0:add.1` gives `add`."""
+    return site.rpartition(":")[2].partition(".")[0]
+
+
+def module_of(site: str) -> str:
+    """Path of its torch module: `blocks.0:add.1` gives `blocks.0`."""
+    return site.rpartition(":")[0]
+
+
+def named(node: torch.fx.Node) -> str:
+    """The site name that a node carries, "" where it has none."""
+    return str((node.meta.get("custom") or {}).get(metadata_keys.SITE, ""))
 
 
 def site_of(node: torch.fx.Node) -> str:
@@ -96,7 +110,7 @@ def site_of(node: torch.fx.Node) -> str:
         return str(node.name)
     if node.target is operator.getitem:
         return f"{site_of(node.args[0])}#{node.args[1]}"
-    return str(node.meta["custom"][KEY])
+    return str(node.meta["custom"][metadata_keys.SITE])
 
 
 def list_sites(graph: Graph) -> tuple[Site, ...]:
@@ -129,7 +143,7 @@ def _is_operation(node: torch.fx.Node) -> bool:
 
 def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
     name = site_of(node)
-    kind = name.rpartition(":")[2].partition(".")[0]
+    kind = kind_of(name)
     first = next((a for a in node.args if hasattr(a, "op")), None)
 
     def constant(index: int) -> str | None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import metadata_keys
 from edgevit.core._plain import to_plain
 from edgevit.core.errors import InputError, StepError
 from edgevit.core.outputs import LOGITS_NAME, OutputKind, class_scores, probabilities
 from edgevit.core.runner import RunOptions
-from edgevit.formats.labels import HEADS_KEY, parse_heads
+from edgevit.formats.labels import parse_heads
 from edgevit.steps import named_outputs
 from edgevit.steps.artifacts import contents_of
 from edgevit.steps.output_kind import file_kind
@@ -48,7 +49,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     pixels = np.stack([to_pixels(pictures[i], contents.preprocess, i) for i in request["images"]])
     with runtime.open(path, RunOptions(threads=int(request["threads"]))) as runner:
         outputs = runner.run(pixels)
-    heads = parse_heads(contents.metadata.get(HEADS_KEY, ""), path)
+    heads = parse_heads(contents.metadata.get(metadata_keys.HEADS, ""), path)
     first = next(iter(heads), LOGITS_NAME)
     values = np.asarray(named_outputs.named(first, outputs), np.float64)
     if not np.isfinite(values).all():

@@ -10,10 +10,10 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import metadata_keys
 from edgevit.core.plugins import Rewrite
 from edgevit.program import constants, edit
 from edgevit.program.layout import MAX_RANK
-from edgevit.program.sites import ROLE_KEY
 
 if TYPE_CHECKING:
     import torch
@@ -134,7 +134,7 @@ def _along(program: ExportedProgram, node: torch.fx.Node, name: str) -> bool:
 
 
 def _role(node: torch.fx.Node) -> str:
-    return str((node.meta.get("custom") or {}).get(ROLE_KEY, ""))
+    return str((node.meta.get("custom") or {}).get(metadata_keys.ROLE, ""))
 
 
 def _groups(shape: tuple[int, ...], inputs: list[tuple[int, ...]], most: int) -> list[list[int]] | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
@@ -15,7 +15,7 @@ from edgevit.formats.labels import parse_labels
 from edgevit.runtimes._litert import file as litert_file
 from edgevit.runtimes._litert.file import AGAIN, Tensor, TfliteFile
 
-_OWN: Final = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
+_OWN: Final = (metadata_keys.PREPROCESS, metadata_keys.LABELS, metadata_keys.OUTPUT)
 _BINARY: Final = "TFLITE_METADATA"
 
 
@@ -34,17 +34,17 @@ def read(path: Path) -> Contents:
     bytes_by_type: Counter[str] = Counter()
     for tensor in stored.values():
         bytes_by_type[tensor.dtype] += len(tensor.data)
-    preprocess = file.metadata.get("edgevit.preprocess")
+    preprocess = file.metadata.get(metadata_keys.PREPROCESS)
     shown = {name: _shown(name, value) for name, value in sorted(file.metadata.items()) if name not in _OWN}
     return Contents(
         preprocess=preprocess_json.loads(preprocess)[0] if preprocess is not None else None,
-        labels=parse_labels(file.metadata.get("edgevit.labels", b"[]"), path),
+        labels=parse_labels(file.metadata.get(metadata_keys.LABELS, b"[]"), path),
         weight_bytes=dict(bytes_by_type.most_common()),
         operators=tuple(Counter(operator.kind for operator in file.operators).most_common()),
         max_rank=max((len(tensor.shape) for tensor in file.tensors), default=0),
         inputs=tuple(_spec(file.tensors[index]) for index in file.inputs),
         outputs=tuple(_spec(file.tensors[index]) for index in file.outputs),
-        output=outputs.loads(file.metadata.get(outputs.KEY), path),
+        output=outputs.loads(file.metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(file),
         metadata=shown | ({"description": file.description} if file.description else {}),
     )

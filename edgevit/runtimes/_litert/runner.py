@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import as_int8, normalise, ordered
@@ -135,7 +136,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
 
 def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool]:
     """What images go through, and whether the file takes their bytes."""
-    text, takes_pixels = file.metadata.get("edgevit.preprocess"), False
+    text, takes_pixels = file.metadata.get(metadata_keys.PREPROCESS), False
     if text is not None:
         preprocess, layout, takes_pixels = preprocess_json.loads(text)
         if layout != "NHWC":

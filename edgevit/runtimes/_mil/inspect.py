@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
 from edgevit.core.runner import Contents, IntegerMacs, RunOptions
@@ -28,7 +28,7 @@ _INTEGER_WEIGHTS = {
     "constexpr_blockwise_shift_scale": "data",
     "dequantize": "input",
 }
-_OWN = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
+_OWN = (metadata_keys.PREPROCESS, metadata_keys.LABELS, metadata_keys.OUTPUT)
 _DTYPES = {"fp16": "float16", "fp32": "float32"}
 
 
@@ -61,7 +61,7 @@ def preprocess_of(file: MilFile, options: RunOptions) -> Preprocess | None:
     """
     if file.input.kind == "image":
         return None
-    text = file.metadata.get("edgevit.preprocess")
+    text = file.metadata.get(metadata_keys.PREPROCESS)
     preprocess = options.preprocess if text is None else preprocess_json.loads(text)[0]
     if preprocess is None:
         raise InputError(
@@ -79,7 +79,7 @@ def contents(path: Path) -> Contents:
         As `read_mil`; InputError also for metadata that is not what edgevit writes.
     """
     file = read_mil(path)
-    text = file.metadata.get("edgevit.preprocess")
+    text = file.metadata.get(metadata_keys.PREPROCESS)
     operators = Counter(o.op_type for o in file.operations if o.op_type != "const")
     ranks = [var.rank for o in file.operations for var in o.outputs if type_name(var) not in ("dict", "list")]
     color = file.input.color if file.input.kind == "image" else ""
@@ -91,7 +91,7 @@ def contents(path: Path) -> Contents:
         max_rank=max(ranks, default=0),
         inputs=(TensorSpec(file.input.name, file.input.shape, f"image {color}" if color else "float32"),),
         outputs=tuple(_output(file, name) for name in file.outputs),
-        output=outputs.loads(file.metadata.get(outputs.KEY), path),
+        output=outputs.loads(file.metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(file),
         metadata={key: value for key, value in file.metadata.items() if key not in _OWN},
     )
@@ -116,7 +116,7 @@ def _activation(file: MilFile) -> outputs.Activation:
 
 
 def _labels(file: MilFile) -> tuple[str, ...]:
-    text = file.metadata.get("edgevit.labels")
+    text = file.metadata.get(metadata_keys.LABELS)
     if text is None:
         return file.classes
     return parse_labels(text, file.path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk.documents import parse_json
 from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
@@ -14,7 +15,6 @@ from edgevit.core.runner import FileValue
 from edgevit.runtimes._mil.package import AGAIN
 from edgevit.runtimes._mil.read import read_mil, type_name
 
-SITES_KEY = "edgevit.sites"
 _REAL = ("fp16", "fp32")
 
 
@@ -28,7 +28,7 @@ def read_values(path: Path) -> tuple[FileValue, ...]:
     """
     file = read_mil(path)
     where = f"{path}: its table of sites"
-    table = parse_json(file.metadata.get(SITES_KEY, "{}"), where, AGAIN)
+    table = parse_json(file.metadata.get(metadata_keys.SITES, "{}"), where, AGAIN)
     if not isinstance(table, dict):
         raise InputError(f"{where} is no JSON object", AGAIN)
     sites_at: dict[str, list[str]] = {}

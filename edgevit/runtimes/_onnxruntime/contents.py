@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core import outputs
+from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
 from edgevit.core.foreign import brief
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgevit.core.outputs import Activation
 
 _LARGE = 1 << 20
-_OWN = ("edgevit.preprocess", "edgevit.labels", outputs.KEY)
+_OWN = (metadata_keys.PREPROCESS, metadata_keys.LABELS, metadata_keys.OUTPUT)
 
 
 @reads("ONNX file", session.AGAIN)
@@ -47,7 +47,7 @@ def read(path: Path) -> Contents:
     except Exception as error:  # the C++ checker raises its own classes and RuntimeError
         raise InputError(f"{path}: its shapes contradict each other: {brief(error)}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    text = metadata.get("edgevit.preprocess")
+    text = metadata.get(metadata_keys.PREPROCESS)
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]
     extra = {"producer": model.producer_name} if model.producer_name else {}
@@ -55,13 +55,13 @@ def read(path: Path) -> Contents:
     kernels = {"x64quantprecision": "1"} if session.exact_sums_needed() else {}
     return Contents(
         preprocess=preprocess_json.loads(text)[0] if text is not None else None,
-        labels=parse_labels(metadata.get("edgevit.labels", "[]"), path),
+        labels=parse_labels(metadata.get(metadata_keys.LABELS, "[]"), path),
         weight_bytes=dict(bytes_by_type.most_common()),
         operators=tuple(Counter(node.op_type for node in model.graph.node).most_common()),
         max_rank=max(ranks, default=0),
         inputs=tuple(_spec(value) for value in model.graph.input),
         outputs=tuple(_spec(value) for value in model.graph.output),
-        output=outputs.loads(metadata.get(outputs.KEY), path),
+        output=outputs.loads(metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(model.graph),
         metadata={k: v for k, v in metadata.items() if k not in _OWN} | extra | opsets | kernels,
     )

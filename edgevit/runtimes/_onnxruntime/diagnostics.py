@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core import metadata_keys
 from edgevit.program.diagnostics import frames, innermost
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _OPERATORS: Final = tuple(
         ),
     )
 )
-_SITE: Final = "edgevit.site"
 _TRACE: Final = "pkg.torch.onnx.stack_trace"  # as PyTorch's exporter writes it
 _SCOPES: Final = "pkg.torch.onnx.name_scopes"
 
@@ -51,8 +51,8 @@ def blamed(said: str, model: onnx.ModelProto) -> str:
     kept = {entry.key: entry.value for entry in node.metadata_props}
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     told = f"; it is the operator {operator}" + (f", node {node.name!r}" if node.name else "")
-    if kept.get(_SITE):
-        told += f", site {kept[_SITE]!r}"
+    if kept.get(metadata_keys.SITE):
+        told += f", site {kept[metadata_keys.SITE]!r}"
     elif kept.get(_SCOPES):
         scopes = re.findall(r"'([^']*)'", kept[_SCOPES])
         told += f", of the module {scopes[-2]!r}" if len(scopes) > 1 and scopes[-2] else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import normalise, ordered
@@ -159,7 +160,7 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
 def _preprocess(
     path: Path, metadata: dict[str, str], shape: list[int | str], options: RunOptions
 ) -> tuple[Preprocess, Literal["NCHW", "NHWC"]]:
-    text = metadata.get("edgevit.preprocess")
+    text = metadata.get(metadata_keys.PREPROCESS)
     if text is not None:
         preprocess, layout, _ = preprocess_json.loads(text)
         if layout == "image":

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import reads
 from edgevit.core.runner import FileValue
 from edgevit.runtimes._onnxruntime import session
@@ -13,7 +14,6 @@ from edgevit.runtimes._onnxruntime import session
 if TYPE_CHECKING:
     import onnx
 
-SITE_KEY = "edgevit.site"
 _INTEGER_OUTPUT = ("Conv",)
 
 
@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
         if not depends & set(node.input):
             continue
         depends.update(node.output)
-        site = next((entry.value for entry in node.metadata_props if entry.key == SITE_KEY), "")
+        site = next((entry.value for entry in node.metadata_props if entry.key == metadata_keys.SITE), "")
         after = readers.get(node.output[0], [])
         only = after[0] if len(after) == 1 and after[0].op_type == "QuantizeLinear" else None
         if only is not None and node.op_type in _INTEGER_OUTPUT and len(only.input) > 2:

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevit.core import metadata_keys
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Fold, Runtime
+from edgevit.core.precisions import PRECISIONS
 from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
+from edgevit.program.sites import kind_of
 from edgevit.registries import REWRITES, RUNTIMES, TARGETS
 from edgevit.steps import named_outputs
 from edgevit.steps.artifacts import guess_precision
@@ -99,9 +102,8 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     pixels = read_samples(
         asked.images, head_of(spec), spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
     )[0]
-    precision = contents.metadata.get("edgevit.precision") or guess_precision(
-        contents, runtime.integer_macs(path)
-    )
+    stated = contents.metadata.get(metadata_keys.PRECISION, "")
+    precision = stated if stated in PRECISIONS else guess_precision(contents, runtime.integer_macs(path))
     emit({"stage": "exporting the graph"})
     assert runtime.values is not None
     listed = runtime.values(path)
@@ -227,7 +229,7 @@ def _comparable(graph: Graph) -> dict[str, int]:
             continue
         depends.add(node)
         value, site = node.meta.get("val"), site_of(node)
-        computes = "#" not in site and _kind(site) not in _MOVING
+        computes = "#" not in site and kind_of(site) not in _MOVING
         if computes and isinstance(value, torch.Tensor) and value.is_floating_point():
             counts[site] = math.prod(value.shape)
     return counts
@@ -249,7 +251,3 @@ def _output_taps(
         if name in fitting or fitting:
             found[site] = name if name in fitting else fitting[0]
     return found
-
-
-def _kind(site: str) -> str:
-    return site.rpartition(":")[2].partition(".")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.results.layers import FirstWrong, Layer, NotFound
 from edgevit.core.types import Graph
 from edgevit.program.diagnostics import frames, innermost
-from edgevit.program.sites import WEIGHTED, site_of
+from edgevit.program.sites import WEIGHTED, kind_of, module_of, site_of
 from edgevit.steps.diff.substitute import Found
 
 if TYPE_CHECKING:
@@ -70,16 +70,6 @@ def judge(
         )
     first = _first_wrong(graph, found, threshold, healed, lost, by_name)
     return Judged(tuple(layers), tuple(missing), first)
-
-
-def kind_of(site: str) -> str:
-    """Role without its number."""
-    return site.rpartition(":")[2].partition(".")[0]
-
-
-def module_of(site: str) -> str:
-    """Path of the torch module."""
-    return site.rpartition(":")[0]
 
 
 def _healed(graph: Graph, found: Mapping[str, Found], threshold: float, healed_db: float) -> frozenset[str]:

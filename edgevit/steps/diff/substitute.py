@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.types import Graph
 from edgevit.graph.export import INPUT
 from edgevit.program.run import run_single
-from edgevit.program.sites import site_of
+from edgevit.program.sites import kind_of, site_of
 from edgevit.steps.diff.sums import Sums, sqnr
 from edgevit.steps.diff.values import Match, Values, read_best, search
 
@@ -137,7 +137,7 @@ def _normalised(
     node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], values: Values, rules: Rules
 ) -> bool:
     """Whether a LayerNorm's values are there without its scale and shift, which were moved into the next weights."""
-    if not site_of(node).rpartition(":")[2].startswith("layer_norm") or len(args) < 2:
+    if not kind_of(site_of(node)).startswith("layer_norm") or len(args) < 2:
         return False
     value, shape, *_ = _side(args, "forced")
     epsilon = args[4:5] or (1e-5,)
@@ -157,7 +157,7 @@ def _fused(node: torch.fx.Node, expected: torch.Tensor, reading: torch.Tensor, t
 
 def _scales_channels(node: torch.fx.Node) -> bool:
     """Whether it is a LayerNorm, or the product or sum with one number per channel that is left of one."""
-    kind = site_of(node).rpartition(":")[2].partition(".")[0]
+    kind = kind_of(site_of(node))
     if kind not in ("mul", "add"):
         return kind == "layer_norm"
     constants = [n for n in node.all_input_nodes if n.op == "placeholder" and n.name != INPUT]

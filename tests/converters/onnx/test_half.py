@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from converters.onnx import half
-from converters.onnx.export import SITE_KEY
+from edgevit.core import metadata_keys
 
 
 def _model() -> ir.Model:
@@ -14,10 +14,10 @@ def _model() -> ir.Model:
     float32 = ir.TensorType(ir.DataType.FLOAT)
     x = ir.Value(name="x", type=float32, shape=ir.Shape([4]))
     sizes = ir.Value(name="sizes", const_value=ir.tensor(np.array([2, 2], np.int64), name="sizes"))
-    first = ir.node("Relu", [x], name="first", metadata_props={SITE_KEY: "first"})
+    first = ir.node("Relu", [x], name="first", metadata_props={metadata_keys.SITE: "first"})
     split = ir.node("Split", [first.outputs[0], sizes], {"axis": 0}, num_outputs=2, name="split")
     ends = [
-        ir.node("Relu", [value], name=name, metadata_props={SITE_KEY: name})
+        ir.node("Relu", [value], name=name, metadata_props={metadata_keys.SITE: name})
         for value, name in zip(split.outputs, ("second", "third"), strict=True)
     ]
     nodes = [first, split, *ends]

@@ -219,6 +219,7 @@ def test_other_tools_read_normalisation_and_labels(prepared: Prepared, tmp_path:
     contents = RUNTIME.contents(tmp_path / "m.tflite")
     assert contents.preprocess == models.PREPROCESS
     assert contents.labels == tuple(found.labels)
+    assert contents.metadata["edgevit.precision"] == "fp32"
 
 
 def test_from_a_jpeg_with_nothing_but_the_file(tmp_path: Path, photographs: tuple[Path, ...]) -> None:

@@ -1,0 +1,23 @@
+"""Names under which every file says what it is, and which site of a plan an operation belongs to.
+
+ONNX keeps them in `metadata_props` of the model and of its nodes, TFLite as named metadata buffers, Core ML in the
+user-defined metadata of the package.
+"""
+
+from typing import Final
+
+PREPROCESS: Final = "edgevit.preprocess"
+LABELS: Final = "edgevit.labels"
+HEADS: Final = "edgevit.heads"
+OUTPUT: Final = "edgevit.output"
+MODEL: Final = "edgevit.model"
+PRECISION: Final = "edgevit.precision"
+DEPLOYMENT: Final = "edgevit.deployment"
+AUTHOR: Final = "edgevit.author"
+LICENSE: Final = "edgevit.license"
+
+SITE: Final = "edgevit.site"  # of one operation; in a program also of what a converter makes of it
+SITES: Final = (
+    "edgevit.sites"  # of several: of a node that does the work of all of them, or of a whole package
+)
+ROLE: Final = "edgevit.role"
