@@ -22,7 +22,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
 PLUGINS = [
     pytest.param(registry, name, id=f"{registry.kind}-{name}")
     for registry in REGISTRIES.values()
-    for name in registry.names()
+    for name in registry.own()  # installed ones are other packages' to test
 ]
 
 
@@ -54,7 +54,7 @@ def test_registry_has_plugins_and_refuses_an_unknown_name(registry: Registry[Any
     assert names[0] in caught.value.hint
 
 
-@pytest.mark.parametrize("name", registries.TARGETS.names())
+@pytest.mark.parametrize("name", registries.TARGETS.own())
 def test_target_is_consistent(name: str, root: Path) -> None:
     target = registries.TARGETS.get(name)
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -66,7 +66,7 @@ def test_target_is_consistent(name: str, root: Path) -> None:
     assert all(key.isidentifier() and text for key, text in target.options.items())
 
 
-@pytest.mark.parametrize("name", registries.TARGETS.names())
+@pytest.mark.parametrize("name", registries.TARGETS.own())
 def test_placement_is_there_for_integers_and_only_for_them(name: str) -> None:
     target = registries.TARGETS.get(name)
     for precision in target.precisions:
@@ -76,7 +76,7 @@ def test_placement_is_there_for_integers_and_only_for_them(name: str) -> None:
             assert (placement.target, placement.precision) == (name, precision) and placement.kinds
 
 
-@pytest.mark.parametrize("name", registries.RUNTIMES.names())
+@pytest.mark.parametrize("name", registries.RUNTIMES.own())
 def test_runtime_says_in_a_sentence_why_it_is_unavailable(name: str, root: Path) -> None:
     runtime = registries.RUNTIMES.get(name)
     reason = runtime.unavailable()
@@ -85,7 +85,7 @@ def test_runtime_says_in_a_sentence_why_it_is_unavailable(name: str, root: Path)
     assert not runtime.extra or runtime.extra in extras
 
 
-@pytest.mark.parametrize("name", registries.TARGETS.names())
+@pytest.mark.parametrize("name", registries.TARGETS.own())
 def test_target_can_be_told_what_stays_in_float32(name: str) -> None:
     target = registries.TARGETS.get(name)
     told = inspect.signature(target.write).parameters["keep_float32"]

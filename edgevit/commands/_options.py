@@ -89,7 +89,10 @@ Labels = Annotated[
         "Repeatable.",
     ),
 ]
-To = Annotated[str | None, typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all]")]
+To = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help="Targets: onnx,tflite,coreml. [default: all that are installed]"),
+]
 Precision = Annotated[
     str | None, typer.Option(metavar="LIST", help="fp32, fp16, w8, w8a8, ... [default: fp16]")
 ]

@@ -197,7 +197,8 @@ class Target:
     """Plug-in of `converters`: a file format.
 
     Attributes:
-        suffix: of the file, without the dot.
+        suffix: of the file, one word without a dot. Of several targets with one suffix, a file that is named alone is
+            taken for the first one's, edgevit's own before others.
         extra: the edgevit extra that brings its packages; "" where its own package does.
         precisions: what it can write.
         runtimes: names of runtimes that execute it, preferred first.
@@ -231,6 +232,13 @@ class Target:
     float_limit_bytes: int | None = None
     usage: Callable[[str, ModelSummary], str] | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what would be found out only after the work."""
+        if not self.suffix.isidentifier():
+            raise ValueError(f"a target's suffix is one word without a dot, not {self.suffix!r}")
+        if not self.runtimes:
+            raise ValueError("a target needs a runtime that executes its files")
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -238,7 +246,7 @@ class Runtime:
 
     Attributes:
         suffix: of the files it executes, without the dot.
-        extra: the edgevit extra that brings it.
+        extra: the edgevit extra that brings it; "" where its own package does.
         has_latency: whether its latency says anything about the device's.
         unavailable: None if it works here, else the reason in one sentence.
         label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".

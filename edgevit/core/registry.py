@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -40,9 +41,22 @@ class Registry(Generic[Plugin]):
     type: type[Plugin]
     group: str
 
+    def own(self) -> tuple[str, ...]:
+        """Names of those in the folder, sorted, without importing any of them."""
+        return tuple(sorted(_modules(self.package)))
+
     def names(self) -> tuple[str, ...]:
         """Names of all plug-ins, sorted, without importing any of them."""
         return tuple(sorted({*_modules(self.package), *_installed(self.group)}))
+
+    def usable(self) -> dict[str, Plugin]:
+        """All plug-ins by name, edgevit's own first; those of other packages that cannot be imported are left out."""
+        found = {name: self.get(name) for name in self.own()}
+        for name in self.names():
+            if name not in found:
+                with suppress(UsageError):
+                    found[name] = self.get(name)
+        return found
 
     def get(self, name: str) -> Plugin:
         """Import and return one plug-in.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from edgevit.core.disk import manifest, whole_files
 from edgevit.core.disk.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
-from edgevit.core.results.report import ModelSummary, Report
+from edgevit.core.results.report import Report
 from edgevit.core.settings.recipe import Recipe, lasting
 from edgevit.core.types import ModelSpec
 from edgevit.core.version import __version__
@@ -24,7 +23,7 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
         whole_files.copy(plans / name, bundle / name)
     whole_files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     whole_files.write_atomic(bundle / "report.html", html.render(report))
-    whole_files.write_atomic(bundle / "USAGE.md", usage.render(report, sections=_sections()))
+    whole_files.write_atomic(bundle / "USAGE.md", usage.render(report, sections=_sections(report)))
     given = {key: value for key, value in lasting(recipe).items() if value not in (None, [], {}, False)}
     asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
@@ -34,10 +33,19 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     )
 
 
-def _sections() -> dict[str, Callable[[str, ModelSummary], str]]:
-    """By suffix: how targets of other packages say how their files are loaded."""
-    targets = map(TARGETS.get, TARGETS.names())
-    return {target.suffix: target.usage for target in targets if target.usage is not None}
+def _sections(report: Report) -> tuple[str, ...]:
+    """How files are loaded whose targets live in other packages: of each target the first file that passed."""
+    found: dict[str, str] = {}
+    for artifact in sorted(report.artifacts, key=lambda a: a.verdict != "pass"):
+        say = TARGETS.get(artifact.target).usage
+        if say is not None and artifact.path is not None and artifact.target not in found:
+            try:
+                found[artifact.target] = say(artifact.path, report.model)
+            except Exception as error:  # noqa: BLE001  of another package: files that are made and judged are not lost
+                found[artifact.target] = (
+                    f"{artifact.path}: its package fails to say: {type(error).__name__}: {error}"
+                )
+    return tuple(found.values())
 
 
 def swap_in(bundle: Path, report: Report, output: Path, overwrite: bool, progress: Progress) -> Path:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
+from importlib.util import find_spec
 
 from edgevit import registries
+from edgevit.core.errors import UsageError
 from edgevit.core.process.sandbox import Isolation, available
 from edgevit.core.requirements import Requirement, requirements
 from edgevit.core.results.answer import Answer, Table
@@ -21,9 +24,9 @@ def doctor() -> Answer:
     wanted = requirements()
     extras = ("", *sorted({need.extra for need in wanted} - {"", "dev"}))
     missing = {extra: [t for n in wanted if n.extra == extra and (t := _lacking(n))] for extra in extras}
-    sources = tuple(_source(name, missing) for name in registries.SOURCES.names())
-    targets = tuple(_target(name, missing) for name in registries.TARGETS.names())
-    runtimes = tuple(_runtime(name) for name in registries.RUNTIMES.names())
+    sources = tuple(_told(lambda n: _source(n, missing), name) for name in registries.SOURCES.names())
+    targets = tuple(_told(lambda n: _target(n, missing), name) for name in registries.TARGETS.names())
+    runtimes = tuple(_told(_runtime, name) for name in registries.RUNTIMES.names())
     devices = tuple(_device(name) for name in registries.TRANSPORTS.names())
     versions = tuple(
         (need.package, version, need.extra or "base")
@@ -75,7 +78,19 @@ def _source(name: str, missing: dict[str, list[str]]) -> Row:
 
 
 def _target(name: str, missing: dict[str, list[str]]) -> Row:
-    return _part(name, registries.TARGETS.get(name).extra, missing)
+    target = registries.TARGETS.get(name)
+    absent = [module for module in target.modules if find_spec(module) is None]
+    if absent and not target.extra:
+        return (name, f"no: the Python package {absent[0]!r} is not installed", f"install {absent[0]!r}")
+    return _part(name, target.extra, missing)
+
+
+def _told(row: Callable[[str], Row], name: str) -> Row:
+    """A row, or why the plug-in of another package has none."""
+    try:
+        return row(name)
+    except UsageError as error:
+        return (name, f"no: {error.message}", error.hint or "")
 
 
 def _part(name: str, extra: str, missing: dict[str, list[str]]) -> Row:

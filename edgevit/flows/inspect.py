@@ -12,8 +12,7 @@ from edgevit.core.results.answer import Answer, Table
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
-from edgevit.registries import TARGETS
-from edgevit.steps.artifacts import find_artifacts
+from edgevit.steps.artifacts import find_artifacts, target_of
 
 
 def inspect(recipe: Recipe) -> Answer:
@@ -23,7 +22,7 @@ def inspect(recipe: Recipe) -> Answer:
         EdgevitError: it cannot be read or loaded.
     """
     path = Path(recipe.model)
-    if path.suffix.removeprefix(".") in {TARGETS.get(name).suffix for name in TARGETS.names()}:
+    if target_of(path) is not None:
         find_artifacts(path)
         request = {"path": str(path.absolute())}
         step = f"reading {path.name}"

@@ -29,7 +29,15 @@ def list_kind(kind: str) -> Answer:
 
 
 def _plugins(registry: Registry[Any]) -> Callable[[], Rows]:
-    return lambda: tuple((name, registry.get(name).summary) for name in registry.names())
+    return lambda: tuple((name, _summary(registry, name)) for name in registry.names())
+
+
+def _summary(registry: Registry[Any], name: str) -> str:
+    """What it is, or why it cannot be used."""
+    try:
+        return str(registry.get(name).summary)
+    except UsageError as error:
+        return error.message
 
 
 def _rewrites() -> Rows:
@@ -38,7 +46,7 @@ def _rewrites() -> Rows:
 
 
 def _precisions() -> Rows:
-    targets = {name: registries.TARGETS.get(name).precisions for name in registries.TARGETS.names()}
+    targets = {name: target.precisions for name, target in registries.TARGETS.usable().items()}
 
     def written_by(precision: str) -> str:
         names = [name for name, can in targets.items() if precision in can]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Final, Literal
 
 from edgevit.core.foreign import printable
 from edgevit.core.pixels import in_rgb
 from edgevit.core.results.figures import decibel
-from edgevit.core.results.report import ArtifactReport, HeadSummary, ModelSummary, Report
+from edgevit.core.results.report import ArtifactReport, HeadSummary, Report
 from edgevit.core.types import TensorSpec
 from edgevit.report._answer import answer, threshold
 
@@ -33,7 +32,7 @@ def input_dtype(artifact: ArtifactReport) -> InputDtype:
 def render(
     report: Report,
     dtype_of: Callable[[ArtifactReport], InputDtype] = input_dtype,
-    sections: Mapping[str, Callable[[str, ModelSummary], str]] = MappingProxyType({}),
+    sections: tuple[str, ...] = (),
 ) -> str:
     """The page for one bundle, with a section for each target that has a file.
 
@@ -41,7 +40,7 @@ def render(
     path of the first file that passed (of the first there is, if none did).
 
     Args:
-        sections: suffix of a file -> (its path, the model) -> Markdown, for formats that the page does not know.
+        sections: Markdown for formats that the page does not know.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -76,11 +75,7 @@ def render(
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
         resized=_resized(report),
-        others=tuple(
-            section(found.path, report.model).splitlines()
-            for suffix, section in sections.items()
-            if (found := chosen.get(suffix)) is not None and found.path is not None
-        ),
+        others=tuple(section.splitlines() for section in sections),
     )
 
 

@@ -33,23 +33,29 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
             f"the path {path} is not valid Unicode, which ONNX Runtime and coremltools cannot open",
             "rename it",
         )
-    suffixes = {TARGETS.get(name).suffix: name for name in TARGETS.names()}
-    target = suffixes.get(path.suffix.removeprefix("."))
-    if target is not None:
-        return (Found(path, target, None),)
+    alone = target_of(path)
+    if alone is not None:
+        return (Found(path, alone, None),)
+    targets = TARGETS.usable()
     found = tuple(
         Found(file, name, file.parent.name)
-        for suffix, name in sorted(suffixes.items(), key=lambda pair: pair[1])
-        for file in sorted(path.glob(f"{name}/*/model.{suffix}"))
+        for name, target in sorted(targets.items())
+        for file in sorted(path.glob(f"{name}/*/model.{target.suffix}"))
     )
     if not found:
-        known = ", ".join(f".{suffix}" for suffix in sorted(suffixes))
+        known = ", ".join(f".{suffix}" for suffix in sorted({t.suffix for t in targets.values()}))
         raise InputError(
             f"{path} holds no converted file", f"give a bundle that edgevit wrote, or a file: {known}"
         )
     for file in found:
         existing(file.path, "artifact", "convert again")
     return found
+
+
+def target_of(path: Path) -> str | None:
+    """The target that a file's suffix belongs to, None if to none."""
+    suffix = path.suffix.removeprefix(".")
+    return next((name for name, target in TARGETS.usable().items() if target.suffix == suffix), None)
 
 
 def one_artifact(path: Path) -> Found:

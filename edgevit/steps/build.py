@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.space import writing
-from edgevit.core.errors import EdgevitError
+from edgevit.core.errors import EdgevitError, StepError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
 from edgevit.core.process.memory import peak_bytes
@@ -85,6 +85,10 @@ def _build_form(
                     prepared = target.prepare(graph, asked.spec, asked.options)
                 float32 = spoiled if precision in asked.scan_float16 else ()
                 sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
+                if not isinstance(sites, tuple):  # of a plug-in; () where it names no site
+                    raise StepError(
+                        f"the target {asked.target} returned no tuple of SiteTensors but {sites!r}"
+                    )
         except EdgevitError as error:
             told = f"{error.message}; {error.hint}" if error.hint else error.message
             built = Built(asked.target, precision, time.perf_counter() - begin, error=told)

@@ -135,7 +135,7 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, .
             raise UsageError(f"unknown precision {precision!r}", precision_hint(precision))
     pairs: dict[str, tuple[str, ...]] = {}
     not_done: list[NotDone] = []
-    for name in recipe.to or registries.TARGETS.names():
+    for name in recipe.to or registries.TARGETS.usable():
         can = registries.TARGETS.get(name).precisions
         refused = [precision for precision in recipe.precision if precision not in can]
         why = f"{name} writes {', '.join(can)}"

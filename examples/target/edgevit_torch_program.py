@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from edgevit.core import metadata_keys, outputs
+from edgevit.core.disk.reading import reading
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import normalise
@@ -26,6 +28,7 @@ from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec
 from edgevit.formats import preprocess_json
+from edgevit.formats.labels import dump_heads, parse_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,9 +83,11 @@ def write(
     program, archive = io.BytesIO(), io.BytesIO()
     torch.export.save(prepared.graph.program, program)
     metadata = {
-        "edgevit.preprocess": preprocess_json.dumps(prepared.spec.preprocess, "NCHW"),
-        "edgevit.precision": precision,
-        "edgevit.labels": list(prepared.spec.labels),
+        metadata_keys.PREPROCESS: preprocess_json.dumps(prepared.spec.preprocess, "NCHW"),
+        metadata_keys.PRECISION: precision,
+        metadata_keys.LABELS: json.dumps(prepared.spec.labels),
+        metadata_keys.OUTPUT: outputs.dumps(prepared.spec.output),
+        metadata_keys.HEADS: dump_heads(prepared.spec),
         "outputs": [(o.name, o.shape, o.dtype) for o in prepared.spec.outputs],
     }
     with zipfile.ZipFile(archive, "w") as file:
@@ -135,11 +140,16 @@ class TorchRunner:
     def __init__(self, path: Path, options: RunOptions) -> None:
         import torch
 
-        with zipfile.ZipFile(path) as file:
-            self._module: Any = torch.export.load(io.BytesIO(file.read(_PROGRAM))).module()
+        if options.taps:
+            raise UnsupportedError(f"{path} gives out no inner tensors", "its target names none")
+        if options.threads:
+            torch.set_num_threads(options.threads)
         found = contents(path)
+        assert found.preprocess is not None  # `write` puts it into every file
+        self._preprocess: Preprocess = found.preprocess
         self._names = tuple(output.name for output in found.outputs)
-        self._preprocess: Preprocess | None = found.preprocess or options.preprocess
+        with reading(path, "program"), zipfile.ZipFile(path) as file:
+            self._module: Any = torch.export.load(io.BytesIO(file.read(_PROGRAM))).module()
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +168,6 @@ class TorchRunner:
     def prepare(self, pixels: Pixels) -> torch.Tensor:
         import torch
 
-        assert self._preprocess is not None
         return torch.from_numpy(normalise(pixels, self._preprocess))
 
     def invoke(self, prepared: object) -> None:
@@ -178,21 +187,22 @@ def open_runner(path: Path, options: RunOptions) -> Runner:
 
 
 def contents(path: Path) -> Contents:
-    """What the file says about itself."""
-    with zipfile.ZipFile(path) as file:
+    """What the file says about itself; whatever is wrong with it is told as the file's fault."""
+    with reading(path, "program"), zipfile.ZipFile(path) as file:
         metadata = json.loads(file.read(_METADATA))
         size = file.getinfo(_PROGRAM).file_size
-    preprocess = preprocess_json.loads(metadata["edgevit.preprocess"]).preprocess
+    preprocess = preprocess_json.loads(metadata[metadata_keys.PREPROCESS]).preprocess
     image = (1, preprocess.channels, preprocess.height, preprocess.width)
     return Contents(
         preprocess=preprocess,
-        labels=tuple(metadata["edgevit.labels"]),
+        labels=parse_labels(metadata[metadata_keys.LABELS], path),
         weight_bytes={"float32": size},
         operators=(),
         max_rank=4,
         inputs=(TensorSpec("image", image, "float32"),),
         outputs=tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in metadata["outputs"]),
-        metadata={"edgevit.precision": metadata["edgevit.precision"]},
+        metadata={key: metadata[key] for key in (metadata_keys.PRECISION, metadata_keys.HEADS)},
+        output=outputs.loads(metadata[metadata_keys.OUTPUT], path),
     )
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from edgevit import registries
 from edgevit.core.errors import UsageError
 from edgevit.core.plugins import Target
 from edgevit.core.registry import Registry, _installed
@@ -38,15 +40,16 @@ def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "installed"
 
 
-IMAGES = ("--evaluate", "demo", "--evaluate-count", "8")
+SMALL = ("timm:test_vit2", "--random-weights", "0", "--image-size", "64")
+IMAGES = ("--evaluate", "synthetic:8")
 
 
 @pytest.fixture(scope="module")
 def bundle(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo, written by that target."""
+    """A small model, written by that target."""
     out = tmp_path_factory.mktemp("bundle") / "out"
     done = edgevit(
-        "convert", "demo", "--to", "program", "--precision", "fp32", *IMAGES, "-o", out, PYTHONPATH=site
+        "convert", *SMALL, "--to", "program", "--precision", "fp32", *IMAGES, "-o", out, PYTHONPATH=site
     )
     assert done.returncode == 0, done.stderr
     return out
@@ -57,8 +60,7 @@ def test_its_file_is_executed_and_judged(bundle: Path) -> None:
     (program,) = report["artifacts"]
     assert program["verdict"] == "pass" and program["executed_by"] == f"torch {torch.__version__}"
     assert program["path"] == "program/fp32/model.ptz"
-    # PyTorch's own answers, before the model was exported.
-    assert program["accuracy"]["top1"] == report["reference"]["top1"]
+    # Against PyTorch's own answers, before the model was exported.
     assert program["accuracy"]["agreement"] == 100
     assert program["fidelity"]["sqnr_db"] > 100
 
@@ -71,8 +73,7 @@ def test_what_usage_md_shows_runs(bundle: Path) -> None:
     photograph = bundle / "a.png"
     Image.new("RGB", (80, 60), (200, 30, 90)).save(photograph)
     (logits,) = defined["answer"](photograph).detach().numpy()
-    names = json.loads((bundle / "report.json").read_text())["model"]["labels"]
-    assert logits.shape == (names,) and np.isfinite(logits).all()
+    assert logits.shape == (1000,) and np.isfinite(logits).all()
 
 
 @pytest.mark.parametrize(
@@ -88,11 +89,11 @@ def test_it_is_listed(site: Path, arguments: tuple[str, ...], told: str) -> None
     assert done.returncode == 0 and told in done.stdout, done.stderr
 
 
-def test_the_same_file_is_validated_later(site: Path, bundle: Path) -> None:
-    asked = ("validate", bundle / "program" / "fp32" / "model.ptz", "--reference", "demo", *IMAGES)
-    done = edgevit(*asked, PYTHONPATH=site)
-    assert done.returncode == 0 and "pass" in done.stdout, done.stderr
-    without = edgevit(*asked)
+def test_its_file_is_known_where_the_package_is_installed(site: Path, bundle: Path) -> None:
+    file = bundle / "program" / "fp32" / "model.ptz"
+    done = edgevit("inspect", file, "--json", PYTHONPATH=site)
+    assert done.returncode == 0 and json.loads(done.stdout)["metadata"]["edgevit.precision"] == "fp32"
+    without = edgevit("validate", file, "--reference", "demo", *IMAGES)
     assert without.returncode == 2 and "holds no converted file" in without.stderr
 
 
@@ -128,3 +129,16 @@ def test_what_cannot_be_used_is_told_with_its_package(
     with pytest.raises(UsageError, match=told):
         registry.get("mine")
     assert registry.get("onnx").suffix == "onnx"
+
+
+def test_one_that_cannot_be_used_is_no_hindrance_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = _registry(tmp_path, "broken_neighbour", "raise ImportError('no')", monkeypatch)
+    assert tuple(registry.usable()) == registry.own() == ("coreml", "onnx", "tflite")
+
+
+@pytest.mark.parametrize(("field", "value"), [("suffix", "prog.npz"), ("suffix", ""), ("runtimes", ())])
+def test_what_would_be_found_out_after_the_work_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field[:-1]):
+        replace(registries.TARGETS.get("onnx"), **{field: value})

@@ -124,7 +124,6 @@ def test_an_older_mobilevit_file_means_bgr_without_normalisation() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"size": {"longest_edge": 3}},
         {"size": "x"},
         {"image_mean": [1]},
         {"resample": 99},
