@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from bench.zoo_models import ENTRIES, ROOT, Entry, command_text
+from bench._zoo.models import ENTRIES, ROOT, Entry, command_text
 
 # Branches are fused since they can be, which is meant to make other files.
 _NOW: Final = ("--without", "reparameterize")

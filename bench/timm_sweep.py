@@ -5,7 +5,7 @@ python -m bench.timm_sweep --to onnx,tflite,coreml      fp32, executed and held 
 python -m bench.timm_sweep --only crossvit,pit --to tflite
 python -m bench.timm_sweep --to onnx,tflite,coreml --cache /tmp/families    goes on where it was stopped
 
-A family is a module of timm; it is named if docs/zoo.md, bench/zoo_models.py or a test names one of its models.
+A family is a module of timm; it is named if docs/zoo.md, bench/_zoo/models.py or a test names one of its models.
 Weights are random and seeded, the image is the smallest that the model takes. Each model runs in a process of its
 own, and each target in one more, which may crash or take too long. Prints one row for each family.
 """
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.zoo_models import ROOT
+from bench._zoo.models import ROOT
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.runner import RunOptions
@@ -81,7 +81,7 @@ def unnamed() -> Iterator[str]:
     """Modules of timm none of whose models stands in a list."""
     import timm
 
-    lists = [ROOT / "docs/zoo.md", ROOT / "bench/zoo_models.py", *(ROOT / "tests").rglob("*.py")]
+    lists = [ROOT / "docs/zoo.md", ROOT / "bench/_zoo/models.py", *(ROOT / "tests").rglob("*.py")]
     words = {word for path in lists for word in re.findall(r"\w+", path.read_text())}
     for family in timm.list_modules():
         models = timm.list_models(module=family)

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.zoo_models import ENTRIES, ROOT, Entry, command_text
-from bench.zoo_page import error_of, page, reached, row_file
+from bench._zoo.models import ENTRIES, ROOT, Entry, command_text
+from bench._zoo.page import error_of, page, reached, row_file
 
 PAGE = ROOT / "docs" / "zoo.md"
 TARGETS = ("onnx", "tflite", "coreml")

@@ -1,6 +1,6 @@
 """Keras models of docs/zoo.md, saved as NAME.keras with seeded weights.
 
-KERAS_BACKEND=tensorflow python -m bench.zoo_keras NAME FOLDER
+KERAS_BACKEND=tensorflow python -m bench._zoo.keras NAME FOLDER
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.zoo_models import ENTRIES, Entry
+from bench._zoo.models import ENTRIES, Entry
 
 _TARGETS = ("onnx", "tflite", "coreml")
 _HEAD = """\

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 _SEEDED: Final = ("--random-weights", "1")
 
 
@@ -21,7 +21,7 @@ class Entry:
         family: as users call it.
         model: MODEL of the command line; for `hf` the architecture's model_type in transformers, of
             which the default configuration is taken, with `config` on top; for `keras` a factory of
-            `bench.zoo_keras`.
+            `bench._zoo.keras`.
         flags: further flags of the command line; without any, the model has weights of its own.
     """
 
@@ -122,7 +122,7 @@ def command_text(entry: Entry, cache: Path, keras_python: str) -> str:
         return f"hf:{_hugging_face(name, entry.config, cache)}"
     if source == "keras":
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [keras_python, "-m", "bench.zoo_keras", name, str(cache)]
+        command = [keras_python, "-m", "bench._zoo.keras", name, str(cache)]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
         return f"keras:{cache / name}.keras"
     return entry.model

@@ -1,0 +1,1 @@
+"""The models of the zoo, and the page that its results become."""
