@@ -36,6 +36,7 @@ class _Net(nn.Module):
             functional.pad(x, (2, 1, 1, 3), "reflect"),
             functional.pad(x, (2, 1, 1, 3), "replicate"),
             functional.pad(x, (2, 1, 1, 3), "circular"),
+            functional.pad(x, (-1, 2, 1, -3), value=0.5),
             functional.interpolate(x.reshape(1, 2, 2, 8, 8), (3, 5, 12), mode="trilinear"),
         )
 
