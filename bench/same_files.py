@@ -1,12 +1,14 @@
-"""Whether this checkout makes the same files as another one, but for metadata: for every model of docs/zoo.md.
+"""Whether this checkout makes the same files as another one, but for metadata: the demo, and docs/zoo.md.
 
     git worktree add ../before REVISION
     python -m bench.same_files --before ../before --cache DIR
     python -m bench.same_files --before ../before --cache DIR --only swin --to onnx,tflite,coreml
+    python -m bench.same_files --before ../before --cache DIR --only demo --precision fp32,fp16,w8,w8a8 --to tflite
 
-Each model is converted by both at the same time, in fp32 with seeded weights, by the same interpreter. A row says
-`same`, `other`, or what kept one of them from making the file. What is done is kept in DIR. Exit code 1 if a file or
-a verdict is another one. Keras' models are left out: they need another interpreter.
+Each model is converted by both at the same time, with seeded weights, by the same interpreter; quantized files are
+calibrated on 16 synthetic images, those of the demo on its own. A row says `same`, `other`, or what kept one of
+them from making the files. What is done is kept in DIR. Exit code 1 if a file or a verdict is another one. Keras'
+models are left out: they need another interpreter.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, Final
 
 from bench._zoo.models import ENTRIES, ROOT, Entry, command_text
 
+DEMO: Final = Entry("demo", "demo", flags=())
 # Branches are fused since they can be, which is meant to make other files.
 _NOW: Final = ("--without", "reparameterize")
 
@@ -36,25 +39,28 @@ def main() -> int:
     cli.add_argument("--cache", type=Path, required=True)
     cli.add_argument("--only", default="", help="texts of which the model's name contains one")
     cli.add_argument("--to", default="onnx")
+    cli.add_argument("--precision", default="fp32")
     asked = cli.parse_args()
     cache: Path = asked.cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
     texts = asked.only.split(",")
-    entries = [e for e in ENTRIES if not e.model.startswith("keras:") and any(t in e.model for t in texts)]
+    entries = [
+        e for e in (DEMO, *ENTRIES) if not e.model.startswith("keras:") and any(t in e.model for t in texts)
+    ]
     if not entries:
         cli.error(f"no model's name contains {asked.only}")
     counts: Counter[str] = Counter()
     for entry in entries:
         for target in asked.to.split(","):
-            told = _compared(entry, target, asked.before.absolute(), cache)
+            told = _compared(entry, target, asked.precision, asked.before.absolute(), cache)
             counts[told.partition(":")[0]] += 1
             print(f"{entry.family} {entry.model} {target}: {told}", flush=True)
     print(", ".join(f"{count} {word}" for word, count in counts.most_common()))
     return int(set(counts) != {"same"})
 
 
-def _compared(entry: Entry, target: str, before: Path, cache: Path) -> str:
-    key = hashlib.sha256(f"{entry.source} {target}".encode()).hexdigest()[:16]
+def _compared(entry: Entry, target: str, precisions: str, before: Path, cache: Path) -> str:
+    key = hashlib.sha256(f"{entry.source} {target} {precisions}".encode()).hexdigest()[:16]
     kept = cache / f"{key}.txt"
     if kept.exists():
         return kept.read_text()
@@ -62,7 +68,7 @@ def _compared(entry: Entry, target: str, before: Path, cache: Path) -> str:
     sides = ((before, ()), (ROOT, _NOW))
     with ThreadPoolExecutor(len(sides)) as pool:
         made = [
-            pool.submit(_convert, entry, text, target, root, cache / f"{key}-{index}", more)
+            pool.submit(_convert, entry, text, target, precisions, root, cache / f"{key}-{index}", more)
             for index, (root, more) in enumerate(sides)
         ]
         first, second = (future.result() for future in made)
@@ -73,20 +79,37 @@ def _compared(entry: Entry, target: str, before: Path, cache: Path) -> str:
     return told
 
 
-def _convert(entry: Entry, text: str, target: str, root: Path, out: Path, more: tuple[str, ...]) -> str:
-    """Digest of the file without its metadata, and the verdict; or `failed` and the error."""
-    wanted = ("--precision", "fp32", "--to", target, "--threads", "1", "-q", "--overwrite", "-o", str(out))
-    command = [sys.executable, "-m", "edgevit", "convert", text, *entry.flags, *wanted, *more]
+def _convert(
+    entry: Entry, text: str, target: str, precisions: str, root: Path, out: Path, more: tuple[str, ...]
+) -> str:
+    """Digest of each file without its metadata, and its verdict; or `failed` and the error."""
+    wanted = (
+        "--precision",
+        precisions,
+        "--to",
+        target,
+        "--threads",
+        "1",
+        "-q",
+        "--overwrite",
+        "-o",
+        str(out),
+    )
+    images = () if entry is DEMO else ("--calibrate", "synthetic:16", "--calibration-count", "16")
+    command = [sys.executable, "-m", "edgevit", "convert", text, *entry.flags, *images, *wanted, *more]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     try:
-        (artifact,) = json.loads((out / "report.json").read_text())["artifacts"]
-        digest = hashlib.sha256(_FORMATS[target](out / artifact["path"])).hexdigest()[:16]
+        artifacts = json.loads((out / "report.json").read_text())["artifacts"]
+        told = [
+            f"{a['precision']} {hashlib.sha256(_FORMATS[target](out / a['path'])).hexdigest()[:16]} {a['verdict']}"
+            for a in artifacts
+        ]
     except (OSError, ValueError, TypeError, KeyError):
         return f"failed: code {done.returncode}: {' '.join(done.stderr.split())[-300:]}"
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    return f"{digest} {artifact['verdict']}"
+    return ", ".join(told)
 
 
 def _onnx(path: Path) -> bytes:
