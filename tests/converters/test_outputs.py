@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from converters.tflite import TARGET as TFLITE
-from edgevit.core.outputs import KEY, OutputKind, dumps
+from edgevit.core import metadata_keys
+from edgevit.core.outputs import OutputKind, dumps
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 from edgevit.registries import RUNTIMES
 from edgevit.steps.classify import classify
@@ -96,5 +97,5 @@ def write(target: str, graph: models.Graph, spec: ModelSpec, path: Path) -> None
         TFLITE.write(TFLITE.prepare(graph, spec, {}), "fp32", None, path, frozenset())
     runtime = {"tflite": "litert", "coreml": "coreml_reference"}[target]
     contents = RUNTIMES.get(runtime).contents(path)
-    assert contents.output == spec.output and KEY not in contents.metadata
+    assert contents.output == spec.output and metadata_keys.OUTPUT not in contents.metadata
     assert contents.activation == spec.output.activation or target == "coreml", dumps(spec.output)
