@@ -3,7 +3,7 @@
 python -m bench.timm_sweep                              export alone, all families
 python -m bench.timm_sweep --to onnx,tflite,coreml      fp32, executed and held against PyTorch
 python -m bench.timm_sweep --only crossvit,pit --to tflite
-python -m bench.timm_sweep --to onnx,tflite,coreml --cache /tmp/families    goes on where it was stopped
+python -m bench.timm_sweep --to onnx,tflite,coreml --cache DIR    goes on where it was stopped
 
 A family is a module of timm; it is named if docs/zoo.md, bench/_zoo/models.py or a test names one of its models.
 Weights are random and seeded, the image is the smallest that the model takes. Each model runs in a process of its
