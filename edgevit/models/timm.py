@@ -104,8 +104,8 @@ def _origin(
     name: str, config: Any, request: LoadRequest, chosen: Chosen | None, trained: Mapping[str, object]
 ) -> str:
     text = f"timm's configuration of {_tagged(name, config)}"
-    if trained:
-        return f"{text}{told_of(chosen, trained)}"
+    if changed := told_of(chosen, trained):
+        return f"{text}{changed}"
     return text if request.weights is None else f"{text}, since {request.weights.name} holds none"
 
 

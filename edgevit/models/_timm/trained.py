@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from edgevit.core.errors import InputError
+from edgevit.models._channels import USUAL
 from edgevit.models._checkpoint.choose import Chosen
 
 _SIZES: Final = ("input_size", "img_size")
 _OTHERS: Final = ("mean", "std", "interpolation", "crop_pct")
+_CHANNELS: Final = "in_chans"  # for how many of them one number of mean and std stands
 _MOST: Final = 65536
 
 
@@ -31,10 +33,10 @@ def trained_with(chosen: Chosen | None, fixed_size: bool) -> dict[str, Any]:
     """
     if chosen is None or not chosen.architecture:
         return {}
-    names = (*_OTHERS, *(() if fixed_size else _SIZES))
+    names = (_CHANNELS, *_OTHERS, *(() if fixed_size else _SIZES))
     given = {name: chosen.arguments[name] for name in names if chosen.arguments.get(name) is not None}
     for name, value in given.items():
-        if not _fits(name, value):
+        if not _fits(name, value, given.get(_CHANNELS, USUAL)):
             raise InputError(
                 f"args.{name} in {chosen.path} is {str(value)[:60]!r}, which timm's train.py does not take",
                 "give --preprocess and a file with the weights alone",
@@ -48,17 +50,29 @@ def told(chosen: Chosen | None, trained: Mapping[str, object]) -> str:
     """What the report says of them: `, except mean, std (args of model_best.pth.tar)`; "" without any."""
     if chosen is None or not trained:
         return ""
-    return f", except {', '.join(trained)} (args in {chosen.path.name})"
+    named = [name for name in trained if name != _CHANNELS]
+    return f", except {', '.join(named)} (args in {chosen.path.name})" if named else ""
 
 
-def _fits(name: str, value: object) -> bool:
+def _fits(name: str, value: object, channels: object) -> bool:
+    """Whether `timm.data.resolve_data_config` takes it for images of so many channels."""
     if name == "interpolation":
         return isinstance(value, str)
-    if name in ("crop_pct", "img_size"):
-        return _number(value) and 0 < float(value) <= _MOST  # type: ignore[arg-type]
-    count = (3,) if name == "input_size" else range(1, _MOST)
-    return isinstance(value, list | tuple) and len(value) in count and all(map(_number, value))
+    if name == "crop_pct":
+        return _number(value) and value > 0
+    if name in (_CHANNELS, "img_size"):
+        return _pixels(value)
+    if not isinstance(value, list | tuple):
+        return False
+    if name == "input_size":
+        return len(value) == 3 and all(map(_pixels, value))
+    fits = len(value) in (1, channels) and all(map(_number, value))
+    return fits and (name != "std" or all(entry > 0 for entry in value))
 
 
-def _number(value: object) -> bool:
+def _pixels(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST
+
+
+def _number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -70,12 +70,32 @@ def test_flags_win_and_an_architecture_of_one_size_keeps_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "bad", [{"mean": "red"}, {"std": [float("nan")]}, {"img_size": -1}, {"crop_pct": True}]
+    "bad",
+    [
+        *({"mean": "red"}, {"mean": [0.5, 0.5]}, {"std": [float("nan")]}, {"std": [0.0]}, {"std": []}),
+        *(
+            {"img_size": -1},
+            {"img_size": 96.0},
+            {"input_size": [3, 64]},
+            {"crop_pct": True},
+            {"in_chans": "3"},
+        ),
+    ],
 )
 def test_values_that_no_training_had_are_refused(bad: dict[str, Any], tmp_path: Path) -> None:
     path = saved(tmp_path / "model_best.pth.tar", Namespace(**{**NONE, **bad}))
     with pytest.raises(InputError, match=f"args.{next(iter(bad))} in .*model_best.pth.tar is "):
         loaded(path)
+
+
+def test_one_number_stands_for_as_many_channels_as_the_training_had(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = timm.create_model(NAME, in_chans=1)
+    arguments = {**NONE, "in_chans": 1, "mean": [0.3], "std": [0.2]}
+    path = tmp_path / "grey.pth.tar"
+    torch.save({"arch": NAME, "state_dict": module.state_dict(), "args": Namespace(**arguments)}, path)
+    found = loaded(path, model_args={"in_chans": "1"}).spec
+    assert (found.preprocess.mean, found.preprocess.std, found.preprocess.color) == ((0.3,), (0.2,), "gray")
 
 
 def test_arguments_of_another_script_say_nothing(tmp_path: Path) -> None:
