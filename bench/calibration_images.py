@@ -18,7 +18,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.assets import demo_asset
 from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
-from edgevit.flows._run_prepare import placements
+from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
 from edgevit.steps.messages import Prepared
 from edgevit.steps.resolve import resolve
@@ -37,7 +37,7 @@ def prepared(folder: Path, divisor: int, count: int) -> Prepared:
         "evaluate_count": 128,
     }
     work = resolve(recipes.make(settings))
-    request = prepare_request(work.recipe, folder, placements(work))
+    request = prepare_request(work.recipe, folder, backends(work))
     return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")
 
 

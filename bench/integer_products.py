@@ -184,7 +184,7 @@ def _interpreter(layer: Layer, kind: str, weight: NDArray[np.generic]) -> Run:
     y = tfl.add_tensor(model, "y", [1, tokens, outputs], "FLOAT32")
     w = tfl.add_tensor(model, "w", [outputs, inputs], kind, weight)
     if kind == "INT8":
-        tfl.set_grid(part.tensors[w], layer.scale.tolist(), [0] * outputs)
+        tfl.set_quantization(part.tensors[w], layer.scale.tolist(), [0] * outputs)
     if kind == "INT4":
         scales = tfl.add_tensor(model, "s", [outputs, inputs // BLOCK], "FLOAT16", layer.blocks.T)
         tfl.set_blocks(part.tensors[w], scales, BLOCK)

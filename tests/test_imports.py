@@ -67,12 +67,12 @@ def test_help_answers_at_once(root: Path) -> None:
 def test_validate_stays_the_function_when_the_part_of_its_name_is_imported() -> None:
     """As `edgevit.convert` does, which judges the files."""
     import edgevit
-    import edgevit.validate.gate
+    import edgevit.validate.verdict
 
     assert (
         inspect.isfunction(edgevit.validate)
         and sys.modules["edgevit.validate"].__name__ == "edgevit.validate"
     )
-    from edgevit.validate.gate import exit_code
+    from edgevit.validate.verdict import exit_code
 
     assert exit_code(()) == 3

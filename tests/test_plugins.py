@@ -12,7 +12,7 @@ import pytest
 
 from edgevit import registries
 from edgevit.core.errors import UsageError
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.precisions import PRECISIONS
 from edgevit.core.registry import Registry
 
@@ -67,13 +67,13 @@ def test_target_is_consistent(name: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", registries.TARGETS.own())
-def test_placement_is_there_for_integers_and_only_for_them(name: str) -> None:
+def test_capabilities_is_there_for_integers_and_only_for_them(name: str) -> None:
     target = registries.TARGETS.get(name)
     for precision in target.precisions:
-        placement = target.placement(precision)
-        assert (placement is None) == (precision in ("fp32", "fp16"))
-        if isinstance(placement, Placement):
-            assert (placement.target, placement.precision) == (name, precision) and placement.kinds
+        capabilities = target.capabilities(precision)
+        assert (capabilities is None) == (precision in ("fp32", "fp16"))
+        if isinstance(capabilities, BackendCapabilities):
+            assert (capabilities.target, capabilities.precision) == (name, precision) and capabilities.kinds
 
 
 @pytest.mark.parametrize("name", registries.RUNTIMES.own())

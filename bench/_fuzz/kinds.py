@@ -151,18 +151,18 @@ def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:
     stored = storage.load(Path(request["path"]))
     if not _GRAPH:
         _GRAPH.append(graphs.load(Path(request["graph"])))
-    for placement in _placements():
-        check_sites(find_given(stored, placement), _GRAPH[0], placement)
+    for capabilities in _backends():
+        check_sites(find_given(stored, capabilities), _GRAPH[0], capabilities)
     return {}
 
 
 _GRAPH: Final[list[Any]] = []
 
 
-def _placements() -> tuple[Any, ...]:
+def _backends() -> tuple[Any, ...]:
     from edgevit.registries import TARGETS
 
-    found = TARGETS.get("onnx").placement("w8a8")
+    found = TARGETS.get("onnx").capabilities("w8a8")
     return () if found is None else (found,)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import real_models
 from bench._quantization.peer_input import given, pixels_of
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Graph, Stats
 from edgevit.registries import METRICS, REWRITES, TARGETS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats
 
 PRECISION: Final = "w8a8"
-SCALES: Final = "layernorm_fold"
+SCALES: Final = "smooth_activations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ def ablation(name: str, cache: Path, calibration: int, images: int, target: str 
 
 def _steps(target: str) -> tuple[Step, ...]:
     """Those that this target can take."""
-    placement = TARGETS.get(target).placement(PRECISION)
-    assert placement is not None
+    capabilities = TARGETS.get(target).capabilities(PRECISION)
+    assert capabilities is not None
     unable = {
-        _ALL_BUT_CHANNELS: not any(kind.output_channels for kind in placement.kinds),
-        _ALL_BUT_OWN: placement.folds == (SCALES,),
+        _ALL_BUT_CHANNELS: not any(kind.output_channels for kind in capabilities.kinds),
+        _ALL_BUT_OWN: capabilities.folds == (SCALES,),
     }
     return tuple(step for step in STEPS if not unable.get(step, False))
 
@@ -120,13 +120,13 @@ def _measure_missing(
     judged = torch.from_numpy(normalise(pixels, model.spec.preprocess))
     missing = [(t, step) for t, step in wanted if f"{t}, {step.name}" not in rows]
     graph = _graph(name, cache)
-    forms = fold(graph, entered, tuple(_placement(*each) for each in missing), cache / name, _silent)
+    forms = fold(graph, entered, tuple(_capabilities(*each) for each in missing), cache / name, _silent)
     reference = run(graph, judged)[0][0].numpy()
     stats = measure_all(forms, entered, 0, _silent)
-    for (t, step), placement in zip(missing, forms.placements, strict=True):
+    for (t, step), capabilities in zip(missing, forms.backends, strict=True):
         begin = time.perf_counter()
-        known = stats[forms.file_of(placement)]
-        outputs = _simulated(forms.graph_of(placement), known, step, placement, entered, judged)
+        known = stats[forms.file_of(capabilities)]
+        outputs = _simulated(forms.graph_of(capabilities), known, step, capabilities, entered, judged)
         told = {"sqnr_db": METRICS.get("sqnr").compute(reference, outputs, None)}
         told["agreement"] = METRICS.get("agreement").compute(reference, outputs, None)
         yield (t, step), {**told, "seconds": time.perf_counter() - begin}
@@ -143,18 +143,18 @@ def _graph(name: str, cache: Path) -> Graph:
     return storage.load(path)
 
 
-def _placement(target: str, step: Step) -> Placement:
-    placement = TARGETS.get(target).placement(PRECISION)
-    assert placement is not None
-    folds = tuple(n for n in placement.folds if (step.fold if n == SCALES else step.own))
-    return replace(placement, folds=folds, float_share=placement.float_share if step.spare else 0.0)
+def _capabilities(target: str, step: Step) -> BackendCapabilities:
+    capabilities = TARGETS.get(target).capabilities(PRECISION)
+    assert capabilities is not None
+    folds = tuple(n for n in capabilities.folds if (step.fold if n == SCALES else step.own))
+    return replace(capabilities, folds=folds, float_macs=capabilities.float_macs if step.spare else 0.0)
 
 
 def _simulated(
     graph: Graph,
     stats: Stats,
     step: Step,
-    placement: Placement,
+    capabilities: BackendCapabilities,
     images: torch.Tensor,
     judged: torch.Tensor,
 ) -> Floats:
@@ -163,10 +163,10 @@ def _simulated(
     from edgevit.quant.simulate import simulate
 
     if not step.channels:
-        values = {key: value for key, value in stats.values.items() if key[1] != "channel_effect"}
+        values = {key: value for key, value in stats.values.items() if key[1] != "channel_sensitivity"}
         stats = replace(stats, values=values)
     choices = Choices(find(step.ranges, Range), find(step.rounding, Rounding), find(CLUSTERING, Clustering))
-    plan = make_plan(graph, stats, images if step.images else None, placement, choices)
+    plan = make_plan(graph, stats, images if step.images else None, capabilities, choices)
     found: Floats = simulate(graph, plan, judged)[0].numpy()
     return found
 

@@ -70,7 +70,7 @@ def edit(
         keep_float32: sites that compute in float32 though the plan computes in float16.
 
     Raises:
-        UnsupportedError: a tensor of rank 6 or more; a plan that Core ML's placement rules out, or
+        UnsupportedError: a tensor of rank 6 or more; a plan that Core ML's capabilities rules out, or
             whose numbers float16 does not hold.
         InputError: as many labels as classes are needed.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from edgevit.core.plans import Grid, QuantPlan, SitePlan
+    from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 
 
 def quantize(
@@ -28,7 +28,7 @@ def quantize(
     import numpy as np
     import torch
 
-    pairs: dict[tuple[str, Grid], torch.fx.Node] = {}
+    pairs: dict[tuple[str, QuantParams], torch.fx.Node] = {}
     for number, site in enumerate(plan.sites):
         _check_site(site, sites)
         node = sites[site.site]
@@ -37,18 +37,18 @@ def quantize(
             weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
         if f"{site.site}.bias" in plan.tensors:
             _place_bias(program, node, site, plan, f"edgevit_bias_{number}", half)
-        for place, grid in enumerate((site.input, site.second)):
-            if grid is None:
+        for place, params in enumerate((site.input, site.rhs)):
+            if params is None:
                 continue
             x = node.args[place]
             assert isinstance(x, torch.fx.Node), site.site
             if half:
-                scale = np.asarray(grid.scale, np.float32)
+                scale = np.asarray(params.scale, np.float32)
                 weights.check_half(site.site, "scales of activations", scale, scale)
-            key = (x.name, grid)
+            key = (x.name, params)
             if key not in pairs:
                 pairs[key] = _pair(
-                    node, x, f"edgevit_{number}_{place}" if place else f"edgevit_{number}", grid
+                    node, x, f"edgevit_{number}_{place}" if place else f"edgevit_{number}", params
                 )
             node.args = (*node.args[:place], pairs[key], *node.args[place + 1 :])
 
@@ -60,15 +60,15 @@ def _check_site(site: SitePlan, sites: dict[str, torch.fx.Node]) -> None:
             "make the plan again for this model",
         )
     product = role_of(sites[site.site]) in PRODUCTS
-    if product != (site.second is not None) or (product and (site.weight or site.palette or not site.input)):
+    if product != (site.rhs is not None) or (product and (site.weight or site.palette or not site.input)):
         raise UnsupportedError(
             f"{site.site}: a product of two activations takes a grid for each, any other site one and a weight",
-            "make the plan with Core ML's placement",
+            "make the plan with Core ML's capabilities",
         )
     if site.output is not None or site.bias == "int32" or site.dynamic is not None:
         raise UnsupportedError(
             f"{site.site}: the Core ML target takes float outputs, float biases and static ranges only",
-            "make the plan with Core ML's placement",
+            "make the plan with Core ML's capabilities",
         )
 
 
@@ -85,7 +85,7 @@ def _place_bias(
         raise UnsupportedError(
             f"{site.site}: Core ML takes one float32 bias per output channel, {channels} here; the plan has "
             f"{bias.shape} and calls it {site.bias}",
-            "make the plan with Core ML's placement",
+            "make the plan with Core ML's capabilities",
         )
     if half:
         weights.check_half(site.site, "biases", bias, np.inf)
@@ -93,17 +93,17 @@ def _place_bias(
     node.args = (*node.args[:2], made, *node.args[3:])
 
 
-def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, grid: Grid) -> torch.fx.Node:
+def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, params: QuantParams) -> torch.fx.Node:
     """A quantize and a dequantize right behind `x`, so that all its readers can share them."""
     import torch
 
     limits = {"int8": (-128, 127, torch.int8), "uint8": (0, 255, torch.uint8)}
-    if grid.dtype not in limits or len(grid.scale) != 1:
+    if params.dtype not in limits or len(params.scale) != 1:
         raise UnsupportedError(
             f"{named(node)}: Core ML takes int8 or uint8 activations with one scale per tensor",
-            "make the plan with Core ML's placement",
+            "make the plan with Core ML's capabilities",
         )
-    numbers = (grid.scale[0], grid.zero_point[0], *limits[grid.dtype])
+    numbers = (params.scale[0], params.zero_point[0], *limits[params.dtype])
     ops = _quantized_ops()
     value, behind = x.meta["val"], x.next
     integer = call(
@@ -111,7 +111,7 @@ def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, grid: Grid) -> torch
         ops.quantize_per_tensor.default,
         (x, *numbers),
         f"{name}_quantize",
-        value.to(limits[grid.dtype][2]),
+        value.to(limits[params.dtype][2]),
     )
     return call(behind, ops.dequantize_per_tensor.default, (integer, *numbers), f"{name}_dequantize", value)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from converters.coreml.program import Edited
     from converters.coreml.values import Handles
-    from edgevit.core.plans import Grid, QuantPlan, SitePlan
+    from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 
 _OPERATORS = ("linear", "conv", "matmul")
 # what unpacks a weight: its inputs with the integers or indices, and with the scales or palettes
@@ -74,8 +74,8 @@ def locate(
         source, second = operation.x, ""
         if decision is not None and decision.input is not None:
             source = _confirm_input(site, source, decision.input)
-        if decision is not None and decision.second is not None:
-            second = _confirm_input(site, operation.y, decision.second).name
+        if decision is not None and decision.rhs is not None:
+            second = _confirm_input(site, operation.y, decision.rhs).name
         found.append(SiteTensors(site, source.name, operation.outputs[0].name, second))
     return tuple(found)
 
@@ -128,7 +128,7 @@ def _confirm_floats(
         )
 
 
-def _confirm_input(site: str, source: Any, grid: Grid) -> Any:
+def _confirm_input(site: str, source: Any, params: QuantParams) -> Any:
     import numpy as np
 
     dequantize = source.op
@@ -140,9 +140,9 @@ def _confirm_input(site: str, source: Any, grid: Grid) -> Any:
     for operation in (quantize, dequantize):
         zero_point = 0 if operation.zero_point is None else int(operation.zero_point.val)
         scale = np.asarray(operation.scale.val)
-        if scale != np.asarray(grid.scale[0]).astype(scale.dtype) or zero_point != grid.zero_point[0]:
+        if scale != np.asarray(params.scale[0]).astype(scale.dtype) or zero_point != params.zero_point[0]:
             raise _lost(site, "its input is quantized with other numbers than the plan's")
-    if quantize.op_type != "quantize" or quantize.output_dtype.val != grid.dtype:
+    if quantize.op_type != "quantize" or quantize.output_dtype.val != params.dtype:
         raise _lost(site, "its input is not quantized as planned")
     return quantize.outputs[0]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from converters import _float_share
+from converters import _float_macs
 from converters.coreml import edits, package, program, sites
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.plans import KindPlacement, Placement
+from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.plugins import Target
 from edgevit.core.require import require
 from edgevit.core.runner import SiteTensors
@@ -40,7 +40,7 @@ class _Prepared:
     deployment: str | None
 
 
-def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
+def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
     """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
     w8a8: int8 in, float16 out; the two products of attention stay in float16, since softmax' small numbers
@@ -50,7 +50,7 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html
 
     Raises:
-        UsageError: `float_share` in `options` is no share, `attention` neither float nor integer, `deployment` no
+        UsageError: `float_macs` in `options` is no share, `attention` neither float nor integer, `deployment` no
             system.
         UnsupportedError: files of the precision do not run on `deployment`.
     """
@@ -60,24 +60,24 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
     share = 0.0
     attention = _attention(options or {})
     if precision == "w8":
-        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in _KINDS)
+        kinds = tuple(OpCapabilities(kind, None, None, "float32") for kind in _KINDS)
     elif precision == "w8a8":
-        share = _float_share.float_share("coreml", options)
+        share = _float_macs.float_macs("coreml", options)
         rounded = (*_KINDS, *(edits.PRODUCTS if attention == "integer" else ()))
-        kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in rounded)
+        kinds = tuple(OpCapabilities(kind, "int8", None, "float32") for kind in rounded)
     elif precision == "w4":
         kinds = (
-            KindPlacement("linear", None, None, "float32", "int4", 32),
-            KindPlacement("conv", None, None, "float32"),
+            OpCapabilities("linear", None, None, "float32", "int4", 32),
+            OpCapabilities("conv", None, None, "float32"),
         )
     elif precision == "lut4":
-        kinds = tuple(KindPlacement(kind, None, None, "float32", "lut4", group=16) for kind in _KINDS)
+        kinds = tuple(OpCapabilities(kind, None, None, "float32", "lut4", group=16) for kind in _KINDS)
     elif precision == "lut6":
-        kinds = tuple(KindPlacement(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
+        kinds = tuple(OpCapabilities(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
-    folds = ("layernorm_fold",) if precision == "w8a8" else ()
-    return Placement("coreml", precision, "float16", kinds, "float16", share, folds)
+    folds = ("smooth_activations",) if precision == "w8a8" else ()
+    return BackendCapabilities("coreml", precision, "float16", kinds, "float16", share, folds)
 
 
 def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepared:
@@ -97,7 +97,7 @@ def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
     _deployment(options)
     _attention(options)
-    _float_share.float_share("coreml", options)
+    _float_macs.float_macs("coreml", options)
 
 
 def _attention(options: Mapping[str, str]) -> str:
@@ -137,7 +137,7 @@ def write(
     assert isinstance(prepared, _Prepared)
     deployment = prepared.deployment or _usual(precision)
     _refuse_too_old(precision, deployment)
-    if (plan is None) == (placement(precision) is not None):
+    if (plan is None) == (capabilities(precision) is not None):
         raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
     nodes = edits.weighted_sites(prepared.graph.program)
@@ -183,12 +183,12 @@ TARGET: Final = Target(
     options={
         "deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 "
         "(default iOS17; w4, lut4 and lut6 need iOS18)",
-        "float_share": _float_share.HELP,
+        "float_macs": _float_macs.HELP,
         "attention": "the two products of attention in w8a8: float (default) or integer",
     },
     check_options=check_options,
     modules=("coremltools",),
-    placement=placement,
+    capabilities=capabilities,
     prepare=prepare,
     write=write,
 )

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from edgevit.core.plans import QuantPlan, SitePlan
 
-GRID: Final = "edgevit::weight_on_grid"
+SIGMOID: Final = "edgevit::weight_on_grid"
 PALETTE: Final = "edgevit::weight_of_palettes"
-_AGAIN: Final = "make the plan with Core ML's placement"
+_AGAIN: Final = "make the plan with Core ML's capabilities"
 _ELSEWHERE: Final = "write Core ML in fp32, or this precision for another target"
 
 
@@ -57,7 +57,7 @@ def register() -> None:
         indices = narrowed(indices, f"uint{node.inputs[2]}")
         context.add(Builder.constexpr_lut_to_dense(indices=indices, lut=lut, name=node.name), node.name)
 
-    register_torch_op(weight_on_grid, torch_alias=[GRID], override=True)
+    register_torch_op(weight_on_grid, torch_alias=[SIGMOID], override=True)
     register_torch_op(weight_of_palettes, torch_alias=[PALETTE], override=True)
 
 
@@ -88,7 +88,7 @@ def place(
     rounded = floats.astype("float16").astype("float32") if half else floats
     stored = add_constant(program, name, torch.from_numpy(integers.copy()))
     beside = add_constant(program, f"{name}_floats", torch.from_numpy(rounded))
-    bits, target = number_type(site)[1], GRID if site.palette is None else PALETTE
+    bits, target = number_type(site)[1], SIGMOID if site.palette is None else PALETTE
     made = call(node, _operator(target), (stored, beside, bits), f"{name}_float", old.meta["val"])
     node.args = (node.args[0], made, *node.args[2:])
 
@@ -130,18 +130,18 @@ def stored_floats(site: SitePlan, plan: QuantPlan, shape: tuple[int, ...]) -> ND
         return np.repeat(lut, site.palette.group // size, axis=0)[: shape[0] // size].reshape(
             -1, 1, *ones, values, 1
         )
-    grid = site.weight
-    assert grid is not None, site.site
-    blocks = 1 if grid.block is None else shape[1] // grid.block
-    fits = grid.block is None or shape[1] % grid.block == 0
-    known = grid.dtype in ("int4", "int8") and grid.axis == 0 and not any(grid.zero_point)
-    if not known or not fits or len(grid.scale) != shape[0] * blocks:
+    params = site.weight
+    assert params is not None, site.site
+    blocks = 1 if params.block is None else shape[1] // params.block
+    fits = params.block is None or shape[1] % params.block == 0
+    known = params.dtype in ("int4", "int8") and params.axis == 0 and not any(params.zero_point)
+    if not known or not fits or len(params.scale) != shape[0] * blocks:
         raise UnsupportedError(
             f"{site.site}: Core ML takes int8 and int4 weights, symmetric, with a scale for each output channel "
             "or each block of its inputs",
             _AGAIN,
         )
-    return np.asarray(grid.scale, np.float32).reshape(shape[0], blocks, *ones)
+    return np.asarray(params.scale, np.float32).reshape(shape[0], blocks, *ones)
 
 
 def check_half(site: str, what: str, values: NDArray[np.float32], largest: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from converters.onnx import qdq_nodes
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid, SitePlan
+from edgevit.core.plans import QuantParams, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,10 @@ def integer(
         return None
     integers = np.asarray(tensors[f"{site.site}.bias"], np.int32)
     scale = np.float32(site.input.scale[0]) * np.asarray(site.weight.scale, np.float32)
-    grid = Grid("int32", tuple(float(s) for s in scale), (0,) * len(scale), 0 if len(scale) > 1 else None)
-    return qdq_nodes.dequantized(graph, f"{site.site}.bias", integers, grid, grid.axis, main)
+    params = QuantParams(
+        "int32", tuple(float(s) for s in scale), (0,) * len(scale), 0 if len(scale) > 1 else None
+    )
+    return qdq_nodes.dequantized(graph, f"{site.site}.bias", integers, params, params.axis, main)
 
 
 def corrected(

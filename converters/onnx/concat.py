@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,21 +22,21 @@ def join_integers(graph: ir.Graph, done: Quantized) -> None:
     Args:
         done: (value, grid) -> its integer and real value; takes the inputs' and keeps the joined one's.
     """
-    for (value, grid), (integers, _) in tuple(done.items()):
+    for (value, params), (integers, _) in tuple(done.items()):
         concat, down = value.producer(), integers.producer()
-        if concat is None or concat.op_type != "Concat" or down is None or grid.axis is not None:
+        if concat is None or concat.op_type != "Concat" or down is None or params.axis is not None:
             continue
         if [node for node, _ in value.uses()] == [down] and not value.is_graph_output():
-            _move(graph, concat, down, grid, done)
+            _move(graph, concat, down, params, done)
 
 
-def _move(graph: ir.Graph, concat: ir.Node, down: ir.Node, grid: Grid, done: Quantized) -> None:
+def _move(graph: ir.Graph, concat: ir.Node, down: ir.Node, params: QuantParams, done: Quantized) -> None:
     import onnx_ir as ir
 
     parts = []
     for part in concat.inputs:
         assert part is not None
-        parts.append(qdq_nodes.quantized(graph, part, grid, done, concat)[0])
+        parts.append(qdq_nodes.quantized(graph, part, params, done, concat)[0])
     joined = ir.node(
         "Concat", parts, dict(concat.attributes), name=concat.name, metadata_props=dict(concat.metadata_props)
     )

@@ -10,7 +10,7 @@ bench.integer_products` times the forms. A plan may ask for one scale for the te
 division and one pass over the result.
 
 x86 without VNNI adds pairs of these uint8 x int8 products in 16 bits with saturation, unless the weights
-obey the pair limit (`onnx.host_safe`), or the session is opened with `session.x64quantprecision=1`.
+obey the pair limit (`onnx.saturation_free`), or the session is opened with `session.x64quantprecision=1`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from converters.onnx import qdq_nodes
 from edgevit.core import metadata_keys
-from edgevit.core.plans import Dynamic, Grid
+from edgevit.core.plans import DynamicQuantization, QuantParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     # input of linear layers, normalized or not -> (integers, scale, zero point, largest magnitude of each token)
     Entered = dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value, ir.Value, ir.Value | None]]
 
-PER_TOKEN: Final = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
-PER_TENSOR: Final = Dynamic("uint8", "tensor", symmetric=False)
+PER_TOKEN: Final = DynamicQuantization("uint8", "tensor", symmetric=False, normalized=True)
+PER_TENSOR: Final = DynamicQuantization("uint8", "tensor", symmetric=False)
 _SMALLEST: Final = 1.1754944e-38  # a token of zeros is divided by this
 
 
@@ -39,7 +39,7 @@ def multiply(
     site: str,
     main: ir.Node,
     integers: NDArray[np.int8],
-    grid: Grid,
+    params: QuantParams,
     normalized: bool,
     done: Entered,
 ) -> ir.Node:
@@ -57,7 +57,7 @@ def multiply(
         done[x, normalized] = _enter(graph, x, normalized, main)
     steps, scale, zero, largest = done[x, normalized]
     weight = qdq_nodes.initializer(graph, f"{site}.weight.quantized", integers)
-    factors = qdq_nodes.initializer(graph, f"{site}.weight.scale", np.asarray(grid.scale, np.float32))
+    factors = qdq_nodes.initializer(graph, f"{site}.weight.scale", np.asarray(params.scale, np.float32))
     product = ir.node("MatMulInteger", [steps, weight, zero])
     real = ir.node("Cast", [product.outputs[0]], {"to": ir.DataType.FLOAT})
     both = ir.node("Mul", [scale, factors])

@@ -43,6 +43,6 @@ def check(site: str, weight: NDArray[np.int8]) -> None:
     largest = int(sums(weight).max(initial=0))
     if largest > LIMIT:
         raise UnsupportedError(
-            f"site {site}: neighbouring weights sum to {largest}, onnx.host_safe allows {LIMIT}",
-            "make the plan with --option onnx.host_safe=true, or leave that option out",
+            f"site {site}: neighbouring weights sum to {largest}, onnx.saturation_free allows {LIMIT}",
+            "make the plan with --option onnx.saturation_free=true, or leave that option out",
         )

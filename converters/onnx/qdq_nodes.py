@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     # (value, grid) -> its integer and its dequantized value
-    Quantized = dict[tuple[ir.Value, Grid], tuple[ir.Value, ir.Value]]
+    Quantized = dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value]]
 
 
 def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value, suffix: str) -> None:
@@ -25,24 +25,24 @@ def take_place(graph: ir.Graph, old: ir.Value, new: ir.Value, suffix: str) -> No
 
 
 def quantized(
-    graph: ir.Graph, value: ir.Value, grid: Grid, done: Quantized, reader: ir.Node | None
+    graph: ir.Graph, value: ir.Value, params: QuantParams, done: Quantized, reader: ir.Node | None
 ) -> tuple[ir.Value, ir.Value]:
     """QuantizeLinear and DequantizeLinear of `value`, once per grid."""
     import numpy as np
     import onnx_ir as ir
 
-    key = (value, grid)
+    key = (value, params)
     if key in done:
         return done[key]
     number = sum(1 for other, _ in done if other is value)
     stem = f"{value.name}.{number}" if number else str(value.name)
-    scale = initializer(graph, f"{stem}.scale", np.asarray(grid.scale[0], np.float32))
-    zero = initializer(graph, f"{stem}.zero_point", np.asarray(grid.zero_point[0], grid.dtype))
+    scale = initializer(graph, f"{stem}.scale", np.asarray(params.scale[0], np.float32))
+    zero = initializer(graph, f"{stem}.zero_point", np.asarray(params.zero_point[0], params.dtype))
     down = ir.node("QuantizeLinear", [value, scale, zero], name=f"{stem}/QuantizeLinear")
     integer = down.outputs[0]
     integer.name, integer.type, integer.shape = (
         f"{stem}.quantized",
-        ir.TensorType(ir.DataType[grid.dtype.upper()]),
+        ir.TensorType(ir.DataType[params.dtype.upper()]),
         value.shape,
     )
     up = dequantize(f"{stem}.dequantized", integer, scale, zero)
@@ -91,15 +91,22 @@ def share(graph: ir.Graph, real: ir.Value, sites: Collection[ir.Node]) -> None:
 
 
 def dequantized(
-    graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
+    graph: ir.Graph,
+    name: str,
+    integers: NDArray[np.generic],
+    params: QuantParams,
+    axis: int | None,
+    reader: ir.Node,
 ) -> ir.Value:
     import numpy as np
     import onnx_ir as ir
 
     per_tensor = axis is None
     shape = () if per_tensor else (-1,)
-    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32).reshape(shape))
-    zero = initializer(graph, f"{name}.zero_point", np.asarray(grid.zero_point, grid.dtype).reshape(shape))
+    scale = initializer(graph, f"{name}.scale", np.asarray(params.scale, np.float32).reshape(shape))
+    zero = initializer(
+        graph, f"{name}.zero_point", np.asarray(params.zero_point, params.dtype).reshape(shape)
+    )
     stored = initializer(graph, f"{name}.quantized", integers)
     attributes = {} if axis is None else {"axis": axis}
     node = ir.node("DequantizeLinear", [stored, scale, zero], attributes, name=f"{name}/DequantizeLinear")
@@ -110,7 +117,12 @@ def dequantized(
 
 
 def folded(
-    graph: ir.Graph, name: str, integers: NDArray[np.generic], grid: Grid, axis: int | None, reader: ir.Node
+    graph: ir.Graph,
+    name: str,
+    integers: NDArray[np.generic],
+    params: QuantParams,
+    axis: int | None,
+    reader: ir.Node,
 ) -> ir.Value:
     """Integers, Cast and Mul: a constant expression, folded to float weights when the file is loaded.
 
@@ -122,14 +134,14 @@ def folded(
     import numpy as np
     import onnx_ir as ir
 
-    scale: NDArray[np.floating[Any]] = np.asarray(grid.scale, np.float32)
-    if grid.block is None:
+    scale: NDArray[np.floating[Any]] = np.asarray(params.scale, np.float32)
+    if params.block is None:
         scale = scale.reshape([-1 if index == axis else 1 for index in range(integers.ndim)])
         parts = integers
     else:
-        parts = integers.reshape(-1, grid.block, integers.shape[1])
+        parts = integers.reshape(-1, params.block, integers.shape[1])
         scale = np.ascontiguousarray(scale.reshape(integers.shape[1], -1).T)[:, None]
-    if grid.dtype == "int4":
+    if params.dtype == "int4":
         parts = parts.astype(ml_dtypes.int4)
         half = scale.astype(np.float16)
         scale = half if (half.astype(np.float32) == scale).all() else scale
@@ -143,7 +155,7 @@ def folded(
         factor = wide.outputs[0]
     real = ir.node("Mul", [steps.outputs[0], factor], name=f"{name}/Mul")
     nodes.append((real, "dequantized", parts.shape))
-    if grid.block is not None:
+    if params.block is not None:
         shape = initializer(graph, f"{name}.shape", np.asarray(integers.shape, np.int64))
         real = ir.node("Reshape", [real.outputs[0], shape], name=f"{name}/Reshape")
         nodes.append((real, "reshaped", integers.shape))

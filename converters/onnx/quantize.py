@@ -25,7 +25,7 @@ from converters.onnx import concat, dynamic, gemm, pairs, qdq_nodes, silu
 from converters.onnx.export import Prepared
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
 from edgevit.program.sites import kind_of
 
@@ -81,9 +81,9 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     gated = set()
     reals = {_name(integer): real for integer, real in done.values()}
     for site in plan.sites:
-        if site.gate is not None:
+        if site.sigmoid is not None:
             real = reals[found[site.site].output]
-            silu.quantize_sigmoid(model.graph, site.site, real, site.gate, done)
+            silu.quantize_sigmoid(model.graph, site.site, real, site.sigmoid, done)
             gated.add(real)
     for real in dict.fromkeys(real for _, real in done.values()):
         if real not in gated:
@@ -112,21 +112,21 @@ def _name(value: ir.Value | None) -> str:
 def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
     """Say which site asks for what has no kernel, before anything is written."""
     for site in plan.sites:
-        grid = site.weight
-        if grid is None:
+        params = site.weight
+        if params is None:
             raise UnsupportedError(
                 f"the onnx target quantizes linear layers and convolutions by a grid, not {site.site}"
             )
-        if grid.dtype not in _LIMITS or any(grid.zero_point) or grid.axis not in (None, 0):
+        if params.dtype not in _LIMITS or any(params.zero_point) or params.axis not in (None, 0):
             raise UnsupportedError(
                 f"site {site.site}: its weight must be int8 or int4 with zero point 0, a scale per output channel"
             )
-        if grid.dtype == "int4" and opset < FIRST_INT4_OPSET:
+        if params.dtype == "int4" and opset < FIRST_INT4_OPSET:
             raise UnsupportedError(
                 f"ONNX has int4 from operator set {FIRST_INT4_OPSET} on, not in {opset}",
                 f"add --option onnx.opset={FIRST_INT4_OPSET}, or leave onnx.opset out",
             )
-        plain = grid.dtype == "int8" and grid.block is None
+        plain = params.dtype == "int8" and params.block is None
         if not plain and (site.input is not None or site.dynamic is not None):
             raise UnsupportedError(
                 f"site {site.site}: integer kernels take int8 weights, a scale per channel"
@@ -169,24 +169,24 @@ def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32], safe: bo
     return integers
 
 
-def _scales(site: str, grid: Grid, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _scales(site: str, params: QuantParams, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The scale of each element of a weight of `shape`, broadcastable to it."""
     import numpy as np
 
-    scale = np.asarray(grid.scale, np.float32)
-    channels = 1 if grid.axis is None else shape[0]
-    if grid.block is None:
+    scale = np.asarray(params.scale, np.float32)
+    channels = 1 if params.axis is None else shape[0]
+    if params.block is None:
         wanted, blocks = channels, 1
     else:
-        blocks = shape[1] // grid.block
+        blocks = shape[1] // params.block
         wanted = channels * blocks
-    if len(scale) != wanted or (grid.block is not None and (len(shape) != 2 or shape[1] % grid.block)):
+    if len(scale) != wanted or (params.block is not None and (len(shape) != 2 or shape[1] % params.block)):
         raise UnsupportedError(
-            f"site {site}: {len(scale)} scales in blocks of {grid.block} do not fit a weight of {shape}",
+            f"site {site}: {len(scale)} scales in blocks of {params.block} do not fit a weight of {shape}",
             "make the plan again",
         )
-    if grid.block is not None:
-        return np.repeat(scale.reshape(channels, blocks), grid.block, axis=1)
+    if params.block is not None:
+        return np.repeat(scale.reshape(channels, blocks), params.block, axis=1)
     return scale.reshape([-1] + [1] * (len(shape) - 1))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from converters.onnx.qdq_nodes import Quantized
 
 
-def quantize_sigmoid(graph: ir.Graph, site: str, real: ir.Value, grid: Grid, done: Quantized) -> None:
+def quantize_sigmoid(
+    graph: ir.Graph, site: str, real: ir.Value, params: QuantParams, done: Quantized
+) -> None:
     """Round the sigmoid of the x * sigmoid(x) that alone reads `real`, the dequantized output of `site`.
 
     Args:
@@ -28,13 +30,13 @@ def quantize_sigmoid(graph: ir.Graph, site: str, real: ir.Value, grid: Grid, don
         UnsupportedError: something else reads `real`.
     """
     readers = [node for node, _ in real.uses()]
-    gates = [node for node in readers if node.op_type == "Sigmoid"]
-    products = [node for gate in gates for node, _ in gate.outputs[0].uses()]
-    if len(gates) != 1 or len(products) != 1 or {*readers} != {*gates, *products}:
+    sigmoids = [node for node in readers if node.op_type == "Sigmoid"]
+    products = [node for sigmoid in sigmoids for node, _ in sigmoid.outputs[0].uses()]
+    if len(sigmoids) != 1 or len(products) != 1 or {*readers} != {*sigmoids, *products}:
         raise UnsupportedError(
             f"site {site}: the plan has a SiLU in integers behind it, the ONNX model does not",
-            'write "gate": null there, or make the plan again',
+            'write "sigmoid": null there, or make the plan again',
         )
-    part = gates[0].outputs[0]
-    _, rounded = qdq_nodes.quantized(graph, part, grid, done, None)
+    part = sigmoids[0].outputs[0]
+    _, rounded = qdq_nodes.quantized(graph, part, params, done, None)
     products[0].replace_input_with(list(products[0].inputs).index(part), rounded)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from converters import _float_share
+from converters import _float_macs
 from converters.onnx import attention as onnx_attention
 from converters.onnx import batch, dynamic, export, file, half, pixels, quantize
 from converters.onnx import older as older_opsets
 from converters.onnx import pairs as weight_pairs
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.plans import KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantPlan
 from edgevit.core.plugins import Target
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
@@ -23,29 +23,29 @@ _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 _OPSETS: Final = range(17, 24)
 # The first convolutions of a hybrid are thin, on large images: integers cost them more (a layout without blocks,
 # rounding, residual sums in float between) than their products save. Above 24 they won in all that was measured.
-_START_INTENSITY: Final = 20.0
+_STEM_INTENSITY: Final = 20.0
 _LARGEST_BATCH: Final = 4096
 _DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
-def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
+def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
     """What ONNX Runtime's CPU kernels execute in integers; None where nothing is quantized.
 
     w8a8: convolutions need an integer output to run in integers at all; linear layers may keep a float
     one, which is more accurate and as fast; SiLU between integers stays in integers. The thin convolutions
-    that a hybrid starts with are faster in float; `start=integer` has them in integers for NPUs.
+    that a hybrid starts with are faster in float; `stem=integer` has them in integers for NPUs.
     w8da8: the inputs of linear layers are quantized at run time, convolutions compute in float, since their
     dynamic kernel is slower than float. w8 and w4 store integers and compute in float: nothing is lost but
     what rounding the weights loses.
 
-    x86 without VNNI saturates in the kernels of w8a8 and w8da8; `host_safe` limits the weights so that it
+    x86 without VNNI saturates in the kernels of w8a8 and w8da8; `saturation_free` limits the weights so that it
     cannot.
 
     Args:
-        options: may hold what `prepare` takes, `start` and `float_share`.
+        options: may hold what `prepare` takes, `stem` and `float_macs`.
 
     Raises:
-        UsageError: `host_safe` is neither true nor false, `start` neither float nor integer, `float_share` no share;
+        UsageError: `saturation_free` is neither true nor false, `stem` neither float nor integer, `float_macs` no share;
             an operator set, a form of attention or a batch that is not offered.
         UnsupportedError: the precision does not go with the operator set or the batch.
     """
@@ -62,40 +62,40 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
         )
     pairs = weight_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
-    start = _start(options or {})
-    stored = KindPlacement("conv", None, None, "float32")
-    kinds: tuple[KindPlacement, ...]
+    stem = _start(options or {})
+    stored = OpCapabilities("conv", None, None, "float32")
+    kinds: tuple[OpCapabilities, ...]
     if precision == "w8":
-        kinds = (KindPlacement("linear", None, None, "float32"), stored)
+        kinds = (OpCapabilities("linear", None, None, "float32"), stored)
     elif precision == "w8a8":
-        share = _float_share.float_share("onnx", options)
+        share = _float_macs.float_macs("onnx", options)
         kinds = (
-            KindPlacement("linear", "uint8", None, "int32", pair_limit=pairs),
-            KindPlacement(
+            OpCapabilities("linear", "uint8", None, "int32", saturation_limit=pairs),
+            OpCapabilities(
                 "conv",
                 "uint8",
                 "uint8",
                 "int32",
-                pair_limit=pairs,
-                gate="uint8",
-                start_intensity=_START_INTENSITY if start == "float" else 0.0,
+                saturation_limit=pairs,
+                sigmoid="uint8",
+                min_intensity=_STEM_INTENSITY if stem == "float" else 0.0,
             ),
         )
     elif precision == "w8da8":
         per_token = dynamic.PER_TOKEN
         kinds = (
-            KindPlacement("linear", None, None, "float32", dynamic=per_token, pair_limit=pairs),
+            OpCapabilities("linear", None, None, "float32", dynamic=per_token, saturation_limit=pairs),
             stored,
         )
     elif precision == "w4":
         kinds = (
-            KindPlacement("linear", None, None, "float32", "int4", _BLOCK, scale_dtype="float16"),
+            OpCapabilities("linear", None, None, "float32", "int4", _BLOCK, scale_dtype="float16"),
             stored,
         )
     else:
         return None
-    folds = ("layernorm_fold",) if precision in ("w8a8", "w8da8") else ()
-    return Placement("onnx", precision, "float32", kinds, float_share=share, folds=folds)
+    folds = ("smooth_activations",) if precision in ("w8a8", "w8da8") else ()
+    return BackendCapabilities("onnx", precision, "float32", kinds, float_macs=share, folds=folds)
 
 
 def check_options(options: Mapping[str, str]) -> None:
@@ -105,7 +105,7 @@ def check_options(options: Mapping[str, str]) -> None:
     _start(options)
     _batch(options)
     _takes_pixels(options)
-    _float_share.float_share("onnx", options)
+    _float_macs.float_macs("onnx", options)
 
 
 def _batch(options: Mapping[str, str]) -> int | None:
@@ -129,16 +129,18 @@ def _takes_pixels(options: Mapping[str, str]) -> bool:
 
 
 def _start(options: Mapping[str, str]) -> str:
-    start = options.get("start", "float")
-    if start not in ("float", "integer"):
-        raise UsageError(f"onnx.start must be float or integer, not {start!r}", "leave it out for float")
-    return start
+    stem = options.get("stem", "float")
+    if stem not in ("float", "integer"):
+        raise UsageError(f"onnx.stem must be float or integer, not {stem!r}", "leave it out for float")
+    return stem
 
 
 def _is_safe(options: Mapping[str, str]) -> bool:
-    text = options.get("host_safe", "false")
+    text = options.get("saturation_free", "false")
     if text not in ("true", "false"):
-        raise UsageError(f"onnx.host_safe must be true or false, not {text!r}", "leave it out for false")
+        raise UsageError(
+            f"onnx.saturation_free must be true or false, not {text!r}", "leave it out for false"
+        )
     return text == "true"
 
 
@@ -197,7 +199,7 @@ def write(
         raise TypeError("write needs what prepare returned")
     if precision not in _PRECISIONS:
         raise UnsupportedError(f"onnx cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
-    if (plan is None) != (placement(precision) is None):
+    if (plan is None) != (capabilities(precision) is None):
         raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
     model = prepared.model.clone()
     if plan is not None:
@@ -232,13 +234,13 @@ TARGET: Final = Target(
         "input": "float32 (default): the normalised image, NCHW; uint8: the image itself, NHWC, the rest is inside",
         "batch": "images in one execution: a number, 1 if not given, or dynamic for any",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
-        "start": "integer: the thin convolutions that a hybrid starts with in integers too, for NPUs",
-        "float_share": _float_share.HELP,
-        "host_safe": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
+        "stem": "integer: the thin convolutions that a hybrid starts with in integers too, for NPUs",
+        "float_macs": _float_macs.HELP,
+        "saturation_free": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
     check_options=check_options,
     modules=("onnx", "onnxscript"),
-    placement=placement,
+    capabilities=capabilities,
     prepare=prepare,
     write=write,
 )

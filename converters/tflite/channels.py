@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place
 from converters.tflite.weights import no_kernel
-from edgevit.core.plans import Grid, SitePlan
+from edgevit.core.plans import QuantParams, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STEPS: Final = Grid("int8", (1.0,), (0,))
+_STEPS: Final = QuantParams("int8", (1.0,), (0,))
 
 
 def with_one_scale(site: SitePlan, channels: int) -> SitePlan:

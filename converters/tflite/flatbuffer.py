@@ -139,15 +139,15 @@ def add_tensor(
     return len(tensors) - 1
 
 
-def set_grid(tensor: Any, scale: Sequence[float], zero_point: Sequence[int], axis: int = 0) -> None:
+def set_quantization(tensor: Any, scale: Sequence[float], zero_point: Sequence[int], axis: int = 0) -> None:
     """Give a tensor its affine grid: one scale, or one per index of `axis`."""
     import numpy as np
 
-    grid = schema().QuantizationParametersT()
-    grid.scale = np.asarray(scale, np.float32)
-    grid.zeroPoint = np.asarray(zero_point, np.int64)
-    grid.quantizedDimension = axis
-    tensor.quantization = grid
+    params = schema().QuantizationParametersT()
+    params.scale = np.asarray(scale, np.float32)
+    params.zeroPoint = np.asarray(zero_point, np.int64)
+    params.quantizedDimension = axis
+    tensor.quantization = params
 
 
 def set_blocks(tensor: Any, scales: int, block: int) -> None:
@@ -155,10 +155,10 @@ def set_blocks(tensor: Any, scales: int, block: int) -> None:
     tflite = schema()
     details = tflite.BlockwiseQuantizationT()
     details.scales, details.zeroPoints, details.blockSize = scales, -1, block
-    grid = tflite.QuantizationParametersT()
-    grid.detailsType = tflite.QuantizationDetails.BlockwiseQuantization
-    grid.details = details
-    tensor.quantization = grid
+    params = tflite.QuantizationParametersT()
+    params.detailsType = tflite.QuantizationDetails.BlockwiseQuantization
+    params.details = details
+    tensor.quantization = params
 
 
 def new_operator(model: Any, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
@@ -246,9 +246,9 @@ def _compact_buffers(model: Any) -> None:
 
 def _blocks(tensor: Any) -> Any:
     """The details of a tensor with scales in blocks, None of any other."""
-    grid = tensor.quantization
+    params = tensor.quantization
     blocks = schema().QuantizationDetails.BlockwiseQuantization
-    return grid.details if grid is not None and grid.detailsType == blocks else None
+    return params.details if params is not None and params.detailsType == blocks else None
 
 
 def _in_nibbles(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

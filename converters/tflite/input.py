@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 from edgevit.core.types import Preprocess
 
 NAME: Final = "image"
@@ -133,12 +133,12 @@ class _Door:
         if tfl.kind(self.model, reader) != "QUANTIZE" or tfl.dtype(part.tensors[end]) != "INT8":
             return
         found = part.tensors[end].quantization
-        grid = Grid("int8", (float(found.scale[0]),), (int(found.zeroPoint[0]),))
+        params = QuantParams("int8", (float(found.scale[0]),), (int(found.zeroPoint[0]),))
         part.operators = [o for o in part.operators if o is not reader]
         source = end
         if moving:
-            source = self._tensor(f"{_NORMALISED}/int8", "int8", grid.scale[0], grid.zero_point[0])
-        given = self._int8(source, grid)
+            source = self._tensor(f"{_NORMALISED}/int8", "int8", params.scale[0], params.zero_point[0])
+        given = self._int8(source, params)
         if not moving and given != end:
             self.renamed[tfl.text(part.tensors[end].name)] = NAME
             for operator in part.operators:
@@ -146,7 +146,7 @@ class _Door:
         for operator in moving:
             made = int(operator.outputs[0])
             part.tensors[made].type = tfl.schema().TensorType.INT8
-            tfl.set_grid(part.tensors[made], grid.scale, grid.zero_point)
+            tfl.set_quantization(part.tensors[made], params.scale, params.zero_point)
             kind = tfl.kind(self.model, operator)
             tfl.set_version(self.model, operator, kind, INT8_VERSION[kind])
         if moving:
@@ -163,11 +163,11 @@ class _Door:
         if into != self.image:
             self.front.append(self._convolution(into, self.image, None))
 
-    def _int8(self, tensor: int, grid: Grid) -> int:
-        """Make `tensor` of the bytes, int8 on `grid`; the input itself where it is that already."""
-        own = Grid("int8", (_float32(self.pixels.scale),), (self._zero("int8"),))
+    def _int8(self, tensor: int, params: QuantParams) -> int:
+        """Make `tensor` of the bytes, int8 on `params`; the input itself where it is that already."""
+        own = QuantParams("int8", (_float32(self.pixels.scale),), (self._zero("int8"),))
         if self.pixels.as_they_are:
-            if own == grid and self.dtype == "int8":
+            if own == params and self.dtype == "int8":
                 return self.entry
             self.front.append(self._requantize(tensor))
             return tensor
@@ -204,8 +204,8 @@ class _Door:
                 model, f"{_NORMALISED}/bias/int32", (count,), "INT32", np.rint(offset / steps)
             )
             tensors = tfl.graph(model).tensors
-            tfl.set_grid(tensors[weight], scales.tolist(), (0,) * count)
-            tfl.set_grid(tensors[bias], steps.tolist(), (0,) * count)
+            tfl.set_quantization(tensors[weight], scales.tolist(), (0,) * count)
+            tfl.set_quantization(tensors[bias], steps.tolist(), (0,) * count)
             operator = tfl.new_operator(
                 model, "CONV_2D", INT8_VERSION["CONV_2D"], [source, weight, bias], [into]
             )
@@ -220,7 +220,7 @@ class _Door:
         """An integer tensor of the image's shape."""
         tensors = tfl.graph(self.model).tensors
         made = tfl.add_tensor(self.model, name, tensors[self.image].shape, dtype.upper())
-        tfl.set_grid(tensors[made], (scale,), (zero_point,))
+        tfl.set_quantization(tensors[made], (scale,), (zero_point,))
         return made
 
     def _zero(self, dtype: str) -> int:

@@ -2,8 +2,8 @@
 
 litert-torch folds neighbours into a linear layer or a convolution (the affine part of a LayerNorm, a
 LayerScale), after which neither the weights nor the input of the site exist in the file. So each site is
-fenced: a quantize and a dequantize node before and after it, which no pass moves across, and whose scale
-numbers the site. The fences carry no meaning and are taken out of the flatbuffer again.
+marked: a quantize and a dequantize node before and after it, which no pass moves across, and whose scale
+numbers the site. The markers carry no meaning and are taken out of the flatbuffer again.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _STEP: Final = 2.0**-16
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
+class Marked:
     """One linear layer or convolution of the Graph.
 
     Attributes:
         site, kind: its name and role.
         weight: in PyTorch's layout.
         depthwise: a convolution with one input channel per group.
-        before, after: scales of the fences around it.
+        before, after: scales of the markers around it.
     """
 
     site: str
@@ -50,8 +50,8 @@ class Fenced:
     after: float
 
 
-def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ...]]:
-    """Convert with litert-torch: NHWC input, float32, fences around all weighted sites.
+def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Marked, ...]]:
+    """Convert with litert-torch: NHWC input, float32, markers around all weighted sites.
 
     Args:
         graph: its program is not changed.
@@ -69,7 +69,7 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
     config.show_progress = False  # it would print on stdout
     held = (*graph.program.state_dict.values(), *graph.program.constants.values())
     program = copy.deepcopy(graph.program, {id(value): value for value in held})  # the weights are shared
-    fenced = _fence(program)
+    marked = _fence(program)
     _to_channels_last(program, reverse_channels)
     for node in program.graph.nodes:
         site = named(node)
@@ -89,7 +89,7 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Fenced, ..
             exporter.to_file(str(path))
             del exporter, program
             gc.collect()
-            return path.read_bytes(), fenced
+            return path.read_bytes(), marked
     except Exception as error:  # the converter raises many unrelated classes, MLIR's among them
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UnsupportedError(
@@ -107,19 +107,19 @@ class _Signature:
     flat_arg_names: tuple[str, ...] = ("image",)
 
 
-def _fence(program: ExportedProgram) -> tuple[Fenced, ...]:
+def _fence(program: ExportedProgram) -> tuple[Marked, ...]:
     import torch
     import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
 
     ops = torch.ops.quantized_decomposed
     names = {spec.arg.name: spec.target for spec in program.graph_signature.input_specs}
-    fenced: list[Fenced] = []
+    marked: list[Marked] = []
 
     def insert(value: Any, before: Any, scale: float) -> Any:
         with program.graph.inserting_before(before):
-            grid = (scale, 0, -128, 127, torch.int8)
-            q = program.graph.call_function(ops.quantize_per_tensor.default, (value, *grid))
-            dq = program.graph.call_function(ops.dequantize_per_tensor.default, (q, *grid))
+            params = (scale, 0, -128, 127, torch.int8)
+            q = program.graph.call_function(ops.quantize_per_tensor.default, (value, *params))
+            dq = program.graph.call_function(ops.dequantize_per_tensor.default, (q, *params))
         q.meta, dq.meta = dict(value.meta), dict(value.meta)
         q.meta["val"] = value.meta["val"].to(torch.int8)
         return dq
@@ -132,7 +132,7 @@ def _fence(program: ExportedProgram) -> tuple[Fenced, ...]:
         value, weight = node.args[0], _constant(program, names.get(node.args[1].name))
         if weight is None:
             continue  # a product of two computed tensors: nothing of it can be rounded beforehand
-        number = 2 * len(fenced) + 1
+        number = 2 * len(marked) + 1
         before, after = 1 + number * _STEP, 1 + (number + 1) * _STEP
         node.replace_input_with(value, insert(value, node, before))
         users = list(node.users)
@@ -145,11 +145,11 @@ def _fence(program: ExportedProgram) -> tuple[Fenced, ...]:
                     end = program.graph.node_copy(end)
             user.replace_input_with(node, end)
         depthwise = weight.dim() == 4 and weight.shape[1] == 1 and _groups(node) > 1
-        fenced.append(Fenced(site, kind, weight, depthwise, before, after))
+        marked.append(Marked(site, kind, weight, depthwise, before, after))
     for spec in program.graph_signature.output_specs:  # the outputs may have moved behind a fence
         index = program.graph_signature.output_specs.index(spec)
         spec.arg.name = program.graph.output_node().args[0][index].name
-    return tuple(fenced)
+    return tuple(marked)
 
 
 def _groups(node: Any) -> int:

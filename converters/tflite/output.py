@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 
 _MOVING: Final = ("RESHAPE", "TRANSPOSE")
 _FROM_FLOAT, _FROM_INT8 = 1, 2  # versions of QUANTIZE
 
 
-def give_integers(model: Any, grids: Sequence[Grid]) -> Mapping[str, str]:
-    """Make the float outputs integers on `grids`, one for each.
+def give_integers(model: Any, all_params: Sequence[QuantParams]) -> Mapping[str, str]:
+    """Make the float outputs integers on `all_params`, one for each.
 
     What an integer layer gives on the same grid becomes the output itself, so that nothing is rounded twice.
 
@@ -25,19 +25,19 @@ def give_integers(model: Any, grids: Sequence[Grid]) -> Mapping[str, str]:
     part = tfl.graph(model)
     renamed: dict[str, str] = {}
     new: dict[int, int] = {}
-    for old, grid in zip(map(int, part.outputs), grids, strict=True):
+    for old, params in zip(map(int, part.outputs), all_params, strict=True):
         name = tfl.text(part.tensors[old].name)
         renamed[name] = f"{name}/float32"
         part.tensors[old].name = renamed[name].encode()
-        signed = replace(grid, dtype="int8", zero_point=(grid.zero_point[0] - 128,))
-        source = _integers(model, old, grid if grid.dtype == "int8" else signed)
-        if source is not None and grid.dtype == "int8":
+        signed = replace(params, dtype="int8", zero_point=(params.zero_point[0] - 128,))
+        source = _integers(model, old, params if params.dtype == "int8" else signed)
+        if source is not None and params.dtype == "int8":
             renamed[tfl.text(part.tensors[source].name)] = name
             part.tensors[source].name = name.encode()
             new[old] = source
             continue
-        new[old] = tfl.add_tensor(model, name, part.tensors[old].shape, grid.dtype.upper())
-        tfl.set_grid(part.tensors[new[old]], grid.scale, grid.zero_point)
+        new[old] = tfl.add_tensor(model, name, part.tensors[old].shape, params.dtype.upper())
+        tfl.set_quantization(part.tensors[new[old]], params.scale, params.zero_point)
         read, version = (old, _FROM_FLOAT) if source is None else (source, _FROM_INT8)
         part.operators = [*part.operators, tfl.new_operator(model, "QUANTIZE", version, [read], [new[old]])]
     part.outputs = [new[int(t)] for t in part.outputs]
@@ -47,10 +47,10 @@ def give_integers(model: Any, grids: Sequence[Grid]) -> Mapping[str, str]:
     return renamed
 
 
-def _integers(model: Any, output: int, grid: Grid) -> int | None:
-    """The int8 tensor on `grid` that `output` is the real value of, through whatever only moves values.
+def _integers(model: Any, output: int, params: QuantParams) -> int | None:
+    """The int8 tensor on `params` that `output` is the real value of, through whatever only moves values.
 
-    Operators that move float values to the output get twins that move integers.
+    Operators that move float values to the output get duplicates that move integers.
     """
     part = tfl.graph(model)
     moving, current = [], output
@@ -66,17 +66,17 @@ def _integers(model: Any, output: int, grid: Grid) -> int | None:
     found = part.tensors[current].quantization
     if len(found.scale) != 1 or tfl.dtype(part.tensors[current]) != "INT8":
         return None
-    if abs(found.scale[0] / grid.scale[0] - 1) > 1e-6 or int(found.zeroPoint[0]) != grid.zero_point[0]:
+    if abs(found.scale[0] / params.scale[0] - 1) > 1e-6 or int(found.zeroPoint[0]) != params.zero_point[0]:
         return None
     for operator in reversed(moving):
         old = part.tensors[int(operator.outputs[0])]
-        twin = tfl.add_tensor(model, f"{tfl.text(old.name)}/int8", old.shape, "INT8")
-        tfl.set_grid(part.tensors[twin], grid.scale, grid.zero_point)
+        duplicate = tfl.add_tensor(model, f"{tfl.text(old.name)}/int8", old.shape, "INT8")
+        tfl.set_quantization(part.tensors[duplicate], params.scale, params.zero_point)
         kind = tfl.kind(model, operator)
         made = tfl.new_operator(
-            model, kind, INT8_VERSION[kind], [current, *map(int, operator.inputs[1:])], [twin]
+            model, kind, INT8_VERSION[kind], [current, *map(int, operator.inputs[1:])], [duplicate]
         )
         made.builtinOptionsType, made.builtinOptions = operator.builtinOptionsType, operator.builtinOptions
         part.operators = [*part.operators, made]
-        current = twin
+        current = duplicate
     return current

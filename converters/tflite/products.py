@@ -6,139 +6,139 @@ import math
 from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
-from converters.tflite.wires import Wires
+from converters.tflite.use_def import UseDef
 
 _RANK: Final = 4
 
 
-def keep_rank(wires: Wires) -> int:
+def keep_rank(use_def: UseDef) -> int:
     """BATCH_MATMUL of flattened operands becomes one of the operands as they were; returns how many.
 
     The converter flattens the leading axes of both operands and of the result.
     """
     changed = 0
-    for operator in list(wires.operators):
-        if wires.kind(operator) != "BATCH_MATMUL":
+    for operator in list(use_def.operators):
+        if use_def.kind(operator) != "BATCH_MATMUL":
             continue
-        sources = [_unflattened(wires, tensor) for tensor in operator.inputs]
-        if None in sources or wires.shape(sources[0])[:2] != wires.shape(sources[1])[:2]:  # type: ignore[arg-type]
+        sources = [_unflattened(use_def, tensor) for tensor in operator.inputs]
+        if None in sources or use_def.shape(sources[0])[:2] != use_def.shape(sources[1])[:2]:  # type: ignore[arg-type]
             continue
         old = operator.outputs[0]
-        lead = wires.shape(sources[0])[:2]  # type: ignore[arg-type]
-        new = wires.add_like(old, (*lead, *wires.shape(old)[1:]))
-        following = wires.operators[wires.operators.index(operator) + 1]
+        lead = use_def.shape(sources[0])[:2]  # type: ignore[arg-type]
+        new = use_def.add_like(old, (*lead, *use_def.shape(old)[1:]))
+        following = use_def.operators[use_def.operators.index(operator) + 1]
         unread, operator.inputs, operator.outputs = operator.inputs, sources, [new]
-        reshape(wires, following, new, old)
+        reshape(use_def, following, new, old)
         for tensor in unread:
-            wires.drop(tensor)
+            use_def.drop(tensor)
         changed += 1
     return changed
 
 
-def _unflattened(wires: Wires, tensor: int) -> int | None:
-    maker = wires.maker(tensor, "RESHAPE")
+def _unflattened(use_def: UseDef, tensor: int) -> int | None:
+    maker = use_def.maker(tensor, "RESHAPE")
     if maker is None:
         return None
-    before, after = wires.shape(maker.inputs[0]), wires.shape(tensor)
+    before, after = use_def.shape(maker.inputs[0]), use_def.shape(tensor)
     same = len(before) == _RANK and len(after) == _RANK - 1 and before[2:] == after[1:]
     return int(maker.inputs[0]) if same else None
 
 
-def transposed_operand(wires: Wires) -> int:
+def transposed_operand(use_def: UseDef) -> int:
     """The product reads its second operand transposed instead of being given a transposed copy.
 
     Where other axes move too, a transpose remains, but one that copies whole rows.
     """
     changed = 0
-    for operator in list(wires.operators):
-        if wires.kind(operator) != "BATCH_MATMUL":
+    for operator in list(use_def.operators):
+        if use_def.kind(operator) != "BATCH_MATMUL":
             continue
-        maker = wires.maker(operator.inputs[1], "TRANSPOSE")
-        axes = wires.integers(maker.inputs[1]) if maker is not None else None
+        maker = use_def.maker(operator.inputs[1], "TRANSPOSE")
+        axes = use_def.integers(maker.inputs[1]) if maker is not None else None
         if axes is None or len(axes) < 2 or axes[-1] == len(axes) - 1:
             continue
         swapped = (*axes[:-2], axes[-1], axes[-2])
         source = maker.inputs[0]
         if swapped == tuple(range(len(axes))):
             operator.inputs = [operator.inputs[0], source]
-        elif swapped[-1] == len(axes) - 1 and wires.only_reader(maker.outputs[0]) is operator:
-            new = wires.add_like(maker.outputs[0], [wires.shape(source)[i] for i in swapped])
-            wires.insert(
-                maker, "TRANSPOSE", 1, [source, wires.constant(swapped, f"transpose/{swapped}")], [new]
+        elif swapped[-1] == len(axes) - 1 and use_def.only_reader(maker.outputs[0]) is operator:
+            new = use_def.add_like(maker.outputs[0], [use_def.shape(source)[i] for i in swapped])
+            use_def.insert(
+                maker, "TRANSPOSE", 1, [source, use_def.constant(swapped, f"transpose/{swapped}")], [new]
             )
             operator.inputs = [operator.inputs[0], new]
         else:
             continue
         operator.builtinOptions.adjY = not operator.builtinOptions.adjY
-        wires.update()
-        wires.drop(maker.outputs[0])
+        use_def.update()
+        use_def.drop(maker.outputs[0])
         changed += 1
     return changed
 
 
-def keep_dimensions(wires: Wires) -> int:
+def keep_dimensions(use_def: UseDef) -> int:
     """MEAN behind which a reshape puts the axes back becomes a MEAN that keeps them.
 
     The converter moves that reshape behind the operators on single numbers that follow (variance + eps).
     """
     changed = 0
-    for operator in list(wires.operators):
-        if wires.kind(operator) != "MEAN" or operator.builtinOptions.keepDims:
+    for operator in list(use_def.operators):
+        if use_def.kind(operator) != "MEAN" or operator.builtinOptions.keepDims:
             continue
-        axes, shape = wires.integers(operator.inputs[1]), wires.shape(operator.inputs[0])
+        axes, shape = use_def.integers(operator.inputs[1]), use_def.shape(operator.inputs[0])
         between: list[int] = []
-        reader = wires.only_reader(operator.outputs[0])
-        while reader is not None and _on_each_number(wires, reader):
+        reader = use_def.only_reader(operator.outputs[0])
+        while reader is not None and _on_each_number(use_def, reader):
             between.append(reader.inputs[0])
-            reader = wires.only_reader(reader.outputs[0])
-        if axes is None or reader is None or wires.kind(reader) != "RESHAPE":
+            reader = use_def.only_reader(reader.outputs[0])
+        if axes is None or reader is None or use_def.kind(reader) != "RESHAPE":
             continue
         kept = tuple(1 if i in {a % len(shape) for a in axes} else n for i, n in enumerate(shape))
-        if wires.shape(reader.outputs[0]) != kept:
+        if use_def.shape(reader.outputs[0]) != kept:
             continue
         operator.builtinOptions.keepDims = True
         for tensor in (*between, reader.inputs[0]):
-            wires.set_shape(tensor, kept)
-        if not wires.replace(reader.outputs[0], reader.inputs[0]):
-            wires.makers[reader.inputs[0]].outputs = list(reader.outputs)
-        wires.remove(reader)
+            use_def.set_shape(tensor, kept)
+        if not use_def.replace(reader.outputs[0], reader.inputs[0]):
+            use_def.makers[reader.inputs[0]].outputs = list(reader.outputs)
+        use_def.remove(reader)
         changed += 1
     return changed
 
 
-def _on_each_number(wires: Wires, operator: Any) -> bool:
+def _on_each_number(use_def: UseDef, operator: Any) -> bool:
     """Whether the operator does the same to every number of its first input."""
-    kind = wires.kind(operator)
+    kind = use_def.kind(operator)
     if kind in ("ADD", "MUL"):
         other = operator.inputs[1]
-        return other not in wires.makers and math.prod(wires.shape(other)) == 1
+        return other not in use_def.makers and math.prod(use_def.shape(other)) == 1
     return kind == "RSQRT"
 
 
-def mean_of_long_axes(wires: Wires) -> int:
+def mean_of_long_axes(use_def: UseDef) -> int:
     """MEAN leaves out the axes of size 1, which are already their own mean."""
     changed = 0
-    for operator in wires.operators:
-        if wires.kind(operator) != "MEAN" or not operator.builtinOptions.keepDims:
+    for operator in use_def.operators:
+        if use_def.kind(operator) != "MEAN" or not operator.builtinOptions.keepDims:
             continue
-        axes, shape = wires.integers(operator.inputs[1]), wires.shape(operator.inputs[0])
+        axes, shape = use_def.integers(operator.inputs[1]), use_def.shape(operator.inputs[0])
         long = tuple(a for a in axes or () if shape[a] > 1)
         if long and long != axes:
-            operator.inputs = [operator.inputs[0], wires.constant(long, f"mean/{long}")]
+            operator.inputs = [operator.inputs[0], use_def.constant(long, f"mean/{long}")]
             changed += 1
-    wires.update()
+    use_def.update()
     return changed
 
 
-def mean_of_transposed(wires: Wires) -> int:
+def mean_of_transposed(use_def: UseDef) -> int:
     """MEAN reads the tensor as it lay before a transpose, if what it leaves over comes in the same order."""
     changed = 0
-    for operator in wires.operators:
-        if wires.kind(operator) != "MEAN" or operator.builtinOptions.keepDims:
+    for operator in use_def.operators:
+        if use_def.kind(operator) != "MEAN" or operator.builtinOptions.keepDims:
             continue
-        maker = wires.maker(operator.inputs[0], "TRANSPOSE")
-        order = wires.integers(maker.inputs[1]) if maker is not None else None
-        axes = wires.integers(operator.inputs[1])
+        maker = use_def.maker(operator.inputs[0], "TRANSPOSE")
+        order = use_def.integers(maker.inputs[1]) if maker is not None else None
+        axes = use_def.integers(operator.inputs[1])
         if maker is None or order is None or axes is None:
             continue
         reduced = {a % len(order) for a in axes}
@@ -146,16 +146,18 @@ def mean_of_transposed(wires: Wires) -> int:
         if left != sorted(left):
             continue
         before = tuple(sorted(order[place] for place in reduced))
-        operator.inputs = [maker.inputs[0], wires.constant(before, f"mean/{before}")]
+        operator.inputs = [maker.inputs[0], use_def.constant(before, f"mean/{before}")]
         changed += 1
-    wires.update()
+    use_def.update()
     return changed
 
 
-def reshape(wires: Wires, before: Any, source: int, target: int) -> Any:
+def reshape(use_def: UseDef, before: Any, source: int, target: int) -> Any:
     """A RESHAPE in front of an operator."""
-    shape = wires.shape(target)
-    made = wires.insert(before, "RESHAPE", 1, [source, wires.constant(shape, f"reshape/{shape}")], [target])
+    shape = use_def.shape(target)
+    made = use_def.insert(
+        before, "RESHAPE", 1, [source, use_def.constant(shape, f"reshape/{shape}")], [target]
+    )
     tflite = tfl.schema()
     made.builtinOptionsType = tflite.BuiltinOptions.ReshapeOptions
     made.builtinOptions = tflite.ReshapeOptionsT()
@@ -163,6 +165,8 @@ def reshape(wires: Wires, before: Any, source: int, target: int) -> Any:
     return made
 
 
-def transpose(wires: Wires, before: Any, source: int, axes: tuple[int, ...], target: int) -> Any:
+def transpose(use_def: UseDef, before: Any, source: int, axes: tuple[int, ...], target: int) -> Any:
     """A TRANSPOSE in front of an operator."""
-    return wires.insert(before, "TRANSPOSE", 1, [source, wires.constant(axes, f"transpose/{axes}")], [target])
+    return use_def.insert(
+        before, "TRANSPOSE", 1, [source, use_def.constant(axes, f"transpose/{axes}")], [target]
+    )

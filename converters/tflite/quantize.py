@@ -22,10 +22,10 @@ from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place
 from converters.tflite.weights import no_kernel
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
+from edgevit.core.plans import DynamicQuantization, QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
 
-PER_TOKEN: Final = Dynamic("int8", "token", symmetric=False)
+PER_TOKEN: Final = DynamicQuantization("int8", "token", symmetric=False)
 
 # First version of each operator that takes the types used here.
 INT8_VERSION: Final = {
@@ -111,12 +111,12 @@ def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[Si
 
 @dataclass(slots=True)
 class _Edit:
-    """One pass over a model: operators to insert, and the integer twins of float tensors."""
+    """One pass over a model: operators to insert, and the integer duplicates of float tensors."""
 
     model: Any
     before: dict[int, list[Any]] = field(default_factory=dict)
     after: dict[int, list[Any]] = field(default_factory=dict)
-    twins: dict[tuple[int, float, int], int] = field(default_factory=dict)
+    duplicates: dict[tuple[int, float, int], int] = field(default_factory=dict)
 
     def finish(self) -> None:
         """Put the new operators in their places; a tensor with integers on two grids has two names for them."""
@@ -131,27 +131,27 @@ class _Edit:
     def name(self, index: int) -> str:
         return tfl.text(tfl.graph(self.model).tensors[index].name)
 
-    def quantized(self, tensor: int, grid: Grid, reader: int) -> int:
-        """The int8 twin of a float tensor on `grid`, made once and shared by all its readers."""
-        key = (tensor, grid.scale[0], grid.zero_point[0])
-        if key not in self.twins:
-            twin = self.integer_twin(tensor, grid)
-            operator = tfl.new_operator(self.model, "QUANTIZE", 1, [tensor], [twin])
+    def quantized(self, tensor: int, params: QuantParams, reader: int) -> int:
+        """The int8 duplicate of a float tensor on `params`, made once and shared by all its readers."""
+        key = (tensor, params.scale[0], params.zero_point[0])
+        if key not in self.duplicates:
+            duplicate = self.integer_duplicate(tensor, params)
+            operator = tfl.new_operator(self.model, "QUANTIZE", 1, [tensor], [duplicate])
             self.before.setdefault(reader, []).append(operator)
-            self.twins[key] = twin
-        return self.twins[key]
+            self.duplicates[key] = duplicate
+        return self.duplicates[key]
 
-    def integer_twin(self, tensor: int, grid: Grid) -> int:
+    def integer_duplicate(self, tensor: int, params: QuantParams) -> int:
         old = tfl.graph(self.model).tensors[tensor]
-        twin = tfl.add_tensor(self.model, f"{self.name(tensor)}/int8", old.shape, "INT8")
-        tfl.set_grid(tfl.graph(self.model).tensors[twin], grid.scale, grid.zero_point)
-        return twin
+        duplicate = tfl.add_tensor(self.model, f"{self.name(tensor)}/int8", old.shape, "INT8")
+        tfl.set_quantization(tfl.graph(self.model).tensors[duplicate], params.scale, params.zero_point)
+        return duplicate
 
-    def to_int8(self, tensor: int, grid: Grid) -> None:
-        """Change a float tensor that only this site uses into int8 on `grid`."""
+    def to_int8(self, tensor: int, params: QuantParams) -> None:
+        """Change a float tensor that only this site uses into int8 on `params`."""
         found = tfl.graph(self.model).tensors[tensor]
         found.type = tfl.schema().TensorType.INT8
-        tfl.set_grid(found, grid.scale, grid.zero_point)
+        tfl.set_quantization(found, params.scale, params.zero_point)
 
 
 def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
@@ -189,15 +189,15 @@ def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
 
 def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
     part = tfl.graph(edit.model)
-    grid, result = site.input, site.output
-    if grid is None or result is None:
+    params, result = site.input, site.output
+    if params is None or result is None:
         raise no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
     per_channel = None if result.axis is None else result.scale
     if per_channel is not None:
         site = channels.with_one_scale(site, len(plan.tensors[f"{site.site}.weight"]))
         assert site.output is not None
         result = site.output
-    for one in (grid, result):
+    for one in (params, result):
         if one.dtype != "int8" or one.axis is not None:
             raise no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
     operator = part.operators[place.operator]
@@ -205,21 +205,21 @@ def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tupl
         raise no_kernel(site, "its static integer kernels take int8 weights")
     weight = weights.add(edit.model, place, site, plan)
     chain = (*place.before, place.operator, *place.after)
-    entry = edit.quantized(place.input, grid, chain[0])
+    entry = edit.quantized(place.input, params, chain[0])
     part.operators[chain[0]].inputs[0] = entry
     for index in place.before:
-        edit.to_int8(int(part.operators[index].outputs[0]), grid)
+        edit.to_int8(int(part.operators[index].outputs[0]), params)
     operator.inputs[1] = weight
-    weights.set_integer_bias(edit.model, operator, site, grid, plan)
+    weights.set_integer_bias(edit.model, operator, site, params, plan)
     for index in chain[:-1]:
         if index not in place.before:
             edit.to_int8(int(part.operators[index].outputs[0]), result)
-    leave = edit.integer_twin(place.output, result)
+    leave = edit.integer_duplicate(place.output, result)
     part.operators[chain[-1]].outputs[0] = leave
     real, then = place.output, []
     if per_channel is None:
         # A site that reads this output on the same grid takes the integers, without a way through float.
-        edit.twins[(place.output, result.scale[0], result.zero_point[0])] = leave
+        edit.duplicates[(place.output, result.scale[0], result.zero_point[0])] = leave
     else:
         real = tfl.add_tensor(edit.model, f"{site.site}/steps", part.tensors[real].shape, "FLOAT32")
         then = channels.multiply(edit.model, place, real, per_channel)

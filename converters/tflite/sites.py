@@ -1,4 +1,4 @@
-"""Find every weighted site in the converted flatbuffer, prove it by its weights, and take the fences out."""
+"""Find every weighted site in the converted flatbuffer, prove it by its weights, and take the markers out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from converters.tflite import flatbuffer as tfl
-from converters.tflite.lower import Fenced
+from converters.tflite.lower import Marked
 from edgevit.core.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _CONV: Final = (0, 2, 3, 1)
 _DEPTHWISE: Final = (1, 2, 3, 0)
 
 # Scale of a fence -> its (quantize, dequantize) operators in order; a layout change has one on each side.
-_Fences: TypeAlias = dict[float, list[tuple[int, int]]]
+_Markers: TypeAlias = dict[float, list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Place:
         layout: axes of the weight from PyTorch's order to the file's; channels end at `channel_axis`.
         operator: index of the operator that multiplies.
         before, after: indices of the moving operators up to it and behind it.
-        input, output: tensors at the fences, of the site as PyTorch sees it.
+        input, output: tensors at the markers, of the site as PyTorch sees it.
     """
 
     site: str
@@ -47,24 +47,24 @@ class Place:
     output: int
 
 
-def locate(model: Any, fenced: tuple[Fenced, ...]) -> tuple[Place, ...]:
-    """Find all sites and remove their fences from `model`; tensors get names that tell the site.
+def locate(model: Any, marked: tuple[Marked, ...]) -> tuple[Place, ...]:
+    """Find all sites and remove their markers from `model`; tensors get names that tell the site.
 
     Raises:
         UnsupportedError: a site became something else, or its weights are not the Graph's.
     """
     part = tfl.graph(model)
-    fences = _fences(model)
+    markers = _markers(model)
     readers: dict[int, list[int]] = {}
     for index, operator in enumerate(part.operators):
         for tensor in operator.inputs:
             readers.setdefault(int(tensor), []).append(index)
     places = []
-    for one in fenced:
-        if one.before not in fences or one.after not in fences:
+    for one in marked:
+        if one.before not in markers or one.after not in markers:
             raise _lost(one, "its input or output is gone")
-        places.append(_walk(model, one, fences, readers))
-    return _remove_fences(model, places, fences)
+        places.append(_walk(model, one, markers, readers))
+    return _remove_markers(model, places, markers)
 
 
 def to_file(place: Place, weight: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -72,10 +72,10 @@ def to_file(place: Place, weight: NDArray[np.generic]) -> NDArray[np.generic]:
     return weight.transpose(place.layout)
 
 
-def _fences(model: Any) -> _Fences:
+def _markers(model: Any) -> _Markers:
     operators = tfl.graph(model).operators
     tensors = tfl.graph(model).tensors
-    found: _Fences = {}
+    found: _Markers = {}
     makers = {int(t): i for i, o in enumerate(operators) for t in o.outputs}
     for index, operator in enumerate(operators):
         if tfl.kind(model, operator) != "DEQUANTIZE":
@@ -87,9 +87,9 @@ def _fences(model: Any) -> _Fences:
     return found
 
 
-def _walk(model: Any, one: Fenced, fences: _Fences, readers: dict[int, list[int]]) -> Place:
+def _walk(model: Any, one: Marked, markers: _Markers, readers: dict[int, list[int]]) -> Place:
     operators = tfl.graph(model).operators
-    start, end = fences[one.before][-1], fences[one.after][0]
+    start, end = markers[one.before][-1], markers[one.after][0]
     before: list[int] = []
     current = _only_reader(one, int(operators[start[1]].outputs[0]), readers)
     while tfl.kind(model, operators[current]) in _MOVING:
@@ -127,8 +127,8 @@ def _walk(model: Any, one: Fenced, fences: _Fences, readers: dict[int, list[int]
     return place
 
 
-def _confirm(model: Any, one: Fenced, place: Place) -> None:
-    """The names and fences say which operator it is; the weights prove it, to the last bit."""
+def _confirm(model: Any, one: Marked, place: Place) -> None:
+    """The names and markers say which operator it is; the weights prove it, to the last bit."""
     import numpy as np
 
     stored = tfl.constant(model, int(tfl.graph(model).operators[place.operator].inputs[1]))
@@ -137,19 +137,19 @@ def _confirm(model: Any, one: Fenced, place: Place) -> None:
         raise _lost(one, "its weights in the file are not the model's")
 
 
-def _only_reader(one: Fenced, tensor: int, readers: dict[int, list[int]]) -> int:
+def _only_reader(one: Marked, tensor: int, readers: dict[int, list[int]]) -> int:
     found = readers.get(tensor, [])
     if len(found) != 1:
         raise _lost(one, f"{len(found)} operators read one of its tensors")
     return found[0]
 
 
-def _remove_fences(model: Any, places: list[Place], fences: _Fences) -> tuple[Place, ...]:
+def _remove_markers(model: Any, places: list[Place], markers: _Markers) -> tuple[Place, ...]:
     import numpy as np
 
     part = tfl.graph(model)
     same: dict[int, int] = {}  # the tensor behind a fence -> the one in front of it
-    pairs = [pair for found in fences.values() for pair in found]
+    pairs = [pair for found in markers.values() for pair in found]
     for first, last in pairs:
         same[int(part.operators[last].outputs[0])] = int(part.operators[first].inputs[0])
 
@@ -184,7 +184,7 @@ def _remove_fences(model: Any, places: list[Place], fences: _Fences) -> tuple[Pl
     return tuple(placed)
 
 
-def _lost(one: Fenced, reason: str) -> UnsupportedError:
+def _lost(one: Marked, reason: str) -> UnsupportedError:
     return UnsupportedError(
         f"site {one.site} cannot be placed in the TFLite file: {reason}",
         "leave tflite out of --to, or write the layer as a plain Linear or Conv2d",

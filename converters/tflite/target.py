@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from converters import _float_share
+from converters import _float_macs
 from converters.tflite import flatbuffer as tfl
 from converters.tflite import input as tflite_input
 from converters.tflite import lower, metadata, quantize, tidy
@@ -16,7 +16,7 @@ from converters.tflite import sites as tflite_sites
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.pixels import in_rgb
-from edgevit.core.plans import KindPlacement, Placement
+from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.plugins import Target
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
@@ -42,17 +42,17 @@ class Prepared:
     input: str = "float32"
 
 
-def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
+def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
     """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
 
     w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
     is none for attention's products, LayerNorm, softmax and GELU in this form. Linear layers that
-    `float_share` spares quantize each token at run time. So do those of w8da8 and w4, since int4 weights have no
+    `float_macs` spares quantize each token at run time. So do those of w8da8 and w4, since int4 weights have no
     fast kernel with float inputs; convolutions compute in float there, with int8 weights. Layer norm is written in
     operators of our own, which need not subtract the mean of a centred stream.
 
     Raises:
-        UsageError: `float_share` in `options` is no share, `output` no type, or one that the precision has not.
+        UsageError: `float_macs` in `options` is no share, `output` no type, or one that the precision has not.
     """
     outputs = _output(options or {})
     if outputs is not None and precision != "w8a8":
@@ -61,44 +61,46 @@ def placement(precision: str, options: Mapping[str, str] | None = None) -> Place
             "give --precision w8a8 alone, or leave tflite.output out",
         )
     share = 0.0
-    stored = KindPlacement("conv", None, None, "float32")
+    stored = OpCapabilities("conv", None, None, "float32")
     dynamic = quantize.PER_TOKEN
-    kinds: tuple[KindPlacement, ...]
+    kinds: tuple[OpCapabilities, ...]
     if precision == "w8":
-        kinds = tuple(KindPlacement(kind, None, None, "float32") for kind in lower.WEIGHTED)
+        kinds = tuple(OpCapabilities(kind, None, None, "float32") for kind in lower.WEIGHTED)
     elif precision == "w8a8":
-        share = _float_share.float_share("tflite", options)
+        share = _float_macs.float_macs("tflite", options)
         kinds = tuple(
-            KindPlacement(
+            OpCapabilities(
                 kind,
                 "int8",
                 "int8",
                 "int32",
                 output_channels=True,
-                spared=dynamic if kind == "linear" else None,
+                fallback=dynamic if kind == "linear" else None,
             )
             for kind in lower.WEIGHTED
         )
     elif precision == "w8da8":
-        kinds = (KindPlacement("linear", None, None, "float32", dynamic=dynamic), stored)
+        kinds = (OpCapabilities("linear", None, None, "float32", dynamic=dynamic), stored)
     elif precision == "w4":
-        four = KindPlacement(
+        four = OpCapabilities(
             "linear", None, None, "float32", "int4", _BLOCK, dynamic=dynamic, scale_dtype="bfloat16"
         )
         kinds = (four, stored)
     else:
         return None
-    folds: tuple[str, ...] = ("centre_streams", "patches_as_linear")
+    folds: tuple[str, ...] = ("layernorm_to_rmsnorm", "patches_as_linear")
     if precision != "w8":
-        folds += ("layernorm_fold",)
-    return Placement("tflite", precision, "float32", kinds, float_share=share, folds=folds, outputs=outputs)
+        folds += ("smooth_activations",)
+    return BackendCapabilities(
+        "tflite", precision, "float32", kinds, float_macs=share, folds=folds, outputs=outputs
+    )
 
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
     _input(options)
     _output(options)
-    _float_share.float_share("tflite", options)
+    _float_macs.float_macs("tflite", options)
 
 
 def _input(options: Mapping[str, str]) -> str:
@@ -137,9 +139,9 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     dtype = _input(options)
     # Bytes are put in order where they come in.
     reverse = spec.preprocess.color == "bgr" and dtype == "float32"
-    data, fenced = lower.lower(graph, reverse)
+    data, marked = lower.lower(graph, reverse)
     model = tfl.read(data)
-    places = tidy.tidy(model, tflite_sites.locate(model, fenced))
+    places = tidy.tidy(model, tflite_sites.locate(model, marked))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
     return Prepared(model, places, spec, dtype)
@@ -165,7 +167,7 @@ def write(
         raise TypeError("write needs what prepare returned")
     if precision not in _PRECISIONS:
         raise UnsupportedError(f"tflite cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
-    if (plan is None) != (placement(precision) is None):
+    if (plan is None) != (capabilities(precision) is None):
         raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
     model = tfl.duplicate(prepared.model)
     if plan is not None:
@@ -230,11 +232,11 @@ TARGET: Final = Target(
     options={
         "input": "float32 (default): the normalised image; uint8 or int8: the camera's bytes, the rest is inside",
         "output": "float32 (default), int8 or uint8, with scale and zero point in the file; w8a8 alone",
-        "float_share": _float_share.HELP,
+        "float_macs": _float_macs.HELP,
     },
     check_options=check_options,
     modules=("litert_torch", "ai_edge_litert", "flatbuffers"),
-    placement=placement,
+    capabilities=capabilities,
     prepare=prepare,
     write=write,
     half="stored",

@@ -16,7 +16,7 @@ from converters.tflite.products import (
 )
 from converters.tflite.sites import Place
 from converters.tflite.split import split
-from converters.tflite.wires import edit
+from converters.tflite.use_def import edit
 
 
 def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:

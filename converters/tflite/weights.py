@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place, to_file
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,33 +26,33 @@ def add(model: Any, place: Place, site: SitePlan, plan: QuantPlan) -> int:
     Raises:
         UnsupportedError: not what LiteRT has a kernel for, or of another shape than the layer's.
     """
-    grid, value = site.weight, plan.tensors.get(f"{site.site}.weight")
-    if grid is None or value is None or grid.dtype not in _LIMITS or grid.axis not in (None, 0):
+    params, value = site.weight, plan.tensors.get(f"{site.site}.weight")
+    if params is None or value is None or params.dtype not in _LIMITS or params.axis not in (None, 0):
         raise no_kernel(site, "weights must be int8 or int4 with a scale per output channel")
-    if any(grid.zero_point):
+    if any(params.zero_point):
         raise no_kernel(site, "weights must be symmetric: zero point 0")
     operator = tfl.graph(model).operators[place.operator]
     stored = to_file(place, value)
     shape = tuple(int(n) for n in tfl.graph(model).tensors[int(operator.inputs[1])].shape)
     if stored.shape != shape or value.dtype.name != "int8":
         raise no_kernel(site, f"the plan's weight is {value.dtype} {value.shape}, the layer's {shape}")
-    limit = _LIMITS[grid.dtype]
+    limit = _LIMITS[params.dtype]
     if int(abs(value.astype("int16")).max(initial=0)) > limit:
-        raise no_kernel(site, f"its {grid.dtype} weight is not within {limit}")
-    name = f"{site.site}/weight/{grid.dtype}"
-    index = tfl.add_tensor(model, name, shape, grid.dtype.upper(), stored)
+        raise no_kernel(site, f"its {params.dtype} weight is not within {limit}")
+    name = f"{site.site}/weight/{params.dtype}"
+    index = tfl.add_tensor(model, name, shape, params.dtype.upper(), stored)
     tensor = tfl.graph(model).tensors[index]
-    if grid.block is None:
-        scale = _per_channel(grid, value.shape[0])
-        tfl.set_grid(tensor, scale, [0] * len(scale), place.channel_axis)
+    if params.block is None:
+        scale = _per_channel(params, value.shape[0])
+        tfl.set_quantization(tensor, scale, [0] * len(scale), place.channel_axis)
     else:
-        scales = _block_scales(site, grid, shape)
+        scales = _block_scales(site, params, shape)
         held = tfl.add_tensor(model, f"{site.site}/weight/scale", scales.shape, "FLOAT16", scales)
-        tfl.set_blocks(tensor, held, grid.block)
+        tfl.set_blocks(tensor, held, params.block)
     return index
 
 
-def set_integer_bias(model: Any, operator: Any, site: SitePlan, grid: Grid, plan: QuantPlan) -> None:
+def set_integer_bias(model: Any, operator: Any, site: SitePlan, params: QuantParams, plan: QuantPlan) -> None:
     """The int32 bias of a static integer kernel, its scale input scale times weight scale."""
     import numpy as np
 
@@ -70,9 +70,9 @@ def set_integer_bias(model: Any, operator: Any, site: SitePlan, grid: Grid, plan
         bias = plan.tensors[f"{site.site}.bias"]
     weight = site.weight
     assert weight is not None  # _weight checked it
-    scale = [grid.scale[0] * s for s in _per_channel(weight, bias.size)]
+    scale = [params.scale[0] * s for s in _per_channel(weight, bias.size)]
     index = tfl.add_tensor(model, f"{site.site}/bias/int32", [bias.size], "INT32", bias)
-    tfl.set_grid(tfl.graph(model).tensors[index], scale, [0] * bias.size)
+    tfl.set_quantization(tfl.graph(model).tensors[index], scale, [0] * bias.size)
     operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
 
 
@@ -90,23 +90,23 @@ def set_float_bias(model: Any, operator: Any, site: SitePlan, plan: QuantPlan) -
     operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
 
 
-def _block_scales(site: SitePlan, grid: Grid, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _block_scales(site: SitePlan, params: QuantParams, shape: tuple[int, ...]) -> NDArray[np.float32]:
     import numpy as np
 
-    if grid.dtype != "int4" or grid.block is None or grid.block % _BLOCK_STEP or len(shape) != 2:
+    if params.dtype != "int4" or params.block is None or params.block % _BLOCK_STEP or len(shape) != 2:
         raise no_kernel(site, f"blocks are for int4 weights of linear layers, multiples of {_BLOCK_STEP}")
-    if shape[1] % grid.block or len(grid.scale) != shape[0] * (shape[1] // grid.block):
-        raise no_kernel(site, f"{len(grid.scale)} scales in blocks of {grid.block} do not fit {shape}")
-    scales = np.asarray(grid.scale, np.float32).reshape(shape[0], -1)
+    if shape[1] % params.block or len(params.scale) != shape[0] * (shape[1] // params.block):
+        raise no_kernel(site, f"{len(params.scale)} scales in blocks of {params.block} do not fit {shape}")
+    scales = np.asarray(params.scale, np.float32).reshape(shape[0], -1)
     short = (scales.view(np.uint32) & 0xFFFF) == 0  # what is left of 32 bits in bfloat16
     if not (short & (scales.astype(np.float16).astype(np.float32) == scales)).all():
         raise no_kernel(site, "scales of blocks must be exact in float16 and in bfloat16")
     return scales
 
 
-def _per_channel(grid: Grid, channels: int) -> list[float]:
+def _per_channel(params: QuantParams, channels: int) -> list[float]:
     """One scale per channel; written out where the plan has one for all, which is the same grid."""
-    return list(grid.scale) if len(grid.scale) == channels else list(grid.scale) * channels
+    return list(params.scale) if len(params.scale) == channels else list(params.scale) * channels
 
 
 def no_kernel(site: SitePlan, reason: str) -> UnsupportedError:

@@ -45,7 +45,7 @@ def show_answer(answer: Answer, as_json: bool) -> int:
 
 def show_report(report: Report, as_json: bool) -> int:
     """Print a report; returns the exit code that its verdicts ask for."""
-    from edgevit.validate.gate import exit_code
+    from edgevit.validate.verdict import exit_code
 
     if as_json:
         from edgevit.report import json as rendered

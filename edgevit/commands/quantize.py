@@ -52,7 +52,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """The quantization plan alone: sites, placement, and what was skipped with its reason.
+    """The quantization plan alone: sites, capabilities, and what was skipped with its reason.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What quantization decides, and what it may: grids, plans, placements."""
+"""What quantization decides, and what it may: grids, plans, backends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_IN_FLOAT: Final = 0.09
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class QuantParams:
     """An affine grid: real = scale * (integer - zero_point).
 
     Attributes:
@@ -52,7 +52,7 @@ class Palette:
 
 
 @dataclass(frozen=True, slots=True)
-class Dynamic:
+class DynamicQuantization:
     """How a kernel chooses the grid of its input at run time.
 
     Attributes:
@@ -80,20 +80,20 @@ class SitePlan:
     scale per channel, the tensor `SITE.bias`, which then replaces the float bias), float32, or
     none. A float bias that the plan corrected is the float32 tensor `SITE.bias`; without that
     tensor it is the model's own. A weight has a grid or a palette; an input has a static grid or
-    a dynamic one. A product of two activations (`qk`, `av`) has no weight, and `second` is the grid
-    of its second operand. `gate` is the grid of the sigmoid in the SiLU that alone reads the output.
+    a dynamic one. A product of two activations (`qk`, `av`) has no weight, and `rhs` is the grid
+    of its second operand. `sigmoid` is the grid of the sigmoid in the SiLU that alone reads the output.
     """
 
     site: str
     kind: str
-    input: Grid | None
-    weight: Grid | None
-    output: Grid | None
+    input: QuantParams | None
+    weight: QuantParams | None
+    output: QuantParams | None
     bias: Literal["int32", "float32", "none"]
     palette: Palette | None = None
-    dynamic: Dynamic | None = None
-    second: Grid | None = None
-    gate: Grid | None = None
+    dynamic: DynamicQuantization | None = None
+    rhs: QuantParams | None = None
+    sigmoid: QuantParams | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class QuantPlan:
         skipped: (site, reason) of every site that could have been quantized and was not.
         tensors: `SITE.weight` int8 (uint8 for a palette), `SITE.bias` int32 or float32, `SITE.lut`
             float32; numpy arrays.
-        placement: what the runtime could do when the plan was made.
+        capabilities: what the runtime could do when the plan was made.
         outputs: grids of the model's outputs in a file that gives integers; empty where it gives real numbers.
     """
 
@@ -117,12 +117,12 @@ class QuantPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     tensors: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, compare=False)
-    placement: Placement | None = None
-    outputs: tuple[Grid, ...] = ()
+    capabilities: BackendCapabilities | None = None
+    outputs: tuple[QuantParams, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class KindPlacement:
+class OpCapabilities:
     """What a runtime executes in integers at one kind of site.
 
     Attributes:
@@ -135,18 +135,18 @@ class KindPlacement:
         group: output channels that share a palette.
         dynamic: how the runtime quantizes the input at run time, None where it does not. A site may leave
             out that tokens are `normalized`.
-        pair_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
+        saturation_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
             sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
-        scale_dtype: the scales of a weight in blocks must be exact in this type, None for the placement's.
+        scale_dtype: the scales of a weight in blocks must be exact in this type, None for the capabilities's.
             bfloat16 stands for what bfloat16 and float16 both hold: float16 with 8 significant bits.
         output_channels: whether the output may have a scale for each channel of its last axis, each with
             zero point 0. It costs a float multiplication where no LayerScale follows.
-        gate: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
+        sigmoid: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
             computed in float.
-        start_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
+        min_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
             multiply-accumulates for each value that they read or write, is below this, and 9 % of all
             multiply-accumulates are not exceeded.
-        spared: how the input of a site is quantized at run time that `float_share` takes out of the static
+        fallback: how the input of a site is quantized at run time that `float_macs` takes out of the static
             integers, its output being float; None where it computes in float.
     """
 
@@ -157,25 +157,25 @@ class KindPlacement:
     weight: Literal["int8", "int4", "lut4", "lut6"] = "int8"
     block: int | None = None
     group: int = 16
-    dynamic: Dynamic | None = None
-    pair_limit: int | None = None
+    dynamic: DynamicQuantization | None = None
+    saturation_limit: int | None = None
     scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None
     output_channels: bool = False
-    gate: Literal["uint8"] | None = None
-    start_intensity: float = 0.0
-    spared: Dynamic | None = None
+    sigmoid: Literal["uint8"] | None = None
+    min_intensity: float = 0.0
+    fallback: DynamicQuantization | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class BackendCapabilities:
     """What one target's runtime can do at one precision, as plain data.
 
     Attributes:
         compute: float type of the remainder.
         kinds: one entry for each kind of site that becomes integer; all other kinds stay float.
         scale_dtype: activation and weight scales must be exact in this type.
-        float_share: of the multiply-accumulates, that may stay in float where rounding activations costs most;
-            with those of `start_intensity` 9 % at most.
+        float_macs: of the multiply-accumulates, that may stay in float where rounding activations costs most;
+            with those of `min_intensity` 9 % at most.
         folds: exact changes of the graph that are made before anything is decided, in this order: algorithms of
             `edgevit/quant/algorithms`. In a plan, those that changed something.
         outputs: integer type of the model's outputs, None for real numbers.
@@ -184,8 +184,8 @@ class Placement:
     target: str
     precision: str
     compute: Literal["float32", "float16"]
-    kinds: tuple[KindPlacement, ...]
+    kinds: tuple[OpCapabilities, ...]
     scale_dtype: Literal["float32", "float16"] = "float32"
-    float_share: float = 0.0
+    float_macs: float = 0.0
     folds: tuple[str, ...] = ()
     outputs: Literal["int8", "uint8"] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel
@@ -127,7 +127,7 @@ class Range(Algorithm):
     """(stats, tensor) -> (minimum, maximum) that an activation's grid has to cover.
 
     With `errors`, (value, minimum, maximum) -> the error of each candidate range, `choose` finds in the
-    stats, as `range_effect`, the mean squared error of the model's output by each candidate.
+    stats, as `range_sensitivity`, the mean squared error of the model's output by each candidate.
     """
 
     choose: Callable[[Stats, str], tuple[float, float]]
@@ -138,7 +138,7 @@ class Range(Algorithm):
 class Rounding(Algorithm):
     """How real weights become integers.
 
-    `round(weight, scale, gram, limit, pair_limit)` gets float64 weights (groups, rows, inputs), scales
+    `round(weight, scale, hessian, limit, saturation_limit)` gets float64 weights (groups, rows, inputs), scales
     that broadcast to them, the second moments of the rows' inputs float64 (groups, inputs, inputs) or
     None where nothing was measured, the largest integer, and the largest sum of two neighbours'
     magnitudes or None; it returns int8 of the weights' shape.
@@ -150,7 +150,9 @@ class Rounding(Algorithm):
 class Place(Protocol):
     """How a target says what its runtime executes in integers at a precision."""
 
-    def __call__(self, precision: str, options: Mapping[str, str] | None = None, /) -> Placement | None:
+    def __call__(
+        self, precision: str, options: Mapping[str, str] | None = None, /
+    ) -> BackendCapabilities | None:
         """Plain data; `options` are those of the command line after `TARGET.`."""
         ...
 
@@ -205,7 +207,7 @@ class Target:
         options: names allowed after `TARGET.` in `--option`, with one line each.
         check_options: raises UsageError for a value of them that is not offered, whatever the precision.
         modules: what a conversion imports beside the base dependencies; `extra` brings them.
-        placement: (precision, options) -> what the runtime can do, None where nothing is quantized; raises
+        capabilities: (precision, options) -> what the runtime can do, None where nothing is quantized; raises
             UsageError or UnsupportedError for options that do not go with the precision. It is asked before any work.
         prepare: (graph, spec, options) -> the vendor's float conversion, made once per graph.
         write: makes one file.
@@ -225,7 +227,7 @@ class Target:
     options: Mapping[str, str]
     check_options: Callable[[Mapping[str, str]], None]
     modules: tuple[str, ...]
-    placement: Place
+    capabilities: Place
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
     write: Write
     half: Literal["computed", "stored"] = "computed"

@@ -28,7 +28,7 @@ class SiteTensors:
     site: str
     input: str
     output: str
-    second: str = ""
+    rhs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

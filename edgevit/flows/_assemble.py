@@ -155,8 +155,8 @@ def artifact_report(
         origin: how it came to be, but for `planned`.
         relative_path: in the bundle.
     """
-    from edgevit.validate.gate import judged
     from edgevit.validate.notes import notes
+    from edgevit.validate.verdict import judged
 
     error = built.error or (executed.error if executed is not None else None)
     simulated = next(
@@ -284,7 +284,7 @@ def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
 
 
 def _compute(built: Built) -> Literal["float32", "float16"]:
-    placement = TARGETS.get(built.target).placement(built.precision)
-    if placement is not None:
-        return placement.compute
+    capabilities = TARGETS.get(built.target).capabilities(built.precision)
+    if capabilities is not None:
+        return capabilities.compute
     return "float16" if built.precision == "fp16" else "float32"

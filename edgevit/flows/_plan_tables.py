@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevit.core.plans import Dynamic, Grid, KindPlacement, QuantPlan, SitePlan
+from edgevit.core.plans import DynamicQuantization, OpCapabilities, QuantParams, QuantPlan, SitePlan
 from edgevit.core.results.answer import Table
 from edgevit.steps.messages import Prepared, SimulatedPlan
 
@@ -10,13 +10,13 @@ _FLOAT = "float"
 
 
 def tables(plan: QuantPlan, prepared: Prepared) -> tuple[Table, ...]:
-    """Placement, sites, and what is skipped; tables without rows are left out."""
+    """BackendCapabilities, sites, and what is skipped; tables without rows are left out."""
     name = f"{plan.target} {plan.precision}"
     found = (
         Table(
             f"{name}: what the runtime does, all else in {plan.compute}",
             ("kind", "input", "weight", "output", "bias"),
-            tuple(_kind(kind) for kind in (plan.placement.kinds if plan.placement else ())),
+            tuple(_kind(kind) for kind in (plan.capabilities.kinds if plan.capabilities else ())),
         ),
         _sites(name, plan, prepared),
         Table(f"{name}: what stays in float", ("site", "reason"), plan.skipped),
@@ -41,9 +41,9 @@ def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
         (
             site.site,
             described(site.input, site.dynamic),
-            *(() if not _products(plan) else (described(site.second, None),)),
+            *(() if not _products(plan) else (described(site.rhs, None),)),
             weight_form(site),
-            described(site.output, None) + ("" if site.gate is None else ", then SiLU in integers"),
+            described(site.output, None) + ("" if site.sigmoid is None else ", then SiLU in integers"),
             site.bias,
             f"{alone[site.site].sqnr_db:.1f} dB",
             f"{alone[site.site].macs / 1e6:.3g}",
@@ -56,22 +56,22 @@ def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
 
 
 def _products(plan: QuantPlan) -> bool:
-    return any(site.second is not None for site in plan.sites)
+    return any(site.rhs is not None for site in plan.sites)
 
 
-def described(grid: Grid | None, dynamic: Dynamic | None) -> str:
+def described(params: QuantParams | None, dynamic: DynamicQuantization | None) -> str:
     """The grid of an activation in words: type, scale and zero point."""
     if dynamic is not None:
         return _at_run_time(dynamic)
-    if grid is None:
+    if params is None:
         return _FLOAT
-    low, high = min(grid.scale), max(grid.scale)
-    if grid.axis is not None:
-        return f"{grid.dtype} per channel, {low:.4g} to {high:.4g}"
-    return f"{grid.dtype} {low:.4g}, zero {grid.zero_point[0]}"
+    low, high = min(params.scale), max(params.scale)
+    if params.axis is not None:
+        return f"{params.dtype} per channel, {low:.4g} to {high:.4g}"
+    return f"{params.dtype} {low:.4g}, zero {params.zero_point[0]}"
 
 
-def _at_run_time(how: Dynamic) -> str:
+def _at_run_time(how: DynamicQuantization) -> str:
     per = f"block of {how.block}" if how.per == "block" else how.per
     scaled = " of tokens scaled to 1" if how.normalized else ""
     return f"{how.dtype} per {per}{scaled}, at run time"
@@ -81,13 +81,13 @@ def weight_form(site: SitePlan) -> str:
     """How a weight is stored, in words."""
     if site.palette is not None:
         return f"{2**site.palette.bits} values for {site.palette.group} channels"
-    grid = site.weight
-    if grid is None:
-        return "none" if site.second is not None else _FLOAT
-    return f"{grid.dtype} " + ("per channel" if grid.block is None else f"in blocks of {grid.block}")
+    params = site.weight
+    if params is None:
+        return "none" if site.rhs is not None else _FLOAT
+    return f"{params.dtype} " + ("per channel" if params.block is None else f"in blocks of {params.block}")
 
 
-def _kind(kind: KindPlacement) -> tuple[str, ...]:
+def _kind(kind: OpCapabilities) -> tuple[str, ...]:
     entering = _at_run_time(kind.dynamic) if kind.dynamic else kind.input
     weight = kind.weight
     if weight == "int4" and kind.block is not None:
@@ -96,14 +96,14 @@ def _kind(kind: KindPlacement) -> tuple[str, ...]:
         weight_text = f"{2 ** int(weight[3:])} values for {kind.group} channels, int8 at the ends"
     else:
         weight_text = weight
-    if kind.pair_limit is not None:
-        weight_text += f", neighbours up to {kind.pair_limit}"
+    if kind.saturation_limit is not None:
+        weight_text += f", neighbours up to {kind.saturation_limit}"
     leaving = kind.output or _FLOAT
-    if kind.gate is not None:
+    if kind.sigmoid is not None:
         leaving += ", SiLU between integers too"
     if kind.output_channels:
         leaving += ", per channel where it pays"
     entering = entering or _FLOAT
-    if kind.spared is not None:
-        entering += f", {_at_run_time(kind.spared)} where it costs most"
+    if kind.fallback is not None:
+        entering += f", {_at_run_time(kind.fallback)} where it costs most"
     return (kind.kind, entering, weight_text, leaving, kind.bias)

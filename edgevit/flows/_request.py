@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.results.report import Limits
 from edgevit.core.settings.recipe import Recipe, settings_to_remember
 from edgevit.steps.messages import PrepareRequest
@@ -15,7 +15,7 @@ from edgevit.steps.messages import PrepareRequest
 def prepare_request(
     recipe: Recipe,
     work: Path,
-    placements: tuple[Placement, ...],
+    backends: tuple[BackendCapabilities, ...],
     scan_float16: bool = False,
     float_limits: Mapping[str, int | None] | None = None,
 ) -> PrepareRequest:
@@ -40,7 +40,7 @@ def prepare_request(
         prune=recipe.prune,
         without=recipe.without,
         seed=recipe.seed,
-        placements=placements,
+        backends=backends,
         scan_float16=scan_float16,
         float_limits=dict(float_limits or {}),
         targets_named=bool(recipe.to),

@@ -27,7 +27,7 @@ def executing_runtime(target: str) -> str | None:
     return next((n for n in TARGETS.get(target).runtimes if RUNTIMES.get(n).unavailable() is None), None)
 
 
-def why_not(target: str) -> str:
+def unavailable_reason(target: str) -> str:
     """Why no runtime of a target works here."""
     names = TARGETS.get(target).runtimes
     return "; ".join(f"{name}: {RUNTIMES.get(name).unavailable()}" for name in names)

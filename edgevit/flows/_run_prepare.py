@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
@@ -34,7 +34,7 @@ def request_of(work: Work, folder: Path) -> PrepareRequest:
     """
     half = any(in_float16(work)[name] for name in work.pairs)
     limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
-    return prepare_request(work.recipe, folder, placements(work), half, limits)
+    return prepare_request(work.recipe, folder, backends(work), half, limits)
 
 
 def in_float16(work: Work) -> dict[str, tuple[str, ...]]:
@@ -43,14 +43,14 @@ def in_float16(work: Work) -> dict[str, tuple[str, ...]]:
 
 
 def _is_half(target: str, precision: str) -> bool:
-    placement = TARGETS.get(target).placement(precision)
-    return precision == FP16 if placement is None else placement.compute == "float16"
+    capabilities = TARGETS.get(target).capabilities(precision)
+    return precision == FP16 if capabilities is None else capabilities.compute == "float16"
 
 
-def placements(work: Work) -> tuple[Placement, ...]:
+def backends(work: Work) -> tuple[BackendCapabilities, ...]:
     """What the runtimes can do, for every pair that is quantized; without the folds that `--without` names."""
     found = (
-        TARGETS.get(t).placement(p, work.options[t])
+        TARGETS.get(t).capabilities(p, work.options[t])
         for t, precisions in work.pairs.items()
         for p in precisions
     )

@@ -17,7 +17,7 @@ from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _bundle, _jobs
 from edgevit.flows._assemble import assemble
-from edgevit.flows._run_execute import execute, executing_runtime, time_files, why_not
+from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
 from edgevit.steps import messages
 from edgevit.steps.messages import FP32, BuildRequest, Built, BuiltAll, Prepared
@@ -65,7 +65,11 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         }
         timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)
         told.stage("writing the report")
-        missing = [NotDone(f"executing {n}", why_not(n)) for n in work.pairs if executing_runtime(n) is None]
+        missing = [
+            NotDone(f"executing {n}", unavailable_reason(n))
+            for n in work.pairs
+            if executing_runtime(n) is None
+        ]
         report = assemble(
             prepared,
             asked,

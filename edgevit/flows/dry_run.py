@@ -10,7 +10,7 @@ from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.report import NotDone
 from edgevit.core.settings.recipe import Recipe, as_json
 from edgevit.flows import _jobs
-from edgevit.flows._run_execute import executing_runtime, why_not
+from edgevit.flows._run_execute import executing_runtime, unavailable_reason
 from edgevit.flows._run_prepare import request_of
 from edgevit.registries import TARGETS
 from edgevit.steps.rehearse import Listed, Rehearsed
@@ -40,7 +40,9 @@ def dry_run(recipe: Recipe, progress: Progress) -> Answer:
         found = from_plain(Rehearsed, _jobs.run(job), step)
         work = narrowed(work, found.left_out)
         require_room(work, found.spec, folder)
-    missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in work.pairs if executing_runtime(n) is None)
+    missing = tuple(
+        NotDone(f"executing {n}", unavailable_reason(n)) for n in work.pairs if executing_runtime(n) is None
+    )
     return _answer(work, found, missing)
 
 

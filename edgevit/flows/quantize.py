@@ -13,7 +13,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _plan_tables
-from edgevit.flows._run_prepare import placements, prepare
+from edgevit.flows._run_prepare import backends, prepare
 from edgevit.steps import messages
 from edgevit.steps.messages import Prepared
 from edgevit.steps.resolve import resolve
@@ -31,7 +31,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
 
     refuse_unjudged(recipe)
     work = resolve(recipe)
-    if not placements(work):
+    if not backends(work):
         raise UsageError(
             f"--precision {','.join(recipe.precision)} has no plan",
             "choose w8, w8a8 or another quantized one",
@@ -72,7 +72,7 @@ def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:
         "target": plan.target,
         "precision": plan.precision,
         "compute": plan.compute,
-        "placement": None if plan.placement is None else to_plain(plan.placement),
+        "capabilities": None if plan.capabilities is None else to_plain(plan.capabilities),
         "compression": to_plain(simulated.compression),
         "floor_db": simulated.floor_db,
         "planned_mac_fraction": simulated.integer_macs / prepared.macs if prepared.macs else None,

@@ -18,7 +18,7 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
 from edgevit.flows import _jobs
 from edgevit.flows._assemble import assemble
-from edgevit.flows._run_execute import execute, executing_runtime, time_files, why_not
+from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
 from edgevit.steps.artifacts import Found, find_artifacts
@@ -72,7 +72,9 @@ def validate(
             n: tuple(b for b in made if _worked(executed.get((n, b.precision)))) for n, made in files.items()
         }
         timings = time_files(good, fp32, fed, recipe, folder, told)
-        missing = tuple(NotDone(f"executing {n}", why_not(n)) for n in files if executing_runtime(n) is None)
+        missing = tuple(
+            NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
+        )
         root = path.absolute().parent if found[0].path == path else path.absolute()
         plans = NotDone(
             "compression and conversion loss apart",

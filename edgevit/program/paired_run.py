@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 32
 
 
-def lockstep(
+def paired_run(
     graph: Graph,
     images: torch.Tensor,
     decide: Decide,

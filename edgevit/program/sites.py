@@ -47,7 +47,7 @@ class Site:
         weight, bias: names of the constants, None where there are none.
         shape: of the output, with the batch axis of 1.
         values: how many values it reads from its first input and writes, for one image.
-        second: of a product of two activations, what makes its second operand, named as `source`; None elsewhere.
+        rhs: of a product of two activations, what makes its second operand, named as `source`; None elsewhere.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Site:
     bias: str | None
     shape: tuple[int, ...]
     values: int
-    second: str | None = None
+    rhs: str | None = None
 
 
 def name_sites(program: ExportedProgram) -> None:
@@ -162,7 +162,7 @@ def _site(node: torch.fx.Node, names: dict[str, str]) -> Site:
         bias=constant(2) if weighted else None,
         shape=_shape(node),
         values=math.prod(_shape(node)) + (math.prod(_shape(first)) if first is not None else 0),
-        second=site_of(operands[1]) if len(operands) == 2 else None,
+        rhs=site_of(operands[1]) if len(operands) == 2 else None,
     )
 
 

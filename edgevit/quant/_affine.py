@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import Dynamic, Grid
+from edgevit.core.plans import DynamicQuantization, QuantParams
 
 if TYPE_CHECKING:
     import torch
@@ -22,34 +22,34 @@ SHRINKS = {
 BIAS_LIMIT = 2**30
 
 
-def activation_grid(
+def activation_params(
     minimum: float,
     maximum: float,
     dtype: Literal["int8", "uint8"],
     scale_dtype: Literal["float32", "float16"],
-) -> Grid:
+) -> QuantParams:
     """The asymmetric 8-bit grid that covers [minimum, maximum] and holds zero exactly."""
     low, high = min(minimum, 0.0), max(maximum, 0.0)
     first, last = LIMITS[dtype]
     scale = _representable((high - low) / (last - first), scale_dtype)
     zero_point = min(max(round(first - low / scale), first), last)
-    return Grid(dtype, (scale,), (zero_point,))
+    return QuantParams(dtype, (scale,), (zero_point,))
 
 
-def channel_grid(limits: list[float], axis: int, scale_dtype: Literal["float32", "float16"]) -> Grid:
+def channel_params(limits: list[float], axis: int, scale_dtype: Literal["float32", "float16"]) -> QuantParams:
     """The symmetric int8 grid with a scale for each index of `axis`, which covers [-limit, limit] there."""
     scales = tuple(_representable(limit / 127, scale_dtype) for limit in limits)
-    return Grid("int8", scales, (0,) * len(scales), axis)
+    return QuantParams("int8", scales, (0,) * len(scales), axis)
 
 
-def weight_grid(
+def weight_params(
     weight: torch.Tensor,
     dtype: Literal["int4", "int8"],
     block: int | None,
     importance: torch.Tensor | None,
     scale_dtype: Literal["float32", "float16", "bfloat16"],
     smallest: torch.Tensor | None = None,
-) -> Grid:
+) -> QuantParams:
     """The symmetric grid of a weight (out channels, ...): a scale per channel, or per block of its inputs.
 
     Args:
@@ -80,7 +80,7 @@ def weight_grid(
             best = torch.minimum(lost, best)
         scales = torch.where(full > 0, scales, full)
     chosen = tuple(_representable(s, scale_dtype) for s in scales.flatten().tolist())
-    return Grid(dtype, chosen, (0,) * len(chosen), axis=0, block=block)
+    return QuantParams(dtype, chosen, (0,) * len(chosen), axis=0, block=block)
 
 
 def bias_scales(bias: torch.Tensor, input_scale: float) -> torch.Tensor:
@@ -88,52 +88,52 @@ def bias_scales(bias: torch.Tensor, input_scale: float) -> torch.Tensor:
     return bias.detach().double().abs() / (input_scale * BIAS_LIMIT)
 
 
-def weight_scales(grid: Grid, shape: tuple[int, ...]) -> torch.Tensor:
+def weight_scales(params: QuantParams, shape: tuple[int, ...]) -> torch.Tensor:
     """The scale of every element of a weight of `shape`, float32, broadcastable to it."""
     import torch
 
-    scale = torch.tensor(grid.scale, dtype=torch.float32)
-    if grid.block is None:
-        return broadcast(grid, len(shape))[0]
-    return scale.reshape(shape[0], -1).repeat_interleave(grid.block, dim=1).reshape(shape)
+    scale = torch.tensor(params.scale, dtype=torch.float32)
+    if params.block is None:
+        return broadcast(params, len(shape))[0]
+    return scale.reshape(shape[0], -1).repeat_interleave(params.block, dim=1).reshape(shape)
 
 
-def broadcast(grid: Grid, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+def broadcast(params: QuantParams, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale and zero point as float32 tensors that broadcast against a tensor of `rank` axes.
 
     Not for grids in blocks.
     """
     import torch
 
-    scale = torch.tensor(grid.scale, dtype=torch.float32)
-    zero = torch.tensor(grid.zero_point, dtype=torch.float32)
-    if grid.axis is None:
+    scale = torch.tensor(params.scale, dtype=torch.float32)
+    zero = torch.tensor(params.zero_point, dtype=torch.float32)
+    if params.axis is None:
         return scale.reshape(()), zero.reshape(())
     shape = [1] * rank
-    shape[grid.axis] = -1
+    shape[params.axis] = -1
     return scale.reshape(shape), zero.reshape(shape)
 
 
-def quantize(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+def quantize(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Real -> integers of the grid, held in float32; rounds half to even."""
-    scale, zero = broadcast(grid, value.ndim)
-    low, high = LIMITS[grid.dtype]
+    scale, zero = broadcast(params, value.ndim)
+    low, high = LIMITS[params.dtype]
     return (value / scale).round_().add_(zero).clamp_(low, high)
 
 
-def dequantize(integers: torch.Tensor, grid: Grid) -> torch.Tensor:
+def dequantize(integers: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Integers of the grid -> real, float32."""
-    scale, zero = broadcast(grid, integers.ndim)
+    scale, zero = broadcast(params, integers.ndim)
     return (integers.float() - zero).mul_(scale)
 
 
-def rounded(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+def fake_quantize(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Real -> the nearest real values of the grid; `dequantize` in place, for activations of all images at once."""
-    scale, zero = broadcast(grid, value.ndim)
-    return quantize(value, grid).sub_(zero).mul_(scale)
+    scale, zero = broadcast(params, value.ndim)
+    return quantize(value, params).sub_(zero).mul_(scale)
 
 
-def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tensor, torch.Tensor]:
+def quantize_dynamic(value: torch.Tensor, how: DynamicQuantization) -> tuple[torch.Tensor, torch.Tensor]:
     """What a dynamic kernel makes of its input: integers minus their zero point, and the scales.
 
     Args:
@@ -147,7 +147,7 @@ def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tenso
 
     if how.normalized:
         largest = value.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-        steps, scale = quantize_at_run_time(value / largest, replace(how, normalized=False))
+        steps, scale = quantize_dynamic(value / largest, replace(how, normalized=False))
         return steps, scale * largest
     low, high = LIMITS[how.dtype]
     parts = value
@@ -169,9 +169,9 @@ def quantize_at_run_time(value: torch.Tensor, how: Dynamic) -> tuple[torch.Tenso
     return ((parts / scale).round() + zero).clamp(low, high) - zero, scale
 
 
-def at_run_time(value: torch.Tensor, how: Dynamic) -> torch.Tensor:
+def fake_quantize_dynamic(value: torch.Tensor, how: DynamicQuantization) -> torch.Tensor:
     """The real values that a dynamic kernel sees instead of `value`, of its shape."""
-    integers, scale = quantize_at_run_time(value, how)
+    integers, scale = quantize_dynamic(value, how)
     seen = integers * scale
     return seen.flatten(-2)[..., : value.shape[-1]] if how.per == "block" else seen
 

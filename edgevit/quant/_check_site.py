@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantParams, QuantPlan, SitePlan
 from edgevit.program.sites import PRODUCTS, Site
-from edgevit.quant import _affine, _gate
+from edgevit.quant import _affine, integer_silu
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +27,8 @@ def check(
     planned: SitePlan,
     plan: QuantPlan,
     site: Site,
-    kind: KindPlacement,
-    placement: Placement,
+    kind: OpCapabilities,
+    capabilities: BackendCapabilities,
     shape: tuple[int, ...] | None,
 ) -> None:
     """Raise InputError, beginning with `label`, for the first thing that cannot be done.
@@ -36,80 +36,80 @@ def check(
     Args:
         shape: of the weight; None for a product of two activations.
     """
-    _activations(label, planned, site, kind, placement)
+    _activations(label, planned, site, kind, capabilities)
     if shape is None:
         if planned.weight is not None or planned.palette is not None or planned.bias != "none":
             raise InputError(f"{label}: a product of two activations has no weight and no bias", _AGAIN)
         return
-    _weights(label, planned, plan, kind, placement, shape)
+    _weights(label, planned, plan, kind, capabilities, shape)
     _bias(label, planned, plan, site, kind, shape[0])
 
 
-def check_gate(label: str, planned: SitePlan, between: bool) -> None:
+def check_sigmoid(label: str, planned: SitePlan, between: bool) -> None:
     """Raise InputError for a sigmoid in integers that the file cannot have.
 
     Args:
         between: whether a SiLU between integers is behind the site.
     """
-    if planned.gate is not None and not between:
-        raise InputError(f"{label}: no SiLU between integers is behind it", 'write "gate": null')
-    if planned.gate not in (None, _gate.GRID):
+    if planned.sigmoid is not None and not between:
+        raise InputError(f"{label}: no SiLU between integers is behind it", 'write "sigmoid": null')
+    if planned.sigmoid not in (None, integer_silu.SIGMOID):
         raise InputError(
-            f"{label}: its gate is not uint8 in steps of 1/256", 'write that, or "gate": null for float'
+            f"{label}: its sigmoid is not uint8 in steps of 1/256", 'write that, or "sigmoid": null for float'
         )
 
 
 def _activations(
-    label: str, planned: SitePlan, site: Site, kind: KindPlacement, placement: Placement
+    label: str, planned: SitePlan, site: Site, kind: OpCapabilities, capabilities: BackendCapabilities
 ) -> None:
     second = kind.input if site.kind in PRODUCTS else None
-    for name, grid, dtype in (
+    for name, params, dtype in (
         ("input", planned.input, kind.input),
-        ("second", planned.second, second),
+        ("second", planned.rhs, second),
         ("output", planned.output, kind.output),
     ):
-        if (grid.dtype if grid is not None else None) != dtype:
+        if (params.dtype if params is not None else None) != dtype:
             raise InputError(
-                f"{label}: its {name} is {'float' if grid is None else grid.dtype}, "
-                f"{placement.target} {placement.precision} takes {dtype or 'float'} there",
+                f"{label}: its {name} is {'float' if params is None else params.dtype}, "
+                f"{capabilities.target} {capabilities.precision} takes {dtype or 'float'} there",
                 _AGAIN,
             )
-        if grid is None:
+        if params is None:
             continue
         count = 1
-        if grid.axis is not None:
-            if name != "output" or not kind.output_channels or grid.axis != len(site.shape) - 1:
+        if params.axis is not None:
+            if name != "output" or not kind.output_channels or params.axis != len(site.shape) - 1:
                 raise InputError(
-                    f"{label}: its {name} has a scale for each index of axis {grid.axis}, "
-                    f"{placement.target} takes one for the tensor",
+                    f"{label}: its {name} has a scale for each index of axis {params.axis}, "
+                    f"{capabilities.target} takes one for the tensor",
                     _AGAIN,
                 )
-            count = site.shape[grid.axis]
-            if any(grid.zero_point):
+            count = site.shape[params.axis]
+            if any(params.zero_point):
                 raise InputError(f"{label}: a scale per channel needs the zero points 0", _AGAIN)
-        if grid.block is not None:
+        if params.block is not None:
             raise InputError(f"{label}: its {name} cannot have blocks", _AGAIN)
-        _grid(f"{label}: its {name}", grid, count, placement.scale_dtype)
+        _grid(f"{label}: its {name}", params, count, capabilities.scale_dtype)
     if planned.dynamic not in (kind.dynamic, kind.dynamic and replace(kind.dynamic, normalized=False)):
         raise InputError(
-            f"{label}: what it does with its input at run time is not what {placement.target} "
-            f"{placement.precision} does",
+            f"{label}: what it does with its input at run time is not what {capabilities.target} "
+            f"{capabilities.precision} does",
             _AGAIN,
         )
 
 
-def _grid(label: str, grid: Grid, count: int, scale_dtype: ScaleType) -> None:
+def _grid(label: str, params: QuantParams, count: int, scale_dtype: ScaleType) -> None:
     """Number, value and type of scales and zero points."""
-    for name, values in (("scales", grid.scale), ("zero points", grid.zero_point)):
+    for name, values in (("scales", params.scale), ("zero points", params.zero_point)):
         if len(values) != count:
             raise InputError(f"{label} has {len(values)} {name}, {count} are needed", _AGAIN)
-    low, high = _affine.LIMITS[grid.dtype]
-    for zero in grid.zero_point:
+    low, high = _affine.LIMITS[params.dtype]
+    for zero in params.zero_point:
         if not low <= zero <= high:
             raise InputError(
-                f"{label} has the zero point {zero}, outside {grid.dtype}", f"write {low} to {high}"
+                f"{label} has the zero point {zero}, outside {params.dtype}", f"write {low} to {high}"
             )
-    for scale in grid.scale:
+    for scale in params.scale:
         if not math.isfinite(scale) or scale <= 0:
             raise InputError(f"{label} has the scale {scale:g}", "a scale is a finite number above 0")
         exact = _affine.nearest_scale(scale, scale_dtype)
@@ -126,8 +126,8 @@ def _weights(
     label: str,
     planned: SitePlan,
     plan: QuantPlan,
-    kind: KindPlacement,
-    placement: Placement,
+    kind: OpCapabilities,
+    capabilities: BackendCapabilities,
     shape: tuple[int, ...],
 ) -> None:
     if (planned.weight is None) == (planned.palette is None):
@@ -135,34 +135,36 @@ def _weights(
     if planned.palette is not None:
         _palette(label, planned, plan, kind, shape)
         return
-    grid = planned.weight
-    assert grid is not None
-    if grid.dtype not in ("int8", kind.weight):
+    params = planned.weight
+    assert params is not None
+    if params.dtype not in ("int8", kind.weight):
         raise InputError(
-            f"{label}: its weight is {grid.dtype}, {placement.target} {placement.precision} takes {kind.weight}",
+            f"{label}: its weight is {params.dtype}, {capabilities.target} {capabilities.precision} takes {kind.weight}",
             _AGAIN,
         )
-    block = kind.block if grid.dtype == "int4" else None
-    if grid.axis != 0 or grid.block != block:
+    block = kind.block if params.dtype == "int4" else None
+    if params.axis != 0 or params.block != block:
         raise InputError(
-            f"{label}: its {grid.dtype} weight takes scales along axis 0, "
+            f"{label}: its {params.dtype} weight takes scales along axis 0, "
             + ("one per output channel" if block is None else f"one for each {block} inputs"),
             _AGAIN,
         )
     if block is not None and shape[1] % block:
         raise InputError(f"{label}: {shape[1]} inputs are no multiple of blocks of {block}", _AGAIN)
     count = shape[0] * (1 if block is None else shape[1] // block)
-    scale_dtype = kind.scale_dtype if grid.dtype == "int4" and kind.scale_dtype else placement.scale_dtype
-    _grid(f"{label}: its weight", grid, count, scale_dtype)
-    if any(grid.zero_point):
+    scale_dtype = (
+        kind.scale_dtype if params.dtype == "int4" and kind.scale_dtype else capabilities.scale_dtype
+    )
+    _grid(f"{label}: its weight", params, count, scale_dtype)
+    if any(params.zero_point):
         raise InputError(f"{label}: weights take the zero point 0", "write zeros")
     steps = _tensor(label, plan, f"{planned.site}.weight", "int8", shape)
-    _within(label, "weight", steps, _affine.WEIGHT_LIMITS[grid.dtype])
-    _pairs(label, steps, kind.pair_limit)
+    _within(label, "weight", steps, _affine.WEIGHT_LIMITS[params.dtype])
+    _pairs(label, steps, kind.saturation_limit)
 
 
 def _palette(
-    label: str, planned: SitePlan, plan: QuantPlan, kind: KindPlacement, shape: tuple[int, ...]
+    label: str, planned: SitePlan, plan: QuantPlan, kind: OpCapabilities, shape: tuple[int, ...]
 ) -> None:
     import numpy as np
 
@@ -186,7 +188,7 @@ def _palette(
 
 
 def _bias(
-    label: str, planned: SitePlan, plan: QuantPlan, site: Site, kind: KindPlacement, channels: int
+    label: str, planned: SitePlan, plan: QuantPlan, site: Site, kind: OpCapabilities, channels: int
 ) -> None:
     import numpy as np
 

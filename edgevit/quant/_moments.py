@@ -24,14 +24,14 @@ class Moments:
     Attributes:
         rows: how many were seen.
         mean_float, mean: means of x and y, float64 (groups, inputs).
-        gram: mean of (y - mean)(y - mean)^T, float64 (groups, inputs, inputs).
+        hessian: mean of (y - mean)(y - mean)^T, float64 (groups, inputs, inputs).
         cross: mean of (x - mean_float)(y - mean)^T, of the same shape.
     """
 
     rows: int
     mean_float: torch.Tensor
     mean: torch.Tensor
-    gram: torch.Tensor
+    hessian: torch.Tensor
     cross: torch.Tensor
 
 
@@ -89,10 +89,12 @@ def measure(
         products[0] += own
         products[1] += own if same else x.transpose(1, 2) @ y
     mean_float, mean = (s / count for s in sums)
-    gram = products[0] / count - mean[:, :, None] * mean[:, None, :]
+    hessian = products[0] / count - mean[:, :, None] * mean[:, None, :]
     cross = products[1] / count - mean_float[:, :, None] * mean[:, None, :]
     assert start is not None, "no images"
-    return Moments(count, mean_float + start[0][:, 0].double(), mean + start[1][:, 0].double(), gram, cross)
+    return Moments(
+        count, mean_float + start[0][:, 0].double(), mean + start[1][:, 0].double(), hessian, cross
+    )
 
 
 def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, SitePlan
+from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities, QuantParams, SitePlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Stats
 from edgevit.program.sites import Site
@@ -61,14 +61,14 @@ class Decided:
 
 def decide(
     site: Site,
-    kind: KindPlacement,
-    placement: Placement,
+    kind: OpCapabilities,
+    capabilities: BackendCapabilities,
     weight: torch.Tensor | None,
     bias: torch.Tensor | None,
     stats: Stats,
     choices: Choices,
     seen: Seen | None,
-    careful: bool,
+    keep_8bit: bool,
 ) -> Decided:
     """Choose everything for one site.
 
@@ -76,15 +76,13 @@ def decide(
         weight, bias: of the float layer, (out channels, ...) and (out channels,); a product of two activations
             has none.
         seen: None where there are no calibration images.
-        careful: the first or the last layer, which takes 8 bits whatever the precision.
+        keep_8bit: the first or the last layer, which takes 8 bits whatever the precision.
     """
-    entry = _input_grid(site.source, kind, placement, stats, choices.ranges)
+    entry = _input_params(site.source, kind, capabilities, stats, choices.ranges)
     if weight is None:
-        assert site.second is not None, site.name
-        second = _input_grid(site.second, kind, placement, stats, choices.ranges)
-        return Decided(
-            SitePlan(site.name, site.kind, entry, None, None, "none", second=second), {}, None, None
-        )
+        assert site.rhs is not None, site.name
+        second = _input_params(site.rhs, kind, capabilities, stats, choices.ranges)
+        return Decided(SitePlan(site.name, site.kind, entry, None, None, "none", rhs=second), {}, None, None)
     dynamic = _at_run_time(kind, weight)
     moments = None if seen is None else _measure(seen, weight, entry, dynamic)
     wanted = weight.double() if moments is None else _towards_float(weight.double(), moments)
@@ -93,7 +91,7 @@ def decide(
     if bias is not None and input_scale is not None:
         smallest = _affine.bias_scales(bias, input_scale)
     stored = _weight.store(
-        wanted, moments, kind, placement, choices.rounding, choices.clustering, careful, smallest
+        wanted, moments, kind, capabilities, choices.rounding, choices.clustering, keep_8bit, smallest
     )
     tensors = {f"{site.name}.{name}": array for name, array in stored.tensors.items()}
     real_bias = None
@@ -102,8 +100,8 @@ def decide(
         if moments is not None:
             float_mean = _mean_output(weight.double(), moments.mean_float)
             wanted_bias = wanted_bias + float_mean - _mean_output(stored.real, moments.mean)
-        if input_scale is not None and stored.grid is not None:
-            steps, real_bias = integer_bias(wanted_bias, input_scale, stored.grid)
+        if input_scale is not None and stored.params is not None:
+            steps, real_bias = integer_bias(wanted_bias, input_scale, stored.params)
             tensors[f"{site.name}.bias"] = steps.numpy()
         else:
             real_bias = wanted_bias.float()
@@ -113,8 +111,8 @@ def decide(
         site=site.name,
         kind=site.kind,
         input=entry,
-        weight=stored.grid,
-        output=_output_grid(site, kind, placement, stats, choices.ranges),
+        weight=stored.params,
+        output=_output_params(site, kind, capabilities, stats, choices.ranges),
         bias="none" if bias is None else "int32" if input_scale is not None else "float32",
         palette=stored.palette,
         dynamic=dynamic,
@@ -130,21 +128,21 @@ def execute(node: torch.fx.Node, decided: Decided, args: tuple[Any, ...]) -> tor
     operation: Any = node.target
 
     def one(value: torch.Tensor, *second: torch.Tensor) -> torch.Tensor:
-        entered = value if plan.input is None else _affine.rounded(value, plan.input)
+        entered = value if plan.input is None else _affine.fake_quantize(value, plan.input)
         if plan.dynamic is not None:
-            entered = _affine.at_run_time(value, plan.dynamic)
-        if plan.second is not None:
-            result: torch.Tensor = operation(entered, _affine.rounded(second[0], plan.second), *args[2:])
+            entered = _affine.fake_quantize_dynamic(value, plan.dynamic)
+        if plan.rhs is not None:
+            result: torch.Tensor = operation(entered, _affine.fake_quantize(second[0], plan.rhs), *args[2:])
         else:
             result = operation(entered, decided.weight, decided.bias, *args[3:])
-        return result if plan.output is None else _affine.rounded(result, plan.output)
+        return result if plan.output is None else _affine.fake_quantize(result, plan.output)
 
-    operands = args[:1] if plan.second is None else args[:2]
+    operands = args[:1] if plan.rhs is None else args[:2]
     chunks = zip(*(operand.split(_moments.CHUNK) for operand in operands), strict=True)
     return torch.cat([torch.func.vmap(one)(*chunk) for chunk in chunks])
 
 
-def _at_run_time(kind: KindPlacement, weight: torch.Tensor) -> Dynamic | None:
+def _at_run_time(kind: OpCapabilities, weight: torch.Tensor) -> DynamicQuantization | None:
     """Tokens are scaled to 1 where the layer has no more outputs than inputs.
 
     Scaling back takes passes over the outputs, which a wide layer has many of
@@ -158,28 +156,32 @@ def _at_run_time(kind: KindPlacement, weight: torch.Tensor) -> Dynamic | None:
     return replace(kind.dynamic, normalized=False)
 
 
-def _input_grid(
-    tensor: str, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
-) -> Grid | None:
+def _input_params(
+    tensor: str, kind: OpCapabilities, capabilities: BackendCapabilities, stats: Stats, ranges: Range
+) -> QuantParams | None:
     if kind.input is None:
         return None
-    return _affine.activation_grid(*ranges.choose(stats, tensor), kind.input, placement.scale_dtype)
+    return _affine.activation_params(*ranges.choose(stats, tensor), kind.input, capabilities.scale_dtype)
 
 
-def _output_grid(
-    site: Site, kind: KindPlacement, placement: Placement, stats: Stats, ranges: Range
-) -> Grid | None:
+def _output_params(
+    site: Site, kind: OpCapabilities, capabilities: BackendCapabilities, stats: Stats, ranges: Range
+) -> QuantParams | None:
     """Per tensor, or per channel of the last axis where the runtime can and the model's output gains."""
     if kind.output is None:
         return None
-    effects = stats.values.get((site.name, "range_effect"))
-    per_channel = stats.values.get((site.name, "channel_effect"))
-    worth = effects is not None and per_channel is not None and per_channel < CHANNEL_GAIN * effects.min()
+    sensitivities = stats.values.get((site.name, "range_sensitivity"))
+    per_channel = stats.values.get((site.name, "channel_sensitivity"))
+    worth = (
+        sensitivities is not None
+        and per_channel is not None
+        and per_channel < CHANNEL_GAIN * sensitivities.min()
+    )
     if kind.output_channels and site.kind == "linear" and worth:
-        return _affine.channel_grid(
-            channel_limits(stats, site.name, site.shape), len(site.shape) - 1, placement.scale_dtype
+        return _affine.channel_params(
+            channel_limits(stats, site.name, site.shape), len(site.shape) - 1, capabilities.scale_dtype
         )
-    return _affine.activation_grid(*ranges.choose(stats, site.name), kind.output, placement.scale_dtype)
+    return _affine.activation_params(*ranges.choose(stats, site.name), kind.output, capabilities.scale_dtype)
 
 
 def channel_limits(stats: Stats, tensor: str, shape: tuple[int, ...]) -> list[float]:
@@ -197,7 +199,9 @@ def channel_limits(stats: Stats, tensor: str, shape: tuple[int, ...]) -> list[fl
     return [float(limit) for limit in limits]
 
 
-def integer_bias(wanted: torch.Tensor, input_scale: float, weight: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+def integer_bias(
+    wanted: torch.Tensor, input_scale: float, weight: QuantParams
+) -> tuple[torch.Tensor, torch.Tensor]:
     """int32 steps of input scale * weight scale, and what they stand for."""
     import torch
 
@@ -208,14 +212,14 @@ def integer_bias(wanted: torch.Tensor, input_scale: float, weight: Grid) -> tupl
 
 
 def _measure(
-    seen: Seen, weight: torch.Tensor, entry: Grid | None, dynamic: Dynamic | None
+    seen: Seen, weight: torch.Tensor, entry: QuantParams | None, dynamic: DynamicQuantization | None
 ) -> _moments.Moments | None:
     """Moments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None
     if entry is not None:
-        rounded = partial(_affine.rounded, grid=entry)
+        rounded = partial(_affine.fake_quantize, params=entry)
     elif dynamic is not None and dynamic.per != "tensor":
-        rounded = partial(_affine.at_run_time, how=dynamic)
+        rounded = partial(_affine.fake_quantize_dynamic, how=dynamic)
     groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
     found = _moments.measure(seen.node, seen.real, seen.planned, groups, math.prod(weight.shape[1:]), rounded)
     return found if found.rows >= FEWEST_ROWS else None
@@ -225,12 +229,12 @@ def _towards_float(weight: torch.Tensor, moments: _moments.Moments) -> torch.Ten
     """The weight that gives, on the planned inputs, what the float layer gives on its own; least squares."""
     import torch
 
-    rows = weight.reshape(len(moments.gram), -1, moments.gram.shape[-1])
-    mean = moments.gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
-    held = RIDGE * moments.gram.shape[-1] / moments.rows
-    identity = torch.eye(moments.gram.shape[-1], dtype=weight.dtype)
-    damped = moments.gram + ((0.01 + held) * mean)[:, None, None] * identity
-    change = rows @ (moments.cross - moments.gram)
+    rows = weight.reshape(len(moments.hessian), -1, moments.hessian.shape[-1])
+    mean = moments.hessian.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
+    held = RIDGE * moments.hessian.shape[-1] / moments.rows
+    identity = torch.eye(moments.hessian.shape[-1], dtype=weight.dtype)
+    damped = moments.hessian + ((0.01 + held) * mean)[:, None, None] * identity
+    change = rows @ (moments.cross - moments.hessian)
     corrected: torch.Tensor = rows + torch.linalg.solve(damped, change.transpose(1, 2)).transpose(1, 2)
     return corrected.reshape(weight.shape)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import Grid, KindPlacement, Palette, Placement
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, Palette, QuantParams
 from edgevit.core.plugins import Clustering, Rounding
 from edgevit.quant import _affine
 
@@ -23,12 +23,12 @@ class Stored:
     """A weight as the plan holds it, and the real values that it stands for.
 
     Attributes:
-        grid, palette: one of the two.
+        params, palette: one of the two.
         tensors: `weight`, for a palette `lut` too.
         real: float64, of the weight's shape.
     """
 
-    grid: Grid | None
+    params: QuantParams | None
     palette: Palette | None
     tensors: dict[str, NDArray[np.generic]]
     real: torch.Tensor
@@ -37,42 +37,42 @@ class Stored:
 def store(
     weight: torch.Tensor,
     moments: Moments | None,
-    kind: KindPlacement,
-    placement: Placement,
+    kind: OpCapabilities,
+    capabilities: BackendCapabilities,
     rounding: Rounding,
     clustering: Clustering,
-    careful: bool,
+    keep_8bit: bool,
     smallest: torch.Tensor | None,
 ) -> Stored:
     """Choose the grid or palette and round.
 
     Args:
         weight: float64 (out channels, ...).
-        careful: the first or the last layer, which takes 8 bits whatever the precision.
+        keep_8bit: the first or the last layer, which takes 8 bits whatever the precision.
         smallest: no output channel's scale may be below it.
     """
-    form = _form(weight, kind, careful)
+    form = _form(weight, kind, keep_8bit)
     importance = None if moments is None else _importance(moments, len(weight))
     if form in ("lut4", "lut6"):
-        return _in_palette(weight, importance, moments, int(form[-1]), kind.group, clustering, placement)
+        return _in_palette(weight, importance, moments, int(form[-1]), kind.group, clustering, capabilities)
     dtype: Literal["int4", "int8"] = "int4" if form == "int4" else "int8"
     block = kind.block if dtype == "int4" else None
-    scale_dtype = kind.scale_dtype if dtype == "int4" and kind.scale_dtype else placement.scale_dtype
-    grid = _affine.weight_grid(weight, dtype, block, importance, scale_dtype, smallest)
-    scales = _affine.weight_scales(grid, tuple(weight.shape)).double().expand(weight.shape)
-    groups = 1 if moments is None else len(moments.gram)
+    scale_dtype = kind.scale_dtype if dtype == "int4" and kind.scale_dtype else capabilities.scale_dtype
+    params = _affine.weight_params(weight, dtype, block, importance, scale_dtype, smallest)
+    scales = _affine.weight_scales(params, tuple(weight.shape)).double().expand(weight.shape)
+    groups = 1 if moments is None else len(moments.hessian)
     inputs = math.prod(weight.shape[1:])
     rows, wide = weight.reshape(groups, -1, inputs), scales.reshape(groups, -1, inputs)
     paired = weight.ndim == 2 or weight.shape[1] > 1  # a depthwise kernel adds no pairs
-    limit, pairs = _affine.WEIGHT_LIMITS[dtype], kind.pair_limit if paired else None
+    limit, pairs = _affine.WEIGHT_LIMITS[dtype], kind.saturation_limit if paired else None
     if moments is None and pairs is None:  # each weight alone, without copies of large ones
         steps = rounding.round(rows, wide, None, limit, None).reshape(weight.shape)
     else:
         order = _order_of_sums(weight)
-        gram = None if moments is None else moments.gram[:, order][:, :, order]
-        found = rounding.round(rows[..., order], wide[..., order], gram, limit, pairs)
+        hessian = None if moments is None else moments.hessian[:, order][:, :, order]
+        found = rounding.round(rows[..., order], wide[..., order], hessian, limit, pairs)
         steps = found[..., order.argsort()].reshape(weight.shape)
-    return Stored(grid, None, {"weight": steps.numpy()}, steps.double() * scales)
+    return Stored(params, None, {"weight": steps.numpy()}, steps.double() * scales)
 
 
 def _in_palette(
@@ -82,7 +82,7 @@ def _in_palette(
     bits: int,
     group: int,
     clustering: Clustering,
-    placement: Placement,
+    capabilities: BackendCapabilities,
 ) -> Stored:
     import torch
 
@@ -95,12 +95,12 @@ def _in_palette(
             for part, count in zip(rows.split(group), counts.split(group), strict=True)
         ]
     )
-    if placement.scale_dtype == "float16":
+    if capabilities.scale_dtype == "float16":
         lists = lists.half().double()
-    groups = 1 if moments is None else len(moments.gram)
+    groups = 1 if moments is None else len(moments.hessian)
     of_row = (torch.arange(len(rows)) // group).reshape(groups, -1)
     indices = clustering.assign(
-        rows.reshape(groups, -1, inputs), lists[of_row], None if moments is None else moments.gram
+        rows.reshape(groups, -1, inputs), lists[of_row], None if moments is None else moments.hessian
     ).reshape(len(rows), inputs)
     real = lists[of_row.flatten()].gather(1, indices.long())
     tensors: dict[str, NDArray[np.generic]] = {
@@ -110,16 +110,16 @@ def _in_palette(
     return Stored(None, Palette(bits, group), tensors, real.reshape(weight.shape))
 
 
-def _form(weight: torch.Tensor, kind: KindPlacement, careful: bool) -> str:
+def _form(weight: torch.Tensor, kind: OpCapabilities, keep_8bit: bool) -> str:
     """What the weight becomes: 8 bits per channel where few would spoil it or the runtime has no kernel."""
     depthwise = weight.ndim > 2 and weight.shape[1] == 1
     unfit = kind.weight == "int4" and kind.block is not None and weight.shape[1] % kind.block
-    return "int8" if careful or depthwise or unfit else kind.weight
+    return "int8" if keep_8bit or depthwise or unfit else kind.weight
 
 
 def _importance(moments: Moments, channels: int) -> torch.Tensor:
     """How much a squared error of each weight counts: the power of its input, (out channels, inputs)."""
-    diagonal = moments.gram.diagonal(dim1=-2, dim2=-1)
+    diagonal = moments.hessian.diagonal(dim1=-2, dim2=-1)
     return diagonal.repeat_interleave(channels // len(diagonal), dim=0).clamp(min=1e-12)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.program.sites import Site, list_sites
-from edgevit.quant import _check_site, _spare
+from edgevit.quant import _check_site, mixed_precision
 from edgevit.quant.check_alone import check_head
-from edgevit.quant.output_grids import output_nodes
-from edgevit.quant.plan import choose_sites, constants, gated_sites, in_execution_order, weights_digest
+from edgevit.quant.output_params import output_nodes
+from edgevit.quant.plan import choose_sites, constants, in_execution_order, integer_silu_sites, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 LEFT_OUT = "the plan that was given leaves it out"
 
 
-def find_given(plans: Sequence[QuantPlan], placement: Placement) -> QuantPlan:
-    """The plan for the target and precision of `placement`.
+def find_given(plans: Sequence[QuantPlan], capabilities: BackendCapabilities) -> QuantPlan:
+    """The plan for the target and precision of `capabilities`.
 
     Raises:
         InputError: there is none, or several.
     """
-    wanted = (placement.target, placement.precision)
+    wanted = (capabilities.target, capabilities.precision)
     found = [plan for plan in plans if (plan.target, plan.precision) == wanted]
     if not found:
         has = ", ".join(f"{p.target} {p.precision}" for p in plans) or "none at all"
@@ -42,7 +42,7 @@ def find_given(plans: Sequence[QuantPlan], placement: Placement) -> QuantPlan:
     return found[0]
 
 
-def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
+def checked(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
     """The plan if all of it can be executed as it says; sites in execution order.
 
     What the user took out of `sites` is named in `skipped`, and its tensors are dropped.
@@ -62,10 +62,10 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             "give the model, --weights, --prune and --without that it was made with, and the same --calibrate, "
             "--calibration-count and --seed: weights folded by what those images show belong to a plan",
         )
-    if plan.placement is not None and plan.placement.folds != placement.folds:
-        asked, made = (", ".join(p.folds) or "none" for p in (plan.placement, placement))
+    if plan.capabilities is not None and plan.capabilities.folds != capabilities.folds:
+        asked, made = (", ".join(p.folds) or "none" for p in (plan.capabilities, capabilities))
         raise InputError(
-            f"{where}: placement names the folds {asked}, its graph has {made}",
+            f"{where}: capabilities names the folds {asked}, its graph has {made}",
             "folds cannot be edited: switch them off with --without when a plan is made",
         )
     count = len(output_nodes(graph))
@@ -74,11 +74,11 @@ def checked(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
             f"{where}: `outputs` has {len(plan.outputs)} grids, the model has {count} outputs",
             "keep one grid for each output",
         )
-    check_sites(plan, graph, placement)
-    return _tidied(plan, graph, placement)
+    check_sites(plan, graph, capabilities)
+    return _tidied(plan, graph, capabilities)
 
 
-def check_sites(plan: QuantPlan, graph: Graph, placement: Placement) -> None:
+def check_sites(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> None:
     """Raise InputError for the first site that the graph has not, or has in another form.
 
     Args:
@@ -86,12 +86,12 @@ def check_sites(plan: QuantPlan, graph: Graph, placement: Placement) -> None:
             looks at.
     """
     where = f"--plan, {plan.target} {plan.precision}"
-    check_head(plan, placement)
+    check_head(plan, capabilities)
     described = {site.name: site for site in list_sites(graph)}
-    kinds = {kind.kind: kind for kind in placement.kinds}
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
     weights = constants(graph)
-    possible, never = choose_sites(graph, placement)
-    gated = gated_sites(graph, placement, possible)
+    possible, never = choose_sites(graph, capabilities)
+    gated = integer_silu_sites(graph, capabilities, possible)
     for planned in plan.sites:
         label = f"{where}, site {planned.site}"
         site = described.get(planned.site)
@@ -103,25 +103,25 @@ def check_sites(plan: QuantPlan, graph: Graph, placement: Placement) -> None:
             raise InputError(f"{label}: its kind is {site.kind}, not {planned.kind}", f'write "{site.kind}"')
         if reason := dict(never).get(planned.site):
             raise InputError(
-                f"{label}: {placement.target} cannot make it integer: {reason}",
+                f"{label}: {capabilities.target} cannot make it integer: {reason}",
                 "give each --option that the plan was made with, or take the site out of `sites`",
             )
         if planned.site not in {s.name for s in possible}:
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
         kind = kinds[site.kind]
-        if kind.spared is not None and planned.dynamic == kind.spared:
-            kind = _spare.at_run_time(kind)
-        _check_site.check(label, planned, plan, site, kind, placement, _shapes(site, weights))
-        _check_site.check_gate(label, planned, planned.site in gated)
+        if kind.fallback is not None and planned.dynamic == kind.fallback:
+            kind = mixed_precision.fake_quantize_dynamic(kind)
+        _check_site.check(label, planned, plan, site, kind, capabilities, _shapes(site, weights))
+        _check_site.check_sigmoid(label, planned, planned.site in gated)
 
 
 def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | None:
     return None if site.weight is None else tuple(weights[site.weight].shape)
 
 
-def _tidied(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
+def _tidied(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
     """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
-    possible, never = choose_sites(graph, placement)
+    possible, never = choose_sites(graph, capabilities)
     planned = {site.site: site for site in plan.sites}
     told = dict(plan.skipped)
     left = tuple((s.name, told.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
@@ -131,5 +131,5 @@ def _tidied(plan: QuantPlan, graph: Graph, placement: Placement) -> QuantPlan:
         sites=tuple(planned[s.name] for s in list_sites(graph) if s.name in planned),
         skipped=in_execution_order(graph, (*never, *left)),
         tensors={name: array for name, array in plan.tensors.items() if name in kept},
-        placement=placement,
+        capabilities=capabilities,
     )

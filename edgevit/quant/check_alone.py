@@ -5,61 +5,62 @@ from __future__ import annotations
 from collections import Counter
 
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.plans import Placement, QuantPlan, SitePlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan, SitePlan
 from edgevit.program.sites import PRODUCTS, WEIGHTED, Site
-from edgevit.quant import _check_site, _spare
+from edgevit.quant import _check_site, mixed_precision
 
 _MOST_AXES = 8  # of an activation; an axis beyond is none
 
 
-def check_alone(plan: QuantPlan, placement: Placement) -> None:
+def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
     """Raise InputError for the first thing that no model could make right, by the name of its site and field.
 
     Each layer is taken to be what the plan says of it: its weight has the shape of the tensor in the plan. So
     scales are counted against weights, integers against their type, and both against what the target computes.
 
     Args:
-        placement: what the target can do, with the folds that may be made.
+        capabilities: what the target can do, with the folds that may be made.
     """
     where = f"--plan, {plan.target} {plan.precision}"
-    check_head(plan, placement)
-    made = () if plan.placement is None else plan.placement.folds
-    if unknown := [name for name in made if name not in placement.folds]:
+    check_head(plan, capabilities)
+    made = () if plan.capabilities is None else plan.capabilities.folds
+    if unknown := [name for name in made if name not in capabilities.folds]:
         raise InputError(
-            f"{where}: placement names the fold {unknown[0]}, this run makes {', '.join(placement.folds) or 'none'}",
+            f"{where}: capabilities names the fold {unknown[0]}, this run makes {', '.join(capabilities.folds) or 'none'}",
             "folds cannot be edited: give the same --without as when the plan was made",
         )
-    kinds = {kind.kind: kind for kind in placement.kinds}
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
     for planned in plan.sites:
         label = f"{where}, site {planned.site}"
         kind = kinds.get(planned.kind)
         if kind is None:
             raise InputError(
-                f"{label}: {placement.target} {placement.precision} leaves the kind {planned.kind!r} in float",
+                f"{label}: {capabilities.target} {capabilities.precision} leaves the kind {planned.kind!r} in float",
                 nearest(planned.kind, kinds) + "; take the site out of `sites` to leave it in float",
             )
-        if kind.spared is not None and planned.dynamic == kind.spared:
-            kind = _spare.at_run_time(kind)
+        if kind.fallback is not None and planned.dynamic == kind.fallback:
+            kind = mixed_precision.fake_quantize_dynamic(kind)
         shape = None if planned.kind in PRODUCTS else _weight_shape(label, planned, plan)
-        _check_site.check(label, planned, plan, _as_planned(planned), kind, placement, shape)
-        _check_site.check_gate(label, planned, between=True)
+        _check_site.check(label, planned, plan, _as_planned(planned), kind, capabilities, shape)
+        _check_site.check_sigmoid(label, planned, between=True)
 
 
-def check_head(plan: QuantPlan, placement: Placement) -> None:
+def check_head(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
     """Raise InputError for another float type than the target's, other outputs, or a site that stands there twice."""
     where = f"--plan, {plan.target} {plan.precision}"
-    if plan.compute != placement.compute:
+    if plan.compute != capabilities.compute:
         raise InputError(
-            f"{where}: compute is {plan.compute}, this target computes in {placement.compute}",
-            f'write "compute": "{placement.compute}"',
+            f"{where}: compute is {plan.compute}, this target computes in {capabilities.compute}",
+            f'write "compute": "{capabilities.compute}"',
         )
-    given = {grid.dtype for grid in plan.outputs}
-    if given != ({placement.outputs} if placement.outputs else set()) or any(
-        len(grid.scale) != 1 or len(grid.zero_point) != 1 or grid.scale[0] <= 0 for grid in plan.outputs
+    given = {params.dtype for params in plan.outputs}
+    if given != ({capabilities.outputs} if capabilities.outputs else set()) or any(
+        len(params.scale) != 1 or len(params.zero_point) != 1 or params.scale[0] <= 0
+        for params in plan.outputs
     ):
         raise InputError(
             f"{where}: `outputs` has {', '.join(sorted(given)) or 'no'} grids, this run gives outputs as "
-            f"{placement.outputs or 'real numbers'}",
+            f"{capabilities.outputs or 'real numbers'}",
             "give the same --option as when the plan was made; a grid of an output has one scale and one zero point",
         )
     twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]

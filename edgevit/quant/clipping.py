@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import Grid, QuantPlan
+from edgevit.core.plans import QuantParams, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 # A tensor, by the site that makes it, and the grid that a plan quantizes it on.
-Quantized = tuple[str, Grid]
+Quantized = tuple[str, QuantParams]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ def quantized_tensors(graph: Graph, plan: QuantPlan) -> dict[Quantized, str]:
     found: dict[Quantized, str] = {}
     for planned in plan.sites:
         site = sites[planned.site]
-        places = ((site.source, planned.input), (site.second, planned.second), (site.name, planned.output))
-        for tensor, grid in places:
-            if tensor is not None and grid is not None:
-                found.setdefault((tensor, grid), planned.site)
+        places = ((site.source, planned.input), (site.rhs, planned.rhs), (site.name, planned.output))
+        for tensor, params in places:
+            if tensor is not None and params is not None:
+                found.setdefault((tensor, params), planned.site)
     return found
 
 
@@ -63,24 +63,24 @@ def range_use(
 
     Tensors that do not depend on the image are left out: no image changes them.
     """
-    wanted: dict[str, list[tuple[str, Grid]]] = {}
+    wanted: dict[str, list[tuple[str, QuantParams]]] = {}
     keys = {f"{index}": key for index, key in enumerate(sorted(tensors, key=repr))}
-    for name, (tensor, grid) in keys.items():
-        wanted.setdefault(tensor, []).append((name, grid))
+    for name, (tensor, params) in keys.items():
+        wanted.setdefault(tensor, []).append((name, params))
 
     def observe(node: torch.fx.Node, value: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        return {name: _measure(value, grid) for name, grid in wanted.get(site_of(node), ())}
+        return {name: _measure(value, params) for name, params in wanted.get(site_of(node), ())}
 
     measured = run(graph, images, observe=observe, advance=advance)[1]
     return {keys[name]: _combined(rows, keys[name][1]) for name, rows in measured.items()}
 
 
-def _measure(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+def _measure(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Of one image: share clipped, energy clipped away, energy, lowest and highest integer; float32 (5,)."""
     import torch
 
-    scale, zero = _affine.broadcast(grid, value.ndim)
-    low, high = _affine.LIMITS[grid.dtype]
+    scale, zero = _affine.broadcast(params, value.ndim)
+    low, high = _affine.LIMITS[params.dtype]
     steps = value / scale + zero
     outside = steps - steps.clamp(low - 0.5, high + 0.5)
     lost = (outside * scale).square().mean()
@@ -89,9 +89,9 @@ def _measure(value: torch.Tensor, grid: Grid) -> torch.Tensor:
     )
 
 
-def _combined(rows: torch.Tensor, grid: Grid) -> RangeUse:
+def _combined(rows: torch.Tensor, params: QuantParams) -> RangeUse:
     """(N, 5) of `_measure` -> one figure for all images."""
-    low, high = _affine.LIMITS[grid.dtype]
+    low, high = _affine.LIMITS[params.dtype]
     clipped, lost, energy = (float(column) for column in rows[:, :3].double().mean(0))
     first, last = max(float(rows[:, 3].min()), low), min(float(rows[:, 4].max()), high)
     unused = 1.0 - max(last - first, 0.0) / (high - low)

@@ -1,4 +1,4 @@
-"""Decide once: from calibration images and a placement to a QuantPlan that is plain data.
+"""Decide once: from calibration images and a capabilities to a QuantPlan that is plain data.
 
 Sites are decided in execution order, each on what enters it behind the sites that are decided already,
 so that a layer can make up for what the layers before it have lost.
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import MOST_IN_FLOAT, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import MOST_IN_FLOAT, BackendCapabilities, OpCapabilities, QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
-from edgevit.program.paired_run import lockstep
+from edgevit.program.paired_run import paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
-from edgevit.quant import _affine, _gate, _site, _spare
-from edgevit.quant._effect import Errors, Made, output_errors
+from edgevit.quant import _affine, _site, integer_silu, mixed_precision
 from edgevit.quant._site import Choices
-from edgevit.quant.output_grids import output_grids, output_nodes
+from edgevit.quant.output_params import output_nodes, output_params
+from edgevit.quant.output_sensitivity import Errors, Made, output_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     ]
 
 _RANGE_ALONE: Final = ("minmax",)
-_THIN: Final = (
+_LOW_INTENSITY: Final = (
     "it comes first and does {:.1f} multiply-accumulates for each value that it reads or writes: "
     "below {:g} integers are slower than float"
 )
 
 
 def wanted_tensors(
-    graph: Graph, observers: tuple[str, ...], placements: tuple[Placement, ...] = ()
+    graph: Graph, observers: tuple[str, ...], backends: tuple[BackendCapabilities, ...] = ()
 ) -> dict[str, tuple[str, ...]]:
     """The tensors that enter or leave a weighted site, each with the same observers.
 
-    What enters products of two activations that some placement makes integer has to have its range alone, and so
-    have outputs that some placement makes integer.
+    What enters products of two activations that some capabilities makes integer has to have its range alone, and so
+    have outputs that some capabilities makes integer.
     """
     names: dict[str, tuple[str, ...]] = {}
-    rounded = {kind.kind for placement in placements for kind in placement.kinds}
+    rounded = {kind.kind for capabilities in backends for kind in capabilities.kinds}
     for site in list_sites(graph):
         if site.kind in WEIGHTED:
             names[site.source] = names[site.name] = observers
-        elif site.second is not None and site.kind in rounded:
+        elif site.rhs is not None and site.kind in rounded:
             names.setdefault(site.source, _RANGE_ALONE)
-            names.setdefault(site.second, _RANGE_ALONE)
-    if any(placement.outputs is not None for placement in placements):
+            names.setdefault(site.rhs, _RANGE_ALONE)
+    if any(capabilities.outputs is not None for capabilities in backends):
         for node in output_nodes(graph):
             names.setdefault(site_of(node), _RANGE_ALONE)
     return names
@@ -65,38 +65,38 @@ def make_plan(
     graph: Graph,
     stats: Stats,
     images: torch.Tensor | None,
-    placement: Placement,
+    capabilities: BackendCapabilities,
     choices: Choices,
     advance: Callable[[int], None] | None = None,
     tune: Tune | None = None,
 ) -> QuantPlan:
-    """Choose grids and rounded weights for every site that the placement makes integer.
+    """Choose grids and rounded weights for every site that the capabilities makes integer.
 
     Args:
-        stats: measured on this graph (after its folds); unused where the placement wants no
+        stats: measured on this graph (after its folds); unused where the capabilities wants no
             quantized activations.
         images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
         advance: told the number of operations that are done.
         tune: may change what was decided, after each operation; see `reconstruct`.
     """
-    possible, skipped = choose_sites(graph, placement)
+    possible, skipped = choose_sites(graph, capabilities)
     weighted = [site.name for site in possible if site.weight is not None]
     ends = {*weighted[:1], *weighted[-1:]}
-    kinds = {kind.kind: kind for kind in placement.kinds}
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
     multiplying = [site for site in list_sites(graph) if site.macs]
     total = sum(site.macs for site in multiplying)
-    started = sum(site.macs for site in _thin_start(multiplying, kinds))
-    share = min(placement.float_share, MOST_IN_FLOAT - started / max(total, 1))
-    spared = _spare.spared(possible, kinds, stats, total, share)
-    static = tuple(site for site in possible if site.name not in spared)
+    started = sum(site.macs for site in _low_intensity_stem(multiplying, kinds))
+    share = min(capabilities.float_macs, MOST_IN_FLOAT - started / max(total, 1))
+    fallback = mixed_precision.fallback(possible, kinds, stats, total, share)
+    static = tuple(site for site in possible if site.name not in fallback)
     kind_of = {site.name: kinds[site.kind] for site in static}
     for site in possible:
-        if site.name in spared and kinds[site.kind].spared is not None:
-            kind_of[site.name] = _spare.at_run_time(kinds[site.kind])
-    left = {name: reason for name, reason in spared.items() if name not in kind_of}
+        if site.name in fallback and kinds[site.kind].fallback is not None:
+            kind_of[site.name] = mixed_precision.fake_quantize_dynamic(kinds[site.kind])
+    left = {name: reason for name, reason in fallback.items() if name not in kind_of}
     skipped = in_execution_order(graph, (*skipped, *left.items()))
     integer = tuple(site for site in possible if site.name in kind_of)
-    gated = gated_sites(graph, placement, static)
+    gated = integer_silu_sites(graph, capabilities, static)
     weights = constants(graph)
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -105,24 +105,26 @@ def make_plan(
 
     def so_far() -> QuantPlan:
         return QuantPlan(
-            target=placement.target,
-            precision=placement.precision,
-            compute=placement.compute,
+            target=capabilities.target,
+            precision=capabilities.precision,
+            compute=capabilities.compute,
             graph_sha256=digest,
             sites=tuple(sites),
             skipped=skipped,
             tensors=tensors,
-            placement=placement,
+            capabilities=capabilities,
         )
 
     def settle(site: Site, seen: _site.Seen | None) -> _site.Decided:
         weight = None if site.weight is None else weights[site.weight]
         bias = None if site.bias is None else weights[site.bias]
-        careful = site.name in ends
+        keep_8bit = site.name in ends
         decided = _site.decide(
-            site, kind_of[site.name], placement, weight, bias, stats, choices, seen, careful
+            site, kind_of[site.name], capabilities, weight, bias, stats, choices, seen, keep_8bit
         )
-        sites.append(replace(decided.plan, gate=_gate.GRID) if site.name in gated else decided.plan)
+        sites.append(
+            replace(decided.plan, sigmoid=integer_silu.SIGMOID) if site.name in gated else decided.plan
+        )
         tensors.update(decided.tensors)
         return decided
 
@@ -137,7 +139,11 @@ def make_plan(
         ) -> torch.Tensor | None:
             site = by_name.get(site_of(node))
             if site is None:
-                return _gate.silu(planned[0], _gate.GRID) if _gate.source_of(node) in gated else None
+                return (
+                    integer_silu.silu(planned[0], integer_silu.SIGMOID)
+                    if integer_silu.source_of(node) in gated
+                    else None
+                )
             seen = _site.Seen(node, real[0], planned[0])
             return _site.execute(node, settle(site, seen), planned)
 
@@ -148,30 +154,30 @@ def make_plan(
             tensors.update(found[0])
             return found[1]
 
-        lockstep(graph, images, decide, advance, None if tune is None else tuned)
-    outputs = output_grids(graph, {planned.site: planned for planned in sites}, stats, placement)
+        paired_run(graph, images, decide, advance, None if tune is None else tuned)
+    outputs = output_params(graph, {planned.site: planned for planned in sites}, stats, capabilities)
     return replace(so_far(), outputs=outputs)
 
 
-def measure_effects(
+def measure_output_sensitivity(
     graph: Graph,
     images: torch.Tensor,
     stats: Stats,
-    placements: tuple[Placement, ...],
+    backends: tuple[BackendCapabilities, ...],
     ranges: Range,
     seed: int,
     advance: Callable[[int], None] | None = None,
 ) -> Stats:
-    """What candidate ranges of each activation that some placement quantizes cost the model's output.
+    """What candidate ranges of each activation that some capabilities quantizes cost the model's output.
 
     Returns:
-        `stats` with (tensor, "range_effect") (candidates,), and ("channel_effect") (1,) for outputs of
+        `stats` with (tensor, "range_sensitivity") (candidates,), and ("channel_sensitivity") (1,) for outputs of
         linear layers: what one symmetric scale for each channel costs.
     """
     found = ranges.errors
     if found is None:
         return stats
-    inputs, outputs = _quantized_tensors(graph, placements)
+    inputs, outputs = _quantized_tensors(graph, backends)
     channels = {name for name, linear in outputs.items() if linear}
 
     def errors_of(name: str) -> Errors:
@@ -181,61 +187,66 @@ def measure_effects(
             yield from found(value, low, high)
             if name in channels:
                 limits = _site.channel_limits(stats, name, value.shape[1:])
-                yield _affine.rounded(value, _affine.channel_grid(limits, value.ndim - 1, "float32")) - value
+                yield (
+                    _affine.fake_quantize(value, _affine.channel_params(limits, value.ndim - 1, "float32"))
+                    - value
+                )
 
         return errors
 
     wanted = {name: errors_of(name) for name in dict.fromkeys((*inputs, *outputs))}
     measured = output_errors(graph, images, wanted, seed, advance)
     values = dict(stats.values)
-    for name, effects in measured.items():
-        array = effects.numpy()
+    for name, sensitivities in measured.items():
+        array = sensitivities.numpy()
         if name in channels:
-            values[name, "channel_effect"], array = array[-1:], array[:-1]
-        values[name, "range_effect"] = array
+            values[name, "channel_sensitivity"], array = array[-1:], array[:-1]
+        values[name, "range_sensitivity"] = array
     return replace(stats, values=values)
 
 
 def _quantized_tensors(
-    graph: Graph, placements: tuple[Placement, ...]
+    graph: Graph, backends: tuple[BackendCapabilities, ...]
 ) -> tuple[tuple[str, ...], dict[str, bool]]:
-    """Inputs, and outputs -> whether of a linear layer, of the sites that some placement quantizes there."""
+    """Inputs, and outputs -> whether of a linear layer, of the sites that some capabilities quantizes there."""
     inputs: dict[str, None] = {}
     outputs: dict[str, bool] = {}
-    for placement in placements:
-        kinds = {kind.kind: kind for kind in placement.kinds}
-        for site in choose_sites(graph, placement)[0]:
+    for capabilities in backends:
+        kinds = {kind.kind: kind for kind in capabilities.kinds}
+        for site in choose_sites(graph, capabilities)[0]:
             if kinds[site.kind].input is not None:
-                inputs |= {name: None for name in (site.source, site.second) if name is not None}
+                inputs |= {name: None for name in (site.source, site.rhs) if name is not None}
             if kinds[site.kind].output is not None:
                 outputs[site.name] = site.kind == "linear" and kinds[site.kind].output_channels
     return tuple(inputs), outputs
 
 
-def choose_sites(graph: Graph, placement: Placement) -> tuple[tuple[Site, ...], tuple[tuple[str, str], ...]]:
+def choose_sites(
+    graph: Graph, capabilities: BackendCapabilities
+) -> tuple[tuple[Site, ...], tuple[tuple[str, str], ...]]:
     """The sites that become integer, and the others with MACs, each with the reason."""
-    kinds = {kind.kind: kind for kind in placement.kinds}
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
     fixed = same_for_all_images(graph)
     chosen: list[Site] = []
     skipped: list[tuple[str, str]] = []
     multiplying = [site for site in list_sites(graph) if site.macs]
-    thin = _thin_start(multiplying, kinds)
+    thin = _low_intensity_stem(multiplying, kinds)
     for site in multiplying:
         if site.kind not in kinds:
-            skipped.append((site.name, f"{site.kind} is computed in {placement.compute}"))
+            skipped.append((site.name, f"{site.kind} is computed in {capabilities.compute}"))
         elif site.weight is None and site.kind in WEIGHTED:
             skipped.append((site.name, "its weight is computed, not a constant"))
-        elif kinds[site.kind].input is not None and not fixed.isdisjoint((site.source, site.second)):
+        elif kinds[site.kind].input is not None and not fixed.isdisjoint((site.source, site.rhs)):
             skipped.append((site.name, "its input is a constant, so nothing is measured there"))
         elif site in thin:
-            enough = kinds[site.kind].start_intensity
-            skipped.append((site.name, _THIN.format(site.macs / site.values, enough)))
+            enough = kinds[site.kind].min_intensity
+            skipped.append((site.name, _LOW_INTENSITY.format(site.macs / site.values, enough)))
         else:
             chosen.append(site)
     return tuple(chosen), tuple(skipped)
 
 
-def _thin_start(sites: list[Site], kinds: Mapping[str, KindPlacement]) -> tuple[Site, ...]:
+def _low_intensity_stem(sites: list[Site], kinds: Mapping[str, OpCapabilities]) -> tuple[Site, ...]:
     """The sites from the first on whose arithmetic intensity is below what their kind asks for.
 
     Args:
@@ -244,7 +255,7 @@ def _thin_start(sites: list[Site], kinds: Mapping[str, KindPlacement]) -> tuple[
     left = MOST_IN_FLOAT * sum(site.macs for site in sites)
     found: list[Site] = []
     for site in sites:
-        if site.kind in kinds and site.macs >= kinds[site.kind].start_intensity * site.values:
+        if site.kind in kinds and site.macs >= kinds[site.kind].min_intensity * site.values:
             break
         left -= site.macs
         if left < 0:
@@ -259,16 +270,20 @@ def in_execution_order(graph: Graph, skipped: Iterable[tuple[str, str]]) -> tupl
     return tuple(sorted(skipped, key=lambda entry: order[entry[0]]))
 
 
-def gated_sites(graph: Graph, placement: Placement, chosen: tuple[Site, ...]) -> frozenset[str]:
+def integer_silu_sites(
+    graph: Graph, capabilities: BackendCapabilities, chosen: tuple[Site, ...]
+) -> frozenset[str]:
     """The sites behind which SiLU is computed in integers.
 
     Args:
         chosen: that become integer.
     """
-    kinds = {kind.kind: kind for kind in placement.kinds}
-    leaving = {s.name for s in chosen if kinds[s.kind].gate is not None and kinds[s.kind].output is not None}
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
+    leaving = {
+        s.name for s in chosen if kinds[s.kind].sigmoid is not None and kinds[s.kind].output is not None
+    }
     entering = {s.name for s in chosen if kinds[s.kind].input is not None}
-    return _gate.between_integers(graph, leaving, entering) if leaving else frozenset()
+    return integer_silu.between_integers(graph, leaving, entering) if leaving else frozenset()
 
 
 def weights_digest(graph: Graph) -> str:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.program.blocks import Block, blocks_of, run_block
 from edgevit.program.sites import list_sites, site_of
-from edgevit.quant import _affine, _gate, _site
+from edgevit.quant import _affine, _site, integer_silu
 from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight
 
@@ -115,8 +115,8 @@ class Tuner:
             plan: as it is without tuning; its sites are those that will be decided.
             images: how many there are for calibration, at least 16.
         """
-        kinds = () if plan.placement is None else plan.placement.kinds
-        limited = {kind.kind for kind in kinds if kind.pair_limit is not None}
+        kinds = () if plan.capabilities is None else plan.capabilities.kinds
+        limited = {kind.kind for kind in kinds if kind.saturation_limit is not None}
         # Training would break a limit on pairs of weights.
         self._sites = frozenset(site.site for site in plan.sites if site.kind not in limited)
         self._biases = own_biases(graph)
@@ -125,7 +125,7 @@ class Tuner:
         self._last = {block.nodes[-1]: block for block in blocks}
         self._entering: dict[Block, torch.Tensor] = {}
         self._graph, self._seed, self._end = graph, seed, time.monotonic() + seconds
-        self._apart = kept_apart(images)
+        self._held_out = held_out(images)
         self.blocks, self.tried, self.kept = len(blocks), 0, 0
 
     def __call__(
@@ -144,7 +144,7 @@ class Tuner:
     ) -> tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None:
         import torch
 
-        given = entering[~self._apart], target[~self._apart]
+        given = entering[~self._held_out], target[~self._held_out]
         changed = self._train(plan, block, given)
         if changed is None:
             return None
@@ -155,8 +155,10 @@ class Tuner:
                 run_block(self._graph, block, entering, planned_operations(p, block, {}, self._biases))
                 for p in (plan, better)
             )
-        wanted = target[self._apart]
-        if (after[self._apart] - wanted).square().sum() >= (before[self._apart] - wanted).square().sum():
+        wanted = target[self._held_out]
+        if (after[self._held_out] - wanted).square().sum() >= (
+            before[self._held_out] - wanted
+        ).square().sum():
             return None
         self.kept += 1
         return changed, after
@@ -170,7 +172,7 @@ class Tuner:
         layers = {
             planned.site: _Layer(planned, plan, self._biases.get(planned.site))
             for planned in plan.sites
-            if planned.site in self._sites and planned.site in block.sites and planned.second is None
+            if planned.site in self._sites and planned.site in block.sites and planned.rhs is None
         }
         if not layers:
             return None  # products of two activations alone: they have no weights
@@ -199,11 +201,11 @@ class Tuner:
                 loss.backward()
             optimizer.step()
             schedule.step()
-        scale_dtype = "float32" if plan.placement is None else plan.placement.scale_dtype
+        scale_dtype = "float32" if plan.capabilities is None else plan.capabilities.scale_dtype
         return {key: array for layer in layers.values() for key, array in layer.tensors(scale_dtype).items()}
 
 
-def kept_apart(images: int) -> torch.Tensor:
+def held_out(images: int) -> torch.Tensor:
     """Which calibration images train nothing, bool (images,): one in eight, at least eight, at most half."""
     import torch
 
@@ -219,10 +221,10 @@ def planned_operations(
         biases: of the float model's layers, by site.
     """
     planned = {site.site: site for site in plan.sites if site.site in block.sites}
-    gates = {site.site: site.gate for site in plan.sites if site.gate is not None}
+    sigmoids = {site.site: site.sigmoid for site in plan.sites if site.sigmoid is not None}
     held: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
     for name, site in planned.items():
-        if name not in layers and site.second is None:
+        if name not in layers and site.rhs is None:
             own = real_bias(site, plan)
             held[name] = real_weight(site, plan), biases.get(name) if own is None else own
 
@@ -230,16 +232,16 @@ def planned_operations(
         name = site_of(node)
         site = planned.get(name)
         if site is None:
-            gate = gates.get(_gate.source_of(node) or "")
-            return None if gate is None else args[0] * _through(args[0].sigmoid(), gate)
+            sigmoid = sigmoids.get(integer_silu.source_of(node) or "")
+            return None if sigmoid is None else args[0] * _through(args[0].sigmoid(), sigmoid)
         assert callable(node.target)
         entered = args[0] if site.input is None else _through(args[0], site.input)
-        if site.second is not None:
-            result: torch.Tensor = node.target(entered, _through(args[1], site.second), *args[2:])
+        if site.rhs is not None:
+            result: torch.Tensor = node.target(entered, _through(args[1], site.rhs), *args[2:])
         else:
             if site.dynamic is not None:
                 seen = args[0].detach()
-                entered = args[0] + (_affine.at_run_time(seen, site.dynamic) - seen)
+                entered = args[0] + (_affine.fake_quantize_dynamic(seen, site.dynamic) - seen)
             layer = layers.get(name)
             weight, bias = held[name] if layer is None else (layer.real_weight(), layer.real_bias())
             result = node.target(entered, weight, bias, *args[3:])
@@ -248,12 +250,12 @@ def planned_operations(
     return around
 
 
-def _through(value: torch.Tensor, grid: Grid) -> torch.Tensor:
+def _through(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Rounded to the grid, with the gradient of clipping to what the grid covers."""
-    scale, zero = _affine.broadcast(grid, value.ndim)
-    low, high = _affine.LIMITS[grid.dtype]
+    scale, zero = _affine.broadcast(params, value.ndim)
+    low, high = _affine.LIMITS[params.dtype]
     clipped = value.clamp((low - zero) * scale, (high - zero) * scale)
-    return clipped + (_affine.rounded(value.detach(), grid) - clipped.detach())
+    return clipped + (_affine.fake_quantize(value.detach(), params) - clipped.detach())
 
 
 def own_biases(graph: Graph) -> dict[str, torch.Tensor]:

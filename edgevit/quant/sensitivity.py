@@ -14,7 +14,7 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.program.sites import Site, list_sites
 from edgevit.quant import _site
-from edgevit.quant._effect import Errors, Made, output_errors
+from edgevit.quant.output_sensitivity import Errors, Made, output_errors
 from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight
 
@@ -73,7 +73,7 @@ def _planned(
     planned: SitePlan, plan: QuantPlan, site: Site, weights: dict[str, torch.Tensor], made: Made
 ) -> torch.Tensor:
     """The planned layer's or product's output, (N, 1, ...), on the float model's own input."""
-    if planned.second is not None:
+    if planned.rhs is not None:
         return _site.execute(made.node, _site.Decided(planned, {}, None, None), made.args)
     bias = real_bias(planned, plan)
     if bias is None and site.bias is not None:

@@ -12,7 +12,7 @@ from edgevit.core.types import Graph
 from edgevit.graph import streams
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
-from edgevit.quant import _affine, _gate
+from edgevit.quant import _affine, integer_silu
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NOISE = 1e-7
 # The fold behind which a target's layer norms subtract no mean.
-CENTRE = "centre_streams"
+TO_RMSNORM = "layernorm_to_rmsnorm"
 
 
 def simulate(
@@ -45,7 +45,9 @@ def simulate(
     )
     if not plan.outputs:
         return outputs
-    return tuple(_affine.rounded(value, grid) for value, grid in zip(outputs, plan.outputs, strict=True))
+    return tuple(
+        _affine.fake_quantize(value, params) for value, params in zip(outputs, plan.outputs, strict=True)
+    )
 
 
 class SiteSimulator:
@@ -125,7 +127,7 @@ def _constants_of(
         }
     for planned in plan.sites:
         site = described.get(planned.site)
-        if site is not None and planned.second is not None:
+        if site is not None and planned.rhs is not None:
             continue
         if site is None or site.weight is None:
             raise InputError(f"the plan names {planned.site}, which this model does not have")
@@ -189,9 +191,9 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
     import torch
 
     sites = _by_name(plan)
-    mean_free = plan.placement is not None and CENTRE in plan.placement.folds
+    mean_free = plan.capabilities is not None and TO_RMSNORM in plan.capabilities.folds
     no_mean = streams.mean_free_norms(graph.program) if mean_free else frozenset()
-    gates = {name: site.gate for name, site in sites.items() if site.gate is not None}
+    sigmoids = {name: site.sigmoid for name, site in sites.items() if site.sigmoid is not None}
     half = plan.compute == "float16"
     generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
     aten = torch.ops.aten
@@ -204,9 +206,9 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
         planned = sites.get(site_of(node))
         if planned is not None and planned.input is not None and half:
             kept = site_of(node) in keep
-            for place, grid in enumerate((planned.input, planned.second)):
-                if grid is not None:
-                    entered = _affine.rounded(args[place], grid)
+            for place, params in enumerate((planned.input, planned.rhs)):
+                if params is not None:
+                    entered = _affine.fake_quantize(args[place], params)
                     exact = kept and site_of(node.args[place]) in keep
                     args = (*args[:place], entered if exact else _round_half(entered), *args[place + 1 :])
         rounds = half and site_of(node) not in keep
@@ -216,8 +218,8 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
             result = _at_run_time(planned, plan, operation, args, kwargs)
         elif planned is not None and planned.input is not None and not half:
             result = _in_integers(planned, plan, operation, args, kwargs)
-        elif gates and (gate := gates.get(_gate.source_of(node) or "")) is not None:
-            result = _gate.silu(args[0], gate)
+        elif sigmoids and (sigmoid := sigmoids.get(integer_silu.source_of(node) or "")) is not None:
+            result = integer_silu.silu(args[0], sigmoid)
         elif node in no_mean:
             result = _scaled(*args[:5])
         else:
@@ -229,7 +231,7 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
         if generator is not None:
             result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
         if planned is not None and planned.output is not None:
-            result = _affine.rounded(result, planned.output)
+            result = _affine.fake_quantize(result, planned.output)
         return result
 
     return around
@@ -289,9 +291,11 @@ def _at_run_time(
     assert planned.dynamic is not None
     weight = planned.weight
     if planned.dynamic.per == "block" or weight is None or weight.block is not None:
-        result: torch.Tensor = operation(_affine.at_run_time(args[0], planned.dynamic), *args[1:], **kwargs)
+        result: torch.Tensor = operation(
+            _affine.fake_quantize_dynamic(args[0], planned.dynamic), *args[1:], **kwargs
+        )
         return result
-    entered, scale = _affine.quantize_at_run_time(args[0], planned.dynamic)
+    entered, scale = _affine.quantize_dynamic(args[0], planned.dynamic)
     integers = torch.from_numpy(plan.tensors[f"{planned.site}.weight"]).float()
     channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
     total: torch.Tensor = operation(entered, integers, None, *args[3:], **kwargs)

@@ -15,7 +15,7 @@ from edgevit.core.disk.documents import read_json
 from edgevit.core.disk.reading import reading
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Grid, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import BackendCapabilities, QuantParams, QuantPlan, SitePlan
 from edgevit.core.settings.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class StoredPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...]
     tensors: dict[str, str]
-    placement: Placement | None = None
-    outputs: tuple[Grid, ...] = ()
+    capabilities: BackendCapabilities | None = None
+    outputs: tuple[QuantParams, ...] = ()
 
 
 def save(plans: Sequence[QuantPlan], folder: Path, made_with: MadeWith | None = None) -> None:

@@ -66,7 +66,7 @@ def _build_form(
 
     target, work = TARGETS.get(asked.target), Path(asked.work)
     prepared: object = None
-    spoiled: tuple[KeptFloat32, ...] = ()
+    unsafe: tuple[KeptFloat32, ...] = ()
     for precision, plan in plan_of.items():
         emit({"stage": f"{asked.target} {precision}"})
         begin = time.perf_counter()
@@ -81,9 +81,9 @@ def _build_form(
                     if messages.FP32 in plan_of:
                         save_site_values(graph, asked, work / messages.site_values(asked.target))
                     if asked.scan_float16:
-                        spoiled = _scan(graph, asked)
+                        unsafe = _scan(graph, asked)
                     prepared = target.prepare(graph, asked.spec, asked.options)
-                float32 = spoiled if precision in asked.scan_float16 else ()
+                float32 = unsafe if precision in asked.scan_float16 else ()
                 sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
                 if not isinstance(sites, tuple):  # of a plug-in; () where it names no site
                     raise StepError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 from edgevit.core.plugins import Runtime
 from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
@@ -72,7 +72,7 @@ def compare_sites(
         return ()
     keep = frozenset(kept.site for kept in built.float32)
     simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)
-    taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output, s.second) if n))
+    taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output, s.rhs) if n))
     with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
         found = runner.run(pixels)
     by_name = {s.site: s for s in built.sites}
@@ -85,10 +85,10 @@ def compare_sites(
             )
         entering, leaving = simulator.shapes(planned.site)
         seconds: list[torch.Tensor | None] = [None] * len(pixels)
-        if where.second:
-            integers = torch.from_numpy(found[where.second].astype("float32"))
+        if where.rhs:
+            integers = torch.from_numpy(found[where.rhs].astype("float32"))
             shape = simulator.second_shape(planned.site)
-            seconds = list(_real(integers.reshape(len(pixels), *shape), planned.second))
+            seconds = list(_real(integers.reshape(len(pixels), *shape), planned.rhs))
         errors = []
         for value in _as_torch(found[where.input], entering):
             real = _real(value, planned.input)
@@ -119,22 +119,22 @@ def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch
     return tuple(readings)
 
 
-def _real(integers: torch.Tensor, grid: Grid | None) -> torch.Tensor:
-    if grid is None:
+def _real(integers: torch.Tensor, params: QuantParams | None) -> torch.Tensor:
+    if params is None:
         return integers
-    return (integers - grid.zero_point[0]) * grid.scale[0]
+    return (integers - params.zero_point[0]) * params.scale[0]
 
 
 def _site_error(
-    site: str, expected: NDArray[np.float32], actual: NDArray[np.float32], grid: Grid | None
+    site: str, expected: NDArray[np.float32], actual: NDArray[np.float32], params: QuantParams | None
 ) -> SiteError:
     import numpy as np
 
-    if grid is None:
+    if params is None:
         db = METRICS.get("sqnr").compute(expected.reshape(1, -1), actual.reshape(1, -1), None)
         return SiteError(site, float(db))
     steps = np.abs(expected - actual)
-    zero = grid.zero_point[0]
+    zero = params.zero_point[0]
     want, got = ((a.reshape(1, -1) - zero).astype(np.float32) for a in (expected, actual))
     db = METRICS.get("sqnr").compute(want, got, None)
     return SiteError(site, float(db), int(steps.max()), float((steps > 0).mean()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgevit.core.outputs import OutputKind
-from edgevit.core.plans import KindPlacement, Placement, SitePlan
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, SitePlan
 from edgevit.core.plugins import Timing
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.results.report import (
@@ -42,7 +42,7 @@ FIDELITY_IMAGES: Final = 128
 SITE_IMAGES: Final = 2
 
 
-def quantize_activations(parts: Iterable[SitePlan | KindPlacement]) -> bool:
+def quantize_activations(parts: Iterable[SitePlan | OpCapabilities]) -> bool:
     """Whether any of them rounds its input, on a static grid or at run time."""
     return any(part.input is not None or part.dynamic is not None for part in parts)
 
@@ -85,7 +85,7 @@ class PrepareRequest:
     prune: tuple[tuple[str, float], ...]
     without: tuple[str, ...]
     seed: int
-    placements: tuple[Placement, ...]
+    backends: tuple[BackendCapabilities, ...]
     scan_float16: bool
     float_limits: Mapping[str, int | None] = field(default_factory=dict)
     targets_named: bool = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.settings.made_with import MadeWith, read_made_with
@@ -34,7 +34,7 @@ class Opened:
 
     Attributes:
         calibrate, evaluate: the lists of images; None where none were asked for.
-        given: the plans of `--plan`, one for each placement that was asked for; empty without it.
+        given: the plans of `--plan`, one for each capabilities that was asked for; empty without it.
         made_with: what that plan says of its making.
         left_out: target -> why it cannot hold the model, as far as its size is known before pruning.
     """
@@ -53,7 +53,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     Raises:
         EdgevitError: whatever of that a run would fail with later.
     """
-    given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.placements)
+    given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.backends)
     # Read once: the plan of a large model takes seconds.
     made_with = None if asked.plan is None else read_made_with(Path(asked.plan))
     emit({"stage": "loading the model"})
@@ -71,7 +71,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
             check_classes(samples.labels, model.spec, samples.path)
     if asked.auto_float is not None and calibrate is not None:
         found = min(len(calibrate.names), asked.calibration_count)
-        auto_float.keep_apart(found, calibrate.labelled, asked.auto_float)
+        auto_float.hold_out(found, calibrate.labelled, asked.auto_float)
     if evaluate is not None and not evaluate.labelled and asked.limits.max_drop is not None:
         raise undecidable_limits.unlabelled(evaluate.path, asked.limits.max_drop)
     return Opened(model, calibrate, evaluate, given, made_with, left_out)
@@ -156,7 +156,7 @@ def export(
 
 def possible(
     asked: PrepareRequest, given: tuple[QuantPlan, ...], left_out: Mapping[str, str]
-) -> tuple[tuple[QuantPlan, ...], tuple[Placement, ...]]:
-    """The plans that were given and the placements, without those of targets that cannot hold the model."""
+) -> tuple[tuple[QuantPlan, ...], tuple[BackendCapabilities, ...]]:
+    """The plans that were given and the backends, without those of targets that cannot hold the model."""
     plans = tuple(plan for plan in given if plan.target not in left_out)
-    return plans, tuple(p for p in asked.placements if p.target not in left_out)
+    return plans, tuple(p for p in asked.backends if p.target not in left_out)

@@ -30,7 +30,7 @@ from edgevit.steps.open import Opened
 from edgevit.steps.output_kind import head_kinds, model_kind
 from edgevit.steps.planning import auto_float, given_plan
 from edgevit.steps.planning import plans as run_plans
-from edgevit.steps.planning.auto_float import KeptApart
+from edgevit.steps.planning.auto_float import HeldOut
 from edgevit.steps.planning.decide import measure_all, plan_all
 from edgevit.steps.planning.graph_variants import fold
 from edgevit.steps.run_float import run_float
@@ -113,7 +113,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         resized = other_resize(opened.evaluate, unpruned, kind, asked.evaluate_count)
     deciding, apart = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
-        deciding, apart = _keep_apart(calibrate, calibration, unpruned, asked.auto_float, emit)
+        deciding, apart = _hold_out(calibrate, calibration, unpruned, asked.auto_float, emit)
     clock.lap("load")
     kept = None
     if asked.scan_float16:
@@ -136,36 +136,36 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
 
-    given, placements = open.possible(asked, given, left_out)
-    forms = fold(graph, calibration, placements, work, emit)
+    given, backends = open.possible(asked, given, left_out)
+    variants = fold(graph, calibration, backends, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
-    stats = {} if asked.plan is not None else measure_all(forms, deciding, asked.seed, emit)
+    stats = {} if asked.plan is not None else measure_all(variants, deciding, asked.seed, emit)
     clock.lap("calibrate")
     if asked.plan is None:
-        plans, tuned = plan_all(forms, stats, deciding, asked.reconstruct, asked.seed, emit)
+        plans, tuned = plan_all(variants, stats, deciding, asked.reconstruct, asked.seed, emit)
     else:
-        plans = run_plans.given_plans(given, forms, emit)
+        plans = run_plans.given_plans(given, variants, emit)
         tuned = (None,) * len(plans)
-    keeps = dict.fromkeys(forms.graphs, _sites(kept))
+    keeps = dict.fromkeys(variants.graphs, _sites(kept))
     if kept:
-        half = {forms.file_of(p) for p in forms.placements if p.compute == "float16"} - {messages.GRAPH}
-        keeps |= {file: _sites(scan(forms.graphs[file], images)) for file in sorted(half)}
+        half = {variants.file_of(p) for p in variants.backends if p.compute == "float16"} - {messages.GRAPH}
+        keeps |= {file: _sites(scan(variants.graphs[file], images)) for file in sorted(half)}
     judge = (
         None if apart is None or asked.auto_float is None else (_with_kinds(apart, spec), asked.auto_float)
     )
     looked_at = inputs if deciding is None else deciding
-    plans, accounts = run_plans.account_for(plans, forms, looked_at, judge, keeps, asked.seed, emit)
+    plans, accounts = run_plans.account_for(plans, variants, looked_at, judge, keeps, asked.seed, emit)
     plan_storage.save(plans, _new(work / messages.PLANS), made_with)
     fits, unlike = compare_images.compare(
         plans,
-        tuple(map(forms.graph_of, forms.placements)),
+        tuple(map(variants.graph_of, variants.backends)),
         None if calibrate is None else calibrate.pixels,
         None if evaluate.described is None else evaluate.pixels,
         spec.preprocess,
         emit,
     )
     head = named_outputs.head(reference, count)
-    simulated = simulate_all(work, plans, forms, inputs, head, asked.seed, emit, keeps)
+    simulated = simulate_all(work, plans, variants, inputs, head, asked.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
         spec=spec,
@@ -184,7 +184,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         ),
         prune=prune_lines,
         left_out=left_out,
-        folds=forms.folded,
+        folds=variants.folded,
         keep_float32=kept,
         warnings=(
             *spec.warnings,
@@ -204,24 +204,24 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     )
 
 
-def _keep_apart(
+def _hold_out(
     images: _Images, calibration: torch.Tensor, model: TorchModel, limits: Limits, emit: Emit
-) -> tuple[torch.Tensor, KeptApart]:
+) -> tuple[torch.Tensor, HeldOut]:
     """The calibration images that decide plans, and those that judge how many sites stay in float."""
     import numpy as np
 
     labelled = images.labels is not None or bool(images.head_labels)
-    rest, held = (list(part) for part in auto_float.keep_apart(len(calibration), labelled, limits))
+    rest, held = (list(part) for part in auto_float.hold_out(len(calibration), labelled, limits))
     reference = run_reference(model, np.ascontiguousarray(images.pixels[held]), emit)
     labels = None if images.labels is None else images.labels[held]
     heads = {
         name: (images.head_labels[name][held] if name in images.head_labels else None, head.output)
         for name, head in model.spec.heads.items()
     }
-    return calibration[rest], KeptApart(calibration[held], reference, labels, heads=heads)
+    return calibration[rest], HeldOut(calibration[held], reference, labels, heads=heads)
 
 
-def _with_kinds(apart: KeptApart, spec: ModelSpec) -> KeptApart:
+def _with_kinds(apart: HeldOut, spec: ModelSpec) -> HeldOut:
     """With what the outputs are, now that it is known."""
     heads = {name: (labels, spec.heads[name].output) for name, (labels, _) in apart.heads.items()}
     return replace(apart, output=spec.output, heads=heads)
@@ -268,7 +268,7 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
     from calibration.suspicious import doubts
 
     spec = opened.model.spec
-    static = any(kind.input is not None for p in asked.placements for kind in p.kinds)
+    static = any(kind.input is not None for p in asked.backends for kind in p.kinds)
 
     def read(samples: Samples, count: int | None, role: str) -> _Images:
         emit({"stage": f"reading {role} images"})

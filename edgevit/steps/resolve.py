@@ -19,7 +19,7 @@ from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.graph import reparameterize
 from edgevit.steps.planning.algorithms import folds
-from edgevit.steps.undecidable_limits import check_enough_to_tune, check_kept_apart
+from edgevit.steps.undecidable_limits import check_enough_to_tune, check_held_out
 
 _DEMO: Final = "demo"
 
@@ -126,7 +126,7 @@ def _check_plan(recipe: Recipe) -> None:
             f"--auto-float has nothing to do for --precision {','.join(recipe.precision)}",
             "choose a quantized precision, such as w8a8",
         )
-    check_kept_apart(recipe)
+    check_held_out(recipe)
 
 
 def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, ...]]:
@@ -210,7 +210,7 @@ def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dic
         target = registries.TARGETS.get(name)
         target.check_options(given)
         for precision in pairs[name]:
-            target.placement(precision, given)  # says which options do not go with a precision
+            target.capabilities(precision, given)  # says which options do not go with a precision
     return options
 
 

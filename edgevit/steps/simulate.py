@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import Grid, QuantPlan
+from edgevit.core.plans import QuantParams, QuantPlan
 from edgevit.core.progress import Emit
 from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
 from edgevit.steps import messages, named_outputs, threads
 from edgevit.steps.messages import SimulatedPlan
-from edgevit.steps.planning.graph_variants import Forms
+from edgevit.steps.planning.graph_variants import GraphVariants
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ NOISY_IMAGES = 64
 def simulate_all(
     work: Path,
     plans: tuple[QuantPlan, ...],
-    forms: Forms,
+    variants: GraphVariants,
     inputs: torch.Tensor,
     reference: Outputs,
     seed: int,
@@ -53,9 +53,9 @@ def simulate_all(
     emit({"stage": "simulating the plans", "total": passes})
 
     def one(plan: QuantPlan) -> SimulatedPlan:
-        assert plan.placement is not None
-        integer, file = _is_integer(plan), forms.file_of(plan.placement)
-        graph = forms.graphs[file]
+        assert plan.capabilities is not None
+        integer, file = _is_integer(plan), variants.file_of(plan.capabilities)
+        graph = variants.graphs[file]
 
         def once(images: torch.Tensor, noise: int | None) -> Outputs:
             keep = keep_float32[file]
@@ -84,7 +84,7 @@ def simulate_all(
     done = list(zip(own, threads.each(one, own), strict=True))
     return tuple(
         replace(
-            next(made for twin, made in done if same_arithmetic(twin, plan)),
+            next(made for duplicate, made in done if same_arithmetic(duplicate, plan)),
             target=plan.target,
             precision=plan.precision,
         )
@@ -92,27 +92,27 @@ def simulate_all(
     )
 
 
-def _floor_of_rounding(outputs: Outputs, grids: tuple[Grid, ...]) -> float:
+def _floor_of_rounding(outputs: Outputs, all_params: tuple[QuantParams, ...]) -> float:
     """SQNR in dB of outputs that are one step off in as many of their elements as a site may be, at least in one.
 
     Noise of 1e-7 hardly ever moves a value across the border between two steps; a runtime's own float32 does.
     """
     import numpy as np
 
-    from edgevit.validate.gate import SITE_OFF_FRACTION
+    from edgevit.validate.verdict import SITE_OFF_FRACTION
 
     found = []
-    for values, grid in zip(outputs.values(), grids, strict=True):
+    for values, params in zip(outputs.values(), all_params, strict=True):
         signal = float(np.square(values, dtype=np.float64).sum())
-        noise = grid.scale[0] ** 2 * max(1.0, SITE_OFF_FRACTION * values.size)
+        noise = params.scale[0] ** 2 * max(1.0, SITE_OFF_FRACTION * values.size)
         found.append(10 * math.log10(max(signal, noise) / noise))
     return min(found)
 
 
 def _is_integer(plan: QuantPlan) -> bool:
     """Whether the precision quantizes activations, even if the plan leaves all sites in float."""
-    assert plan.placement is not None
-    return messages.quantize_activations(plan.placement.kinds)
+    assert plan.capabilities is not None
+    return messages.quantize_activations(plan.capabilities.kinds)
 
 
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
@@ -145,4 +145,4 @@ def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
 
 def _folds(plan: QuantPlan) -> tuple[str, ...]:
     """Norms behind a fold may be computed in another way on the same weights."""
-    return () if plan.placement is None else plan.placement.folds
+    return () if plan.capabilities is None else plan.capabilities.folds

@@ -47,15 +47,15 @@ def refuse_unjudged(recipe: Recipe) -> None:
         )
 
 
-def check_kept_apart(recipe: Recipe) -> None:
+def check_held_out(recipe: Recipe) -> None:
     """Raise UsageError where `--auto-float` has too few calibration images, or a drop without their labels."""
     from edgevit.core.results.report import Limits
-    from edgevit.steps.planning.auto_float import keep_apart
+    from edgevit.steps.planning.auto_float import hold_out
 
     assert recipe.calibrate is not None, "checked before"
     found = survey_samples(recipe.calibrate, "calibrate")
     limits = Limits(recipe.max_drop, recipe.min_agreement, recipe.min_sqnr)
-    keep_apart(min(found.images, recipe.calibration_count), found.labelled, limits)
+    hold_out(min(found.images, recipe.calibration_count), found.labelled, limits)
 
 
 def check_enough_to_tune(recipe: Recipe) -> None:

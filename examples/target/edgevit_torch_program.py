@@ -1,7 +1,7 @@
 """A target and its runtime outside edgevit: the exported program and its metadata in one zip archive.
 
 It is as small as a target can be and still be judged: it has fp32 alone, so no plan; its runtime executes the
-file, says what is in it and gives out the outputs. A quantized precision would also need a `Placement` (what the
+file, says what is in it and gives out the outputs. A quantized precision would also need a `BackendCapabilities` (what the
 runtime computes in integers), the plan's numbers in the file, and the tensors of each site, so that every layer
 can be checked.
 """
@@ -22,7 +22,7 @@ from edgevit.core.disk.reading import reading
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import normalise
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.plugins import Runtime, Target
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, IntegerMacs, Runner, RunOptions, SiteTensors
@@ -52,7 +52,7 @@ class Prepared:
     spec: ModelSpec
 
 
-def placement(precision: str, options: Mapping[str, str] | None = None) -> Placement | None:
+def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
     """Nothing is computed in integers."""
     return None
 
@@ -124,7 +124,7 @@ TARGET: Final = Target(
     options={},
     check_options=check_options,
     modules=("torch",),
-    placement=placement,
+    capabilities=capabilities,
     prepare=prepare,
     write=write,
     usage=usage,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.plans import Dynamic, Grid, QuantPlan, SitePlan
+from edgevit.core.plans import DynamicQuantization, QuantParams, QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.program.sites import list_sites
 
@@ -47,7 +47,7 @@ def float_weights(graph: Graph) -> dict[str, tuple[NDArray[np.float32], NDArray[
 
 def rounded(
     weight: NDArray[np.float32], limit: int, block: int | None, significant: int
-) -> tuple[NDArray[np.int8], Grid]:
+) -> tuple[NDArray[np.int8], QuantParams]:
     """A weight to nearest; its scales have so many significant bits."""
     parts = weight.reshape(len(weight), -1)
     parts = parts.reshape(len(weight), -1, block or parts.shape[1])
@@ -55,7 +55,7 @@ def rounded(
     scale = np.ldexp(np.ceil(fraction * 2**significant), exponent - significant).astype(np.float32)
     steps = np.rint(parts / scale).astype(np.int8).reshape(weight.shape)
     dtype = "int4" if limit == 7 else "int8"
-    return steps, Grid(dtype, tuple(map(float, scale.ravel())), (0,) * scale.size, 0, block)
+    return steps, QuantParams(dtype, tuple(map(float, scale.ravel())), (0,) * scale.size, 0, block)
 
 
 def plan(
@@ -79,8 +79,8 @@ def plan(
     for name, (weight, bias) in float_weights(graph).items():
         is_linear = name.endswith(":linear")
         form = (limit, block, significant) if is_linear else (127, None, 24)
-        steps, grid = rounded(weight, *form)
-        planned = SitePlan(name, "linear" if is_linear else "conv", None, grid, None, "none")
+        steps, params = rounded(weight, *form)
+        planned = SitePlan(name, "linear" if is_linear else "conv", None, params, None, "none")
         if new_bias:
             tensors[f"{name}.bias"] = random.standard_normal(len(weight)).astype(np.float32)
         planned = replace(planned, bias="float32" if new_bias or bias is not None else "none")
@@ -139,5 +139,5 @@ def int8_per_token(value: NDArray[np.float32]) -> NDArray[np.float64]:
     return steps.astype(np.float64) * scale
 
 
-UINT8_PER_TOKEN = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
-INT8_PER_TOKEN = Dynamic("int8", "token", symmetric=False)
+UINT8_PER_TOKEN = DynamicQuantization("uint8", "tensor", symmetric=False, normalized=True)
+INT8_PER_TOKEN = DynamicQuantization("int8", "token", symmetric=False)

@@ -7,7 +7,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.models._random import randomise
@@ -67,13 +67,13 @@ def normalised(images: NDArray[np.uint8], preprocess: Preprocess = PREPROCESS) -
     return ((real - torch.tensor(preprocess.mean)) / torch.tensor(preprocess.std)).permute(0, 3, 1, 2)
 
 
-def plan_of(graph: Graph, placement: Placement | None, images: torch.Tensor) -> QuantPlan:
+def plan_of(graph: Graph, capabilities: BackendCapabilities | None, images: torch.Tensor) -> QuantPlan:
     """Min-max ranges over `images`, weights rounded to nearest."""
-    assert placement is not None
+    assert capabilities is not None
     _, seen = run(graph, images, observe=_ends)
     values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
     choices = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
-    return make_plan(graph, Stats(values, len(images)), None, placement, choices)
+    return make_plan(graph, Stats(values, len(images)), None, capabilities, choices)
 
 
 def _ends(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:

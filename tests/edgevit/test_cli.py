@@ -71,7 +71,7 @@ def call_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
         ),
         (["convert", "model.pt2", "--prune", "mlp=0.5"], 3, "--prune"),
         (["convert", "demo", "--option", "onnx.opset=banana"], 2, "onnx.opset must be"),
-        (["convert", "demo", "--option", "onnx.float_share=2"], 2, "onnx.float_share must be"),
+        (["convert", "demo", "--option", "onnx.float_macs=2"], 2, "onnx.float_macs must be"),
         (["convert", "demo", "--option", "tflite.input=int9"], 2, "tflite.input must be"),
         (["convert", "demo", "--option", "coreml.deployment=iOS3"], 2, "coreml.deployment is"),
         (["convert", "demo", "--option", "coreml.attention=maybe"], 2, "coreml.attention must be"),

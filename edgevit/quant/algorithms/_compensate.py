@@ -13,13 +13,13 @@ BLOCK = 128
 
 
 def compensate(
-    weight: torch.Tensor, gram: torch.Tensor, snap: Callable[[torch.Tensor, int], torch.Tensor]
+    weight: torch.Tensor, hessian: torch.Tensor, snap: Callable[[torch.Tensor, int], torch.Tensor]
 ) -> torch.Tensor:
     """GPTQ's loop (Frantar et al. 2023, algorithm 1), for several groups of rows at once.
 
     Args:
         weight: float64 (groups, rows, inputs).
-        gram: float64 (groups, inputs, inputs), second moments of the inputs of each group's rows.
+        hessian: float64 (groups, inputs, inputs), second moments of the inputs of each group's rows.
         snap: (column (groups, rows), its index) -> the representable values to take instead; called in
             order of the columns.
 
@@ -28,7 +28,7 @@ def compensate(
     """
     import torch
 
-    factor = inverse_factor(gram)
+    factor = inverse_factor(hessian)
     left = weight.clone()
     result = torch.zeros_like(weight)
     inputs = weight.shape[-1]
@@ -46,13 +46,13 @@ def compensate(
     return result
 
 
-def inverse_factor(gram: torch.Tensor) -> torch.Tensor:
+def inverse_factor(hessian: torch.Tensor) -> torch.Tensor:
     """The upper Cholesky factor of the inverse of each damped Gram matrix, (groups, inputs, inputs)."""
     import torch
 
-    mean = gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
-    identity = torch.eye(gram.shape[-1], dtype=gram.dtype)
-    damped = gram + (DAMPING * mean)[:, None, None] * identity
+    mean = hessian.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
+    identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype)
+    damped = hessian + (DAMPING * mean)[:, None, None] * identity
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
     factor: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
     return factor

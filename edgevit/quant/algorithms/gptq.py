@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 def round_weight(
     weight: torch.Tensor,
     scale: torch.Tensor,
-    gram: torch.Tensor | None,
+    hessian: torch.Tensor | None,
     limit: int,
-    pair_limit: int | None,
+    saturation_limit: int | None,
 ) -> torch.Tensor:
     """GPTQ (Frantar et al. 2023, algorithm 1) with fixed scales; to nearest where nothing was measured."""
     import torch
 
-    if gram is None:
-        return nearest(weight, scale, gram, limit, pair_limit)
+    if hessian is None:
+        return nearest(weight, scale, hessian, limit, saturation_limit)
     steps = torch.zeros_like(weight)
     scales = scale.expand_as(weight)
 
     def snap(column: torch.Tensor, index: int) -> torch.Tensor:
         room = torch.full_like(column, limit)
-        if pair_limit is not None and index % 2:
-            room = room.minimum(pair_limit - steps[..., index - 1].abs())
+        if saturation_limit is not None and index % 2:
+            room = room.minimum(saturation_limit - steps[..., index - 1].abs())
         steps[..., index] = (column / scales[..., index]).round().clamp(-room, room)
         return steps[..., index] * scales[..., index]
 
-    compensate(weight, gram, snap)
+    compensate(weight, hessian, snap)
     return steps.to(torch.int8)
 
 

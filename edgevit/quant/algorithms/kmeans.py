@@ -88,18 +88,18 @@ def _means(sums: torch.Tensor, edges: torch.Tensor, ascending: torch.Tensor) -> 
     return torch.where(weight > 0, total / weight.clamp(min=1e-300), there)
 
 
-def assign(weights: torch.Tensor, lists: torch.Tensor, gram: torch.Tensor | None) -> torch.Tensor:
+def assign(weights: torch.Tensor, lists: torch.Tensor, hessian: torch.Tensor | None) -> torch.Tensor:
     """Indices of the values to take, uint8 of the weights' shape.
 
     Args:
         weights: float64 (groups, rows, inputs).
         lists: float64 (groups, rows, values), ascending.
-        gram: float64 (groups, inputs, inputs), None to take the nearest.
+        hessian: float64 (groups, inputs, inputs), None to take the nearest.
     """
     import torch
 
     borders = ((lists[..., 1:] + lists[..., :-1]) / 2).contiguous()
-    if gram is None:
+    if hessian is None:
         return torch.searchsorted(borders, weights.contiguous()).to(torch.uint8)
     indices = torch.zeros(weights.shape, dtype=torch.uint8)
 
@@ -108,7 +108,7 @@ def assign(weights: torch.Tensor, lists: torch.Tensor, gram: torch.Tensor | None
         indices[..., index] = chosen.squeeze(-1).to(torch.uint8)
         return lists.gather(-1, chosen).squeeze(-1)
 
-    compensate(weights, gram, snap)
+    compensate(weights, hessian, snap)
     return indices
 
 

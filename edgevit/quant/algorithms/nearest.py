@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 def round_weight(
     weight: torch.Tensor,
     scale: torch.Tensor,
-    gram: torch.Tensor | None,
+    hessian: torch.Tensor | None,
     limit: int,
-    pair_limit: int | None,
+    saturation_limit: int | None,
 ) -> torch.Tensor:
     """Half to even, clamped to [-limit, limit]; where a pair is too large, the second gives way."""
     import torch
 
     steps = (weight / scale).round().clamp(-limit, limit)
-    if pair_limit is not None and steps.shape[-1] > 1:
+    if saturation_limit is not None and steps.shape[-1] > 1:
         even = steps.shape[-1] // 2 * 2
-        room = pair_limit - steps[..., 0:even:2].abs()
+        room = saturation_limit - steps[..., 0:even:2].abs()
         steps[..., 1:even:2] = steps[..., 1:even:2].clamp(-room, room)
     return steps.to(torch.int8)
 

@@ -35,11 +35,11 @@ def errors(value: torch.Tensor, low: float, high: float) -> Iterator[torch.Tenso
 def choose(stats: Stats, tensor: str) -> tuple[float, float]:
     """The best candidate by its measured effect; the whole range where nothing is clearly better."""
     low, high = (float(v) for v in stats.values[tensor, "minmax"])
-    effects = stats.values.get((tensor, "range_effect"))
-    if effects is None:
+    sensitivities = stats.values.get((tensor, "range_sensitivity"))
+    if sensitivities is None:
         return low, high
-    best = int(effects.argmin())
-    if effects[best] > GAIN * effects[0]:
+    best = int(sensitivities.argmin())
+    if sensitivities[best] > GAIN * sensitivities[0]:
         best = 0
     below, above = CANDIDATES[best]
     return low * below, high * above

@@ -24,7 +24,7 @@ def count(path: Path) -> IntegerMacs:
     """MACs in integer kernels, for one image.
 
     Static: input, weight and output are int8 and XNNPACK executes the operator. An operator with float
-    ends is float however many QUANTIZE and DEQUANTIZE stand around it. Dynamic: float ends and int8
+    ends is float however many QUANTIZE and DEQUANTIZE stand around it. DynamicQuantization: float ends and int8
     or int4 constants, which LiteRT multiplies as integers after quantizing the input at run time.
 
     Raises:

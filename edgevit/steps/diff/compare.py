@@ -41,7 +41,7 @@ Emit = Callable[[dict[str, Any]], None]
 THRESHOLDS = {"fp32": 60.0, "fp16": 40.0}
 QUANTIZED_DB = 12.0
 # What differs and is made good by the next layers, exactly, was computed in another form.
-HEALED_DB = {"fp32": 90.0, "fp16": 50.0}
+CANCELLED_DB = {"fp32": 90.0, "fp16": 50.0}
 # How a site is called, which no other tool's names look like.
 _SITE = re.compile(r"[^:]*:[a-z_]\w*(\.\d+)?")
 # What other converters do as well. Every further rewrite would be a value that their files do not have.
@@ -116,7 +116,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
     if by_name:
         rewrites = {name: REWRITES.get(name) for name in names}
-        placed = TARGETS.get(asked.target).placement(precision)
+        placed = TARGETS.get(asked.target).capabilities(precision)
         for name in () if placed is None else placed.folds:
             fold = find(name, Fold)
             # what the others scale is found by value
@@ -136,7 +136,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     for index, values in enumerate(images):
         run_beside(graph, inputs[index : index + 1], values, rules, found)
         emit({"advance": 1})
-    judged = judge(graph, found, threshold, HEALED_DB.get(precision), lost, by_name)
+    judged = judge(graph, found, threshold, CANCELLED_DB.get(precision), lost, by_name)
     if not judged.layers:
         raise UnsupportedError(
             f"no layer of {spec.name} was found in {path.name}: neither names nor values agree anywhere",

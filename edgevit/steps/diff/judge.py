@@ -15,7 +15,7 @@ from edgevit.steps.diff.substitute import Found
 if TYPE_CHECKING:
     import torch
 
-_HEALED = "the file computes it in another form, and rightly"
+_CANCELLED = "the file computes it in another form, and rightly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def judge(
     graph: Graph,
     found: Mapping[str, Found],
     threshold: float,
-    healed_db: float | None,
+    cancelled_db: float | None,
     lost: Mapping[str, str],
     by_name: bool,
 ) -> Judged:
@@ -39,18 +39,20 @@ def judge(
 
     Args:
         threshold: own error in dB from which on a layer is right.
-        healed_db: SQNR against the undisturbed reference from which on a layer proves everything
+        cancelled_db: SQNR against the undisturbed reference from which on a layer proves everything
             before it right, since no fault vanishes; None where nothing is as exact.
         lost: sites that have another size in the file, with the reason.
         by_name: the file carries site names.
     """
-    healed = frozenset() if healed_db is None else _healed(graph, found, threshold, healed_db)
+    cancelled = frozenset() if cancelled_db is None else _cancelled(graph, found, threshold, cancelled_db)
     layers, missing = [], []
     for site, entry in found.items():
-        if entry.match is None or site in healed:
+        if entry.match is None or site in cancelled:
             what = "name" if by_name else "values"
             reason = (
-                _HEALED if site in healed or entry.other_form else f"no tensor of the file has its {what}"
+                _CANCELLED
+                if site in cancelled or entry.other_form
+                else f"no tensor of the file has its {what}"
             )
             missing.append(NotFound(site, lost.get(site, reason)))
             continue
@@ -68,34 +70,36 @@ def judge(
                 wrong=entry.own.db < threshold,
             )
         )
-    first = _first_wrong(graph, found, threshold, healed, lost, by_name)
+    first = _first_wrong(graph, found, threshold, cancelled, lost, by_name)
     return Judged(tuple(layers), tuple(missing), first)
 
 
-def _healed(graph: Graph, found: Mapping[str, Found], threshold: float, healed_db: float) -> frozenset[str]:
+def _cancelled(
+    graph: Graph, found: Mapping[str, Found], threshold: float, cancelled_db: float
+) -> frozenset[str]:
     """Wrong sites whose every reader has, at once or later, the values of the undisturbed reference.
 
     The file was then made from a graph that was rewritten otherwise: a factor in the next weights.
     """
     whole: dict[torch.fx.Node, bool] = {}
-    healed = set()
+    cancelled = set()
     for node in reversed(graph.program.graph_module.graph.nodes):
         if node.op != "call_function":
             continue
         entry = found.get(site_of(node))
         compared = entry if entry is not None and entry.match is not None else None
-        equal = compared is not None and compared.total.db >= healed_db
+        equal = compared is not None and compared.total.db >= cancelled_db
         whole[node] = equal or (bool(node.users) and all(whole.get(user, False) for user in node.users))
         if whole[node] and compared is not None and compared.own.db < threshold:
-            healed.add(site_of(node))
-    return frozenset(healed)
+            cancelled.add(site_of(node))
+    return frozenset(cancelled)
 
 
 def _first_wrong(
     graph: Graph,
     found: Mapping[str, Found],
     threshold: float,
-    healed: frozenset[str],
+    cancelled: frozenset[str],
     lost: Mapping[str, str],
     by_name: bool,
 ) -> FirstWrong | None:
@@ -117,7 +121,7 @@ def _first_wrong(
             continue
         frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
         lines[site] = str(frame) if frame is not None else ""
-        if site in healed or entry.other_form:
+        if site in cancelled or entry.other_form:
             right |= before
         elif entry.match is None:
             unseen[node] = before | {site}

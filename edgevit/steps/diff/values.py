@@ -93,16 +93,16 @@ def read_values(
 ) -> tuple[Values, ...]:
     """Execute the file; for each image, its tapped tensors and its outputs, integers turned into real numbers."""
 
-    grids = {value.tap: value for value in taps}
+    all_params = {value.tap: value for value in taps}
     found = []
-    with runtime.open(path, replace(options, taps=tuple(grids))) as runner:
+    with runtime.open(path, replace(options, taps=tuple(all_params))) as runner:
         for index in range(len(pixels)):
             tensors: dict[str, torch.Tensor] = {}
             for name, array in runner.run(pixels[index : index + 1]).items():
-                if array.dtype.kind in "fiu" and (array.dtype.kind == "f" or _grid(grids.get(name))):
-                    tensors[name] = _real(array[0], grids.get(name))
+                if array.dtype.kind in "fiu" and (array.dtype.kind == "f" or _grid(all_params.get(name))):
+                    tensors[name] = _real(array[0], all_params.get(name))
             by_count: dict[int, list[str]] = {}
-            for name in grids:
+            for name in all_params:
                 if name in searched and name in tensors:
                     by_count.setdefault(tensors[name].numel(), []).append(name)
             found.append(Values(tensors, {n: tuple(names) for n, names in by_count.items()}))

@@ -26,7 +26,7 @@ SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class KeptApart:
+class HeldOut:
     """Calibration images that decide nothing but how many sites stay in float.
 
     Attributes:
@@ -44,7 +44,7 @@ class KeptApart:
     heads: Mapping[str, tuple[NDArray[np.int64] | None, OutputKind]] = field(default_factory=dict)
 
 
-def keep_apart(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def hold_out(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Indices of the calibration images that decide the plan, and of those that judge it.
 
     One in four, at least 16, spread evenly, since images come sorted by their class.
@@ -72,7 +72,7 @@ def leave_float(
     plan: QuantPlan,
     losses: tuple[SiteLoss, ...],
     graph: Graph,
-    images: KeptApart,
+    images: HeldOut,
     limits: Limits,
     keep_float32: frozenset[str],
     total_macs: int,
@@ -155,7 +155,7 @@ def named(limits: Limits) -> tuple[str, ...]:
     return tuple(f"{flag} {value:g}" for flag, value in given if value is not None)
 
 
-def _holds(images: KeptApart, outputs: Outputs, limits: Limits) -> bool:
+def _holds(images: HeldOut, outputs: Outputs, limits: Limits) -> bool:
     from edgevit.validate.accuracy import measure_accuracy
 
     if (

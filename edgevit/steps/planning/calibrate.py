@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.plugins import Range
 from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit
@@ -25,27 +25,27 @@ EFFECT_IMAGES = 24
 def measure(
     graph: Graph,
     calibration: torch.Tensor | None,
-    placements: tuple[Placement, ...],
+    backends: tuple[BackendCapabilities, ...],
     seed: int,
     emit: Emit,
 ) -> Stats:
     """What plans of this graph that quantize activations have to know about them."""
-    from edgevit.quant.plan import measure_effects
+    from edgevit.quant.plan import measure_output_sensitivity
 
-    static = any(kind.input is not None for p in placements for kind in p.kinds)
+    static = any(kind.input is not None for p in backends for kind in p.kinds)
     assert calibration is not None or not static, "the command line asks for --calibrate"
-    if calibration is None or not any(messages.quantize_activations(p.kinds) for p in placements):
+    if calibration is None or not any(messages.quantize_activations(p.kinds) for p in backends):
         return Stats({}, 0)
-    stats = observe(graph, calibration, OBSERVED, emit, placements)
+    stats = observe(graph, calibration, OBSERVED, emit, backends)
     if not static:
         return stats
     count = min(EFFECT_IMAGES, len(calibration))
     emit({"stage": "measuring what ranges cost the output", "total": count})
-    measured = measure_effects(
+    measured = measure_output_sensitivity(
         graph,
         calibration[:count],
         stats,
-        placements,
+        backends,
         find(RANGE, Range),
         seed,
         lambda n: emit({"advance": n}),
@@ -59,10 +59,10 @@ def observe(
     images: torch.Tensor,
     observers: tuple[str, ...],
     emit: Emit,
-    placements: tuple[Placement, ...] = (),
+    backends: tuple[BackendCapabilities, ...] = (),
     stage: str = "calibrating",
 ) -> Stats:
-    """What `observers` say of the tensors around weighted sites, and around the products of `placements`."""
+    """What `observers` say of the tensors around weighted sites, and around the products of `backends`."""
     from calibration.collect import collect
     from edgevit.program.run import run
     from edgevit.program.sites import site_of
@@ -77,6 +77,6 @@ def observe(
         return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
 
     used = {name: OBSERVERS.get(name) for name in observers}
-    stats = collect(observed, wanted_tensors(graph, observers, placements), used, len(images))
+    stats = collect(observed, wanted_tensors(graph, observers, backends), used, len(images))
     give_back()
     return stats

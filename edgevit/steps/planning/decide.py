@@ -1,4 +1,4 @@
-"""Decide once: measure ranges, choose scales and round weights, for every placement."""
+"""Decide once: measure ranges, choose scales and round weights, for every capabilities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit
@@ -15,24 +15,26 @@ from edgevit.core.types import Graph, Stats
 from edgevit.steps import messages, named_outputs, threads
 from edgevit.steps.planning.algorithms import CLUSTERING, RANGE, ROUNDING, find
 from edgevit.steps.planning.calibrate import measure
-from edgevit.steps.planning.graph_variants import Forms
+from edgevit.steps.planning.graph_variants import GraphVariants
 from edgevit.steps.undecidable_limits import too_few_to_tune
 
 if TYPE_CHECKING:
     import torch
 
 
-def measure_all(forms: Forms, calibration: torch.Tensor | None, seed: int, emit: Emit) -> dict[str, Stats]:
+def measure_all(
+    variants: GraphVariants, calibration: torch.Tensor | None, seed: int, emit: Emit
+) -> dict[str, Stats]:
     """File of each graph -> what the plans that belong to it have to know about its activations."""
-    asked: dict[str, list[Placement]] = {}
-    for placement in forms.placements:
-        asked.setdefault(forms.file_of(placement), []).append(placement)
+    asked: dict[str, list[BackendCapabilities]] = {}
+    for capabilities in variants.backends:
+        asked.setdefault(variants.file_of(capabilities), []).append(capabilities)
     several = sum(any(messages.quantize_activations(p.kinds) for p in group) for group in asked.values()) > 1
     found = {}
-    for file, placements in asked.items():
-        names = ", ".join(dict.fromkeys(p.target for p in placements))
+    for file, backends in asked.items():
+        names = ", ".join(dict.fromkeys(p.target for p in backends))
         told = _for(names, emit) if several else emit
-        found[file] = measure(forms.graphs[file], calibration, tuple(placements), seed, told)
+        found[file] = measure(variants.graphs[file], calibration, tuple(backends), seed, told)
     return found
 
 
@@ -46,14 +48,14 @@ def _for(names: str, emit: Emit) -> Emit:
 
 
 def plan_all(
-    forms: Forms,
+    variants: GraphVariants,
     stats: Mapping[str, Stats],
     calibration: torch.Tensor | None,
     reconstruct: float,
     seed: int,
     emit: Emit,
 ) -> tuple[tuple[QuantPlan, ...], tuple[Reconstruction | None, ...]]:
-    """A plan for each placement; those that differ in the target's name alone are decided once.
+    """A plan for each capabilities; those that differ in the target's name alone are decided once.
 
     Args:
         stats: file of a graph -> what is known of its activations.
@@ -68,25 +70,25 @@ def plan_all(
     from edgevit.program.sites import list_sites
     from edgevit.quant._site import Choices
     from edgevit.quant.plan import make_plan
-    from edgevit.quant.reconstruct import FEWEST, Tuner, kept_apart
+    from edgevit.quant.reconstruct import FEWEST, Tuner, held_out
 
-    placements = forms.placements
-    own = [p for i, p in enumerate(placements) if not any(_same_but_name(q, p) for q in placements[:i])]
-    operations = sum(len(list_sites(forms.graph_of(p))) for p in own)
+    backends = variants.backends
+    own = [p for i, p in enumerate(backends) if not any(_same_but_name(q, p) for q in backends[:i])]
+    operations = sum(len(list_sites(variants.graph_of(p))) for p in own)
     emit({"stage": "deciding scales and rounding", "total": operations * (2 if reconstruct else 1)})
     if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
         raise too_few_to_tune(2 * FEWEST)
 
-    def decide(placement: Placement) -> tuple[QuantPlan, Reconstruction | None]:
+    def decide(capabilities: BackendCapabilities) -> tuple[QuantPlan, Reconstruction | None]:
         choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))
         advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
-        graph, known = forms.graph_of(placement), stats[forms.file_of(placement)]
-        plan = make_plan(graph, known, calibration, placement, choices, advance)
+        graph, known = variants.graph_of(capabilities), stats[variants.file_of(capabilities)]
+        plan = make_plan(graph, known, calibration, capabilities, choices, advance)
         told = None
         if reconstruct and calibration is not None:
             tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
-            tuned = make_plan(graph, known, calibration, placement, choices, advance, tuner)
-            apart = calibration[kept_apart(len(calibration))]
+            tuned = make_plan(graph, known, calibration, capabilities, choices, advance, tuner)
+            apart = calibration[held_out(len(calibration))]
             before, after = _output_db(graph, (plan, tuned), apart)
             kept = tuner.kept if after > before else 0
             plan = tuned if after > before else plan
@@ -95,10 +97,10 @@ def plan_all(
         return plan, told
 
     made = dict(zip(own, threads.each(decide, own), strict=True))
-    twins = [next(made[p] for p in own if _same_but_name(p, asked)) for asked in placements]
+    twins = [next(made[p] for p in own if _same_but_name(p, asked)) for asked in backends]
     plans = tuple(
-        replace(plan, target=asked.target, precision=asked.precision, placement=asked)
-        for asked, (plan, _) in zip(placements, twins, strict=True)
+        replace(plan, target=asked.target, precision=asked.precision, capabilities=asked)
+        for asked, (plan, _) in zip(backends, twins, strict=True)
     )
     return plans, tuple(told for _, told in twins)
 
@@ -115,5 +117,5 @@ def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor)
     return [named_outputs.worst("sqnr", reference, named(simulate(graph, plan, images))) for plan in plans]
 
 
-def _same_but_name(first: Placement, second: Placement) -> bool:
+def _same_but_name(first: BackendCapabilities, second: BackendCapabilities) -> bool:
     return replace(first, target=second.target, precision=second.precision) == second

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plans import Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, QuantPlan
 from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.types import Graph, ModelSpec
 
 
-def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]:
-    """The plan for each placement, checked as far as it can be without the model. PyTorch is not imported.
+def read(path: Path, backends: tuple[BackendCapabilities, ...]) -> tuple[QuantPlan, ...]:
+    """The plan for each capabilities, checked as far as it can be without the model. PyTorch is not imported.
 
     Raises:
         UsageError: there are plans in it, and nothing that is asked for would use one.
@@ -22,15 +22,15 @@ def read(path: Path, placements: tuple[Placement, ...]) -> tuple[QuantPlan, ...]
     from edgevit.quant.check_alone import check_alone
 
     stored = storage.load(path)
-    if stored and not placements:
+    if stored and not backends:
         names = ", ".join(f"{plan.target} {plan.precision}" for plan in stored)
         raise UsageError(
             f"--plan has plans for {names}, but nothing that is asked for is quantized, so none would be used",
             f"give --precision {stored[0].precision}, or leave --plan out",
         )
-    found = tuple(find_given(stored, placement) for placement in placements)
-    for plan, placement in zip(found, placements, strict=True):
-        check_alone(plan, placement)
+    found = tuple(find_given(stored, capabilities) for capabilities in backends)
+    for plan, capabilities in zip(found, backends, strict=True):
+        check_alone(plan, capabilities)
     return found
 
 
@@ -56,7 +56,7 @@ def other_images(made: MadeWith | None, digest: str | None) -> tuple[str, ...]:
 
 
 def fit(
-    plans: tuple[QuantPlan, ...], placements: tuple[Placement, ...], graph: Graph, graph_file: Path
+    plans: tuple[QuantPlan, ...], backends: tuple[BackendCapabilities, ...], graph: Graph, graph_file: Path
 ) -> None:
     """Hold plans against the sites of a model that was just exported, before any image goes through it.
 
@@ -77,12 +77,12 @@ def fit(
     from edgevit.registries import ALGORITHMS
 
     folded: dict[tuple[str, ...], Graph] = {(): graph}
-    for plan, placement in zip(plans, placements, strict=True):
-        folds = [ALGORITHMS.get(name) for name in placement.folds]
+    for plan, capabilities in zip(plans, backends, strict=True):
+        folds = [ALGORITHMS.get(name) for name in capabilities.folds]
         free = [f for f in folds if isinstance(f, Fold) and not f.observers]
-        names = tuple(n for n in placement.folds if ALGORITHMS.get(n) in free)
+        names = tuple(n for n in capabilities.folds if ALGORITHMS.get(n) in free)
         if names not in folded:
             folded[names] = storage.load(graph_file)
             for fold in free:
                 fold.apply(folded[names], Stats({}, 0))
-        check_sites(plan, folded[names], placement)
+        check_sites(plan, folded[names], capabilities)

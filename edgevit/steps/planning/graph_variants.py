@@ -1,4 +1,4 @@
-"""The forms of a graph that plans belong to: exact changes of its weights, made before anything is decided."""
+"""The variants of a graph that plans belong to: exact changes of its weights, made before anything is decided."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.core.plugins import Fold
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
@@ -20,41 +20,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Forms:
+class GraphVariants:
     """All graphs that plans are made for.
 
     Attributes:
         graphs: file in the work folder -> the graph in it.
         files: folds that changed something -> file.
-        placements: those that were asked for, with the folds that changed something.
+        backends: those that were asked for, with the folds that changed something.
         folded: the sites that a fold changed in any of the graphs.
     """
 
     graphs: Mapping[str, Graph]
     files: Mapping[tuple[str, ...], str]
-    placements: tuple[Placement, ...]
+    backends: tuple[BackendCapabilities, ...]
     folded: tuple[str, ...]
 
-    def file_of(self, placement: Placement) -> str:
-        """File of the graph that a plan for `placement` belongs to."""
-        return self.files[placement.folds]
+    def file_of(self, capabilities: BackendCapabilities) -> str:
+        """File of the graph that a plan for `capabilities` belongs to."""
+        return self.files[capabilities.folds]
 
-    def graph_of(self, placement: Placement) -> Graph:
-        """The graph that a plan for `placement` belongs to."""
-        return self.graphs[self.file_of(placement)]
+    def graph_of(self, capabilities: BackendCapabilities) -> Graph:
+        """The graph that a plan for `capabilities` belongs to."""
+        return self.graphs[self.file_of(capabilities)]
 
 
 def fold(
-    graph: Graph, calibration: torch.Tensor | None, placements: tuple[Placement, ...], work: Path, emit: Emit
-) -> Forms:
-    """Make each form that the placements ask for and save it in `work`.
+    graph: Graph,
+    calibration: torch.Tensor | None,
+    backends: tuple[BackendCapabilities, ...],
+    work: Path,
+    emit: Emit,
+) -> GraphVariants:
+    """Make each form that the backends ask for and save it in `work`.
 
     Folds that want to know the activations are left out without calibration images. What they want to know is
     measured once, on the graph without folds: none of the others changes what a layer norm gives out.
     """
     from edgevit.program import storage
 
-    folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in placements for n in p.folds)}
+    folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in backends for n in p.folds)}
     observers = tuple(dict.fromkeys(o for fold in folds.values() for o in fold.observers))
     stats = Stats({}, 0)
     if observers and calibration is not None:
@@ -63,7 +67,7 @@ def fold(
     files: dict[tuple[str, ...], str] = {(): messages.GRAPH}
     done: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
     folded: list[str] = []
-    for asked in dict.fromkeys(p.folds for p in placements if p.folds):
+    for asked in dict.fromkeys(p.folds for p in backends if p.folds):
         changed = storage.load(work / messages.GRAPH)
         fired = []
         for name in asked:
@@ -77,5 +81,5 @@ def fold(
             file = f"{'-'.join(fired)}.pt2"
             storage.save(changed, work / file)
             graphs[file], files[done[asked]] = changed, file
-    placements = tuple(replace(p, folds=done[p.folds]) for p in placements)
-    return Forms(graphs, files, placements, tuple(dict.fromkeys(folded)))
+    backends = tuple(replace(p, folds=done[p.folds]) for p in backends)
+    return GraphVariants(graphs, files, backends, tuple(dict.fromkeys(folded)))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
 from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
-from edgevit.steps.planning.auto_float import KeptApart, leave_float
-from edgevit.steps.planning.graph_variants import Forms
+from edgevit.steps.planning.auto_float import HeldOut, leave_float
+from edgevit.steps.planning.graph_variants import GraphVariants
 from edgevit.steps.simulate import same_arithmetic
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ FEWEST = 4
 PASS_MACS = 50e9
 
 
-def given_plans(stored: tuple[QuantPlan, ...], forms: Forms, emit: Emit) -> tuple[QuantPlan, ...]:
-    """The plans of a file for all placements of `forms`, each held against the graph that it belongs to.
+def given_plans(stored: tuple[QuantPlan, ...], variants: GraphVariants, emit: Emit) -> tuple[QuantPlan, ...]:
+    """The plans of a file for all backends of `variants`, each held against the graph that it belongs to.
 
     Args:
-        stored: as `given_plan.read` gave them, one for each placement.
+        stored: as `given_plan.read` gave them, one for each capabilities.
 
     Raises:
         InputError: for another model, or not to be executed.
@@ -36,12 +36,12 @@ def given_plans(stored: tuple[QuantPlan, ...], forms: Forms, emit: Emit) -> tupl
 
     emit({"stage": "checking the plan that was given"})
     return tuple(
-        checked(plan, forms.graph_of(p), p) for plan, p in zip(stored, forms.placements, strict=True)
+        checked(plan, variants.graph_of(p), p) for plan, p in zip(stored, variants.backends, strict=True)
     )
 
 
 def losses_of(
-    plans: tuple[QuantPlan, ...], forms: Forms, images: torch.Tensor, seed: int, emit: Emit
+    plans: tuple[QuantPlan, ...], variants: GraphVariants, images: torch.Tensor, seed: int, emit: Emit
 ) -> tuple[Losses, ...]:
     """For each plan its sites with what each costs alone, worst first; one run for all plans of a graph."""
     from edgevit.program.sites import list_sites, total_macs
@@ -50,10 +50,10 @@ def losses_of(
     found: dict[int, Losses] = {}
     by_file: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
-        assert plan.placement is not None
-        by_file.setdefault(forms.file_of(plan.placement), []).append(index)
+        assert plan.capabilities is not None
+        by_file.setdefault(variants.file_of(plan.capabilities), []).append(index)
     for file, members in by_file.items():
-        graph = forms.graphs[file]
+        graph = variants.graphs[file]
         count = min(IMAGES, len(images), max(FEWEST, int(PASS_MACS / max(total_macs(graph), 1))))
         emit({"stage": "estimating what each site costs", "total": count})
         estimated = sensitivities(
@@ -68,9 +68,9 @@ def losses_of(
 
 def account_for(
     plans: tuple[QuantPlan, ...],
-    forms: Forms,
+    variants: GraphVariants,
     images: torch.Tensor,
-    judge: tuple[KeptApart, Limits] | None,
+    judge: tuple[HeldOut, Limits] | None,
     keep_float32: Mapping[str, frozenset[str]],
     seed: int,
     emit: Emit,
@@ -81,10 +81,10 @@ def account_for(
         images: what sites cost is estimated on them.
         judge: images kept apart and what has to hold on them; None to leave the plans as they are.
     """
-    losses = losses_of(plans, forms, images, seed, emit)
+    losses = losses_of(plans, variants, images, seed, emit)
     told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
     if judge is not None:
-        plans, told = _keep_limits(plans, losses, forms, *judge, keep_float32, emit)
+        plans, told = _keep_limits(plans, losses, variants, *judge, keep_float32, emit)
     return plans, tuple(
         {"sensitivity": _remaining(plan, ranked), "auto_float": auto}
         for plan, ranked, auto in zip(plans, losses, told, strict=True)
@@ -94,8 +94,8 @@ def account_for(
 def _keep_limits(
     plans: tuple[QuantPlan, ...],
     losses: tuple[Losses, ...],
-    forms: Forms,
-    images: KeptApart,
+    variants: GraphVariants,
+    images: HeldOut,
     limits: Limits,
     keep_float32: Mapping[str, frozenset[str]],
     emit: Emit,
@@ -105,15 +105,15 @@ def _keep_limits(
 
     done: list[tuple[QuantPlan, AutoFloat]] = []
     for index, plan in enumerate(plans):
-        twin = next((i for i in range(index) if same_arithmetic(plans[i], plan)), None)
-        if twin is not None:
-            changed, told = done[twin]
-            names = (plan.target, plan.precision, plan.placement)
-            done.append((replace(changed, target=names[0], precision=names[1], placement=names[2]), told))
+        duplicate = next((i for i in range(index) if same_arithmetic(plans[i], plan)), None)
+        if duplicate is not None:
+            changed, told = done[duplicate]
+            names = (plan.target, plan.precision, plan.capabilities)
+            done.append((replace(changed, target=names[0], precision=names[1], capabilities=names[2]), told))
             continue
-        assert plan.placement is not None
-        file = forms.file_of(plan.placement)
-        graph = forms.graphs[file]
+        assert plan.capabilities is not None
+        file = variants.file_of(plan.capabilities)
+        graph = variants.graphs[file]
         done.append(
             leave_float(
                 plan, losses[index], graph, images, limits, keep_float32[file], total_macs(graph), emit

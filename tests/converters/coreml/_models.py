@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from converters.coreml import TARGET
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
@@ -118,9 +118,9 @@ def plan_for(graph: Graph, precision: str) -> QuantPlan:
         )
         steps = np.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
         tensors[f"{site.name}.weight"] = np.clip(steps, -127, 127).astype(np.int8)
-        grid = Grid("int8", tuple(map(float, scale)), (0,) * len(scale), 0)
-        entry = Grid("int8", (float(np.float16(0.05)),), (-3,)) if precision == "w8a8" else None
-        sites.append(SitePlan(site.name, site.kind, entry, grid, None, "float32" if site.bias else "none"))
+        params = QuantParams("int8", tuple(map(float, scale)), (0,) * len(scale), 0)
+        entry = QuantParams("int8", (float(np.float16(0.05)),), (-3,)) if precision == "w8a8" else None
+        sites.append(SitePlan(site.name, site.kind, entry, params, None, "float32" if site.bias else "none"))
     return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors)
 
 

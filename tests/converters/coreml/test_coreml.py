@@ -225,11 +225,14 @@ def test_an_unknown_deployment_target_is_named_with_those_that_exist(vit: tuple[
     assert "iOS17" in caught.value.hint
 
 
-def test_placement_is_float16_with_integer_inputs_of_linear_and_conv() -> None:
-    assert TARGET.placement("fp16") is None
-    placement = TARGET.placement("w8a8")
-    assert placement is not None and (placement.compute, placement.scale_dtype) == ("float16", "float16")
-    assert [(k.kind, k.input, k.output, k.bias) for k in placement.kinds] == [
+def test_capabilities_is_float16_with_integer_inputs_of_linear_and_conv() -> None:
+    assert TARGET.capabilities("fp16") is None
+    capabilities = TARGET.capabilities("w8a8")
+    assert capabilities is not None and (capabilities.compute, capabilities.scale_dtype) == (
+        "float16",
+        "float16",
+    )
+    assert [(k.kind, k.input, k.output, k.bias) for k in capabilities.kinds] == [
         ("linear", "int8", None, "float32"),
         ("conv", "int8", None, "float32"),
     ]

@@ -129,8 +129,8 @@ def test_sampling_at_computed_places_is_pytorchs(tmp_path: Path, padding: str, a
             self.offsets, self.head = nn.Conv2d(3, 2, 8, 8), nn.Linear(3, CLASSES)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            grid = 1.5 * self.offsets(x).tanh().permute(0, 2, 3, 1)
-            y = nn.functional.grid_sample(x, grid, padding_mode=padding, align_corners=align)
+            params = 1.5 * self.offsets(x).tanh().permute(0, 2, 3, 1)
+            y = nn.functional.grid_sample(x, params, padding_mode=padding, align_corners=align)
             return self.head(y.mean((2, 3)))
 
     torch.manual_seed(0)

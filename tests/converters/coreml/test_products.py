@@ -12,7 +12,7 @@ import torch
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.program.sites import list_sites, total_macs
 from edgevit.quant.plan import make_plan
@@ -22,8 +22,8 @@ from tests._sqnr import sqnr
 from tests.converters.coreml._models import Vit, exported, image_batch, normalised, operations, plan_for
 from tests.edgevit.quant.test_plan import CHOICES, measured
 
-Q, K = Grid("int8", (0.03125,), (5,)), Grid("int8", (0.0625,), (-7,))
-WEIGHTS, V = Grid("uint8", (0.00390625,), (0,)), Grid("int8", (0.046875,), (2,))
+Q, K = QuantParams("int8", (0.03125,), (5,)), QuantParams("int8", (0.0625,), (-7,))
+WEIGHTS, V = QuantParams("uint8", (0.00390625,), (0,)), QuantParams("int8", (0.046875,), (2,))
 
 
 def planned() -> QuantPlan:
@@ -31,7 +31,7 @@ def planned() -> QuantPlan:
     plan = plan_for(exported(Vit)[1], "w8a8")
     products = [
         SitePlan(s.name, s.kind, *((Q, None, None) if s.kind == "qk" else (WEIGHTS, None, None)), "none",
-                 second=K if s.kind == "qk" else V)
+                 rhs=K if s.kind == "qk" else V)
         for s in list_sites(exported(Vit)[1])
         if s.kind in ("qk", "av")
     ]  # fmt: skip
@@ -50,33 +50,33 @@ def test_both_operands_come_from_integers_of_their_own_grid(
 ) -> None:
     path, sites = file
     made = {o.outputs[0].name: o for o in operations(path) if o.outputs}
-    products = [s for s in sites if s.second]
+    products = [s for s in sites if s.rhs]
     assert len(products) == 4
     for site in products:
         matmul = made[site.output]
         assert matmul.op_type == "matmul"
-        grids = (Q, K) if site.site.endswith(":qk") else (WEIGHTS, V)
-        for name, grid in zip((site.input, site.second), grids, strict=True):
+        all_params = (Q, K) if site.site.endswith(":qk") else (WEIGHTS, V)
+        for name, params in zip((site.input, site.rhs), all_params, strict=True):
             quantize = made[name]
-            assert quantize.op_type == "quantize" and quantize.output_dtype.val == grid.dtype
-            assert float(quantize.scale.val) == grid.scale[0]
+            assert quantize.op_type == "quantize" and quantize.output_dtype.val == params.dtype
+            assert float(quantize.scale.val) == params.scale[0]
             zero = quantize.zero_point
-            assert (0 if zero is None else int(zero.val)) == grid.zero_point[0]
-        assert matmul.x.op.input.name == site.input and matmul.y.op.input.name == site.second
+            assert (0 if zero is None else int(zero.val)) == params.zero_point[0]
+        assert matmul.x.op.input.name == site.input and matmul.y.op.input.name == site.rhs
 
 
 def test_each_product_is_that_of_its_integers(file: tuple[Path, tuple[SiteTensors, ...]]) -> None:
     """By numpy: scale times scale times the product of integers less their zero points."""
     path, sites = file
-    products = [s for s in sites if s.second]
-    taps = tuple(n for s in products for n in (s.input, s.second, s.output))
+    products = [s for s in sites if s.rhs]
+    taps = tuple(n for s in products for n in (s.input, s.rhs, s.output))
     with REFERENCE.open(path, RunOptions(threads=1, taps=taps)) as runner:
         found = runner.run(image_batch())
     simulator = SiteSimulator(exported(Vit)[1], planned())
     for site in products:
         first, second = (Q, K) if site.site.endswith(":qk") else (WEIGHTS, V)
         a = (found[site.input].astype(np.float64) - first.zero_point[0]) * first.scale[0]
-        b = (found[site.second].astype(np.float64) - second.zero_point[0]) * second.scale[0]
+        b = (found[site.rhs].astype(np.float64) - second.zero_point[0]) * second.scale[0]
         wanted = a.reshape(-1, *a.shape[-3:]) @ b.reshape(-1, *b.shape[-3:])
         got = found[site.output].astype(np.float64).reshape(wanted.shape)
         assert sqnr(torch.from_numpy(wanted), got) >= 60, site.site
@@ -105,25 +105,25 @@ def test_the_file_computes_what_the_plan_says_and_counts_its_products(
 def test_attention_in_integers_is_asked_for_by_an_option() -> None:
     kinds = {}
     for option in (None, "float", "integer"):
-        placement = TARGET.placement("w8a8", {} if option is None else {"attention": option})
-        assert placement is not None
-        kinds[option] = {kind.kind for kind in placement.kinds}
+        capabilities = TARGET.capabilities("w8a8", {} if option is None else {"attention": option})
+        assert capabilities is not None
+        kinds[option] = {kind.kind for kind in capabilities.kinds}
     assert kinds[None] == kinds["float"] == {"linear", "conv"}
     assert kinds["integer"] == {"linear", "conv", "qk", "av"}
     with pytest.raises(UsageError, match=r"coreml.attention must be float or integer, not 'int8'"):
-        TARGET.placement("w8a8", {"attention": "int8"})
+        TARGET.capabilities("w8a8", {"attention": "int8"})
     with pytest.raises(UsageError, match="coreml.deployment is 'iOS7'"):
-        TARGET.placement("w8a8", {"deployment": "iOS7"})
+        TARGET.capabilities("w8a8", {"deployment": "iOS7"})
     with pytest.raises(UnsupportedError, match="iOS16 can do fp32, fp16, w8, not w8a8"):
-        TARGET.placement("w8a8", {"deployment": "iOS16"})
+        TARGET.capabilities("w8a8", {"deployment": "iOS16"})
 
 
 def test_a_plan_with_attention_in_integers_is_made_and_executed(tmp_path: Path) -> None:
     _, graph, spec = exported(Vit)
-    placement = TARGET.placement("w8a8", {"attention": "integer", "float_share": "0"})
-    assert placement is not None
+    capabilities = TARGET.capabilities("w8a8", {"attention": "integer", "float_macs": "0"})
+    assert capabilities is not None
     images = normalised(image_batch(), spec)
-    plan = make_plan(graph, measured(graph, images, placement), images, placement, CHOICES)
+    plan = make_plan(graph, measured(graph, images, capabilities), images, capabilities, CHOICES)
     assert [s.kind for s in plan.sites].count("qk") == [s.kind for s in plan.sites].count("av") == 2
     path = tmp_path / "m.mlpackage"
     TARGET.write(TARGET.prepare(graph, spec, {}), "w8a8", plan, path)

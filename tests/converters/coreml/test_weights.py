@@ -16,7 +16,7 @@ from torch import nn
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid, Palette, QuantPlan, SitePlan
+from edgevit.core.plans import Palette, QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, ModelSpec
 from edgevit.program.sites import list_sites
@@ -70,7 +70,7 @@ def planned(precision: str) -> QuantPlan:
         if site.weight is None:
             continue
         weight = graph.program.state_dict[site.weight].detach().numpy()
-        grid, palette, rows = None, None, weight.reshape(len(weight), -1)
+        params, palette, rows = None, None, weight.reshape(len(weight), -1)
         if precision.startswith("lut") and site.name not in INT8:
             palette = Palette(int(precision[3:]), 16)
             parts = [rows[i : i + 16] for i in range(0, len(rows), 16)]
@@ -86,11 +86,11 @@ def planned(precision: str) -> QuantPlan:
             tensors[f"{site.name}.weight"] = steps.astype(np.int8)
             numbers = tuple(map(float, scale.ravel()))
             zeros = (0,) * len(numbers)
-            grid = Grid("int8" if fine else "int4", numbers, zeros, 0, None if fine else 32)
+            params = QuantParams("int8" if fine else "int4", numbers, zeros, 0, None if fine else 32)
         if precision != "w4":
             tensors[f"{site.name}.bias"] = generator.normal(size=len(weight)).astype(np.float32)
         bias = "float32" if site.bias or precision != "w4" else "none"
-        sites.append(SitePlan(site.name, site.kind, None, grid, None, bias, palette))
+        sites.append(SitePlan(site.name, site.kind, None, params, None, bias, palette))
     return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors)
 
 
@@ -180,7 +180,7 @@ def test_a_corrected_bias_stands_in_the_file_also_where_the_layer_had_none(
 ) -> None:
     plan = replace(planned("w8"), precision=precision)
     if precision == "w8a8":
-        entry = Grid("int8", (0.0625,), (-3,))
+        entry = QuantParams("int8", (0.0625,), (-3,))
         plan = replace(plan, sites=tuple(replace(s, input=entry) for s in plan.sites))
     _, graph, spec = net()
     path = tmp_path / "m.mlpackage"
@@ -279,7 +279,8 @@ def test_a_bias_beyond_float16_is_refused_by_its_site(tmp_path: Path) -> None:
 def test_a_scale_of_activations_below_float16_is_refused_by_its_site(tmp_path: Path) -> None:
     plan = replace(planned("w8"), precision="w8a8")
     sites = tuple(
-        replace(s, input=Grid("int8", (1e-9 if s.site == "fc:linear" else 0.0625,), (0,))) for s in plan.sites
+        replace(s, input=QuantParams("int8", (1e-9 if s.site == "fc:linear" else 0.0625,), (0,)))
+        for s in plan.sites
     )
     with pytest.raises(UnsupportedError, match="fc:linear: scales of activations"):
         written(replace(plan, sites=sites), tmp_path)

@@ -66,7 +66,7 @@ def test_the_bytes_of_an_image_are_the_input(
     module: torch.nn.Module, graph: Graph, prepared: Prepared, tmp_path: Path, precision: str
 ) -> None:
     path, images = tmp_path / "m.onnx", models.normalised(IMAGES)
-    placed = TARGET.placement(precision)
+    placed = TARGET.capabilities(precision)
     plan = None if placed is None else models.plan_of(graph, placed, images)
     sites = TARGET.write(replace(prepared, takes_pixels=True), precision, plan, path)
     wanted = module(images).detach() if plan is None else simulate(graph, plan, images)[0]
@@ -105,7 +105,7 @@ def test_more_images_at_once_give_what_each_alone_gives(
     graph = models.graph_of(module)
     prepared = TARGET.prepare(graph, models.spec_of(10), {"batch": "3"})
     assert isinstance(prepared, Prepared) and prepared.batch == 3
-    plan = models.plan_of(graph, TARGET.placement("w8a8", {"start": "integer"}), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8", {"stem": "integer"}), models.normalised(IMAGES))
     for batch in (3, None):
         _assert_follows(replace(prepared, batch=batch), module, graph, plan, tmp_path / "m.onnx")
 
@@ -175,7 +175,7 @@ def test_operator_set_17_in_integers_with_all_that_18_writes_otherwise(tmp_path:
     )
     TARGET.write(prepared, "fp32", None, tmp_path / "m.onnx")
     assert sqnr(module(images).detach(), _alone(tmp_path / "m.onnx", IMAGES)) > 100
-    plan = models.plan_of(graph, TARGET.placement("w8a8", {"start": "integer"}), images)
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8", {"stem": "integer"}), images)
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.onnx")
     assert sqnr(simulate(graph, plan, images)[0], _alone(tmp_path / "m.onnx", IMAGES)) > 40
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 17
@@ -224,4 +224,4 @@ def test_a_pair_that_does_not_go_together_is_refused_before_any_work(
     precision: str, options: dict[str, str], told: str
 ) -> None:
     with pytest.raises(EdgevitError, match=told):
-        TARGET.placement(precision, options)
+        TARGET.capabilities(precision, options)

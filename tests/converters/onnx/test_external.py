@@ -37,7 +37,7 @@ def test_a_large_model_has_its_weights_beside_it_and_runs(precision: str, tmp_pa
     module = _module()
     graph = models.graph_of(module)
     images = models.normalised(models.pixels(4))
-    placed = TARGET.placement(precision)
+    placed = TARGET.capabilities(precision)
     plan = models.plan_of(graph, placed, images) if placed else None
     out = tmp_path / "model.onnx"
     sites = TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), precision, plan, out)

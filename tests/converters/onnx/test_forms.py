@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.onnx import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Dynamic, QuantPlan
+from edgevit.core.plans import DynamicQuantization, QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
 from edgevit.program.sites import list_sites
@@ -63,7 +63,7 @@ def test_w8_file_holds_the_corrected_biases_also_of_layers_without_one(
 
 
 def test_w8a8_linear_layers_take_an_integer_bias(graph: Graph, prepared: object, tmp_path: Path) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(3)))
     sites = tuple(s for s in plan.sites if s.kind == "linear")
     random = np.random.default_rng(0)
     biases = {
@@ -89,7 +89,7 @@ def test_w8a8_linear_layers_take_an_integer_bias(graph: Graph, prepared: object,
 
 
 def test_a_float_bias_of_an_integer_layer_is_refused(graph: Graph, prepared: object, tmp_path: Path) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(3)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(3)))
     sites = tuple(replace(s, bias="float32") if s.site == "one:linear" else s for s in plan.sites)
     with pytest.raises(UnsupportedError, match="one:linear: in integers this layer takes an int32 bias"):
         TARGET.write(prepared, "w8a8", replace(plan, sites=sites), tmp_path / "m.onnx")
@@ -112,7 +112,9 @@ def test_w8da8_linear_layers_quantize_each_token_at_run_time(
 def test_a_site_may_have_one_scale_for_the_whole_tensor(
     graph: Graph, prepared: object, tmp_path: Path
 ) -> None:
-    plan = forms.plan(graph, "onnx", "w8da8", {"dynamic": Dynamic("uint8", "tensor", symmetric=False)})
+    plan = forms.plan(
+        graph, "onnx", "w8da8", {"dynamic": DynamicQuantization("uint8", "tensor", symmetric=False)}
+    )
     _assert_layers(plan, prepared, tmp_path / "m.onnx", 80, forms.uint8_per_tensor)
     operators = dict(RUNTIME.integer_macs(tmp_path / "m.onnx").operators)
     assert operators["DynamicQuantizeMatMul"] == 3 and operators["MatMulIntegerToFloat"] == 2
@@ -156,7 +158,7 @@ def test_w4_needs_an_operator_set_with_int4(graph: Graph, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dynamic": Dynamic("int8", "token", True)}, "to uint8"),
+        ({"dynamic": DynamicQuantization("int8", "token", True)}, "to uint8"),
         ({"bias": "none"}, "none bias is float32"),
         ({"weight": "too large"}, "int4 weight is not within 7"),
         ({"weight": "blocks"}, "scales in blocks of 48"),

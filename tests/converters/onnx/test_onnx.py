@@ -28,7 +28,7 @@ from tests.converters import _photographs as photos
 from tests.converters import _small_models as models
 
 # Thin convolutions too, which stay in float by default: small models have no others.
-ALL = {"start": "integer"}
+ALL = {"stem": "integer"}
 
 
 class Ranks(torch.nn.Module):
@@ -153,7 +153,7 @@ def test_fp16_holds_a_large_constant_exactly_where_its_site_is_kept_and_else_the
 def test_w8_file_is_the_float_model_with_the_plans_weights(vit: tuple, tmp_path: Path) -> None:
     _, graph, prepared = vit
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, TARGET.placement("w8"), images)
+    plan = models.plan_of(graph, TARGET.capabilities("w8"), images)
     sites = TARGET.write(prepared, "w8", plan, tmp_path / "model.onnx")
     assert sqnr(simulate(graph, plan, images)[0], _run(tmp_path / "model.onnx")["logits"]) > 80
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
@@ -167,14 +167,14 @@ def test_w8a8_sites_compute_the_plans_integers(
     model: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     *_, graph, prepared = request.getfixturevalue(model)
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(4)))
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     _assert_sites_follow(plan, graph, sites, tmp_path / "model.onnx")
 
 
 def test_every_planned_site_of_a_w8a8_file_runs_in_an_integer_kernel(vit: tuple, tmp_path: Path) -> None:
     _, graph, prepared = vit
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(4)))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     macs = {site.name: site.macs for site in list_sites(graph)}
     found = RUNTIME.integer_macs(tmp_path / "model.onnx")
@@ -186,7 +186,7 @@ def test_linear_layers_of_rank_2_3_and_4_run_in_integer_kernels_and_share_their_
     ranks: tuple, tmp_path: Path
 ) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8", ALL), models.normalised(models.pixels(4)))
     sites = {site.site: site for site in TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")}
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert operators["QGemm"] == 5 and operators["QLinearConv"] == 2
@@ -202,7 +202,7 @@ def test_silu_between_integer_convolutions_is_computed_in_integers(tmp_path: Pat
     )
     graph = models.graph_of(module)
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), images)
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8", ALL), images)
     prepared = TARGET.prepare(graph, models.spec_of(10), {})
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
@@ -227,7 +227,7 @@ def test_a_concat_that_only_a_convolution_reads_joins_integers(tmp_path: Path) -
 
     graph = models.graph_of(Joined())
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, TARGET.placement("w8a8", ALL), images)
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8", ALL), images)
     sites = TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8a8", plan, tmp_path / "model.onnx")
     inferred = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx"))
     kinds = {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
@@ -252,7 +252,7 @@ def test_silu_that_floats_read_too_stays_one_operator(tmp_path: Path) -> None:
             return (x + self.second(x)).mean((2, 3))
 
     graph = models.graph_of(Residual())
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(4)))
     TARGET.write(TARGET.prepare(graph, models.spec_of(10), {}), "w8a8", plan, tmp_path / "model.onnx")
     operators = dict(RUNTIME.integer_macs(tmp_path / "model.onnx").operators)
     assert operators["QuickGelu"] == 1 and "QLinearMul" not in operators
@@ -263,21 +263,21 @@ def test_a_hybrid_starts_in_float_unless_it_is_asked_to_start_in_integers() -> N
     graph = models.graph_of(module)
     found = {}
     for start in ("float", "integer"):
-        placement = TARGET.placement("w8a8", {"start": start})
-        assert placement is not None
-        found[start] = [site.name for site in choose_sites(graph, placement)[0]]
+        capabilities = TARGET.capabilities("w8a8", {"stem": start})
+        assert capabilities is not None
+        found[start] = [site.name for site in choose_sites(graph, capabilities)[0]]
     assert found["integer"][0] == "stem.conv:conv" and found["float"][0] == "stages.1.0.conv1_1x1.conv:conv"
     assert found["integer"][-len(found["float"]) :] == found["float"]
     with pytest.raises(UsageError, match=r"onnx\.start"):
-        TARGET.placement("w8a8", {"start": "int8"})
+        TARGET.capabilities("w8a8", {"stem": "int8"})
 
 
 def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
     for precision in TARGET.precisions:
-        placed = TARGET.placement(precision)
+        placed = TARGET.capabilities(precision)
         plan = (
-            models.plan_of(graph, TARGET.placement(precision), models.normalised(models.pixels(2)))
+            models.plan_of(graph, TARGET.capabilities(precision), models.normalised(models.pixels(2)))
             if placed
             else None
         )
@@ -289,7 +289,7 @@ def test_files_use_standard_operators_only(ranks: tuple, tmp_path: Path) -> None
 
 def test_the_same_graph_gives_the_same_bytes(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(4)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(4)))
     again = TARGET.prepare(graph, models.spec_of(10), {})
     for name, source in (("a", prepared), ("b", prepared), ("c", again)):
         TARGET.write(source, "w8a8", plan, tmp_path / name)
@@ -312,7 +312,7 @@ def test_file_carries_its_metadata_and_no_path_of_this_machine(ranks: tuple, tmp
 
 def test_a_site_that_the_model_does_not_have_is_named(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(models.pixels(2)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(2)))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="elsewhere:linear")))
     with pytest.raises(UnsupportedError, match="elsewhere:linear"):
         TARGET.write(prepared, "w8a8", wrong, tmp_path / "model.onnx")
@@ -320,14 +320,14 @@ def test_a_site_that_the_model_does_not_have_is_named(ranks: tuple, tmp_path: Pa
 
 def test_a_weight_of_another_site_is_refused(ranks: tuple, tmp_path: Path) -> None:
     graph, prepared = ranks
-    plan = models.plan_of(graph, TARGET.placement("w8"), models.normalised(models.pixels(2)))
+    plan = models.plan_of(graph, TARGET.capabilities("w8"), models.normalised(models.pixels(2)))
     swapped = {**plan.tensors, "one:linear.weight": plan.tensors["two:linear.weight"]}
     with pytest.raises(UnsupportedError, match="one:linear"):
         TARGET.write(prepared, "w8", replace(plan, tensors=swapped), tmp_path / "model.onnx")
 
 
 def test_a_plan_for_something_else_than_weights_is_refused(ranks: tuple, tmp_path: Path) -> None:
-    plan = models.plan_of(ranks[0], TARGET.placement("w8"), models.normalised(models.pixels(2)))
+    plan = models.plan_of(ranks[0], TARGET.capabilities("w8"), models.normalised(models.pixels(2)))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="attn:qk", kind="qk", weight=None)))
     with pytest.raises(UnsupportedError, match="attn:qk"):
         TARGET.write(ranks[1], "w8", wrong, tmp_path / "model.onnx")
@@ -343,7 +343,7 @@ def test_an_operator_set_that_is_not_offered_is_an_error(ranks: tuple, opset: st
 def test_older_operator_sets_give_the_same_result(ranks: tuple, opset: str, tmp_path: Path) -> None:
     graph = ranks[0]
     images = models.normalised(models.pixels(4))
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), images)
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), images)
     prepared = TARGET.prepare(graph, models.spec_of(10), {"opset": opset})
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "model.onnx")
     assert RUNTIME.contents(tmp_path / "model.onnx").metadata["opset.ai.onnx"] == opset
@@ -370,4 +370,4 @@ def test_from_jpeg_to_class_with_nothing_but_the_file(tmp_path: Path, photograph
 )
 def test_options_are_looked_at_before_anything_is_planned(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        TARGET.placement("w8a8", options)
+        TARGET.capabilities("w8a8", options)

@@ -1,4 +1,4 @@
-"""`onnx.host_safe`: weights that x86 kernels without VNNI multiply exactly."""
+"""`onnx.saturation_free`: weights that x86 kernels without VNNI multiply exactly."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Graph
-from edgevit.flows._run_prepare import placements
+from edgevit.flows._run_prepare import backends
 from edgevit.runtimes.onnxruntime import RUNTIME
 from edgevit.steps.resolve import resolve
 from tests.converters import _forms as forms
 from tests.converters import _small_models as models
 
-SAFE = {"host_safe": "true"}
+SAFE = {"saturation_free": "true"}
 
 
 def vpmaddubsw(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -82,11 +82,11 @@ def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
     graph: Graph, prepared: object, precision: str, tmp_path: Path
 ) -> None:
     images = models.normalised(models.pixels(3))
-    usual, safe = TARGET.placement(precision), TARGET.placement(precision, SAFE)
+    usual, safe = TARGET.capabilities(precision), TARGET.capabilities(precision, SAFE)
     assert usual is not None and safe is not None
-    assert {kind.pair_limit for kind in usual.kinds} == {None}
+    assert {kind.saturation_limit for kind in usual.kinds} == {None}
     plan = models.plan_of(graph, safe, images)
-    limits = {kind.kind: kind.pair_limit for kind in safe.kinds}
+    limits = {kind.kind: kind.saturation_limit for kind in safe.kinds}
     assert limits == {"linear": 128, "conv": 128 if precision == "w8a8" else None}
     for site in plan.sites:
         if limits[site.kind] is not None:
@@ -95,7 +95,7 @@ def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
     with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
         assert np.isfinite(runner.run(models.pixels(1))["logits"]).all()
     unsafe = models.plan_of(graph, usual, images)
-    with pytest.raises(UnsupportedError, match="host_safe allows 128"):
+    with pytest.raises(UnsupportedError, match="saturation_free allows 128"):
         TARGET.write(prepared, precision, unsafe, tmp_path / "m.onnx")
 
 
@@ -104,19 +104,19 @@ def test_weights_of_float_products_need_no_limit(graph: Graph, prepared: object,
 
 
 def test_host_safe_is_true_or_false(graph: Graph) -> None:
-    with pytest.raises(UsageError, match="host_safe"):
-        TARGET.placement("w8a8", {"host_safe": "yes"})
-    with pytest.raises(UsageError, match="host_safe"):
-        TARGET.prepare(graph, models.spec_of(10), {"host_safe": "1"})
+    with pytest.raises(UsageError, match="saturation_free"):
+        TARGET.capabilities("w8a8", {"saturation_free": "yes"})
+    with pytest.raises(UsageError, match="saturation_free"):
+        TARGET.prepare(graph, models.spec_of(10), {"saturation_free": "1"})
 
 
-def test_the_option_on_the_command_line_reaches_the_placement() -> None:
+def test_the_option_on_the_command_line_reaches_the_capabilities() -> None:
     recipe = Recipe(
         model="demo",
         to=("onnx",),
         precision=("w8a8",),
         calibrate="demo",
-        option=(("onnx", "host_safe", "true"),),
+        option=(("onnx", "saturation_free", "true"),),
     )
-    (placed,) = placements(resolve(recipe))
-    assert {kind.pair_limit for kind in placed.kinds} == {128}
+    (placed,) = backends(resolve(recipe))
+    assert {kind.saturation_limit for kind in placed.kinds} == {128}

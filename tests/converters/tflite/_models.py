@@ -76,8 +76,10 @@ def tensor(path: Path, name: str) -> tuple[NDArray[np.generic], NDArray[np.float
         if found.Name().decode() == name:
             dtype = {"INT8": np.int8, "INT32": np.int32, "FLOAT32": np.float32}[TYPES[found.Type()]]
             value = np.frombuffer(model.Buffers(found.Buffer()).DataAsNumpy().tobytes(), dtype)
-            grid = found.Quantization()
-            scale, axis = (grid.ScaleAsNumpy(), grid.QuantizedDimension()) if grid else (np.ones(1, "f"), 0)
+            params = found.Quantization()
+            scale, axis = (
+                (params.ScaleAsNumpy(), params.QuantizedDimension()) if params else (np.ones(1, "f"), 0)
+            )
             return value.reshape(found.ShapeAsNumpy()), scale, axis
     raise AssertionError(f"no tensor {name}")
 

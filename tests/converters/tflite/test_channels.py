@@ -11,7 +11,7 @@ import torch
 
 from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
 from edgevit.quant.simulate import simulate
@@ -26,7 +26,7 @@ CHANGED = {"proj:linear": 24, "q:linear": 24, "head:linear": 10, "pointwise:conv
 
 @pytest.fixture(scope="module")
 def plain(graph: Graph) -> QuantPlan:
-    return models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    return models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def per_channel(plain: QuantPlan) -> QuantPlan:
         count = CHANGED[site.site]
         scale = np.float32(site.output.scale[0] * 2 ** random.uniform(-2, 1, count))
         axis = 1 if site.kind == "conv" else -1
-        return replace(site, output=Grid("int8", tuple(map(float, scale)), (0,) * count, axis))
+        return replace(site, output=QuantParams("int8", tuple(map(float, scale)), (0,) * count, axis))
 
     return replace(plain, sites=tuple(map(changed, plain.sites)))
 
@@ -132,12 +132,12 @@ class _Layers(torch.nn.Module):
 def test_what_another_site_reads_is_quantized_once_more_under_a_name_of_its_own(tmp_path: Path) -> None:
     """The output with a scale per channel and the next layer's input are both integers of one float tensor."""
     graph = models.graph_of(_Layers().eval())
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
 
     def changed(site: SitePlan) -> SitePlan:
         if site.site != "first:linear" or site.output is None:
             return site
-        return replace(site, output=Grid("int8", (site.output.scale[0],) * 24, (0,) * 24, -1))
+        return replace(site, output=QuantParams("int8", (site.output.scale[0],) * 24, (0,) * 24, -1))
 
     plan = replace(plan, sites=tuple(map(changed, plan.sites)))
     first, second = TARGET.write(

@@ -37,7 +37,7 @@ def prepared(prepared: Prepared) -> Prepared:
 
 
 def _plan(graph: Graph, options: dict[str, str]) -> QuantPlan:
-    return models.plan_of(graph, TARGET.placement("w8a8", options), models.normalised(IMAGES))
+    return models.plan_of(graph, TARGET.capabilities("w8a8", options), models.normalised(IMAGES))
 
 
 def _fed(path: Path, images: NDArray[np.generic]) -> tuple[NDArray[np.generic], tuple[float, int]]:
@@ -97,10 +97,10 @@ def test_integers_from_door_to_door(graph: Graph, prepared: Prepared, tmp_path: 
     first, last = sites[0], sites[-1]
     with RUNTIME.open(path, RunOptions(threads=1, taps=(first.input, last.input, last.output))) as runner:
         seen = runner.run(IMAGES)
-    grid = plan.sites[0].input
-    assert grid is not None
+    params = plan.sites[0].input
+    assert params is not None
     real = models.normalised(IMAGES).permute(0, 2, 3, 1).numpy()
-    expected = np.clip(np.rint(real / grid.scale[0]) + grid.zero_point[0], -128, 127)
+    expected = np.clip(np.rint(real / params.scale[0]) + params.zero_point[0], -128, 127)
     assert np.abs(seen[first.input] - expected).max() <= 1 and (seen[first.input] == expected).mean() > 0.9995
     fed = plan.sites[-1].input
     assert fed is not None and seen[last.output].dtype == np.int8
@@ -166,7 +166,7 @@ def test_a_model_for_bgr_takes_rgb_bytes(
     bgr = models.normalised(np.ascontiguousarray(IMAGES[..., ::-1]), given)
     TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
     assert sqnr(module(bgr).detach(), _fed(tmp_path / "m.tflite", BYTES["int8"])[0]) > 90
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), bgr)
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), bgr)
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     assert sqnr(simulate(graph, plan, bgr)[0], _fed(tmp_path / "m.tflite", BYTES["int8"])[0]) > 30
     assert "FLOAT32" not in small.operators(tmp_path / "m.tflite")[0][1]
@@ -176,16 +176,16 @@ def test_an_output_that_no_integer_layer_gives_has_a_grid_over_its_measured_rang
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
     """The last layer left out of the plan: its float output is rounded once, behind it."""
-    placement = TARGET.placement("w8a8", {"output": "int8"})
-    assert placement is not None
-    kinds = tuple(k for k in placement.kinds if k.kind != "linear")
-    plan = models.plan_of(graph, replace(placement, kinds=kinds), models.normalised(IMAGES))
+    capabilities = TARGET.capabilities("w8a8", {"output": "int8"})
+    assert capabilities is not None
+    kinds = tuple(k for k in capabilities.kinds if k.kind != "linear")
+    plan = models.plan_of(graph, replace(capabilities, kinds=kinds), models.normalised(IMAGES))
     assert "head:linear" not in {site.site for site in plan.sites}
     plain = replace(plan, outputs=())
     real = simulate(graph, plain, models.normalised(IMAGES))[0].numpy()
-    (grid,) = plan.outputs
+    (params,) = plan.outputs
     low, high = min(real.min(), 0), max(real.max(), 0)
-    assert grid.scale[0] == pytest.approx((high - low) / 255, rel=0.05)
+    assert params.scale[0] == pytest.approx((high - low) / 255, rel=0.05)
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     steps, (scale, zero) = _fed(tmp_path / "m.tflite", IMAGES)
     np.testing.assert_allclose(scale * (steps.astype(np.float32) - zero), real, atol=1.6 * scale)
@@ -213,4 +213,4 @@ def test_a_type_that_is_not_offered_is_refused(options: dict[str, str], told: st
 @pytest.mark.parametrize("precision", [p for p in TARGET.precisions if p != "w8a8"])
 def test_integer_outputs_need_static_ranges(precision: str) -> None:
     with pytest.raises(UsageError, match=f"tflite.output=int8 needs static ranges.*{precision} has not"):
-        TARGET.placement(precision, {"output": "int8"})
+        TARGET.capabilities(precision, {"output": "int8"})

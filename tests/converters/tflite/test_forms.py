@@ -10,7 +10,7 @@ import pytest
 
 from converters.tflite.target import TARGET, Prepared
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Dynamic, QuantPlan
+from edgevit.core.plans import DynamicQuantization, QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
 from edgevit.program.sites import list_sites
@@ -128,7 +128,7 @@ def test_forms_without_a_kernel_are_refused_by_site(
     elif change == "a convolution":
         wrong = replace(first, dynamic=forms.INT8_PER_TOKEN)
     else:
-        wrong = replace(first, dynamic=Dynamic("int8", "token", symmetric=True))
+        wrong = replace(first, dynamic=DynamicQuantization("int8", "token", symmetric=True))
     plan = replace(plan, sites=tuple(wrong if s.site == name else s for s in plan.sites))
     with pytest.raises(UnsupportedError, match=f"{name}.*{message}"):
         TARGET.write(prepared, "w4", plan, tmp_path / "m.tflite")

@@ -58,8 +58,8 @@ def _sampled(**given: object) -> Operation:
 
     def sample(x: torch.Tensor) -> torch.Tensor:
         groups = x.reshape(2, 2, 16, 16)
-        grid = 1.5 * torch.tanh(groups[:, :, :5, :7]).permute(0, 2, 3, 1)
-        return functional.grid_sample(groups, grid, **given)  # type: ignore[arg-type]
+        params = 1.5 * torch.tanh(groups[:, :, :5, :7]).permute(0, 2, 3, 1)
+        return functional.grid_sample(groups, params, **given)  # type: ignore[arg-type]
 
     return sample
 

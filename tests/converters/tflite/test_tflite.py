@@ -30,7 +30,7 @@ IMAGES = models.pixels(4)
 
 
 @pytest.fixture(scope="module")
-def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[lower.Fenced, ...]]:
+def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[lower.Marked, ...]]:
     """A second conversion of the same graph."""
     return lower.lower(graph, reverse_channels=False)
 
@@ -93,7 +93,7 @@ def test_every_site_of_the_float_file_holds_pytorchs_tensors(
 def test_w8_computes_what_the_simulation_does_without_integer_kernels(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8", plan, tmp_path / "m.tflite")
     wanted = simulate(graph, plan, models.normalised(IMAGES))[0]
     assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 100
@@ -107,7 +107,7 @@ def test_w8_computes_what_the_simulation_does_without_integer_kernels(
 def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     taps = tuple(name for site in sites for name in (site.input, site.output))
     with RUNTIME.open(tmp_path / "m.tflite", RunOptions(threads=1, taps=taps)) as runner:
@@ -137,7 +137,7 @@ def test_a_spared_linear_layer_runs_beside_static_ones(
 ) -> None:
     """Every other linear layer of the w8a8 plan as w8da8 has it: one partition, counted apart."""
     static, dynamic = (
-        models.plan_of(graph, TARGET.placement(p), models.normalised(IMAGES)) for p in ("w8a8", "w8da8")
+        models.plan_of(graph, TARGET.capabilities(p), models.normalised(IMAGES)) for p in ("w8a8", "w8da8")
     )
     linear = [s.site for s in static.sites if s.kind == "linear"]
     chosen = set(linear[::2])
@@ -145,7 +145,7 @@ def test_a_spared_linear_layer_runs_beside_static_ones(
     tensors = {k: v for k, v in static.tensors.items() if k.rpartition(".")[0] not in chosen}
     tensors |= {k: v for k, v in dynamic.tensors.items() if k.rpartition(".")[0] in chosen}
     plan = replace(static, sites=tuple(instead.get(s.site, s) for s in static.sites), tensors=tensors)
-    TARGET.write(prepared, "w8a8", checked(plan, graph, TARGET.placement("w8a8")), tmp_path / "m.tflite")
+    TARGET.write(prepared, "w8a8", checked(plan, graph, TARGET.capabilities("w8a8")), tmp_path / "m.tflite")
     wanted = simulate(graph, plan, models.normalised(IMAGES))[0]
     assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 30
     macs, sites = RUNTIME.integer_macs(tmp_path / "m.tflite"), list_sites(graph)
@@ -155,7 +155,7 @@ def test_a_spared_linear_layer_runs_beside_static_ones(
 
 
 def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     layouts = {
         "stem:conv": ((0, 2, 3, 1), 0),
@@ -178,7 +178,7 @@ def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_
 def test_a_tensor_that_several_sites_read_is_quantized_once(
     graph: Graph, prepared: Prepared, tmp_path: Path
 ) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     found = small.operators(tmp_path / "m.tflite")
     quantized = [outputs for kind, _, outputs in found if kind == "QUANTIZE"]
@@ -191,16 +191,18 @@ def test_a_tensor_that_several_sites_read_is_quantized_once(
 def test_equal_input_gives_equal_bytes(
     graph: Graph,
     prepared: Prepared,
-    lowered: tuple[bytes, tuple[lower.Fenced, ...]],
+    lowered: tuple[bytes, tuple[lower.Marked, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lower, "lower", lambda *_: lowered)
     again = TARGET.prepare(graph, models.spec_of(10), {})
     for precision in TARGET.precisions:
-        planned = TARGET.placement(precision) is not None
+        planned = TARGET.capabilities(precision) is not None
         plan = (
-            models.plan_of(graph, TARGET.placement(precision), models.normalised(IMAGES)) if planned else None
+            models.plan_of(graph, TARGET.capabilities(precision), models.normalised(IMAGES))
+            if planned
+            else None
         )
         TARGET.write(prepared, precision, plan, tmp_path / "one.tflite")
         TARGET.write(again, precision, plan, tmp_path / "two.tflite")
@@ -245,7 +247,7 @@ def test_a_model_for_bgr_takes_rgb_like_every_other_file(tmp_path: Path) -> None
 
 
 def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="nowhere:linear")))
     with pytest.raises(UnsupportedError, match="nowhere:linear"):
         TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
@@ -256,7 +258,7 @@ def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepare
 def test_numbers_without_a_kernel_are_refused_by_site(
     graph: Graph, prepared: Prepared, tmp_path: Path, change: str
 ) -> None:
-    plan = models.plan_of(graph, TARGET.placement("w8a8"), models.normalised(IMAGES))
+    plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     first = plan.sites[0]
     assert first.input is not None
     if change == "float output":
@@ -274,7 +276,7 @@ def test_numbers_without_a_kernel_are_refused_by_site(
 
 
 def test_a_site_whose_weights_are_not_the_models_is_refused(
-    lowered: tuple[bytes, tuple[lower.Fenced, ...]],
+    lowered: tuple[bytes, tuple[lower.Marked, ...]],
 ) -> None:
     data, fenced = lowered
     wrong = tuple(replace(f, weight=f.weight + 1) if f.site == "proj:linear" else f for f in fenced)

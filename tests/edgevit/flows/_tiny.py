@@ -10,7 +10,7 @@ import numpy as np
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.settings import recipe as recipes
 from edgevit.flows._request import prepare_request
-from edgevit.flows._run_prepare import placements
+from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
 from edgevit.steps.messages import Prepared
 from edgevit.steps.resolve import resolve
@@ -58,5 +58,5 @@ def prepared(folder: Path, work: Path, **changes: Any) -> Prepared:
     """What the preparing step gives; its files go to `work`."""
     work.mkdir()
     wanted = resolve(recipes.make(settings_of(folder, **changes)))
-    request = prepare_request(wanted.recipe, work, placements(wanted))
+    request = prepare_request(wanted.recipe, work, backends(wanted))
     return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")

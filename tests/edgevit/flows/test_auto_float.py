@@ -13,7 +13,7 @@ import torch
 
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import OutputKind
-from edgevit.core.plans import KindPlacement, Placement
+from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.results.report import Limits, SiteLoss
 from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import Stats
@@ -29,7 +29,9 @@ from tests.edgevit.flows._tiny import prepared, write_model
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES
 
-FOUR = Placement("test", "w4", "float32", (KindPlacement("linear", None, None, "float32", "int4", 8),))
+FOUR = BackendCapabilities(
+    "test", "w4", "float32", (OpCapabilities("linear", None, None, "float32", "int4", 8),)
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +58,17 @@ def test_without_sites_there_is_nothing_to_try() -> None:
 
 @pytest.mark.parametrize("count", [32, 50, 64, 128])
 def test_one_image_in_four_but_16_at_least_are_kept_apart(count: int) -> None:
-    rest, apart = auto_float.keep_apart(count, False, Limits(min_sqnr=1))
+    rest, apart = auto_float.hold_out(count, False, Limits(min_sqnr=1))
     assert sorted((*rest, *apart)) == list(range(count)) and len(apart) == max(16, count // 4)
     assert np.diff(apart).max() <= 4  # spread: images come sorted by their class
 
 
 def test_too_few_images_are_told_with_their_number() -> None:
     with pytest.raises(UsageError, match=r"keeps 16 .* needs 16 others .* there are 31") as raised:
-        auto_float.keep_apart(31, False, Limits(min_sqnr=1))
+        auto_float.hold_out(31, False, Limits(min_sqnr=1))
     assert "at least 32" in raised.value.hint
     with pytest.raises(UsageError, match="needs labels"):
-        auto_float.keep_apart(64, False, Limits(max_drop=1))
+        auto_float.hold_out(64, False, Limits(max_drop=1))
 
 
 def test_the_worst_sites_stay_in_float_until_the_limit_holds(model: Path, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
     (costs,) = sensitivities(graph, [plan], images, 0)
     ranked = tuple(SiteLoss(name, costs[name], 1) for name in sorted(costs, key=costs.__getitem__))
     reference = {"logits": run(graph, images)[0][0].numpy()}
-    apart = auto_float.KeptApart(images, reference, None)
+    apart = auto_float.HeldOut(images, reference, None)
 
     def sqnr(number: int) -> float:
         left = {loss.site for loss in ranked[:number]}
@@ -190,7 +192,7 @@ def test_a_limit_is_held_by_every_head(limits: Limits, right: int, holds: bool) 
     scores = np.eye(2, dtype=np.float32)[[0, 1] * 5]
     worse = np.where(np.arange(10)[:, None] < right, scores, 1 - scores)
     labels = scores.argmax(axis=1)
-    images = auto_float.KeptApart(
+    images = auto_float.HeldOut(
         torch.zeros(10, 3, 4, 4), {"kind": scores, "age": scores}, None, heads={"age": (labels, OutputKind())}
     )
     assert auto_float._holds(images, {"kind": scores, "age": worse}, limits) is holds

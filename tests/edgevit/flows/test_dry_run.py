@@ -116,9 +116,7 @@ def test_packages_that_are_missing_are_told_before_the_work(monkeypatch: pytest.
 
 
 def test_options_are_read_before_the_work_whatever_the_precision() -> None:
-    for option in ("onnx.opset=banana", "onnx.start=late", "onnx.host_safe=1", "onnx.float_share=1"):
+    for option in ("onnx.opset=banana", "onnx.stem=late", "onnx.saturation_free=1", "onnx.float_macs=1"):
         with pytest.raises(EdgevitError, match=option.partition("=")[0]):
             resolve(recipes.make({"model": "timm:x", "to": "onnx", "precision": "fp32", "option": [option]}))
-    converters.coreml.TARGET.check_options(
-        {"deployment": "iOS18", "attention": "integer", "float_share": "0"}
-    )
+    converters.coreml.TARGET.check_options({"deployment": "iOS18", "attention": "integer", "float_macs": "0"})

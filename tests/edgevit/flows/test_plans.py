@@ -141,7 +141,7 @@ def test_a_broken_plan_is_one_error_of_the_command_line(model: Path, tmp_path: P
         ("coreml", "lut4", ("16 values for 16 channels", "all else in float16")),
     ],
 )
-def test_tables_show_every_site_with_its_grids_form_loss_and_placement(
+def test_tables_show_every_site_with_its_grids_form_loss_and_capabilities(
     model: Path, tmp_path: Path, to: str, precision: str, words: tuple[str, ...]
 ) -> None:
     found = prepared(model, tmp_path / "work", to=to, precision=precision)

@@ -8,10 +8,10 @@ import torch
 from edgevit.core.types import Graph, Stats
 from edgevit.graph import streams
 from edgevit.graph.adapt import adapt
-from edgevit.graph.rewrites import centre_streams, expand_norms, fold_layer_scale, remove_aliases
+from edgevit.graph.rewrites import expand_norms, fold_layer_scale, layernorm_to_rmsnorm, remove_aliases
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
-from edgevit.quant.algorithms import centre_streams as fold
+from edgevit.quant.algorithms import layernorm_to_rmsnorm as fold
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Extra, Residual
 
@@ -71,7 +71,7 @@ def test_a_stream_is_left_alone_where_its_mean_matters(why: str) -> None:
 def test_tflites_norms_of_a_centred_stream_subtract_no_mean() -> None:
     module = small.randomised(Residual())
     offered = {
-        "centre": centre_streams.REWRITE,
+        "centre": layernorm_to_rmsnorm.REWRITE,
         "scale": fold_layer_scale.REWRITE,
         "expand": expand_norms.REWRITE,
     }

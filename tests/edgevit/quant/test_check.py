@@ -12,40 +12,48 @@ import pytest
 import torch
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import (
+    BackendCapabilities,
+    DynamicQuantization,
+    OpCapabilities,
+    QuantParams,
+    QuantPlan,
+)
 from edgevit.core.types import Stats
 from edgevit.quant.check import checked, find_given
 from edgevit.quant.plan import make_plan
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES, measured
 
-STATIC = Placement(
+STATIC = BackendCapabilities(
     "test",
     "w8a8",
     "float32",
     (
-        KindPlacement("linear", "uint8", "int8", "float32", output_channels=True),
-        KindPlacement("conv", "uint8", "uint8", "int32"),
+        OpCapabilities("linear", "uint8", "int8", "float32", output_channels=True),
+        OpCapabilities("conv", "uint8", "uint8", "int32"),
     ),
 )
-FOUR = Placement(
+FOUR = BackendCapabilities(
     "test",
     "w4",
     "float16",
-    (KindPlacement("linear", None, None, "float32", "int4", 8, scale_dtype="float16"),),
+    (OpCapabilities("linear", None, None, "float32", "int4", 8, scale_dtype="float16"),),
     "float16",
 )
-LUT = Placement("test", "lut4", "float32", (KindPlacement("linear", None, None, "float32", "lut4", group=4),))
-SAFE = Placement("test", "w8a8", "float32", (KindPlacement("linear", "uint8", None, "float32"),))
+LUT = BackendCapabilities(
+    "test", "lut4", "float32", (OpCapabilities("linear", None, None, "float32", "lut4", group=4),)
+)
+SAFE = BackendCapabilities("test", "w8a8", "float32", (OpCapabilities("linear", "uint8", None, "float32"),))
 FC = "mlp.0.0:linear"
 
 
 @cache
-def plan_of(placement: Placement) -> QuantPlan:
+def plan_of(capabilities: BackendCapabilities) -> QuantPlan:
     graph = small.vit_graph()
-    static = any(kind.input for kind in placement.kinds)
+    static = any(kind.input for kind in capabilities.kinds)
     stats = measured(graph, small.images(20)) if static else Stats({}, 0)
-    return make_plan(graph, stats, None, placement, CHOICES)
+    return make_plan(graph, stats, None, capabilities, CHOICES)
 
 
 def with_site(plan: QuantPlan, name: str = FC, **changes: Any) -> QuantPlan:
@@ -62,17 +70,17 @@ def with_tensor(plan: QuantPlan, name: str, array: np.ndarray[Any, Any] | None) 
     return replace(plan, tensors=tensors if array is None else {**tensors, name: array})
 
 
-@pytest.mark.parametrize("placement", [STATIC, FOUR, LUT, SAFE], ids=lambda p: p.precision)
-def test_a_plan_that_nobody_edited_comes_back_as_it_was(placement: Placement) -> None:
-    plan = plan_of(placement)
-    again = checked(plan, small.vit_graph(), placement)
+@pytest.mark.parametrize("capabilities", [STATIC, FOUR, LUT, SAFE], ids=lambda p: p.precision)
+def test_a_plan_that_nobody_edited_comes_back_as_it_was(capabilities: BackendCapabilities) -> None:
+    plan = plan_of(capabilities)
+    again = checked(plan, small.vit_graph(), capabilities)
     assert again == plan and again.tensors.keys() == plan.tensors.keys()
 
 
-@pytest.mark.parametrize("folds", [("nonsense",), ("layernorm_fold",)])
+@pytest.mark.parametrize("folds", [("nonsense",), ("smooth_activations",)])
 def test_folds_that_the_graph_has_not_are_refused(folds: tuple[str, ...]) -> None:
     """They were made before the plan: another list would change what the file computes and not its weights."""
-    edited = replace(plan_of(STATIC), placement=replace(STATIC, folds=folds))
+    edited = replace(plan_of(STATIC), capabilities=replace(STATIC, folds=folds))
     with pytest.raises(InputError, match=f"names the folds {folds[0]}, its graph has none") as caught:
         checked(edited, small.vit_graph(), STATIC)
     assert "--without" in caught.value.hint
@@ -89,14 +97,14 @@ def test_a_site_taken_out_is_float_with_a_reason_and_its_tensors_go() -> None:
 
 
 def test_tokens_may_be_left_as_they_are_and_nothing_else_may_change_at_run_time() -> None:
-    scaled = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
-    kind = KindPlacement("linear", None, None, "float32", dynamic=scaled)
-    placement = Placement("test", "w8da8", "float32", (kind,))
-    plain = with_site(plan_of(placement), dynamic=replace(scaled, normalized=False))
-    assert checked(plain, small.vit_graph(), placement) == plain
+    scaled = DynamicQuantization("uint8", "tensor", symmetric=False, normalized=True)
+    kind = OpCapabilities("linear", None, None, "float32", dynamic=scaled)
+    capabilities = BackendCapabilities("test", "w8da8", "float32", (kind,))
+    plain = with_site(plan_of(capabilities), dynamic=replace(scaled, normalized=False))
+    assert checked(plain, small.vit_graph(), capabilities) == plain
     for other in (None, replace(scaled, dtype="int8"), replace(scaled, normalized=False, symmetric=True)):
         with pytest.raises(InputError, match="at run time"):
-            checked(with_site(plain, dynamic=other), small.vit_graph(), placement)
+            checked(with_site(plain, dynamic=other), small.vit_graph(), capabilities)
 
 
 def test_scales_may_be_changed() -> None:
@@ -105,7 +113,7 @@ def test_scales_may_be_changed() -> None:
 
 
 Edit = Callable[[QuantPlan], QuantPlan]
-BROKEN: dict[str, tuple[Placement, Edit, str]] = {
+BROKEN: dict[str, tuple[BackendCapabilities, Edit, str]] = {
     "other model": (STATIC, lambda p: replace(p, graph_sha256="00" * 32), "other weights"),
     "other compute": (STATIC, lambda p: replace(p, compute="float16"), "computes in float32"),
     "unknown site": (STATIC, lambda p: with_site(p, site="mlp.0.00:linear"), "no such site"),
@@ -153,7 +161,7 @@ BROKEN: dict[str, tuple[Placement, Edit, str]] = {
     "float input": (STATIC, lambda p: with_site(p, input=None), "its input is float"),
     "integer output": (
         SAFE,
-        lambda p: with_site(p, output=Grid("int8", (0.1,), (0,))),
+        lambda p: with_site(p, output=QuantParams("int8", (0.1,), (0,))),
         "its output is int8, test w8a8 takes float",
     ),
     "input per channel": (
@@ -166,7 +174,11 @@ BROKEN: dict[str, tuple[Placement, Edit, str]] = {
         lambda p: with_grid(p, "output", scale=(0.1,) * 16, zero_point=(3,) * 16, axis=2),
         "zero points 0",
     ),
-    "dynamic": (STATIC, lambda p: with_site(p, dynamic=Dynamic("int8", "token", True)), "at run time"),
+    "dynamic": (
+        STATIC,
+        lambda p: with_site(p, dynamic=DynamicQuantization("int8", "token", True)),
+        "at run time",
+    ),
     "int4 in w8a8": (STATIC, lambda p: with_grid(p, "weight", dtype="int4"), "takes int8"),
     "no weight": (STATIC, lambda p: with_site(p, weight=None), "a grid or a palette"),
     "bias": (STATIC, lambda p: with_site(p, bias="none"), "bias is none, float32 is needed"),
@@ -209,15 +221,15 @@ BROKEN: dict[str, tuple[Placement, Edit, str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_nonsense_is_one_error_that_names_the_site(name: str) -> None:
-    placement, edit, words = BROKEN[name]
+    capabilities, edit, words = BROKEN[name]
     with pytest.raises(InputError) as raised:
-        checked(edit(plan_of(placement)), small.vit_graph(), placement)
+        checked(edit(plan_of(capabilities)), small.vit_graph(), capabilities)
     assert words in raised.value.message and raised.value.hint
-    assert raised.value.message.startswith(f"--plan, test {placement.precision}")
+    assert raised.value.message.startswith(f"--plan, test {capabilities.precision}")
 
 
 def test_a_plan_without_the_pair_limit_is_refused_where_it_is_asked_for() -> None:
-    limited = replace(SAFE, kinds=(replace(SAFE.kinds[0], pair_limit=128),))
+    limited = replace(SAFE, kinds=(replace(SAFE.kinds[0], saturation_limit=128),))
     with pytest.raises(InputError, match="neighbouring weights sum to"):
         checked(plan_of(SAFE), small.vit_graph(), limited)
     stats = measured(small.vit_graph(), small.images(20))
@@ -241,24 +253,24 @@ def test_a_pair_that_the_plan_does_not_have_and_one_that_it_has_twice() -> None:
 
 
 def test_products_of_two_activations_are_checked_too() -> None:
-    kinds = (KindPlacement("qk", "int8", None, "float32"), KindPlacement("av", "int8", None, "float32"))
-    placement = Placement("test", "w8a8", "float16", kinds, "float16")
+    kinds = (OpCapabilities("qk", "int8", None, "float32"), OpCapabilities("av", "int8", None, "float32"))
+    capabilities = BackendCapabilities("test", "w8a8", "float16", kinds, "float16")
     graph, images = small.vit_graph(), small.images(20)
-    stats = measured(graph, images, placement)
-    plan = make_plan(graph, stats, images, placement, CHOICES)
+    stats = measured(graph, images, capabilities)
+    plan = make_plan(graph, stats, images, capabilities, CHOICES)
     assert {s.kind for s in plan.sites} == {"qk", "av"}
-    assert checked(plan, graph, placement) == plan
+    assert checked(plan, graph, capabilities) == plan
     name = plan.sites[0].site
     for changes, message in (
         ({"second": None}, "its second is float"),
-        ({"second": Grid("int8", (0.1,) * 8, (0,) * 8, axis=2)}, "takes one for the tensor"),
-        ({"weight": Grid("int8", (0.1,), (0,))}, "has no weight"),
+        ({"second": QuantParams("int8", (0.1,) * 8, (0,) * 8, axis=2)}, "takes one for the tensor"),
+        ({"weight": QuantParams("int8", (0.1,), (0,))}, "has no weight"),
         ({"bias": "float32"}, "no bias"),
     ):
         with pytest.raises(InputError, match=message):
-            checked(with_site(plan, name, **changes), graph, placement)
+            checked(with_site(plan, name, **changes), graph, capabilities)
     with pytest.raises(InputError, match="qk is computed in float16"):
-        checked(plan, graph, replace(placement, kinds=kinds[1:]))
+        checked(plan, graph, replace(capabilities, kinds=kinds[1:]))
 
 
 def test_edited_scales_change_the_simulation() -> None:

@@ -39,7 +39,7 @@ def test_mean_and_variance_of_the_outputs_follow_from_those_of_the_inputs(name: 
     means = [(rows * m[:, None]).sum(-1).flatten() + bias for m in (found.mean_float, found.mean)]
     torch.testing.assert_close(means[0], x.mean(1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(means[1], y.mean(1), rtol=1e-4, atol=1e-5)
-    variance = ((rows @ found.gram) * rows).sum(-1).flatten()
+    variance = ((rows @ found.hessian) * rows).sum(-1).flatten()
     torch.testing.assert_close(variance, y.var(1, correction=0), rtol=1e-3, atol=1e-5)
     together = ((rows @ found.cross) * rows).sum(-1).flatten()
     centred = (x - x.mean(1, keepdim=True)) * (y - y.mean(1, keepdim=True))
@@ -52,7 +52,7 @@ def test_a_large_map_is_sampled() -> None:
     images = torch.randn(4, 1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     found = _moments.measure(node, images, images, 1, 3)
     assert found.rows == _moments.ROWS
-    torch.testing.assert_close(found.gram[0], torch.eye(3, dtype=torch.float64), rtol=0.1, atol=0.05)
+    torch.testing.assert_close(found.hessian[0], torch.eye(3, dtype=torch.float64), rtol=0.1, atol=0.05)
 
 
 def test_inputs_that_never_change_have_no_second_moments() -> None:
@@ -62,5 +62,5 @@ def test_inputs_that_never_change_have_no_second_moments() -> None:
     (node,) = (n for n in nodes if n.op == "call_function" and site_of(n) == "head:linear")
     value = torch.linspace(0.1, 7.3, 8).expand(40, 1, 1, 8)
     found = _moments.measure(node, value, value, 1, 8)
-    assert float(found.gram.abs().max()) < 1e-12 and float(found.cross.abs().max()) < 1e-12
+    assert float(found.hessian.abs().max()) < 1e-12 and float(found.cross.abs().max()) < 1e-12
     torch.testing.assert_close(found.mean[0].float(), value[0, 0, 0])

@@ -15,21 +15,28 @@ from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
 from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
-from edgevit.core.plans import Dynamic, Grid, KindPlacement, Placement, QuantPlan, SitePlan
+from edgevit.core.plans import (
+    BackendCapabilities,
+    DynamicQuantization,
+    OpCapabilities,
+    QuantParams,
+    QuantPlan,
+    SitePlan,
+)
 from edgevit.core.types import Graph, Stats
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
 from edgevit.quant._site import Choices, channel_limits
 from edgevit.quant.algorithms import (
-    centre_streams,
     gptq,
     kmeans,
-    layernorm_fold,
+    layernorm_to_rmsnorm,
     minmax,
     nearest,
     output_aware,
+    smooth_activations,
 )
-from edgevit.quant.plan import make_plan, measure_effects, wanted_tensors, weights_digest
+from edgevit.quant.plan import make_plan, measure_output_sensitivity, wanted_tensors, weights_digest
 from edgevit.quant.simulate import SiteSimulator, _scaled, simulate
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Residual
@@ -39,18 +46,21 @@ OBSERVERS = {
     "channel_absmax": absmax_observer.OBSERVER,
     "channel_moments": moments_observer.OBSERVER,
 }
-W8A8 = Placement(
+W8A8 = BackendCapabilities(
     target="test",
     precision="w8a8",
     compute="float32",
-    kinds=(KindPlacement("linear", "uint8", None, "float32"), KindPlacement("conv", "int8", "int8", "int32")),
+    kinds=(
+        OpCapabilities("linear", "uint8", None, "float32"),
+        OpCapabilities("conv", "int8", "int8", "int32"),
+    ),
 )
 CHOICES = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
-W8 = Placement("test", "w8", "float32", (KindPlacement("linear", None, None, "float32"),))
+W8 = BackendCapabilities("test", "w8", "float32", (OpCapabilities("linear", None, None, "float32"),))
 
 
-def measured(graph: Graph, images: torch.Tensor, *placements: Placement) -> Stats:
-    wanted = wanted_tensors(graph, tuple(OBSERVERS), placements)
+def measured(graph: Graph, images: torch.Tensor, *backends: BackendCapabilities) -> Stats:
+    wanted = wanted_tensors(graph, tuple(OBSERVERS), backends)
     return collect(
         lambda look: run(graph, images, observe=lambda node, value: look(site_of(node), value))[1],
         wanted,
@@ -60,19 +70,19 @@ def measured(graph: Graph, images: torch.Tensor, *placements: Placement) -> Stat
 
 
 @cache
-def plan_of(placement: Placement) -> QuantPlan:
+def plan_of(capabilities: BackendCapabilities) -> QuantPlan:
     graph = small.vit_graph()
-    stats = measured(graph, small.images(20)) if placement is W8A8 else Stats({}, 0)
-    return make_plan(graph, stats, None, placement, CHOICES)
+    stats = measured(graph, small.images(20)) if capabilities is W8A8 else Stats({}, 0)
+    return make_plan(graph, stats, None, capabilities, CHOICES)
 
 
 def site(plan: QuantPlan, name: str) -> SitePlan:
     return next(s for s in plan.sites if s.site == name)
 
 
-def fake(value: torch.Tensor, grid: Grid) -> torch.Tensor:
-    low, high = (0, 255) if grid.dtype == "uint8" else (-128, 127)
-    return torch.fake_quantize_per_tensor_affine(value, grid.scale[0], grid.zero_point[0], low, high)
+def fake(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
+    low, high = (0, 255) if params.dtype == "uint8" else (-128, 127)
+    return torch.fake_quantize_per_tensor_affine(value, params.scale[0], params.zero_point[0], low, high)
 
 
 def test_every_weighted_site_is_planned_and_every_product_is_skipped_with_a_reason() -> None:
@@ -94,9 +104,9 @@ def test_every_weighted_site_is_planned_and_every_product_is_skipped_with_a_reas
 
 def test_activation_grids_cover_what_the_calibration_images_reach() -> None:
     images = small.images(20)
-    grid = site(plan_of(W8A8), "patch:conv").input
-    assert grid is not None
-    assert grid.scale[0] == pytest.approx(float(images.max() - images.min()) / 255, rel=1e-6)
+    params = site(plan_of(W8A8), "patch:conv").input
+    assert params is not None
+    assert params.scale[0] == pytest.approx(float(images.max() - images.min()) / 255, rel=1e-6)
 
 
 def test_int8_weights_and_int32_bias_are_within_half_a_step() -> None:
@@ -202,7 +212,7 @@ def test_layernorm_folds_change_constants_and_not_the_output() -> None:
     before = run(graph, small.images())[0][0]
     old = {k: v.clone() for k, v in graph.program.state_dict.items()}
     stats = measured(graph, small.images())
-    changed = layernorm_fold.apply(graph, stats)
+    changed = smooth_activations.apply(graph, stats)
     assert changed == ("norm1.0:layer_norm", "norm2.0:layer_norm", "norm1.1:layer_norm", "norm2.1:layer_norm")
     assert small.db(before, run(graph, small.images())[0][0]) > 100
     new = graph.program.state_dict
@@ -228,21 +238,25 @@ def sharper() -> Choices:
 @pytest.mark.parametrize("form", ["int8", "int4", "lut4"])
 def test_images_make_every_form_of_weights_better(form: Literal["int8", "int4", "lut4"]) -> None:
     graph, images = small.vit_graph(), small.images(40)
-    kind = KindPlacement("linear", None, None, "float32", form, block=8 if form == "int4" else None, group=4)
-    placement = Placement("test", form, "float32", (kind,))
+    kind = OpCapabilities("linear", None, None, "float32", form, block=8 if form == "int4" else None, group=4)
+    capabilities = BackendCapabilities("test", form, "float32", (kind,))
     with torch.no_grad():
         wanted = small.vit()(images)
     plain, better = (
-        simulate(graph, make_plan(graph, Stats({}, 0), seen, placement, sharper()), images)[0]
+        simulate(graph, make_plan(graph, Stats({}, 0), seen, capabilities, sharper()), images)[0]
         for seen in (None, images)
     )
     assert small.db(wanted, better) > small.db(wanted, plain) + 2
 
 
 def test_ends_keep_eight_bits_whatever_the_precision() -> None:
-    kind = KindPlacement("linear", None, None, "float32", "lut4", group=4)
+    kind = OpCapabilities("linear", None, None, "float32", "lut4", group=4)
     plan = make_plan(
-        small.vit_graph(), Stats({}, 0), None, Placement("test", "lut4", "float32", (kind,)), sharper()
+        small.vit_graph(),
+        Stats({}, 0),
+        None,
+        BackendCapabilities("test", "lut4", "float32", (kind,)),
+        sharper(),
     )
     forms = ["palette" if s.palette else s.weight and s.weight.dtype for s in plan.sites]
     assert forms == ["int8", *["palette"] * (len(forms) - 2), "int8"]
@@ -250,10 +264,12 @@ def test_ends_keep_eight_bits_whatever_the_precision() -> None:
 
 def test_tokens_are_scaled_to_one_where_scaling_back_is_cheap() -> None:
     """The small transformer's layers have 8 channels, its MLPs 16, its three classes come from 8."""
-    scaled = Dynamic("uint8", "tensor", symmetric=False, normalized=True)
-    kind = KindPlacement("linear", None, None, "float32", dynamic=scaled)
+    scaled = DynamicQuantization("uint8", "tensor", symmetric=False, normalized=True)
+    kind = OpCapabilities("linear", None, None, "float32", dynamic=scaled)
     graph = small.vit_graph()
-    plan = make_plan(graph, Stats({}, 0), None, Placement("test", "w8da8", "float32", (kind,)), CHOICES)
+    plan = make_plan(
+        graph, Stats({}, 0), None, BackendCapabilities("test", "w8da8", "float32", (kind,)), CHOICES
+    )
     weights = {s.name: graph.program.state_dict[s.weight].shape for s in list_sites(graph) if s.weight}
     found = {s.site: s.dynamic.normalized for s in plan.sites if s.dynamic is not None}
     assert found == {name: weights[name][0] <= weights[name][1] for name in found}
@@ -264,10 +280,12 @@ def test_an_output_takes_a_scale_for_each_channel_where_it_costs_half() -> None:
     graph, images = small.graph_of(small.vit()), small.images(24)
     weight = graph.program.state_dict["attn.0.proj.weight"]
     weight[0] *= 60.0  # one large channel, and all others on a coarse grid
-    kind = KindPlacement("linear", "int8", "int8", "int32", output_channels=True)
-    placement = Placement("test", "w8a8", "float32", (kind,))
-    stats = measure_effects(graph, images, measured(graph, images), (placement,), output_aware.ALGORITHM, 0)
-    plan = make_plan(graph, stats, images, placement, sharper())
+    kind = OpCapabilities("linear", "int8", "int8", "int32", output_channels=True)
+    capabilities = BackendCapabilities("test", "w8a8", "float32", (kind,))
+    stats = measure_output_sensitivity(
+        graph, images, measured(graph, images), (capabilities,), output_aware.ALGORITHM, 0
+    )
+    plan = make_plan(graph, stats, images, capabilities, sharper())
     output = site(plan, "attn.0.proj:linear").output
     assert output is not None and output.axis == 2 and len(output.scale) == 8
     assert output.scale[0] > 20 * output.scale[1] and not any(output.zero_point)
@@ -295,9 +313,9 @@ def test_a_norm_without_a_mean_is_root_mean_square_norm() -> None:
 def test_only_plans_that_say_so_simulate_norms_without_a_mean() -> None:
     """The stream was centred; rounding its parts has given it a small mean again."""
     graph = small.graph_of(small.randomised(Residual("mean")))
-    centre_streams.ALGORITHM.apply(graph, Stats({}, 0))
+    layernorm_to_rmsnorm.ALGORITHM.apply(graph, Stats({}, 0))
     plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
-    assert plan.placement is not None
-    free = replace(plan, placement=replace(plan.placement, folds=("centre_streams",)))
+    assert plan.capabilities is not None
+    free = replace(plan, capabilities=replace(plan.capabilities, folds=("layernorm_to_rmsnorm",)))
     plain, without = (simulate(graph, p, small.images())[0] for p in (plan, free))
     assert 20 < small.db(plain, without) < 100

@@ -8,12 +8,12 @@ from functools import cache
 import torch
 from torch import nn
 
-from edgevit.core.plans import KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites
 from edgevit.quant.algorithms import output_aware
-from edgevit.quant.plan import make_plan, measure_effects
+from edgevit.quant.plan import make_plan, measure_output_sensitivity
 from edgevit.quant.simulate import SiteSimulator, simulate
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES, fake, measured, sharper
@@ -21,13 +21,13 @@ from tests.edgevit.quant.test_plan import CHOICES, fake, measured, sharper
 
 @cache
 def products() -> tuple[Graph, torch.Tensor, QuantPlan]:
-    kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
-    placement = Placement("test", "w8a8", "float16", kinds, "float16")
+    kinds = tuple(OpCapabilities(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
+    capabilities = BackendCapabilities("test", "w8a8", "float16", kinds, "float16")
     graph, images = small.vit_graph(), small.images(20)
-    stats = measure_effects(
-        graph, images, measured(graph, images, placement), (placement,), output_aware.ALGORITHM, 0
+    stats = measure_output_sensitivity(
+        graph, images, measured(graph, images, capabilities), (capabilities,), output_aware.ALGORITHM, 0
     )
-    return graph, images, make_plan(graph, stats, images, placement, sharper())
+    return graph, images, make_plan(graph, stats, images, capabilities, sharper())
 
 
 def test_products_of_two_activations_take_a_grid_for_each_operand() -> None:
@@ -37,7 +37,7 @@ def test_products_of_two_activations_take_a_grid_for_each_operand() -> None:
     kinds = [s.kind for s in plan.sites]
     assert kinds.count("qk") == kinds.count("av") == len([s for s in sites.values() if s.kind == "av"]) > 0
     for planned in plan.sites:
-        assert (planned.second is not None) == (planned.kind in ("qk", "av")) == (planned.weight is None)
+        assert (planned.rhs is not None) == (planned.kind in ("qk", "av")) == (planned.weight is None)
         if planned.kind == "av":
             assert planned.input is not None and planned.input.zero_point == (-128,)
             assert 0 < planned.input.scale[0] <= 1.001 / 255
@@ -49,10 +49,10 @@ def test_a_layer_behind_integer_products_sees_what_they_lose() -> None:
     simulator = SiteSimulator(graph, plan)
     for kind in ("qk", "av"):
         part = next(s for s in plan.sites if s.kind == kind)
-        assert part.input is not None and part.second is not None
+        assert part.input is not None and part.rhs is not None
         first = torch.rand(simulator.shapes(part.site)[0], generator=torch.Generator().manual_seed(0))
         second = torch.randn(simulator.second_shape(part.site), generator=torch.Generator().manual_seed(1))
-        wanted = fake(first, part.input) @ fake(second, part.second)
+        wanted = fake(first, part.input) @ fake(second, part.rhs)
         assert torch.allclose(simulator.run(part.site, first, second), wanted, rtol=2e-3, atol=1e-3)
     alone = simulate(graph, plan, images)[0]
     linear = replace(plan, sites=tuple(s for s in plan.sites if s.weight is not None))
@@ -77,8 +77,8 @@ def test_a_product_with_what_is_the_same_for_all_images_stays_float() -> None:
 
     torch.manual_seed(0)
     graph, images = small.graph_of(Pool().eval()), small.images(6)
-    kinds = tuple(KindPlacement(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
-    placement = Placement("test", "w8a8", "float16", kinds)
-    plan = make_plan(graph, measured(graph, images, placement), images, placement, CHOICES)
+    kinds = tuple(OpCapabilities(kind, "int8", None, "float32") for kind in ("linear", "qk", "av"))
+    capabilities = BackendCapabilities("test", "w8a8", "float16", kinds)
+    plan = make_plan(graph, measured(graph, images, capabilities), images, capabilities, CHOICES)
     assert [s.kind for s in plan.sites] == ["linear", "av"]
     assert all("constant" in reason for _, reason in plan.skipped) and len(plan.skipped) == 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgevit.core.plans import Dynamic, KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities, QuantPlan
 from edgevit.quant.algorithms import gptq, kmeans, output_aware
 from edgevit.quant.plan import Choices, make_plan
 from edgevit.quant.sensitivity import decibels, sensitivities
@@ -16,16 +16,16 @@ from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import measured
 
 CHOICES = Choices(output_aware.ALGORITHM, gptq.ALGORITHM, kmeans.ALGORITHM)
-PER_TOKEN = Dynamic("int8", "token", symmetric=True)
+PER_TOKEN = DynamicQuantization("int8", "token", symmetric=True)
 KINDS = {
     "w8a8": (
-        KindPlacement("linear", "uint8", None, "float32"),
-        KindPlacement("conv", "uint8", "uint8", "int32"),
+        OpCapabilities("linear", "uint8", None, "float32"),
+        OpCapabilities("conv", "uint8", "uint8", "int32"),
     ),
-    "w8": (KindPlacement("linear", None, None, "float32"), KindPlacement("conv", None, None, "float32")),
-    "w8da8": (KindPlacement("linear", None, None, "float32", dynamic=PER_TOKEN),),
-    "w4": (KindPlacement("linear", None, None, "float32", "int4", 8),),
-    "lut4": (KindPlacement("linear", None, None, "float32", "lut4", group=4),),
+    "w8": (OpCapabilities("linear", None, None, "float32"), OpCapabilities("conv", None, None, "float32")),
+    "w8da8": (OpCapabilities("linear", None, None, "float32", dynamic=PER_TOKEN),),
+    "w4": (OpCapabilities("linear", None, None, "float32", "int4", 8),),
+    "lut4": (OpCapabilities("linear", None, None, "float32", "lut4", group=4),),
 }
 
 
@@ -33,7 +33,7 @@ def plans(model: str, images: torch.Tensor) -> tuple[QuantPlan, ...]:
     graph = small.vit_graph() if model == "vit" else small.conv_graph()
     stats = measured(graph, images)
     return tuple(
-        make_plan(graph, stats, images, Placement("test", name, "float32", kinds), CHOICES)
+        make_plan(graph, stats, images, BackendCapabilities("test", name, "float32", kinds), CHOICES)
         for name, kinds in KINDS.items()
     )
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.quant import storage
 
 
@@ -23,8 +23,8 @@ def plan(target: str, weight: int = 5, bias: bool = True) -> QuantPlan:
     site = SitePlan(
         site="a:linear",
         kind="linear",
-        input=Grid("uint8", (0.1,), (3,)),
-        weight=Grid("int8", (0.1, 1 / 3), (0, 0), axis=0),
+        input=QuantParams("uint8", (0.1,), (3,)),
+        weight=QuantParams("int8", (0.1, 1 / 3), (0, 0), axis=0),
         output=None,
         bias="int32" if bias else "float32",
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgevit.core.disk import manifest as m
-from edgevit.core.plans import Grid, QuantPlan, SitePlan
+from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
 from edgevit.core.results.report import Report, to_json
 from edgevit.quant import storage
 from edgevit.report import _schemas
@@ -50,8 +50,8 @@ def test_a_manifest_is_valid(tmp_path: Path) -> None:
 
 
 def test_a_stored_plan_is_valid(tmp_path: Path) -> None:
-    grid = Grid("int8", (0.5, 0.25), (0, 0), 0)
-    site = SitePlan("head:linear", "linear", Grid("int8", (0.1,), (3,)), grid, None, "float32")
+    params = QuantParams("int8", (0.5, 0.25), (0, 0), 0)
+    site = SitePlan("head:linear", "linear", QuantParams("int8", (0.1,), (3,)), params, None, "float32")
     tensors = {"head:linear.weight": np.zeros((2, 3), np.int8)}
     plan = QuantPlan("onnx", "w8a8", "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors)
     storage.save([plan], tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from edgevit import registries
 from edgevit.core.errors import EdgevitError, UsageError
 from edgevit.core.settings import recipe as recipes
-from edgevit.flows._run_prepare import placements
+from edgevit.flows._run_prepare import backends
 from edgevit.steps.resolve import resolve, short_name
 
 
@@ -58,12 +58,12 @@ def test_folds_are_switched_off_like_rewrites() -> None:
         "precision": "w8a8",
         "calibrate": "demo",
     }
-    onnx, tflite = placements(resolve(recipes.make(asked)))
-    assert onnx.folds == ("layernorm_fold",)
-    assert tflite.folds == ("centre_streams", "patches_as_linear", "layernorm_fold")
-    off = ["layernorm_fold", "patches_as_linear"]
-    onnx, tflite = placements(resolve(recipes.make({**asked, "without": off})))
-    assert (onnx.folds, tflite.folds) == ((), ("centre_streams",))
+    onnx, tflite = backends(resolve(recipes.make(asked)))
+    assert onnx.folds == ("smooth_activations",)
+    assert tflite.folds == ("layernorm_to_rmsnorm", "patches_as_linear", "smooth_activations")
+    off = ["smooth_activations", "patches_as_linear"]
+    onnx, tflite = backends(resolve(recipes.make({**asked, "without": off})))
+    assert (onnx.folds, tflite.folds) == ((), ("layernorm_to_rmsnorm",))
 
 
 @pytest.mark.parametrize(

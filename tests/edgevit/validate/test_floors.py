@@ -6,8 +6,8 @@ import pytest
 
 from edgevit.core.results.report import Accuracy, ArtifactReport, Limits, Total, Verdict
 from edgevit.validate.floors import Origin
-from edgevit.validate.gate import judge
 from edgevit.validate.statistics import drop_bounds
+from edgevit.validate.verdict import judge
 
 FOREIGN = Origin(planned=False)
 

@@ -16,8 +16,8 @@ from edgevit.core.results.report import (
     Verdict,
 )
 from edgevit.validate.floors import Origin
-from edgevit.validate.gate import judge
 from edgevit.validate.statistics import drop_bounds
+from edgevit.validate.verdict import judge
 
 N = 1000
 

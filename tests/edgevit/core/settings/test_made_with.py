@@ -36,8 +36,8 @@ def test_a_recipe_goes_into_a_plan_and_comes_back(tmp_path: Path) -> None:
         "calibration_count": 40,
         "evaluate": str(tmp_path),
         "prune": ["mlp=0.25"],
-        "without": ["layernorm_fold"],
-        "option": ["onnx.opset=20", "onnx.host_safe=true"],
+        "without": ["smooth_activations"],
+        "option": ["onnx.opset=20", "onnx.saturation_free=true"],
         "seed": 7,
     }
     first = recipes.make({**flags, "max_drop": 1, "output": "out", "threads": 2})

@@ -35,10 +35,10 @@ def test_with_measured_inputs_the_layers_output_is_closer() -> None:
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(1, 8, 48, generator=generator, dtype=torch.float64)
     lists = kmeans.fit(weight.flatten(), torch.ones(8 * 48, dtype=torch.float64), 16).expand(1, 8, 16)
-    gram = correlated(48)
+    hessian = correlated(48)
 
     def lost(indices: torch.Tensor) -> float:
         wrong = weight - lists.gather(2, indices.long())
-        return float((wrong @ gram * wrong).sum())
+        return float((wrong @ hessian * wrong).sum())
 
-    assert lost(kmeans.assign(weight, lists, gram)) < 0.7 * lost(kmeans.assign(weight, lists, None))
+    assert lost(kmeans.assign(weight, lists, hessian)) < 0.7 * lost(kmeans.assign(weight, lists, None))

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 from numpy.typing import NDArray
 
-Grid = tuple[list[float], int]  # scales along axis 0 (or one), zero point
+QuantParams = tuple[list[float], int]  # scales along axis 0 (or one), zero point
 
 
 class Builder:
@@ -26,7 +26,12 @@ class Builder:
         self.part.tensors, self.part.operators = [], []
 
     def tensor(
-        self, name: str, shape: list[int], kind: str = "FLOAT32", value: Any = None, grid: Grid | None = None
+        self,
+        name: str,
+        shape: list[int],
+        kind: str = "FLOAT32",
+        value: Any = None,
+        grid: QuantParams | None = None,
     ) -> int:
         made = tflite.TensorT()
         made.name, made.shape, made.type, made.buffer = name, shape, getattr(tflite.TensorType, kind), 0
@@ -81,8 +86,8 @@ class Builder:
 
 
 ROWS, IN, OUT = 4, 16, 8
-UNIT: Grid = ([0.05], 0)
-PER_CHANNEL: Grid = ([0.01 * (i + 1) for i in range(OUT)], 0)
+UNIT: QuantParams = ([0.05], 0)
+PER_CHANNEL: QuantParams = ([0.01 * (i + 1) for i in range(OUT)], 0)
 MACS = ROWS * IN * OUT
 
 

@@ -21,7 +21,7 @@ TAKES = ([0.02], 10)
 GIVES = ([0.05], -3)
 
 
-def _file(path: Path, dtype: str, grid: files.Grid | None = TAKES, **notes: bytes) -> Path:
+def _file(path: Path, dtype: str, grid: files.QuantParams | None = TAKES, **notes: bytes) -> Path:
     """(1, 2, 2, 3) integers to (1, 12) on another grid: QUANTIZE and RESHAPE."""
     b = files.Builder()
     image = b.tensor("image", [1, 2, 2, 3], dtype, grid=grid)

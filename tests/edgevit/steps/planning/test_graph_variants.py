@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from edgevit.core.plans import Placement
+from edgevit.core.plans import BackendCapabilities
 from edgevit.program import storage
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites
@@ -18,18 +18,18 @@ from edgevit.steps.planning import graph_variants
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Residual
 
-FREE = ("centre_streams", "patches_as_linear")
+FREE = ("layernorm_to_rmsnorm", "patches_as_linear")
 
 
-def placed(*asked: str) -> tuple[Placement, ...]:
-    found = [TARGETS.get(target).placement(precision) for target, precision in (a.split() for a in asked)]
+def placed(*asked: str) -> tuple[BackendCapabilities, ...]:
+    found = [TARGETS.get(target).capabilities(precision) for target, precision in (a.split() for a in asked)]
     assert all(found)
     return tuple(p for p in found if p is not None)
 
 
 def forms_of(
     module: nn.Module, work: Path, *asked: str, calibrated: bool = True
-) -> tuple[graph_variants.Forms, list[str]]:
+) -> tuple[graph_variants.GraphVariants, list[str]]:
     graph = small.graph_of(small.randomised(module))
     storage.save(graph, work / messages.GRAPH)
     told: list[str] = []
@@ -45,14 +45,14 @@ def forms_of(
 def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_same(tmp_path: Path) -> None:
     asked = ("onnx w8a8", "coreml w8a8", "tflite w8a8", "tflite w8", "onnx w8", "tflite w4")
     forms, told = forms_of(Residual(), tmp_path, *asked)
-    folds = [p.folds for p in forms.placements]
-    assert folds == [("layernorm_fold",)] * 2 + [
-        (*FREE, "layernorm_fold"),
+    folds = [p.folds for p in forms.backends]
+    assert folds == [("smooth_activations",)] * 2 + [
+        (*FREE, "smooth_activations"),
         FREE,
         (),
-        (*FREE, "layernorm_fold"),
+        (*FREE, "smooth_activations"),
     ]
-    files = [forms.file_of(p) for p in forms.placements]
+    files = [forms.file_of(p) for p in forms.backends]
     assert files[0] == files[1] and files[2] == files[5] and files[4] == messages.GRAPH
     assert len(set(files)) == len(forms.graphs) == 4
     assert told == ["measuring for the folds"]  # once for all of them
@@ -69,20 +69,20 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
 def test_folds_that_find_nothing_make_no_graph_of_their_own(tmp_path: Path) -> None:
     forms, _ = forms_of(small.ConvNet(), tmp_path, "tflite w8a8", "tflite w8", "onnx w8a8")
     assert list(forms.graphs) == [messages.GRAPH] and forms.folded == ()
-    assert all(p.folds == () for p in forms.placements)
+    assert all(p.folds == () for p in forms.backends)
 
 
 @pytest.mark.parametrize("precision", ["w8", "w8da8"])
 def test_folds_that_want_no_images_need_none(precision: str, tmp_path: Path) -> None:
     forms, told = forms_of(Residual(), tmp_path, f"tflite {precision}", f"onnx {precision}", calibrated=False)
-    assert [p.folds for p in forms.placements] == [FREE, ()] and told == []
+    assert [p.folds for p in forms.backends] == [FREE, ()] and told == []
 
 
 def test_the_first_layer_is_quantized_at_run_time_where_activations_are(tmp_path: Path) -> None:
     """As a convolution it would compute in float: TFLite's have no such kernel."""
     forms, _ = forms_of(Residual(), tmp_path, "tflite w8da8")
     (graph,) = (g for file, g in forms.graphs.items() if file != messages.GRAPH)
-    (placement,) = forms.placements
-    kinds = {kind.kind: kind for kind in placement.kinds}
+    (capabilities,) = forms.backends
+    kinds = {kind.kind: kind for kind in capabilities.kinds}
     kind = next(site.kind for site in list_sites(graph) if site.name == "patch:linear")
     assert kinds[kind].dynamic is not None and kinds["conv"].dynamic is None

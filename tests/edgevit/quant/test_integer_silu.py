@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import Grid, KindPlacement, Placement, QuantPlan
+from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantParams, QuantPlan
 from edgevit.core.types import Graph
 from edgevit.quant.check import checked
-from edgevit.quant.plan import choose_sites, gated_sites, make_plan
+from edgevit.quant.plan import choose_sites, integer_silu_sites, make_plan
 from edgevit.quant.simulate import simulate
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES, measured
 
-CONV = KindPlacement("conv", "uint8", "uint8", "int32", gate="uint8")
-GATED = Placement("test", "w8a8", "float32", (CONV,))
-SIXTEENTHS = Grid("uint8", (1 / 16,), (0,))
+CONV = OpCapabilities("conv", "uint8", "uint8", "int32", sigmoid="uint8")
+GATED = BackendCapabilities("test", "w8a8", "float32", (CONV,))
+SIXTEENTHS = QuantParams("uint8", (1 / 16,), (0,))
 
 
 def plan_of(graph: Graph, images: torch.Tensor | None = None) -> QuantPlan:
@@ -47,20 +47,20 @@ class Branches(nn.Module):
 
 def test_a_sigmoid_is_in_8_bits_where_only_integers_come_out_of_the_silu() -> None:
     graph = small.graph_of(small.randomised(Branches()))
-    assert gated_sites(graph, GATED, choose_sites(graph, GATED)[0]) == {"alone:conv", "joined:conv"}
+    assert integer_silu_sites(graph, GATED, choose_sites(graph, GATED)[0]) == {"alone:conv", "joined:conv"}
     plan = plan_of(graph)
-    assert {site.site for site in plan.sites if site.gate is not None} == {"alone:conv", "joined:conv"}
-    float_silu = Placement("test", "w8a8", "float32", (replace(CONV, gate=None),))
-    assert not gated_sites(graph, float_silu, choose_sites(graph, float_silu)[0])
+    assert {site.site for site in plan.sites if site.sigmoid is not None} == {"alone:conv", "joined:conv"}
+    float_silu = BackendCapabilities("test", "w8a8", "float32", (replace(CONV, sigmoid=None),))
+    assert not integer_silu_sites(graph, float_silu, choose_sites(graph, float_silu)[0])
 
 
 @pytest.mark.parametrize("grid", [SIXTEENTHS, None], ids=["as planned", "float"])
-def test_the_simulation_rounds_the_sigmoid_of_the_plan(grid: Grid | None) -> None:
+def test_the_simulation_rounds_the_sigmoid_of_the_plan(params: QuantParams | None) -> None:
     graph, images = small.conv_graph(), small.images()
     plan = plan_of(graph)
     (stem, depth, *_) = plan.sites
-    assert stem.gate == Grid("uint8", (1 / 256,), (0,)) and depth.gate is None
-    plan = replace(plan, sites=(replace(stem, gate=grid), *plan.sites[1:]))
+    assert stem.sigmoid == QuantParams("uint8", (1 / 256,), (0,)) and depth.sigmoid is None
+    plan = replace(plan, sites=(replace(stem, sigmoid=params), *plan.sites[1:]))
 
     def layer(value: torch.Tensor, index: int, **how: int) -> torch.Tensor:
         """Fake quantization around a convolution, by PyTorch's own operators."""
@@ -79,7 +79,7 @@ def test_the_simulation_rounds_the_sigmoid_of_the_plan(grid: Grid | None) -> Non
 
     value = layer(images, 0, stride=2, padding=1)
     sigmoid = value.sigmoid()
-    if grid is not None:
+    if params is not None:
         sigmoid = torch.fake_quantize_per_tensor_affine(sigmoid, 1 / 16, 0, 0, 255)
     value = nn.functional.silu(layer(value * sigmoid, 1, padding=1, groups=8)).mean((2, 3))
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_the_simulation_rounds_the_sigmoid_of_the_plan(grid: Grid | None) -> Non
 def test_layers_are_decided_behind_the_rounded_sigmoid(monkeypatch: pytest.MonkeyPatch) -> None:
     """A coarse one moves the mean of what enters the next layer, whose bias makes up for it."""
     graph, images = small.conv_graph(), small.images(64)
-    monkeypatch.setattr("edgevit.quant._gate.GRID", Grid("uint8", (0.3,), (0,)))
+    monkeypatch.setattr("edgevit.quant.integer_silu.SIGMOID", QuantParams("uint8", (0.3,), (0,)))
     plan = plan_of(graph, images)
     blind = replace(plan, tensors=plan_of(graph).tensors)
     wanted = simulate(graph, replace(plan, sites=()), images)[0]
@@ -100,13 +100,16 @@ def test_layers_are_decided_behind_the_rounded_sigmoid(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("site", "gate", "words"),
-    [(1, Grid("uint8", (1 / 256,), (0,)), "no SiLU between integers"), (0, SIXTEENTHS, "steps of 1/256")],
+    ("site", "sigmoid", "words"),
+    [
+        (1, QuantParams("uint8", (1 / 256,), (0,)), "no SiLU between integers"),
+        (0, SIXTEENTHS, "steps of 1/256"),
+    ],
 )
-def test_a_gate_that_no_file_can_have_is_one_error(site: int, gate: Grid, words: str) -> None:
+def test_a_gate_that_no_file_can_have_is_one_error(site: int, sigmoid: QuantParams, words: str) -> None:
     graph = small.conv_graph()
     plan = plan_of(graph)
-    edited = tuple(replace(s, gate=gate) if i == site else s for i, s in enumerate(plan.sites))
+    edited = tuple(replace(s, sigmoid=sigmoid) if i == site else s for i, s in enumerate(plan.sites))
     assert checked(plan, graph, GATED) == plan
     with pytest.raises(InputError, match=words) as raised:
         checked(replace(plan, sites=edited), graph, GATED)
@@ -122,7 +125,7 @@ def test_thin_convolutions_that_a_model_starts_with_stay_in_float(monkeypatch: p
     monkeypatch.setattr("edgevit.quant.plan.MOST_IN_FLOAT", 1.0)
 
     def chosen(intensity: float) -> tuple[list[str], dict[str, str]]:
-        kinds = (replace(CONV, start_intensity=intensity), replace(CONV, kind="linear", gate=None))
+        kinds = (replace(CONV, min_intensity=intensity), replace(CONV, kind="linear", sigmoid=None))
         sites, skipped = choose_sites(graph, replace(GATED, kinds=kinds))
         return [site.name for site in sites], dict(skipped)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Wires:
+class UseDef:
     """A model being edited. Operators are told apart by identity: their indices change, they do not."""
 
     model: Any
@@ -130,7 +130,7 @@ class Wires:
         self.results = {int(t) for t in tfl.graph(self.model).outputs}
 
 
-def edit(model: Any, passes: Sequence[Callable[[Wires], int]]) -> None:
+def edit(model: Any, passes: Sequence[Callable[[UseDef], int]]) -> None:
     """Apply the passes in turn until none of them changes anything; drop what nobody reads."""
     import numpy as np
 
@@ -138,11 +138,11 @@ def edit(model: Any, passes: Sequence[Callable[[Wires], int]]) -> None:
     for operator in part.operators:
         operator.inputs = [int(t) for t in operator.inputs]
         operator.outputs = [int(t) for t in operator.outputs]
-    wires = Wires(model, list(part.operators))
-    wires.update()
-    while sum(run(wires) for run in passes):
+    use_def = UseDef(model, list(part.operators))
+    use_def.update()
+    while sum(run(use_def) for run in passes):
         pass
-    part.operators = wires.operators
+    part.operators = use_def.operators
     for operator in part.operators:
         operator.inputs = np.asarray(operator.inputs, np.int32)
         operator.outputs = np.asarray(operator.outputs, np.int32)

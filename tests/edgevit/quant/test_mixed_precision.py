@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plans import Dynamic, KindPlacement, Placement
+from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities
 from edgevit.core.types import Stats
 from edgevit.program.run import run
 from edgevit.program.sites import Site
-from edgevit.quant._spare import spared
 from edgevit.quant.check import checked
-from edgevit.quant.plan import make_plan, measure_effects
+from edgevit.quant.mixed_precision import fallback
+from edgevit.quant.plan import make_plan, measure_output_sensitivity
 from edgevit.quant.simulate import simulate
 from edgevit.registries import ALGORITHMS, TARGETS
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES, measured
 
 KINDS = {
-    "linear": KindPlacement("linear", "uint8", None, "int32"),
-    "conv": KindPlacement("conv", "uint8", "uint8", "int32"),
+    "linear": OpCapabilities("linear", "uint8", None, "int32"),
+    "conv": OpCapabilities("conv", "uint8", "uint8", "int32"),
 }
 
 
@@ -30,8 +30,8 @@ def site(name: str, source: str, macs: int) -> Site:
     return Site(name, name.rpartition(":")[2], name, source, macs, "weight", None, (1, 4), 8)
 
 
-def stats(**effects: float) -> Stats:
-    values = {(name, "range_effect"): np.array([2 * cost, cost]) for name, cost in effects.items()}
+def stats(**sensitivities: float) -> Stats:
+    values = {(name, "range_sensitivity"): np.array([2 * cost, cost]) for name, cost in sensitivities.items()}
     return Stats(values, 16)
 
 
@@ -59,24 +59,24 @@ COSTS = {"image": 9.0, "norm": 40.0, "mixed": 25.0, "stem:conv": 100.0, "next:co
 )
 def test_the_most_costly_for_their_size_stay_in_float(share: float, wanted: tuple[str, ...]) -> None:
     costs = {**COSTS, "norm": 39.0 if share == 0.4 else 41.0}
-    found = spared(SITES, KINDS, stats(**costs), 100, share)
+    found = fallback(SITES, KINDS, stats(**costs), 100, share)
     assert set(found) == set(wanted)
 
 
 def test_the_reason_has_both_figures_and_little_ones_are_no_reason() -> None:
-    found = spared(SITES, KINDS, stats(**COSTS), 100, 0.15)
+    found = fallback(SITES, KINDS, stats(**COSTS), 100, 0.15)
     assert found["next:conv"].startswith("rounding its activations is 25 % of what")
     assert found["next:conv"].endswith("for 15 % of the multiply-accumulates")
     few = {**COSTS, "next:conv": 2.0}  # 2 of 76
-    assert "next:conv" not in spared(SITES, KINDS, stats(**few), 100, 0.15)
-    assert spared(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
+    assert "next:conv" not in fallback(SITES, KINDS, stats(**few), 100, 0.15)
+    assert fallback(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
 
 
 def test_a_product_of_two_activations_costs_what_both_its_operands_cost() -> None:
-    kinds = {**KINDS, "av": KindPlacement("av", "int8", None, "float32")}
-    product = replace(site("a:av", "softmax", 10), weight=None, second="value")
+    kinds = {**KINDS, "av": OpCapabilities("av", "int8", None, "float32")}
+    product = replace(site("a:av", "softmax", 10), weight=None, rhs="value")
     costs = {**COSTS, "softmax": 4.0, "value": 30.0}
-    found = spared((*SITES, product), kinds, stats(**costs), 110, 10 / 110)
+    found = fallback((*SITES, product), kinds, stats(**costs), 110, 10 / 110)
     assert set(found) == {"a:av"}  # 34 for 10: before next:conv, 25 for 15
     assert found["a:av"].startswith("rounding its activations is 26 % of what")  # 34 of 133
 
@@ -84,20 +84,20 @@ def test_a_product_of_two_activations_costs_what_both_its_operands_cost() -> Non
 def test_thin_convolutions_between_integers_stay_integer_where_float_is_slower_there() -> None:
     """`next:conv` does 15 products for its 8 values."""
     for intensity, wanted in ((15 / 8, True), (16 / 8, False)):
-        kinds = {**KINDS, "conv": replace(KINDS["conv"], start_intensity=intensity)}
-        assert ("next:conv" in spared(SITES, kinds, stats(**COSTS), 100, 0.15)) == wanted
+        kinds = {**KINDS, "conv": replace(KINDS["conv"], min_intensity=intensity)}
+        assert ("next:conv" in fallback(SITES, kinds, stats(**COSTS), 100, 0.15)) == wanted
 
 
 def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
     graph, images = small.vit_graph(), small.images(64)
     kinds = (KINDS["linear"], KINDS["conv"])
-    plain = Placement("test", "w8a8", "float32", kinds)
+    plain = BackendCapabilities("test", "w8a8", "float32", kinds)
     algorithm = ALGORITHMS.get("output_aware")
-    seen = measure_effects(graph, images[:24], measured(graph, images), (plain,), algorithm, 0)
+    seen = measure_output_sensitivity(graph, images[:24], measured(graph, images), (plain,), algorithm, 0)
     wanted = simulate(graph, replace(make_plan(graph, seen, images, plain, CHOICES), sites=()), images)[0]
     db = {}
     for share in (0.0, 0.3):
-        plan = make_plan(graph, seen, images, replace(plain, float_share=share), CHOICES)
+        plan = make_plan(graph, seen, images, replace(plain, float_macs=share), CHOICES)
         left = [name for name, reason in plan.skipped if reason.startswith("rounding its activations")]
         assert bool(left) == (share > 0) and not {s.site for s in plan.sites} & set(left)
         assert not any(name.rpartition(".")[0] in left for name in plan.tensors)
@@ -108,18 +108,18 @@ def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
 def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
     """As good as in float within a decibel, planned, checked when it is given back, and not among the skipped."""
     graph, images = small.vit_graph(), small.images(64)
-    per_token = Dynamic("int8", "token", symmetric=False)
-    linear = KindPlacement("linear", "int8", "int8", "int32", output_channels=True)
-    plain = Placement("test", "w8a8", "float32", (linear, KINDS["conv"]), float_share=0.3)
-    seen = measure_effects(
+    per_token = DynamicQuantization("int8", "token", symmetric=False)
+    linear = OpCapabilities("linear", "int8", "int8", "int32", output_channels=True)
+    plain = BackendCapabilities("test", "w8a8", "float32", (linear, KINDS["conv"]), float_macs=0.3)
+    seen = measure_output_sensitivity(
         graph, images[:24], measured(graph, images), (plain,), ALGORITHMS.get("output_aware"), 0
     )
     wanted = run(graph, images)[0][0]
     db, dynamic = {}, set()
     for spared_as in (None, per_token):
-        placement = replace(plain, kinds=(replace(linear, spared=spared_as), KINDS["conv"]))
-        plan = make_plan(graph, seen, images, placement, CHOICES)
-        assert checked(plan, graph, placement) == plan
+        capabilities = replace(plain, kinds=(replace(linear, fallback=spared_as), KINDS["conv"]))
+        plan = make_plan(graph, seen, images, capabilities, CHOICES)
+        assert checked(plan, graph, capabilities) == plan
         left = {name for name, reason in plan.skipped if reason.startswith("rounding its activations")}
         dynamic = {s.site for s in plan.sites if s.dynamic is not None}
         if spared_as is None:
@@ -135,12 +135,12 @@ def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])
 def test_the_share_is_an_option_of_every_target(target: str) -> None:
-    placement = TARGETS.get(target).placement
-    default, none = placement("w8a8"), placement("w8a8", {"float_share": "0"})
+    capabilities = TARGETS.get(target).capabilities
+    default, none = capabilities("w8a8"), capabilities("w8a8", {"float_macs": "0"})
     assert default is not None and none is not None
-    assert (default.float_share, none.float_share) == (0.05, 0.0)
-    w8 = placement("w8")
-    assert w8 is not None and w8.float_share == 0
+    assert (default.float_macs, none.float_macs) == (0.05, 0.0)
+    w8 = capabilities("w8")
+    assert w8 is not None and w8.float_macs == 0
     for wrong in ("much", "-0.1", "0.1", "nan"):
-        with pytest.raises(UsageError, match=f"{target}.float_share must be a number"):
-            placement("w8a8", {"float_share": wrong})
+        with pytest.raises(UsageError, match=f"{target}.float_macs must be a number"):
+            capabilities("w8a8", {"float_macs": wrong})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import Grid, Placement, SitePlan
+from edgevit.core.plans import BackendCapabilities, QuantParams, SitePlan
 from edgevit.core.types import Graph, Stats
 from edgevit.graph._moves import is_move
 from edgevit.program.sites import site_of
@@ -22,24 +22,24 @@ def output_nodes(graph: Graph) -> tuple[torch.fx.Node, ...]:
     return tuple(node.args[0])
 
 
-def output_grids(
-    graph: Graph, sites: Mapping[str, SitePlan], stats: Stats, placement: Placement
-) -> tuple[Grid, ...]:
+def output_params(
+    graph: Graph, sites: Mapping[str, SitePlan], stats: Stats, capabilities: BackendCapabilities
+) -> tuple[QuantParams, ...]:
     """One for each output: that of the integer layer it comes from, else what covers its measured range.
 
     Args:
         stats: with `minmax` of what gives the outputs; see `wanted_tensors`.
     """
-    if placement.outputs is None:
+    if capabilities.outputs is None:
         return ()
     found = []
     for node in output_nodes(graph):
         maker = sites.get(site_of(_behind_moves(node)))
         if maker is not None and maker.output is not None and maker.output.axis is None:
-            found.append(_as(maker.output, placement.outputs))
+            found.append(_as(maker.output, capabilities.outputs))
             continue
         low, high = (float(v) for v in stats.values[site_of(node), "minmax"])
-        found.append(_affine.activation_grid(low, high, placement.outputs, placement.scale_dtype))
+        found.append(_affine.activation_params(low, high, capabilities.outputs, capabilities.scale_dtype))
     return tuple(found)
 
 
@@ -50,9 +50,9 @@ def _behind_moves(node: torch.fx.Node) -> torch.fx.Node:
     return node
 
 
-def _as(grid: Grid, dtype: Literal["int8", "uint8"]) -> Grid:
+def _as(params: QuantParams, dtype: Literal["int8", "uint8"]) -> QuantParams:
     """The same steps as int8 or uint8."""
-    if grid.dtype == dtype:
-        return grid
+    if params.dtype == dtype:
+        return params
     shift = 128 if dtype == "uint8" else -128
-    return replace(grid, dtype=dtype, zero_point=(grid.zero_point[0] + shift,))
+    return replace(params, dtype=dtype, zero_point=(params.zero_point[0] + shift,))

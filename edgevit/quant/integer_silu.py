@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.plans import Grid
+from edgevit.core.plans import QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.sites import site_of
 from edgevit.quant import _affine
@@ -17,12 +17,12 @@ from edgevit.quant import _affine
 if TYPE_CHECKING:
     import torch
 
-GRID: Final = Grid("uint8", (1 / 256,), (0,))
+SIGMOID: Final = QuantParams("uint8", (1 / 256,), (0,))
 
 
-def silu(value: torch.Tensor, gate: Grid) -> torch.Tensor:
-    """x * sigmoid(x), any shape, with the sigmoid on `gate`."""
-    return value * _affine.rounded(value.sigmoid(), gate)
+def silu(value: torch.Tensor, sigmoid: QuantParams) -> torch.Tensor:
+    """x * sigmoid(x), any shape, with the sigmoid on `sigmoid`."""
+    return value * _affine.fake_quantize(value.sigmoid(), sigmoid)
 
 
 def source_of(node: torch.fx.Node) -> str | None:

@@ -17,7 +17,7 @@ from edgevit.core.results.report import (
     Total,
 )
 from edgevit.validate.floors import Origin
-from edgevit.validate.gate import exit_code, judge, judged
+from edgevit.validate.verdict import exit_code, judge, judged
 
 NO_LIMITS = Limits()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from edgevit.core.plans import KindPlacement
+from edgevit.core.plans import OpCapabilities
 from edgevit.core.types import Stats
 from edgevit.program.sites import Site
 
@@ -18,30 +18,36 @@ REASON: Final = (
 )
 
 
-def at_run_time(kind: KindPlacement) -> KindPlacement:
-    """What a kind of site does that is spared where its runtime can quantize the input at run time."""
+def fake_quantize_dynamic(kind: OpCapabilities) -> OpCapabilities:
+    """What a kind of site does that is fallback where its runtime can quantize the input at run time."""
     return replace(
-        kind, input=None, output=None, bias="float32", dynamic=kind.spared, output_channels=False, spared=None
+        kind,
+        input=None,
+        output=None,
+        bias="float32",
+        dynamic=kind.fallback,
+        output_channels=False,
+        fallback=None,
     )
 
 
-def spared(
+def fallback(
     sites: Sequence[Site],
-    kinds: Mapping[str, KindPlacement],
+    kinds: Mapping[str, OpCapabilities],
     stats: Stats,
     total_macs: int,
     share: float,
 ) -> dict[str, str]:
     """Site -> the reason why it stays in float: the most costly ones for their size, within `share`.
 
-    The costs are the first-order estimates of `measure_effects`; sites that read one tensor stay together, since
+    The costs are the first-order estimates of `measure_output_sensitivity`; sites that read one tensor stay together, since
     it is rounded as long as one of them is left. A tensor that an integer site makes and another reads is rounded
-    for either of them and counts for none. Sites below their kind's `start_intensity` are left integer: alone
+    for either of them and counts for none. Sites below their kind's `min_intensity` are left integer: alone
     between integers they are slower in float.
 
     Args:
         sites: that would become integer.
-        stats: with ("range_effect") for the tensors that they round; without one nothing is spared.
+        stats: with ("range_sensitivity") for the tensors that they round; without one nothing is fallback.
         total_macs: of the model.
         share: of them that may stay in float.
     """
@@ -51,16 +57,16 @@ def spared(
     makers = {site.name for site in sites if kinds[site.kind].output is not None}
 
     def cost_of(tensor: str) -> float:
-        effects = stats.values.get((tensor, "range_effect"))
-        if effects is None or (tensor in makers and tensor in groups):
+        sensitivities = stats.values.get((tensor, "range_sensitivity"))
+        if sensitivities is None or (tensor in makers and tensor in groups):
             return 0.0
-        channels = stats.values.get((tensor, "channel_effect"))
-        return float(min(effects.min(), effects.min() if channels is None else channels.min()))
+        channels = stats.values.get((tensor, "channel_sensitivity"))
+        return float(min(sensitivities.min(), sensitivities.min() if channels is None else channels.min()))
 
     costs = {
         source: (cost_of(source) if kinds[members[0].kind].input is not None else 0.0)
         + sum(cost_of(member.name) for member in members if member.name in makers)
-        + sum(cost_of(member.second) for member in members if member.second is not None)
+        + sum(cost_of(member.rhs) for member in members if member.rhs is not None)
         for source, members in groups.items()
     }
     macs = {source: sum(member.macs for member in members) for source, members in groups.items()}
@@ -70,7 +76,7 @@ def spared(
     for source in sorted(groups, key=lambda s: (-costs[s] / max(macs[s], 1), s)):
         if costs[source] <= WORTH * everything or macs[source] > left:
             continue
-        if any(member.macs < kinds[member.kind].start_intensity * member.values for member in groups[source]):
+        if any(member.macs < kinds[member.kind].min_intensity * member.values for member in groups[source]):
             continue
         left -= macs[source]
         reason = REASON.format(cost=100 * costs[source] / everything, macs=100 * macs[source] / total_macs)

@@ -7,7 +7,7 @@ import torch
 
 from edgevit.program.run import run
 from edgevit.program.sites import site_of
-from edgevit.quant import _effect
+from edgevit.quant import output_sensitivity
 from tests.edgevit.graph import _small as small
 
 TENSORS = ("patch:conv", "norm1.0:layer_norm", "mlp.0.1:gelu", "attn.1.qkv:linear")
@@ -24,7 +24,7 @@ def test_estimates_are_what_small_errors_cost() -> None:
         name: lambda value, made, found=found: iter([f.expand_as(value) for f in found])
         for name, found in patterns.items()
     }
-    estimated = _effect.output_errors(graph, images, errors, seed=0)
+    estimated = output_sensitivity.output_errors(graph, images, errors, seed=0)
     wanted = run(graph, images)[0][0].double()
     for name, found in patterns.items():
         for pattern, estimate in zip(found, estimated[name], strict=True):
@@ -51,5 +51,5 @@ def _shapes(graph, images) -> dict[str, tuple[int, ...]]:  # type: ignore[no-unt
 def test_a_tensor_that_the_output_does_not_depend_on_costs_nothing() -> None:
     graph, images = small.vit_graph(), small.images(4)
     errors = {"head:linear": lambda value, made: iter([torch.zeros_like(value), torch.ones_like(value)])}
-    none, some = _effect.output_errors(graph, images, errors, seed=0)["head:linear"]
+    none, some = output_sensitivity.output_errors(graph, images, errors, seed=0)["head:linear"]
     assert none == 0 and some > 0
