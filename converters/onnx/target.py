@@ -45,8 +45,8 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
         options: may hold what `prepare` takes, `stem` and `float_macs`.
 
     Raises:
-        UsageError: `saturation_free` is neither true nor false, `stem` neither float nor integer, `float_macs` no share;
-            an operator set, a form of attention or a batch that is not offered.
+        UsageError: `saturation_free` is neither true nor false, `stem` neither float nor integer, `float_macs` no
+            share; an operator set, a form of attention or a batch that is not offered.
         UnsupportedError: the precision does not go with the operator set or the batch.
     """
     opset, _ = _forms(options or {})
@@ -62,7 +62,7 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
         )
     pairs = weight_pairs.LIMIT if _is_safe(options or {}) else None
     share = 0.0
-    stem = _start(options or {})
+    stem = _stem(options or {})
     stored = OpCapabilities("conv", None, None, "float32")
     kinds: tuple[OpCapabilities, ...]
     if precision == "w8":
@@ -102,7 +102,7 @@ def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
     _forms(options)
     _is_safe(options)
-    _start(options)
+    _stem(options)
     _batch(options)
     _takes_pixels(options)
     _float_macs.float_macs("onnx", options)
@@ -128,7 +128,7 @@ def _takes_pixels(options: Mapping[str, str]) -> bool:
     return text == "uint8"
 
 
-def _start(options: Mapping[str, str]) -> str:
+def _stem(options: Mapping[str, str]) -> str:
     stem = options.get("stem", "float")
     if stem not in ("float", "integer"):
         raise UsageError(f"onnx.stem must be float or integer, not {stem!r}", "leave it out for float")
@@ -234,7 +234,7 @@ TARGET: Final = Target(
         "input": "float32 (default): the normalised image, NCHW; uint8: the image itself, NHWC, the rest is inside",
         "batch": "images in one execution: a number, 1 if not given, or dynamic for any",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
-        "stem": "integer: the thin convolutions that a hybrid starts with in integers too, for NPUs",
+        "stem": "integer: a hybrid's first convolutions, of low arithmetic intensity, in integers too, for NPUs",
         "float_macs": _float_macs.HELP,
         "saturation_free": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },

@@ -1,4 +1,4 @@
-"""What quantization decides, and what it may: grids, plans, backends."""
+"""What quantization decides and what a backend can do: quantization parameters, plans, capabilities."""
 
 from __future__ import annotations
 

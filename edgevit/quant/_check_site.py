@@ -62,10 +62,10 @@ def check_sigmoid(label: str, planned: SitePlan, between: bool) -> None:
 def _activations(
     label: str, planned: SitePlan, site: Site, kind: OpCapabilities, capabilities: BackendCapabilities
 ) -> None:
-    second = kind.input if site.kind in PRODUCTS else None
+    rhs = kind.input if site.kind in PRODUCTS else None
     for name, params, dtype in (
         ("input", planned.input, kind.input),
-        ("second", planned.rhs, second),
+        ("rhs", planned.rhs, rhs),
         ("output", planned.output, kind.output),
     ):
         if (params.dtype if params is not None else None) != dtype:
@@ -89,7 +89,7 @@ def _activations(
                 raise InputError(f"{label}: a scale per channel needs the zero points 0", _AGAIN)
         if params.block is not None:
             raise InputError(f"{label}: its {name} cannot have blocks", _AGAIN)
-        _grid(f"{label}: its {name}", params, count, capabilities.scale_dtype)
+        _params(f"{label}: its {name}", params, count, capabilities.scale_dtype)
     if planned.dynamic not in (kind.dynamic, kind.dynamic and replace(kind.dynamic, normalized=False)):
         raise InputError(
             f"{label}: what it does with its input at run time is not what {capabilities.target} "
@@ -98,7 +98,7 @@ def _activations(
         )
 
 
-def _grid(label: str, params: QuantParams, count: int, scale_dtype: ScaleType) -> None:
+def _params(label: str, params: QuantParams, count: int, scale_dtype: ScaleType) -> None:
     """Number, value and type of scales and zero points."""
     for name, values in (("scales", params.scale), ("zero points", params.zero_point)):
         if len(values) != count:
@@ -131,7 +131,7 @@ def _weights(
     shape: tuple[int, ...],
 ) -> None:
     if (planned.weight is None) == (planned.palette is None):
-        raise InputError(f"{label}: a weight has a grid or a palette", _AGAIN)
+        raise InputError(f"{label}: a weight has quantization parameters or a palette", _AGAIN)
     if planned.palette is not None:
         _palette(label, planned, plan, kind, shape)
         return
@@ -139,7 +139,8 @@ def _weights(
     assert params is not None
     if params.dtype not in ("int8", kind.weight):
         raise InputError(
-            f"{label}: its weight is {params.dtype}, {capabilities.target} {capabilities.precision} takes {kind.weight}",
+            f"{label}: its weight is {params.dtype}, "
+            f"{capabilities.target} {capabilities.precision} takes {kind.weight}",
             _AGAIN,
         )
     block = kind.block if params.dtype == "int4" else None
@@ -155,7 +156,7 @@ def _weights(
     scale_dtype = (
         kind.scale_dtype if params.dtype == "int4" and kind.scale_dtype else capabilities.scale_dtype
     )
-    _grid(f"{label}: its weight", params, count, scale_dtype)
+    _params(f"{label}: its weight", params, count, scale_dtype)
     if any(params.zero_point):
         raise InputError(f"{label}: weights take the zero point 0", "write zeros")
     steps = _tensor(label, plan, f"{planned.site}.weight", "int8", shape)

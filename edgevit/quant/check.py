@@ -110,7 +110,7 @@ def check_sites(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities
             raise InputError(f"{label}: it has nothing to quantize", "take it out of `sites`")
         kind = kinds[site.kind]
         if kind.fallback is not None and planned.dynamic == kind.fallback:
-            kind = mixed_precision.fake_quantize_dynamic(kind)
+            kind = mixed_precision.with_fallback(kind)
         _check_site.check(label, planned, plan, site, kind, capabilities, _shapes(site, weights))
         _check_site.check_sigmoid(label, planned, planned.site in gated)
 

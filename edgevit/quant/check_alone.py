@@ -26,7 +26,8 @@ def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
     made = () if plan.capabilities is None else plan.capabilities.folds
     if unknown := [name for name in made if name not in capabilities.folds]:
         raise InputError(
-            f"{where}: capabilities names the fold {unknown[0]}, this run makes {', '.join(capabilities.folds) or 'none'}",
+            f"{where}: capabilities name the fold {unknown[0]}, "
+            f"this run makes {', '.join(capabilities.folds) or 'none'}",
             "folds cannot be edited: give the same --without as when the plan was made",
         )
     kinds = {kind.kind: kind for kind in capabilities.kinds}
@@ -39,7 +40,7 @@ def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
                 nearest(planned.kind, kinds) + "; take the site out of `sites` to leave it in float",
             )
         if kind.fallback is not None and planned.dynamic == kind.fallback:
-            kind = mixed_precision.fake_quantize_dynamic(kind)
+            kind = mixed_precision.with_fallback(kind)
         shape = None if planned.kind in PRODUCTS else _weight_shape(label, planned, plan)
         _check_site.check(label, planned, plan, _as_planned(planned), kind, capabilities, shape)
         _check_site.check_sigmoid(label, planned, between=True)
@@ -59,9 +60,9 @@ def check_head(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
         for params in plan.outputs
     ):
         raise InputError(
-            f"{where}: `outputs` has {', '.join(sorted(given)) or 'no'} grids, this run gives outputs as "
+            f"{where}: `outputs` has {', '.join(sorted(given)) or 'no'} quantized outputs, this run gives outputs as "
             f"{capabilities.outputs or 'real numbers'}",
-            "give the same --option as when the plan was made; a grid of an output has one scale and one zero point",
+            "give the same --option as when the plan was made; an output has one scale and one zero point",
         )
     twice = [name for name, count in Counter(s.site for s in plan.sites).items() if count > 1]
     if twice:

@@ -1,4 +1,10 @@
-"""Sites that stay in float because they alone lose much and compute little."""
+"""Mixed precision: the few sites that keep float activations, within a budget of float multiply-accumulates.
+
+Rounding activations costs a model's output most at a few sites, and some of these compute little. They fall back to
+float, or to dynamic quantization where the runtime has it: those first that cost most for each of their MACs, until
+the budget `float_macs` is used up. What a site costs is the first-order estimate of `output_sensitivity`; sites that
+read one tensor go together, since it is rounded as long as one of them is left.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +24,8 @@ REASON: Final = (
 )
 
 
-def fake_quantize_dynamic(kind: OpCapabilities) -> OpCapabilities:
-    """What a kind of site does that is fallback where its runtime can quantize the input at run time."""
+def with_fallback(kind: OpCapabilities) -> OpCapabilities:
+    """What a kind of site does that falls back to dynamic quantization, where its runtime has that."""
     return replace(
         kind,
         input=None,
@@ -31,23 +37,21 @@ def fake_quantize_dynamic(kind: OpCapabilities) -> OpCapabilities:
     )
 
 
-def fallback(
+def choose_fallback(
     sites: Sequence[Site],
     kinds: Mapping[str, OpCapabilities],
     stats: Stats,
     total_macs: int,
     share: float,
 ) -> dict[str, str]:
-    """Site -> the reason why it stays in float: the most costly ones for their size, within `share`.
+    """Site -> the reason why it falls back: the most costly ones for their size, within `share`.
 
-    The costs are the first-order estimates of `measure_output_sensitivity`; sites that read one tensor stay together, since
-    it is rounded as long as one of them is left. A tensor that an integer site makes and another reads is rounded
-    for either of them and counts for none. Sites below their kind's `min_intensity` are left integer: alone
-    between integers they are slower in float.
+    A tensor that an integer site makes and another reads is rounded for either of them and counts for none. Sites
+    below their kind's `min_intensity` stay integer: alone between integers they are slower in float.
 
     Args:
         sites: that would become integer.
-        stats: with ("range_sensitivity") for the tensors that they round; without one nothing is fallback.
+        stats: with ("range_sensitivity") for the tensors that they round; without one nothing falls back.
         total_macs: of the model.
         share: of them that may stay in float.
     """

@@ -1,4 +1,4 @@
-"""Decide once: from calibration images and a capabilities to a QuantPlan that is plain data.
+"""Decide once: from calibration images and what a backend can do to a QuantPlan that is plain data.
 
 Sites are decided in execution order, each on what enters it behind the sites that are decided already,
 so that a layer can make up for what the layers before it have lost.
@@ -44,8 +44,8 @@ def wanted_tensors(
 ) -> dict[str, tuple[str, ...]]:
     """The tensors that enter or leave a weighted site, each with the same observers.
 
-    What enters products of two activations that some capabilities makes integer has to have its range alone, and so
-    have outputs that some capabilities makes integer.
+    What enters products of two activations that some backend makes integer has to have its range alone, and so
+    have outputs that some backend makes integer.
     """
     names: dict[str, tuple[str, ...]] = {}
     rounded = {kind.kind for capabilities in backends for kind in capabilities.kinds}
@@ -70,10 +70,10 @@ def make_plan(
     advance: Callable[[int], None] | None = None,
     tune: Tune | None = None,
 ) -> QuantPlan:
-    """Choose grids and rounded weights for every site that the capabilities makes integer.
+    """Choose grids and rounded weights for every site that the backend makes integer.
 
     Args:
-        stats: measured on this graph (after its folds); unused where the capabilities wants no
+        stats: measured on this graph (after its folds); unused where the backend wants no
             quantized activations.
         images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
         advance: told the number of operations that are done.
@@ -87,12 +87,12 @@ def make_plan(
     total = sum(site.macs for site in multiplying)
     started = sum(site.macs for site in _low_intensity_stem(multiplying, kinds))
     share = min(capabilities.float_macs, MOST_IN_FLOAT - started / max(total, 1))
-    fallback = mixed_precision.fallback(possible, kinds, stats, total, share)
+    fallback = mixed_precision.choose_fallback(possible, kinds, stats, total, share)
     static = tuple(site for site in possible if site.name not in fallback)
     kind_of = {site.name: kinds[site.kind] for site in static}
     for site in possible:
         if site.name in fallback and kinds[site.kind].fallback is not None:
-            kind_of[site.name] = mixed_precision.fake_quantize_dynamic(kinds[site.kind])
+            kind_of[site.name] = mixed_precision.with_fallback(kinds[site.kind])
     left = {name: reason for name, reason in fallback.items() if name not in kind_of}
     skipped = in_execution_order(graph, (*skipped, *left.items()))
     integer = tuple(site for site in possible if site.name in kind_of)
@@ -168,7 +168,7 @@ def measure_output_sensitivity(
     seed: int,
     advance: Callable[[int], None] | None = None,
 ) -> Stats:
-    """What candidate ranges of each activation that some capabilities quantizes cost the model's output.
+    """What candidate ranges of each activation that some backend quantizes cost the model's output.
 
     Returns:
         `stats` with (tensor, "range_sensitivity") (candidates,), and ("channel_sensitivity") (1,) for outputs of
@@ -208,7 +208,7 @@ def measure_output_sensitivity(
 def _quantized_tensors(
     graph: Graph, backends: tuple[BackendCapabilities, ...]
 ) -> tuple[tuple[str, ...], dict[str, bool]]:
-    """Inputs, and outputs -> whether of a linear layer, of the sites that some capabilities quantizes there."""
+    """Inputs, and outputs -> whether of a linear layer, of the sites that some backend quantizes there."""
     inputs: dict[str, None] = {}
     outputs: dict[str, bool] = {}
     for capabilities in backends:

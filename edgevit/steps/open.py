@@ -34,7 +34,7 @@ class Opened:
 
     Attributes:
         calibrate, evaluate: the lists of images; None where none were asked for.
-        given: the plans of `--plan`, one for each capabilities that was asked for; empty without it.
+        given: the plans of `--plan`, one for each backend that was asked for; empty without it.
         made_with: what that plan says of its making.
         left_out: target -> why it cannot hold the model, as far as its size is known before pruning.
     """

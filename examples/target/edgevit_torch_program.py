@@ -1,9 +1,9 @@
 """A target and its runtime outside edgevit: the exported program and its metadata in one zip archive.
 
 It is as small as a target can be and still be judged: it has fp32 alone, so no plan; its runtime executes the
-file, says what is in it and gives out the outputs. A quantized precision would also need a `BackendCapabilities` (what the
-runtime computes in integers), the plan's numbers in the file, and the tensors of each site, so that every layer
-can be checked.
+file, says what is in it and gives out the outputs. A quantized precision would also need `BackendCapabilities`
+(what the runtime computes in integers), the plan's numbers in the file, and the tensors of each site, so that every
+layer can be checked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decide once: measure ranges, choose scales and round weights, for every capabilities."""
+"""Decide once: measure ranges, choose scales and round weights, for every backend."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def plan_all(
     seed: int,
     emit: Emit,
 ) -> tuple[tuple[QuantPlan, ...], tuple[Reconstruction | None, ...]]:
-    """A plan for each capabilities; those that differ in the target's name alone are decided once.
+    """A plan for each backend; those that differ in the target's name alone are decided once.
 
     Args:
         stats: file of a graph -> what is known of its activations.

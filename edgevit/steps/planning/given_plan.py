@@ -11,7 +11,7 @@ from edgevit.core.types import Graph, ModelSpec
 
 
 def read(path: Path, backends: tuple[BackendCapabilities, ...]) -> tuple[QuantPlan, ...]:
-    """The plan for each capabilities, checked as far as it can be without the model. PyTorch is not imported.
+    """The plan for each backend, checked as far as it can be without the model. PyTorch is not imported.
 
     Raises:
         UsageError: there are plans in it, and nothing that is asked for would use one.

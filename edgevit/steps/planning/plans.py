@@ -27,7 +27,7 @@ def given_plans(stored: tuple[QuantPlan, ...], variants: GraphVariants, emit: Em
     """The plans of a file for all backends of `variants`, each held against the graph that it belongs to.
 
     Args:
-        stored: as `given_plan.read` gave them, one for each capabilities.
+        stored: as `given_plan.read` gave them, one for each backend.
 
     Raises:
         InputError: for another model, or not to be executed.

@@ -13,7 +13,7 @@ from edgevit.core.types import Stats
 from edgevit.program.run import run
 from edgevit.program.sites import Site
 from edgevit.quant.check import checked
-from edgevit.quant.mixed_precision import fallback
+from edgevit.quant.mixed_precision import choose_fallback
 from edgevit.quant.plan import make_plan, measure_output_sensitivity
 from edgevit.quant.simulate import simulate
 from edgevit.registries import ALGORITHMS, TARGETS
@@ -59,24 +59,24 @@ COSTS = {"image": 9.0, "norm": 40.0, "mixed": 25.0, "stem:conv": 100.0, "next:co
 )
 def test_the_most_costly_for_their_size_stay_in_float(share: float, wanted: tuple[str, ...]) -> None:
     costs = {**COSTS, "norm": 39.0 if share == 0.4 else 41.0}
-    found = fallback(SITES, KINDS, stats(**costs), 100, share)
+    found = choose_fallback(SITES, KINDS, stats(**costs), 100, share)
     assert set(found) == set(wanted)
 
 
 def test_the_reason_has_both_figures_and_little_ones_are_no_reason() -> None:
-    found = fallback(SITES, KINDS, stats(**COSTS), 100, 0.15)
+    found = choose_fallback(SITES, KINDS, stats(**COSTS), 100, 0.15)
     assert found["next:conv"].startswith("rounding its activations is 25 % of what")
     assert found["next:conv"].endswith("for 15 % of the multiply-accumulates")
     few = {**COSTS, "next:conv": 2.0}  # 2 of 76
-    assert "next:conv" not in fallback(SITES, KINDS, stats(**few), 100, 0.15)
-    assert fallback(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
+    assert "next:conv" not in choose_fallback(SITES, KINDS, stats(**few), 100, 0.15)
+    assert choose_fallback(SITES, KINDS, Stats({}, 0), 100, 0.5) == {}
 
 
 def test_a_product_of_two_activations_costs_what_both_its_operands_cost() -> None:
     kinds = {**KINDS, "av": OpCapabilities("av", "int8", None, "float32")}
     product = replace(site("a:av", "softmax", 10), weight=None, rhs="value")
     costs = {**COSTS, "softmax": 4.0, "value": 30.0}
-    found = fallback((*SITES, product), kinds, stats(**costs), 110, 10 / 110)
+    found = choose_fallback((*SITES, product), kinds, stats(**costs), 110, 10 / 110)
     assert set(found) == {"a:av"}  # 34 for 10: before next:conv, 25 for 15
     assert found["a:av"].startswith("rounding its activations is 26 % of what")  # 34 of 133
 
@@ -85,7 +85,7 @@ def test_thin_convolutions_between_integers_stay_integer_where_float_is_slower_t
     """`next:conv` does 15 products for its 8 values."""
     for intensity, wanted in ((15 / 8, True), (16 / 8, False)):
         kinds = {**KINDS, "conv": replace(KINDS["conv"], min_intensity=intensity)}
-        assert ("next:conv" in fallback(SITES, kinds, stats(**COSTS), 100, 0.15)) == wanted
+        assert ("next:conv" in choose_fallback(SITES, kinds, stats(**COSTS), 100, 0.15)) == wanted
 
 
 def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
