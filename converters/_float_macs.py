@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from edgevit.core.capabilities import MOST_IN_FLOAT
 from edgevit.core.errors import UsageError
-from edgevit.core.plans import MOST_IN_FLOAT
 
 # Of ViT-S' layers, the three or four that lose half of everything have this much of the multiply-accumulates.
 DEFAULT: Final = 0.05

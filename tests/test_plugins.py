@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from edgevit import registries
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import UsageError
-from edgevit.core.plans import BackendCapabilities
 from edgevit.core.precisions import PRECISIONS
 from edgevit.core.registry import Registry
 

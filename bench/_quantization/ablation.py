@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import real_models
 from bench._quantization.peer_input import given, pixels_of
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.types import Graph, Stats
 from edgevit.registries import METRICS, REWRITES, TARGETS

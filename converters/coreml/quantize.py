@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters.coreml import weights
-from converters.coreml.edits import PRODUCTS, add_constant, call, role_of
+from converters.coreml.edits import add_constant, call
 from edgevit.core.errors import UnsupportedError
-from edgevit.program.sites import named
+from edgevit.core.quant_params import LIMITS
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+    from edgevit.core.plans import QuantPlan, SitePlan
+    from edgevit.core.quant_params import QuantParams
 
 
 def quantize(
@@ -35,7 +36,7 @@ def quantize(
         half = plan.compute == "float16" and site.site not in keep_float32
         if site.weight is not None or site.palette is not None:
             weights.place(program, node, site, plan, f"edgevit_weight_{number}", half)
-        if f"{site.site}.bias" in plan.tensors:
+        if plan.bias(site.site) is not None:
             _place_bias(program, node, site, plan, f"edgevit_bias_{number}", half)
         for place, params in enumerate((site.input, site.rhs)):
             if params is None:
@@ -59,17 +60,6 @@ def _check_site(site: SitePlan, sites: dict[str, torch.fx.Node]) -> None:
             f"the plan names the site {site.site}, which is no linear, conv or product of this graph",
             "make the plan again for this model",
         )
-    product = role_of(sites[site.site]) in PRODUCTS
-    if product != (site.rhs is not None) or (product and (site.weight or site.palette or not site.input)):
-        raise UnsupportedError(
-            f"{site.site}: a product of two activations takes a grid for each, any other site one and a weight",
-            "make the plan with Core ML's capabilities",
-        )
-    if site.output is not None or site.bias == "int32" or site.dynamic is not None:
-        raise UnsupportedError(
-            f"{site.site}: the Core ML target takes float outputs, float biases and static ranges only",
-            "make the plan with Core ML's capabilities",
-        )
 
 
 def _place_bias(
@@ -79,14 +69,7 @@ def _place_bias(
     import numpy as np
     import torch
 
-    bias = np.asarray(plan.tensors[f"{site.site}.bias"], np.float32)
-    channels = node.args[1].meta["val"].shape[0]
-    if site.bias != "float32" or bias.shape != (channels,):
-        raise UnsupportedError(
-            f"{site.site}: Core ML takes one float32 bias per output channel, {channels} here; the plan has "
-            f"{bias.shape} and calls it {site.bias}",
-            "make the plan with Core ML's capabilities",
-        )
+    bias = np.asarray(plan.bias(site.site), np.float32)
     if half:
         weights.check_half(site.site, "biases", bias, np.inf)
     made = add_constant(program, name, torch.from_numpy(bias.copy()))
@@ -97,13 +80,8 @@ def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, params: QuantParams)
     """A quantize and a dequantize right behind `x`, so that all its readers can share them."""
     import torch
 
-    limits = {"int8": (-128, 127, torch.int8), "uint8": (0, 255, torch.uint8)}
-    if params.dtype not in limits or len(params.scale) != 1:
-        raise UnsupportedError(
-            f"{named(node)}: Core ML takes int8 or uint8 activations with one scale per tensor",
-            "make the plan with Core ML's capabilities",
-        )
-    numbers = (params.scale[0], params.zero_point[0], *limits[params.dtype])
+    dtype = {"int8": torch.int8, "uint8": torch.uint8}[params.dtype]
+    numbers = (params.scale[0], params.zero_point[0], *LIMITS[params.dtype], dtype)
     ops = _quantized_ops()
     value, behind = x.meta["val"], x.next
     integer = call(
@@ -111,7 +89,7 @@ def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, params: QuantParams)
         ops.quantize_per_tensor.default,
         (x, *numbers),
         f"{name}_quantize",
-        value.to(limits[params.dtype][2]),
+        value.to(dtype),
     )
     return call(behind, ops.dequantize_per_tensor.default, (integer, *numbers), f"{name}_dequantize", value)
 

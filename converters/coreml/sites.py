@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from converters.coreml.program import Edited
     from converters.coreml.values import Handles
-    from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+    from edgevit.core.plans import QuantPlan, SitePlan
+    from edgevit.core.quant_params import QuantParams
 
 _OPERATORS = ("linear", "conv", "matmul")
 # what unpacks a weight: its inputs with the integers or indices, and with the scales or palettes
@@ -69,8 +70,9 @@ def locate(
             _confirm_packed(decision, operation.weight, plan, in_half(site))
         elif weight is not None:
             _confirm_floats(site, "weight", operation.weight.val, weight.numpy())
-        if plan is not None and f"{site}.bias" in plan.tensors:
-            _confirm_floats(site, "bias", operation.bias.val, plan.tensors[f"{site}.bias"])
+        bias = None if plan is None else plan.bias(site)
+        if bias is not None:
+            _confirm_floats(site, "bias", operation.bias.val, bias)
         source, second = operation.x, ""
         if decision is not None and decision.input is not None:
             source = _confirm_input(site, source, decision.input)
@@ -101,7 +103,7 @@ def _confirm_packed(decision: SitePlan, weight: Any, plan: QuantPlan, half: bool
         kind = "nothing" if made_by is None else made_by.op_type
         raise _lost(site, f"its weight is stored by {kind}, not as integers")
     integers, floats = (getattr(made_by, name) for name in _CONSTEXPR[made_by.op_type])
-    expected = plan.tensors[f"{site}.weight"]
+    expected = plan.weight(site)
     kind = types.builtin_to_string(integers.dtype)
     if kind != number_type(decision)[0] or not np.array_equal(np.asarray(integers.val), expected):
         raise _lost(site, "other integers than the plan's are stored there")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from converters import _float_macs
 from converters.coreml import edits, package, program, sites
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.plugins import Target
 from edgevit.core.require import require
 from edgevit.core.runner import SiteTensors

@@ -1,4 +1,4 @@
-"""Weights of a plan on their way into a Core ML file: integers on a grid, or indices into palettes.
+"""Weights of a plan on their way into a Core ML file: integers with their scales, or indices into palettes.
 
 PyTorch has no operators for what Core ML unpacks on its own. Two that have only a name and arguments stand
 for it in the exported program; `register` tells coremltools what becomes of them.
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from edgevit.core.plans import QuantPlan, SitePlan
 
-SIGMOID: Final = "edgevit::weight_on_grid"
+PER_CHANNEL: Final = "edgevit::weight_by_scales"
 PALETTE: Final = "edgevit::weight_of_palettes"
-_AGAIN: Final = "make the plan with Core ML's capabilities"
 _ELSEWHERE: Final = "write Core ML in fp32, or this precision for another target"
 
 
@@ -37,7 +36,7 @@ def register() -> None:
     def narrowed(integers: Any, name: str) -> Any:
         return integers.astype(types.nptype_from_builtin(types.string_to_builtin(name)))
 
-    def weight_on_grid(context: Any, node: Any) -> None:
+    def weight_by_scales(context: Any, node: Any) -> None:
         integers, scale = (context[name].val for name in node.inputs[:2])
         if is_current_opset_version_compatible_with(target.iOS18):
             data = narrowed(integers, f"int{node.inputs[2]}")
@@ -57,7 +56,7 @@ def register() -> None:
         indices = narrowed(indices, f"uint{node.inputs[2]}")
         context.add(Builder.constexpr_lut_to_dense(indices=indices, lut=lut, name=node.name), node.name)
 
-    register_torch_op(weight_on_grid, torch_alias=[SIGMOID], override=True)
+    register_torch_op(weight_by_scales, torch_alias=[PER_CHANNEL], override=True)
     register_torch_op(weight_of_palettes, torch_alias=[PALETTE], override=True)
 
 
@@ -71,14 +70,14 @@ def place(
         half: the site computes in float16, and its scales and palettes are float16 numbers.
 
     Raises:
-        UnsupportedError: Core ML has no such weight, float16 does not hold it, or it is all but zero.
+        UnsupportedError: float16 does not hold the weight, or it is all but zero.
     """
     import torch
 
     old = node.args[1]
     assert isinstance(old, torch.fx.Node), site.site
     shape = tuple(old.meta["val"].shape)
-    integers = plan.tensors[f"{site.site}.weight"]
+    integers = plan.weight(site.site)
     floats = stored_floats(site, plan, shape)
     if half:
         _check_half(site, integers, floats)
@@ -88,7 +87,7 @@ def place(
     rounded = floats.astype("float16").astype("float32") if half else floats
     stored = add_constant(program, name, torch.from_numpy(integers.copy()))
     beside = add_constant(program, f"{name}_floats", torch.from_numpy(rounded))
-    bits, target = number_type(site)[1], SIGMOID if site.palette is None else PALETTE
+    bits, target = number_type(site)[1], PER_CHANNEL if site.palette is None else PALETTE
     made = call(node, _operator(target), (stored, beside, bits), f"{name}_float", old.meta["val"])
     node.args = (node.args[0], made, *node.args[2:])
 
@@ -110,38 +109,19 @@ def stored_floats(site: SitePlan, plan: QuantPlan, shape: tuple[int, ...]) -> ND
 
     Args:
         shape: of the weight, output channels first.
-
-    Raises:
-        UnsupportedError: Core ML has no such weight.
     """
     import numpy as np
 
     ones = (1,) * (len(shape) - 2)
     if site.palette is not None:
-        lut = np.asarray(plan.tensors.get(f"{site.site}.lut", ()), np.float32)
-        groups, values = -(-shape[0] // site.palette.group), 2**site.palette.bits
-        if site.palette.bits not in (1, 2, 3, 4, 6, 8) or lut.shape != (groups, values):
-            raise UnsupportedError(
-                f"{site.site}: Core ML takes palettes of 1, 2, 3, 4, 6 or 8 bits, here ({groups}, {values}) "
-                f"values; the plan has {lut.shape}",
-                _AGAIN,
-            )
+        lut, values = np.asarray(plan.lut(site.site), np.float32), 2**site.palette.bits
         size = math.gcd(shape[0], site.palette.group)
         return np.repeat(lut, site.palette.group // size, axis=0)[: shape[0] // size].reshape(
             -1, 1, *ones, values, 1
         )
     params = site.weight
     assert params is not None, site.site
-    blocks = 1 if params.block is None else shape[1] // params.block
-    fits = params.block is None or shape[1] % params.block == 0
-    known = params.dtype in ("int4", "int8") and params.axis == 0 and not any(params.zero_point)
-    if not known or not fits or len(params.scale) != shape[0] * blocks:
-        raise UnsupportedError(
-            f"{site.site}: Core ML takes int8 and int4 weights, symmetric, with a scale for each output channel "
-            "or each block of its inputs",
-            _AGAIN,
-        )
-    return np.asarray(params.scale, np.float32).reshape(shape[0], blocks, *ones)
+    return np.asarray(params.scale, np.float32).reshape(shape[0], -1, *ones)
 
 
 def check_half(site: str, what: str, values: NDArray[np.float32], largest: Any) -> None:

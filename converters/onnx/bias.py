@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
 from edgevit.core import metadata_keys
-from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import QuantParams, SitePlan
+from edgevit.core.plans import SitePlan, tensor_name
+from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,25 +19,16 @@ if TYPE_CHECKING:
 def integer(
     graph: ir.Graph, site: SitePlan, main: ir.Node, last: ir.Node, tensors: Mapping[str, NDArray[np.generic]]
 ) -> ir.Value | None:
-    """The plan's int32 bias, on the grid input scale * weight scale, behind DequantizeLinear.
+    """The plan's int32 bias, in steps of input scale * weight scale, behind DequantizeLinear.
 
-    Raises:
-        UnsupportedError: the plan has no int32 bias for a layer that has one, or one for a layer without.
+    None where the layer has none, though torch.onnx gives every Conv one: of zeros.
     """
     import numpy as np
 
     assert site.input is not None and site.weight is not None
-    # torch.onnx gives every Conv a bias: of zeros where the layer has none
-    has_one = site.bias == "int32" if main.op_type == "Conv" else last is not main
-    if site.bias != ("int32" if has_one else "none"):
-        raise UnsupportedError(
-            f"site {site.site}: in integers this layer takes {'an int32' if has_one else 'no'} bias,"
-            f" the plan says {site.bias}",
-            "make the plan again",
-        )
-    if not has_one:
+    if site.bias == "none":
         return None
-    integers = np.asarray(tensors[f"{site.site}.bias"], np.int32)
+    integers = np.asarray(tensors[tensor_name(site.site, "bias")], np.int32)
     scale = np.float32(site.input.scale[0]) * np.asarray(site.weight.scale, np.float32)
     params = QuantParams(
         "int32", tuple(float(s) for s in scale), (0,) * len(scale), 0 if len(scale) > 1 else None
@@ -62,17 +53,11 @@ def corrected(
     Returns:
         The site's last node.
     """
-    import numpy as np
     import onnx_ir as ir
 
-    value = tensors.get(f"{site.site}.bias")
+    value = tensors.get(tensor_name(site.site, "bias"))
     if value is None:
         return last
-    if site.bias != "float32" or value.dtype != np.float32 or value.shape != (channels,):
-        raise UnsupportedError(
-            f"site {site.site}: its {site.bias} bias is {value.dtype} {value.shape}, not float32 ({channels},)",
-            "make the plan again",
-        )
     bias = qdq_nodes.initializer(graph, f"{site.site}.bias", value)
     if main.op_type == "Conv":
         main.resize_inputs(3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from converters.onnx import qdq_nodes
 from edgevit.core import metadata_keys
-from edgevit.core.plans import DynamicQuantization, QuantParams
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 
 if TYPE_CHECKING:
     import numpy as np

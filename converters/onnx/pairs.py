@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.errors import UnsupportedError
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,13 +34,3 @@ def sums(weight: NDArray[np.int8]) -> NDArray[np.int32]:
     even = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
     found: NDArray[np.int32] = even[:, 0::2] + even[:, 1::2]
     return found
-
-
-def check(site: str, weight: NDArray[np.int8]) -> None:
-    """Raise UnsupportedError where a pair is above the limit."""
-    largest = int(sums(weight).max(initial=0))
-    if largest > LIMIT:
-        raise UnsupportedError(
-            f"site {site}: neighbouring weights sum to {largest}, onnx.saturation_free allows {LIMIT}",
-            "make the plan with --option onnx.saturation_free=true, or leave that option out",
-        )

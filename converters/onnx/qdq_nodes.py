@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
     import numpy as np

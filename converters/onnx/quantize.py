@@ -21,11 +21,11 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from converters.onnx import bias as onnx_bias
-from converters.onnx import concat, dynamic, gemm, pairs, qdq_nodes, silu
+from converters.onnx import concat, dynamic, gemm, qdq_nodes, silu
 from converters.onnx.export import Prepared
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
 from edgevit.program.sites import kind_of
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from converters.onnx.qdq_nodes import Quantized
 
 _SAME_WEIGHT_DB: Final = 3.0  # rounding to 4 bits leaves 10 dB and more, another layer's weight none
-_LIMITS: Final = {"int8": 127, "int4": 7}
 FIRST_INT4_OPSET: Final = 21
 
 
@@ -55,11 +54,9 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     """Edit `model` (a copy of the prepared one) in place; returns where each site of the plan is.
 
     Raises:
-        UnsupportedError: a site of the plan is not in the model, its weight is not that site's or breaks
-            the limit, or it asks for a form that has no kernel.
+        UnsupportedError: a site of the plan is not in the model, or its weight is not that site's.
     """
     planned = {site.site: site for site in plan.sites}
-    _refuse_unknown_forms(plan, int(model.opset_imports[""]))
     nodes = _nodes(model, prepared.weights)
     lost = [name for name in planned if name not in nodes]
     if lost:
@@ -73,7 +70,7 @@ def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[Site
     found: dict[str, SiteTensors] = {}
     for name, (main, last) in nodes.items():  # in execution order: a producer's grid is known to its readers
         if name in planned:
-            integers = _weight(planned[name], plan, prepared.weights[name], prepared.safe)
+            integers = _weight(planned[name], plan, prepared.weights[name])
             found[name] = _place(
                 model, planned[name], main, last, integers, plan.tensors, done, entered, matrices
             )
@@ -109,85 +106,19 @@ def _name(value: ir.Value | None) -> str:
     return value.name
 
 
-def _refuse_unknown_forms(plan: QuantPlan, opset: int) -> None:
-    """Say which site asks for what has no kernel, before anything is written."""
-    for site in plan.sites:
-        params = site.weight
-        if params is None:
-            raise UnsupportedError(
-                f"the onnx target quantizes linear layers and convolutions by a grid, not {site.site}"
-            )
-        if params.dtype not in _LIMITS or any(params.zero_point) or params.axis not in (None, 0):
-            raise UnsupportedError(
-                f"site {site.site}: its weight must be int8 or int4 with zero point 0, a scale per output channel"
-            )
-        if params.dtype == "int4" and opset < FIRST_INT4_OPSET:
-            raise UnsupportedError(
-                f"ONNX has int4 from operator set {FIRST_INT4_OPSET} on, not in {opset}",
-                f"add --option onnx.opset={FIRST_INT4_OPSET}, or leave onnx.opset out",
-            )
-        plain = params.dtype == "int8" and params.block is None
-        if not plain and (site.input is not None or site.dynamic is not None):
-            raise UnsupportedError(
-                f"site {site.site}: integer kernels take int8 weights, a scale per channel"
-            )
-        offered = (None, dynamic.PER_TOKEN, dynamic.PER_TENSOR)
-        if site.dynamic not in offered or (site.dynamic is not None and site.kind != "linear"):
-            raise UnsupportedError(
-                f"site {site.site}: at run time ONNX files quantize the inputs of linear layers, to uint8"
-            )
-
-
-def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32], safe: bool) -> NDArray[np.int8]:
-    """The rounded weight, checked to be a rounding of this site's float weight, and to keep the pair limit."""
+def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32]) -> NDArray[np.int8]:
+    """The rounded weight, confirmed to be a rounding of the float weight that the model has at this site."""
     import numpy as np
 
-    assert site.weight is not None
-    integers = np.asarray(plan.tensors[f"{site.site}.weight"])
-    hint = "the plan was made for other weights: quantize this model again"
-    if integers.shape != real.shape or integers.dtype != np.int8:
-        raise UnsupportedError(
-            f"site {site.site}: the plan has {integers.dtype} {integers.shape}, not int8 {real.shape}",
-            hint,
-        )
-    limit = _LIMITS[site.weight.dtype]
-    if np.abs(integers.astype(np.int16)).max(initial=0) > limit:
-        raise UnsupportedError(
-            f"site {site.site}: its {site.weight.dtype} weight is not within {limit}", hint
-        )
-    noise = float(
-        np.square(integers * _scales(site.site, site.weight, real.shape) - real, dtype=np.float64).sum()
-    )
+    noise = float(np.square(plan.real_weight(site) - real, dtype=np.float64).sum())
     signal = float(np.square(real, dtype=np.float64).sum())
     if signal > 0 and noise > signal * 10 ** (-_SAME_WEIGHT_DB / 10):
         decibels = 10 * math.log10(signal / noise)
         raise UnsupportedError(
-            f"site {site.site}: the plan's weight is not the model's ({decibels:.1f} dB)", hint
+            f"site {site.site}: the plan's weight is not the model's ({decibels:.1f} dB)",
+            "the plan was made for other weights: quantize this model again",
         )
-    if safe and (site.input is not None or site.dynamic is not None):
-        pairs.check(site.site, integers)
-    return integers
-
-
-def _scales(site: str, params: QuantParams, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The scale of each element of a weight of `shape`, broadcastable to it."""
-    import numpy as np
-
-    scale = np.asarray(params.scale, np.float32)
-    channels = 1 if params.axis is None else shape[0]
-    if params.block is None:
-        wanted, blocks = channels, 1
-    else:
-        blocks = shape[1] // params.block
-        wanted = channels * blocks
-    if len(scale) != wanted or (params.block is not None and (len(shape) != 2 or shape[1] % params.block)):
-        raise UnsupportedError(
-            f"site {site}: {len(scale)} scales in blocks of {params.block} do not fit a weight of {shape}",
-            "make the plan again",
-        )
-    if params.block is not None:
-        return np.repeat(scale.reshape(channels, blocks), params.block, axis=1)
-    return scale.reshape([-1] + [1] * (len(shape) - 1))
+    return np.asarray(plan.weight(site.site), np.int8)
 
 
 def _place(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from converters.onnx import qdq_nodes
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
     import onnx_ir as ir

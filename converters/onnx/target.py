@@ -12,8 +12,9 @@ from converters.onnx import attention as onnx_attention
 from converters.onnx import batch, dynamic, export, file, half, pixels, quantize
 from converters.onnx import older as older_opsets
 from converters.onnx import pairs as weight_pairs
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantPlan
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Target
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place
-from converters.tflite.weights import no_kernel
-from edgevit.core.plans import QuantParams, SitePlan
+from edgevit.core.plans import SitePlan
+from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,18 +23,10 @@ _STEPS: Final = QuantParams("int8", (1.0,), (0,))
 
 
 def with_one_scale(site: SitePlan, channels: int) -> SitePlan:
-    """The same integers between grids that the kernel has: output scale 1, weight scales divided by the output's.
-
-    Raises:
-        UnsupportedError: not a scale and a zero point of 0 for each channel.
-    """
+    """The same integers with scales that the kernel has: output scale 1, weight scales divided by the output's."""
     weight, output = site.weight, site.output
     if weight is None or output is None:
         return site
-    if len(output.scale) != channels or any(output.zero_point):
-        raise no_kernel(
-            site, "a scale per output channel has a zero point of 0 and as many as there are channels"
-        )
     own = weight.scale if len(weight.scale) == channels else weight.scale * channels
     divided = tuple(w / s for w, s in zip(own, output.scale, strict=True))
     return replace(

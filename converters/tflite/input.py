@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Preprocess
 
 NAME: Final = "image"

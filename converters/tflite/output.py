@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 
 _MOVING: Final = ("RESHAPE", "TRANSPOSE")
 _FROM_FLOAT, _FROM_INT8 = 1, 2  # versions of QUANTIZE

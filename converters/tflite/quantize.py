@@ -20,9 +20,9 @@ from typing import Any, Final
 from converters.tflite import channels, weights
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place
-from converters.tflite.weights import no_kernel
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import DynamicQuantization, QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.runner import SiteTensors
 
 PER_TOKEN: Final = DynamicQuantization("int8", "token", symmetric=False)
@@ -85,7 +85,7 @@ def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[Si
     """Apply `plan` to the float `model`; returns the tensors of the plan's sites.
 
     Raises:
-        UnsupportedError: a site that the file does not have, or numbers that TFLite has no kernel for.
+        UnsupportedError: a site that the file does not have.
     """
     by_site = {place.site: place for place in places}
     edit = _Edit(model)
@@ -156,10 +156,6 @@ class _Edit:
 
 def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
     operator = tfl.graph(edit.model).operators[place.operator]
-    if site.output is not None or site.bias == "int32":
-        raise no_kernel(site, "an integer output or bias needs an integer input")
-    if site.weight is not None and site.weight.dtype != "int8":
-        raise no_kernel(site, "int4 weights need an input that is quantized at run time")
     weight = weights.add(edit.model, place, site, plan)
     old = tfl.graph(edit.model).tensors[int(operator.inputs[1])]
     wide = tfl.add_tensor(edit.model, f"{site.site}/weight/float32", old.shape, "FLOAT32")
@@ -174,10 +170,6 @@ def _weight_only(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
 def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
     """FULLY_CONNECTED with float ends: the kernel makes int8 of each token and multiplies integers."""
     operator = tfl.graph(edit.model).operators[place.operator]
-    if tfl.kind(edit.model, operator) != "FULLY_CONNECTED" or site.dynamic != PER_TOKEN:
-        raise no_kernel(site, "at run time LiteRT quantizes the inputs of linear layers, int8 per token")
-    if site.output is not None or site.bias == "int32":
-        raise no_kernel(site, "its dynamic kernel has a float output and a float bias")
     operator.inputs[1] = weights.add(edit.model, place, site, plan)
     operator.builtinOptions.asymmetricQuantizeInputs = True  # what a kernel other than XNNPACK's shall do
     weights.set_float_bias(edit.model, operator, site, plan)
@@ -190,19 +182,13 @@ def _at_run_time(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> 
 def _integer(edit: _Edit, place: Place, site: SitePlan, plan: QuantPlan) -> tuple[str, int, int]:
     part = tfl.graph(edit.model)
     params, result = site.input, site.output
-    if params is None or result is None:
-        raise no_kernel(site, "LiteRT's static kernels give int8, the plan wants a float output")
+    assert params is not None and result is not None, site.site
     per_channel = None if result.axis is None else result.scale
     if per_channel is not None:
-        site = channels.with_one_scale(site, len(plan.tensors[f"{site.site}.weight"]))
+        site = channels.with_one_scale(site, len(plan.weight(site.site)))
         assert site.output is not None
         result = site.output
-    for one in (params, result):
-        if one.dtype != "int8" or one.axis is not None:
-            raise no_kernel(site, f"activations must be int8 with one scale, not {one.dtype} by {one.axis}")
     operator = part.operators[place.operator]
-    if site.weight is not None and site.weight.dtype != "int8":
-        raise no_kernel(site, "its static integer kernels take int8 weights")
     weight = weights.add(edit.model, place, site, plan)
     chain = (*place.before, place.operator, *place.after)
     entry = edit.quantized(place.input, params, chain[0])

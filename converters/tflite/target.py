@@ -13,10 +13,10 @@ from converters.tflite import input as tflite_input
 from converters.tflite import lower, metadata, quantize, tidy
 from converters.tflite import output as tflite_output
 from converters.tflite import sites as tflite_sites
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.pixels import in_rgb
-from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.plugins import Target
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec

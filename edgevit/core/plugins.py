@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import QuantPlan
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel

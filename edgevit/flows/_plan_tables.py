@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edgevit.core.plans import DynamicQuantization, OpCapabilities, QuantParams, QuantPlan, SitePlan
+from edgevit.core.capabilities import OpCapabilities
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.results.answer import Table
 from edgevit.steps.messages import Prepared, SimulatedPlan
 
@@ -16,7 +18,7 @@ def tables(plan: QuantPlan, prepared: Prepared) -> tuple[Table, ...]:
         Table(
             f"{name}: what the runtime does, all else in {plan.compute}",
             ("kind", "input", "weight", "output", "bias"),
-            tuple(_kind(kind) for kind in (plan.capabilities.kinds if plan.capabilities else ())),
+            tuple(_kind(kind) for kind in plan.capabilities.kinds),
         ),
         _sites(name, plan, prepared),
         Table(f"{name}: what stays in float", ("site", "reason"), plan.skipped),

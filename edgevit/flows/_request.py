@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.results.report import Limits
 from edgevit.core.settings.recipe import Recipe, settings_to_remember
 from edgevit.steps.messages import PrepareRequest

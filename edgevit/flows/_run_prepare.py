@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request

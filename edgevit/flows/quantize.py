@@ -72,7 +72,7 @@ def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:
         "target": plan.target,
         "precision": plan.precision,
         "compute": plan.compute,
-        "capabilities": None if plan.capabilities is None else to_plain(plan.capabilities),
+        "capabilities": to_plain(plan.capabilities),
         "compression": to_plain(simulated.compression),
         "floor_db": simulated.floor_db,
         "planned_mac_fraction": simulated.integer_macs / prepared.macs if prepared.macs else None,

@@ -6,13 +6,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import DynamicQuantization, QuantParams
+from edgevit.core import quant_params
+from edgevit.core.quant_params import LIMITS, WEIGHT_LIMITS, DynamicQuantization, QuantParams
 
 if TYPE_CHECKING:
     import torch
 
-LIMITS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int32": (-(2**31), 2**31 - 1)}
-WEIGHT_LIMITS = {"int4": 7, "int8": 127}
 # What part of its largest weight a channel's (or block's) grid covers: clipping few can make all finer.
 SHRINKS = {
     "int4": (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55),
@@ -92,10 +91,7 @@ def weight_scales(params: QuantParams, shape: tuple[int, ...]) -> torch.Tensor:
     """The scale of every element of a weight of `shape`, float32, broadcastable to it."""
     import torch
 
-    scale = torch.tensor(params.scale, dtype=torch.float32)
-    if params.block is None:
-        return broadcast(params, len(shape))[0]
-    return scale.reshape(shape[0], -1).repeat_interleave(params.block, dim=1).reshape(shape)
+    return torch.from_numpy(quant_params.weight_scales(params, shape))
 
 
 def broadcast(params: QuantParams, rank: int) -> tuple[torch.Tensor, torch.Tensor]:

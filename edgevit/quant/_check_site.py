@@ -6,8 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import InputError
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan, tensor_name
+from edgevit.core.quant_params import LIMITS, WEIGHT_LIMITS, QuantParams
 from edgevit.program.sites import PRODUCTS, Site
 from edgevit.quant import _affine, integer_silu
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
     ScaleType = Literal["float32", "float16", "bfloat16"]
 
-PARTS = ("weight", "bias", "lut")
 _AGAIN = "write what `edgevit quantize` writes there, or take the site out of `sites` to leave it in float"
 
 
@@ -103,7 +104,7 @@ def _params(label: str, params: QuantParams, count: int, scale_dtype: ScaleType)
     for name, values in (("scales", params.scale), ("zero points", params.zero_point)):
         if len(values) != count:
             raise InputError(f"{label} has {len(values)} {name}, {count} are needed", _AGAIN)
-    low, high = _affine.LIMITS[params.dtype]
+    low, high = LIMITS[params.dtype]
     for zero in params.zero_point:
         if not low <= zero <= high:
             raise InputError(
@@ -159,8 +160,8 @@ def _weights(
     _params(f"{label}: its weight", params, count, scale_dtype)
     if any(params.zero_point):
         raise InputError(f"{label}: weights take the zero point 0", "write zeros")
-    steps = _tensor(label, plan, f"{planned.site}.weight", "int8", shape)
-    _within(label, "weight", steps, _affine.WEIGHT_LIMITS[params.dtype])
+    steps = _tensor(label, plan, tensor_name(planned.site, "weight"), "int8", shape)
+    _within(label, "weight", steps, WEIGHT_LIMITS[params.dtype])
     _pairs(label, steps, kind.saturation_limit)
 
 
@@ -179,10 +180,10 @@ def _palette(
         )
     size = 2**palette.bits
     groups = -(-shape[0] // palette.group)
-    lists = _tensor(label, plan, f"{planned.site}.lut", "float32", (groups, size))
+    lists = _tensor(label, plan, tensor_name(planned.site, "lut"), "float32", (groups, size))
     if not np.isfinite(np.asarray(lists, np.float32)).all():
         raise InputError(f"{label}: its palette has values that are not finite", _AGAIN)
-    indices = _tensor(label, plan, f"{planned.site}.weight", "uint8", shape)
+    indices = _tensor(label, plan, tensor_name(planned.site, "weight"), "uint8", shape)
     largest = int(np.asarray(indices, np.int64).max(initial=0))
     if largest >= size:
         raise InputError(f"{label}: the index {largest} is outside its palette of {size} values", _AGAIN)
@@ -196,7 +197,7 @@ def _bias(
     wanted = "none" if site.bias is None else kind.bias
     if planned.bias != wanted:
         raise InputError(f"{label}: its bias is {planned.bias}, {wanted} is needed", f'write "{wanted}"')
-    name = f"{planned.site}.bias"
+    name = tensor_name(planned.site, "bias")
     if wanted == "int32":
         _tensor(label, plan, name, "int32", (channels,))
     elif wanted == "float32" and name in plan.tensors:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities, QuantParams, SitePlan
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import SitePlan, tensor_name
 from edgevit.core.plugins import Clustering, Range, Rounding
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.types import Stats
 from edgevit.program.sites import Site
 from edgevit.quant import _affine, _moments, _weight
@@ -93,7 +95,7 @@ def decide(
     stored = _weight.store(
         wanted, moments, kind, capabilities, choices.rounding, choices.clustering, keep_8bit, smallest
     )
-    tensors = {f"{site.name}.{name}": array for name, array in stored.tensors.items()}
+    tensors = {tensor_name(site.name, name): array for name, array in stored.tensors.items()}
     real_bias = None
     if bias is not None:
         wanted_bias = bias.double()
@@ -102,11 +104,11 @@ def decide(
             wanted_bias = wanted_bias + float_mean - _mean_output(stored.real, moments.mean)
         if input_scale is not None and stored.params is not None:
             steps, real_bias = integer_bias(wanted_bias, input_scale, stored.params)
-            tensors[f"{site.name}.bias"] = steps.numpy()
+            tensors[tensor_name(site.name, "bias")] = steps.numpy()
         else:
             real_bias = wanted_bias.float()
             if moments is not None:
-                tensors[f"{site.name}.bias"] = real_bias.numpy()
+                tensors[tensor_name(site.name, "bias")] = real_bias.numpy()
     planned = SitePlan(
         site=site.name,
         kind=site.kind,

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, Palette, QuantParams
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import Part
 from edgevit.core.plugins import Clustering, Rounding
+from edgevit.core.quant_params import WEIGHT_LIMITS, Palette, QuantParams
 from edgevit.quant import _affine
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Stored:
 
     params: QuantParams | None
     palette: Palette | None
-    tensors: dict[str, NDArray[np.generic]]
+    tensors: dict[Part, NDArray[np.generic]]
     real: torch.Tensor
 
 
@@ -64,7 +66,7 @@ def store(
     inputs = math.prod(weight.shape[1:])
     rows, wide = weight.reshape(groups, -1, inputs), scales.reshape(groups, -1, inputs)
     paired = weight.ndim == 2 or weight.shape[1] > 1  # a depthwise kernel adds no pairs
-    limit, pairs = _affine.WEIGHT_LIMITS[dtype], kind.saturation_limit if paired else None
+    limit, pairs = WEIGHT_LIMITS[dtype], kind.saturation_limit if paired else None
     if moments is None and pairs is None:  # each weight alone, without copies of large ones
         steps = rounding.round(rows, wide, None, limit, None).reshape(weight.shape)
     else:
@@ -103,7 +105,7 @@ def _in_palette(
         rows.reshape(groups, -1, inputs), lists[of_row], None if moments is None else moments.hessian
     ).reshape(len(rows), inputs)
     real = lists[of_row.flatten()].gather(1, indices.long())
-    tensors: dict[str, NDArray[np.generic]] = {
+    tensors: dict[Part, NDArray[np.generic]] = {
         "weight": indices.reshape(weight.shape).to(torch.uint8).numpy(),
         "lut": lists.float().numpy(),
     }

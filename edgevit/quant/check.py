@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.plans import PARTS, QuantPlan, tensor_name
 from edgevit.core.types import Graph
 from edgevit.program.sites import Site, list_sites
 from edgevit.quant import _check_site, mixed_precision
@@ -42,7 +43,7 @@ def find_given(plans: Sequence[QuantPlan], capabilities: BackendCapabilities) ->
     return found[0]
 
 
-def checked(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
+def check_plan(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
     """The plan if all of it can be executed as it says; sites in execution order.
 
     What the user took out of `sites` is named in `skipped`, and its tensors are dropped.
@@ -62,7 +63,7 @@ def checked(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) ->
             "give the model, --weights, --prune and --without that it was made with, and the same --calibrate, "
             "--calibration-count and --seed: weights folded by what those images show belong to a plan",
         )
-    if plan.capabilities is not None and plan.capabilities.folds != capabilities.folds:
+    if plan.capabilities.folds != capabilities.folds:
         asked, made = (", ".join(p.folds) or "none" for p in (plan.capabilities, capabilities))
         raise InputError(
             f"{where}: capabilities names the folds {asked}, its graph has {made}",
@@ -75,18 +76,21 @@ def checked(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) ->
             "keep one grid for each output",
         )
     check_sites(plan, graph, capabilities)
-    return _tidied(plan, graph, capabilities)
+    return _drop_left_out(plan, graph, capabilities)
 
 
-def check_sites(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> None:
+def check_sites(
+    plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities, where: str | None = None
+) -> None:
     """Raise InputError for the first site that the graph has not, or has in another form.
 
     Args:
         graph: after the folds that need no images; the others change the values of weights, which nothing here
             looks at.
+        where: what messages begin with, if the plan was not given by the user.
     """
-    where = f"--plan, {plan.target} {plan.precision}"
-    check_head(plan, capabilities)
+    where = where or f"--plan, {plan.target} {plan.precision}"
+    check_head(plan, capabilities, where)
     described = {site.name: site for site in list_sites(graph)}
     kinds = {kind.kind: kind for kind in capabilities.kinds}
     weights = constants(graph)
@@ -119,13 +123,13 @@ def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | N
     return None if site.weight is None else tuple(weights[site.weight].shape)
 
 
-def _tidied(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
+def _drop_left_out(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
     """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
     possible, never = choose_sites(graph, capabilities)
     planned = {site.site: site for site in plan.sites}
     told = dict(plan.skipped)
     left = tuple((s.name, told.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
-    kept = {f"{name}.{part}" for name in planned for part in _check_site.PARTS}
+    kept = {tensor_name(name, part) for name in planned for part in PARTS}
     return replace(
         plan,
         sites=tuple(planned[s.name] for s in list_sites(graph) if s.name in planned),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError, nearest
-from edgevit.core.plans import BackendCapabilities, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan, tensor_name
 from edgevit.program.sites import PRODUCTS, WEIGHTED, Site
 from edgevit.quant import _check_site, mixed_precision
 
@@ -22,8 +23,8 @@ def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
         capabilities: what the target can do, with the folds that may be made.
     """
     where = f"--plan, {plan.target} {plan.precision}"
-    check_head(plan, capabilities)
-    made = () if plan.capabilities is None else plan.capabilities.folds
+    check_head(plan, capabilities, where)
+    made = plan.capabilities.folds
     if unknown := [name for name in made if name not in capabilities.folds]:
         raise InputError(
             f"{where}: capabilities name the fold {unknown[0]}, "
@@ -46,9 +47,8 @@ def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
         _check_site.check_sigmoid(label, planned, between=True)
 
 
-def check_head(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
+def check_head(plan: QuantPlan, capabilities: BackendCapabilities, where: str) -> None:
     """Raise InputError for another float type than the target's, other outputs, or a site that stands there twice."""
-    where = f"--plan, {plan.target} {plan.precision}"
     if plan.compute != capabilities.compute:
         raise InputError(
             f"{where}: compute is {plan.compute}, this target computes in {capabilities.compute}",
@@ -71,7 +71,7 @@ def check_head(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
 
 def _weight_shape(label: str, planned: SitePlan, plan: QuantPlan) -> tuple[int, ...]:
     """Of the planned integers; any other shape is found once the model is known."""
-    name = f"{planned.site}.weight"
+    name = tensor_name(planned.site, "weight")
     array = plan.tensors.get(name)
     if array is None:
         raise InputError(f"{label}: the tensor {name} is missing", "keep its line in `tensors`")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import QuantParams, QuantPlan
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import LIMITS, QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
@@ -80,7 +81,7 @@ def _measure(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     import torch
 
     scale, zero = _affine.broadcast(params, value.ndim)
-    low, high = _affine.LIMITS[params.dtype]
+    low, high = LIMITS[params.dtype]
     steps = value / scale + zero
     outside = steps - steps.clamp(low - 0.5, high + 0.5)
     lost = (outside * scale).square().mean()
@@ -91,7 +92,7 @@ def _measure(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
 
 def _combined(rows: torch.Tensor, params: QuantParams) -> RangeUse:
     """(N, 5) of `_measure` -> one figure for all images."""
-    low, high = _affine.LIMITS[params.dtype]
+    low, high = LIMITS[params.dtype]
     clipped, lost, energy = (float(column) for column in rows[:, :3].double().mean(0))
     first, last = max(float(rows[:, 3].min()), low), min(float(rows[:, 4].max()), high)
     unused = 1.0 - max(last - first, 0.0) / (high - low)

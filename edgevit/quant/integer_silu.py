@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.plans import QuantParams
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.sites import site_of
 from edgevit.quant import _affine

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from edgevit.core.plans import OpCapabilities
+from edgevit.core.capabilities import OpCapabilities
 from edgevit.core.types import Stats
 from edgevit.program.sites import Site
 

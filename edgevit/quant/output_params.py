@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.core.plans import BackendCapabilities, QuantParams, SitePlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Graph, Stats
 from edgevit.graph._moves import is_move
 from edgevit.program.sites import site_of

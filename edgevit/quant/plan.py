@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import MOST_IN_FLOAT, BackendCapabilities, OpCapabilities, QuantPlan, SitePlan
+from edgevit.core.capabilities import MOST_IN_FLOAT, BackendCapabilities, OpCapabilities
+from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
 from edgevit.program.paired_run import paired_run
@@ -111,7 +112,7 @@ def make_plan(
             graph_sha256=digest,
             sites=tuple(sites),
             skipped=skipped,
-            tensors=tensors,
+            tensors=dict(tensors),
             capabilities=capabilities,
         )
 

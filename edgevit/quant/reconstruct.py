@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan, tensor_name
+from edgevit.core.quant_params import LIMITS, WEIGHT_LIMITS, QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.blocks import Block, blocks_of, run_block
 from edgevit.program.sites import list_sites, site_of
@@ -46,9 +47,9 @@ class _Layer:
         import torch
 
         self.planned = planned
-        stored = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
+        stored = torch.from_numpy(plan.weight(planned.site))
         if planned.palette is not None:
-            lists = torch.from_numpy(plan.tensors[f"{planned.site}.lut"])
+            lists = torch.from_numpy(plan.lut(planned.site))
             self.spread = float(lists.std())
             self.weight = (lists / self.spread).requires_grad_(True)
             self.rows = torch.arange(len(stored)) // planned.palette.group
@@ -58,7 +59,7 @@ class _Layer:
             assert planned.weight is not None
             self.weight = stored.float().requires_grad_(True)
             self.scales = _affine.weight_scales(planned.weight, tuple(stored.shape))
-            self.limit = _affine.WEIGHT_LIMITS[planned.weight.dtype]
+            self.limit = WEIGHT_LIMITS[planned.weight.dtype]
         own = real_bias(planned, plan)
         self.start = bias if own is None else own
         self.bias_spread = 0.0 if self.start is None else float(self.start.std(correction=0).clamp(min=1e-4))
@@ -87,9 +88,13 @@ class _Layer:
         found: dict[str, NDArray[np.generic]] = {}
         if self.planned.palette is not None:
             lists = weight * self.spread
-            found[f"{name}.lut"] = (lists.half().float() if scale_dtype == "float16" else lists).numpy()
+            found[tensor_name(name, "lut")] = (
+                lists.half().float() if scale_dtype == "float16" else lists
+            ).numpy()
         else:
-            found[f"{name}.weight"] = weight.round().clamp(-self.limit, self.limit).to(torch.int8).numpy()
+            found[tensor_name(name, "weight")] = (
+                weight.round().clamp(-self.limit, self.limit).to(torch.int8).numpy()
+            )
         bias = self.real_bias()
         if bias is None:
             return found
@@ -98,7 +103,7 @@ class _Layer:
             assert self.planned.input is not None and self.planned.weight is not None
             steps, _ = _site.integer_bias(values.double(), self.planned.input.scale[0], self.planned.weight)
             values = steps
-        return {**found, f"{name}.bias": values.numpy()}
+        return {**found, tensor_name(name, "bias"): values.numpy()}
 
 
 class Tuner:
@@ -115,7 +120,7 @@ class Tuner:
             plan: as it is without tuning; its sites are those that will be decided.
             images: how many there are for calibration, at least 16.
         """
-        kinds = () if plan.capabilities is None else plan.capabilities.kinds
+        kinds = plan.capabilities.kinds
         limited = {kind.kind for kind in kinds if kind.saturation_limit is not None}
         # Training would break a limit on pairs of weights.
         self._sites = frozenset(site.site for site in plan.sites if site.kind not in limited)
@@ -201,7 +206,7 @@ class Tuner:
                 loss.backward()
             optimizer.step()
             schedule.step()
-        scale_dtype = "float32" if plan.capabilities is None else plan.capabilities.scale_dtype
+        scale_dtype = plan.capabilities.scale_dtype
         return {key: array for layer in layers.values() for key, array in layer.tensors(scale_dtype).items()}
 
 
@@ -253,7 +258,7 @@ def planned_operations(
 def _through(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
     """Rounded to the grid, with the gradient of clipping to what the grid covers."""
     scale, zero = _affine.broadcast(params, value.ndim)
-    low, high = _affine.LIMITS[params.dtype]
+    low, high = LIMITS[params.dtype]
     clipped = value.clamp((low - zero) * scale, (high - zero) * scale)
     return clipped + (_affine.fake_quantize(value.detach(), params) - clipped.detach())
 

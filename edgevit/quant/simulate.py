@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
-from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan, bias_scales
 from edgevit.core.types import Graph
 from edgevit.graph import streams
 from edgevit.program.run import run
@@ -155,28 +155,15 @@ def real_weight(planned: SitePlan, plan: QuantPlan) -> torch.Tensor:
     """The real values that a planned weight stands for, float32 of its shape."""
     import torch
 
-    stored = torch.from_numpy(plan.tensors[f"{planned.site}.weight"])
-    if planned.palette is not None:
-        lists = torch.from_numpy(plan.tensors[f"{planned.site}.lut"])
-        groups = torch.arange(len(stored)) // planned.palette.group
-        rows = stored.reshape(len(stored), -1).long()
-        return lists[groups].gather(1, rows).reshape(stored.shape)
-    assert planned.weight is not None
-    return stored.float() * _affine.weight_scales(planned.weight, tuple(stored.shape))
+    return torch.from_numpy(plan.real_weight(planned))
 
 
 def real_bias(planned: SitePlan, plan: QuantPlan) -> torch.Tensor | None:
     """The bias that the plan puts in the place of the model's own, float32 (out channels,)."""
     import torch
 
-    if planned.bias == "none" or f"{planned.site}.bias" not in plan.tensors:
-        return None
-    stored = torch.from_numpy(plan.tensors[f"{planned.site}.bias"])
-    if planned.bias == "float32":
-        return stored
-    assert planned.input is not None and planned.weight is not None
-    scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
-    return (stored.double() * scale).float()
+    found = plan.real_bias(planned)
+    return None if found is None else torch.from_numpy(found)
 
 
 def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:
@@ -191,7 +178,7 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
     import torch
 
     sites = _by_name(plan)
-    mean_free = plan.capabilities is not None and TO_RMSNORM in plan.capabilities.folds
+    mean_free = TO_RMSNORM in plan.capabilities.folds
     no_mean = streams.mean_free_norms(graph.program) if mean_free else frozenset()
     sigmoids = {name: site.sigmoid for name, site in sites.items() if site.sigmoid is not None}
     half = plan.compute == "float16"
@@ -266,13 +253,13 @@ def _in_integers(
 
     assert planned.input is not None and planned.weight is not None
     entered = _affine.quantize(args[0], planned.input).sub_(planned.input.zero_point[0])
-    weight = torch.from_numpy(plan.tensors[f"{planned.site}.weight"]).float()
+    weight = torch.from_numpy(plan.weight(planned.site)).float()
     channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
     total: torch.Tensor = operation(entered, weight, None, *args[3:], **kwargs)
-    if planned.bias == "int32":
-        total.add_(torch.from_numpy(plan.tensors[f"{planned.site}.bias"]).float().reshape(channels))
-    scale = torch.tensor(planned.weight.scale, dtype=torch.float64) * planned.input.scale[0]
-    total.mul_(scale.float().reshape(channels))
+    bias = plan.bias(planned.site)
+    if planned.bias == "int32" and bias is not None:
+        total.add_(torch.from_numpy(bias).float().reshape(channels))
+    total.mul_(torch.from_numpy(bias_scales(planned)).float().reshape(channels))
     if planned.bias == "float32" and len(args) > 2 and args[2] is not None:
         total.add_(args[2].reshape(channels))
     return total
@@ -296,7 +283,7 @@ def _at_run_time(
         )
         return result
     entered, scale = _affine.quantize_dynamic(args[0], planned.dynamic)
-    integers = torch.from_numpy(plan.tensors[f"{planned.site}.weight"]).float()
+    integers = torch.from_numpy(plan.weight(planned.site)).float()
     channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
     total: torch.Tensor = operation(entered, integers, None, *args[3:], **kwargs)
     total = total * (scale * torch.tensor(weight.scale).reshape(channels))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.disk import whole_files
 from edgevit.core.disk.documents import read_json
 from edgevit.core.disk.reading import reading
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
-from edgevit.core.plans import BackendCapabilities, QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.settings.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class StoredPlan:
     sites: tuple[SitePlan, ...]
     skipped: tuple[tuple[str, str], ...]
     tensors: dict[str, str]
-    capabilities: BackendCapabilities | None = None
+    capabilities: BackendCapabilities
     outputs: tuple[QuantParams, ...] = ()
 
 

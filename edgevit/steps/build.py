@@ -67,6 +67,7 @@ def _build_form(
     target, work = TARGETS.get(asked.target), Path(asked.work)
     prepared: object = None
     unsafe: tuple[KeptFloat32, ...] = ()
+    faults: dict[str, EdgevitError | None] = {}
     for precision, plan in plan_of.items():
         emit({"stage": f"{asked.target} {precision}"})
         begin = time.perf_counter()
@@ -77,12 +78,15 @@ def _build_form(
             with writing(folder, Path(tempfile.gettempdir())):
                 if prepared is None:
                     graph = storage.load(work / form.file)
+                    faults = {p: _fault(plan, graph) for p, plan in plan_of.items()}
                     graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
                     if messages.FP32 in plan_of:
                         save_site_values(graph, asked, work / messages.site_values(asked.target))
                     if asked.scan_float16:
                         unsafe = _scan(graph, asked)
                     prepared = target.prepare(graph, asked.spec, asked.options)
+                if (fault := faults.get(precision)) is not None:
+                    raise fault
                 float32 = unsafe if precision in asked.scan_float16 else ()
                 sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
                 if not isinstance(sites, tuple):  # of a plug-in; () where it names no site
@@ -96,6 +100,19 @@ def _build_form(
             built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
         emit({"built": to_plain(built)})
         yield built
+
+
+def _fault(plan: QuantPlan | None, graph: Graph) -> EdgevitError | None:
+    """What no file of the target can hold: writers take every plan for one that its capabilities allow."""
+    from edgevit.quant.check import check_sites
+
+    if plan is None:
+        return None
+    try:
+        check_sites(plan, graph, plan.capabilities, f"the plan of {plan.target} {plan.precision}")
+    except EdgevitError as error:
+        return error
+    return None
 
 
 def _rewrites() -> dict[str, Rewrite]:

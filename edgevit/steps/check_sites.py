@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
-from edgevit.core.plans import QuantParams
 from edgevit.core.plugins import Runtime
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
 from edgevit.registries import METRICS

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.outputs import OutputKind
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, SitePlan
+from edgevit.core.plans import SitePlan
 from edgevit.core.plugins import Timing
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.results.report import (

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.settings.made_with import MadeWith, read_made_with

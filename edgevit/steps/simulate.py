@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import QuantParams, QuantPlan
+from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
 from edgevit.steps import messages, named_outputs, threads
@@ -53,7 +54,6 @@ def simulate_all(
     emit({"stage": "simulating the plans", "total": passes})
 
     def one(plan: QuantPlan) -> SimulatedPlan:
-        assert plan.capabilities is not None
         integer, file = _is_integer(plan), variants.file_of(plan.capabilities)
         graph = variants.graphs[file]
 
@@ -111,7 +111,6 @@ def _floor_of_rounding(outputs: Outputs, all_params: tuple[QuantParams, ...]) ->
 
 def _is_integer(plan: QuantPlan) -> bool:
     """Whether the precision quantizes activations, even if the plan leaves all sites in float."""
-    assert plan.capabilities is not None
     return messages.quantize_activations(plan.capabilities.kinds)
 
 
@@ -145,4 +144,4 @@ def same_arithmetic(first: QuantPlan, second: QuantPlan) -> bool:
 
 def _folds(plan: QuantPlan) -> tuple[str, ...]:
     """Norms behind a fold may be computed in another way on the same weights."""
-    return () if plan.capabilities is None else plan.capabilities.folds
+    return plan.capabilities.folds

@@ -18,11 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from edgevit.core import metadata_keys, outputs
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.disk.reading import reading
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import normalise
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime, Target
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, IntegerMacs, Runner, RunOptions, SiteTensors

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.plans import DynamicQuantization, QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.sites import list_sites
+from edgevit.registries import TARGETS
 
 LINEAR = ("one:linear", "two:linear", "three:linear", "back:linear", "head:linear")
 CONV = ("patch:conv", "depthwise:conv")
@@ -86,7 +88,11 @@ def plan(
         planned = replace(planned, bias="float32" if new_bias or bias is not None else "none")
         sites.append(replace(planned, **linear) if is_linear else planned)
         tensors[f"{name}.weight"] = steps
-    return QuantPlan(target, precision, "float32", "0" * 64, tuple(sites), (), tensors)
+    capabilities = TARGETS.get(target).capabilities(precision)
+    assert capabilities is not None
+    return QuantPlan(
+        target, precision, "float32", "0" * 64, tuple(sites), (), tensors, capabilities=capabilities
+    )
 
 
 def real_weight(made: QuantPlan, site: SitePlan) -> NDArray[np.float64]:

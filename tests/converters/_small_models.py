@@ -7,7 +7,8 @@ import timm
 import torch
 from numpy.typing import NDArray
 
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import QuantPlan
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
 from edgevit.models._random import randomise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plugins import Range
 from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Emit

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plans import BackendCapabilities, QuantPlan
+from edgevit.core.plans import QuantPlan
 from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.types import Graph, ModelSpec
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plugins import Fold
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats

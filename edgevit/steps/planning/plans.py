@@ -32,11 +32,11 @@ def given_plans(stored: tuple[QuantPlan, ...], variants: GraphVariants, emit: Em
     Raises:
         InputError: for another model, or not to be executed.
     """
-    from edgevit.quant.check import checked
+    from edgevit.quant.check import check_plan
 
     emit({"stage": "checking the plan that was given"})
     return tuple(
-        checked(plan, variants.graph_of(p), p) for plan, p in zip(stored, variants.backends, strict=True)
+        check_plan(plan, variants.graph_of(p), p) for plan, p in zip(stored, variants.backends, strict=True)
     )
 
 
@@ -50,7 +50,6 @@ def losses_of(
     found: dict[int, Losses] = {}
     by_file: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
-        assert plan.capabilities is not None
         by_file.setdefault(variants.file_of(plan.capabilities), []).append(index)
     for file, members in by_file.items():
         graph = variants.graphs[file]
@@ -111,7 +110,6 @@ def _keep_limits(
             names = (plan.target, plan.precision, plan.capabilities)
             done.append((replace(changed, target=names[0], precision=names[1], capabilities=names[2]), told))
             continue
-        assert plan.capabilities is not None
         file = variants.file_of(plan.capabilities)
         graph = variants.graphs[file]
         done.append(

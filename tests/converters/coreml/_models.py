@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from converters.coreml import TARGET
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.graph.export import export_model
@@ -121,7 +122,9 @@ def plan_for(graph: Graph, precision: str) -> QuantPlan:
         params = QuantParams("int8", tuple(map(float, scale)), (0,) * len(scale), 0)
         entry = QuantParams("int8", (float(np.float16(0.05)),), (-3,)) if precision == "w8a8" else None
         sites.append(SitePlan(site.name, site.kind, entry, params, None, "float32" if site.bias else "none"))
-    return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors)
+    capabilities = TARGET.capabilities(precision)
+    assert capabilities is not None
+    return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors, capabilities=capabilities)
 
 
 def convert(

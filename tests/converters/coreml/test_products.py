@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from converters.coreml import TARGET
-from edgevit.core.errors import UnsupportedError, UsageError
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.runner import RunOptions, SiteTensors
 from edgevit.program.sites import list_sites, total_macs
+from edgevit.quant.check import check_sites
 from edgevit.quant.plan import make_plan
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.coreml_reference import RUNTIME as REFERENCE
@@ -132,10 +134,14 @@ def test_a_plan_with_attention_in_integers_is_made_and_executed(tmp_path: Path) 
     assert REFERENCE.integer_macs(path).static == total_macs(graph)
 
 
-@pytest.mark.parametrize("change", [{"second": None}, {"input": None}])
-def test_a_product_with_one_grid_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"rhs": None}, {"input": None}])
+def test_a_product_with_one_quantized_operand_is_refused(change: dict[str, Any]) -> None:
     _, graph, spec = exported(Vit)
-    plan = planned()
-    plan = replace(plan, sites=(*plan.sites[:-1], replace(plan.sites[-1], **change)))
-    with pytest.raises(UnsupportedError, match=r"attn|blocks.1:av|:av"):
-        TARGET.write(TARGET.prepare(graph, spec, {}), "w8a8", plan, tmp_path / "m.mlpackage")
+    capabilities = TARGET.capabilities("w8a8", {"attention": "integer"})
+    assert capabilities is not None
+    images = normalised(image_batch(), spec)
+    plan = make_plan(graph, measured(graph, images, capabilities), images, capabilities, CHOICES)
+    name = next(s.site for s in plan.sites if s.kind == "av")
+    edited = tuple(replace(s, **change) if s.site == name else s for s in plan.sites)
+    with pytest.raises(InputError, match=f"{name}: its (rhs|input) is float"):
+        check_sites(replace(plan, sites=edited), graph, capabilities)

@@ -16,7 +16,8 @@ from torch import nn
 
 from converters.coreml import TARGET
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import Palette, QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import Palette, QuantParams
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, ModelSpec
 from edgevit.program.sites import list_sites
@@ -91,7 +92,9 @@ def planned(precision: str) -> QuantPlan:
             tensors[f"{site.name}.bias"] = generator.normal(size=len(weight)).astype(np.float32)
         bias = "float32" if site.bias or precision != "w4" else "none"
         sites.append(SitePlan(site.name, site.kind, None, params, None, bias, palette))
-    return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors)
+    capabilities = TARGET.capabilities(precision)
+    assert capabilities is not None
+    return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors, capabilities=capabilities)
 
 
 def expected(plan: QuantPlan) -> torch.Tensor:

@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.onnx import TARGET
-from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import DynamicQuantization, QuantPlan
+from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import DynamicQuantization
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
 from edgevit.program.sites import list_sites
+from edgevit.quant.check import check_sites
 from edgevit.runtimes.onnxruntime import RUNTIME
 from tests._sqnr import sqnr
 from tests.converters import _forms as forms
@@ -91,8 +93,8 @@ def test_w8a8_linear_layers_take_an_integer_bias(graph: Graph, prepared: object,
 def test_a_float_bias_of_an_integer_layer_is_refused(graph: Graph, prepared: object, tmp_path: Path) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(models.pixels(3)))
     sites = tuple(replace(s, bias="float32") if s.site == "one:linear" else s for s in plan.sites)
-    with pytest.raises(UnsupportedError, match="one:linear: in integers this layer takes an int32 bias"):
-        TARGET.write(prepared, "w8a8", replace(plan, sites=sites), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="one:linear: its bias is float32, int32 is needed"):
+        check_sites(replace(plan, sites=sites), graph, plan.capabilities)
 
 
 def test_w8da8_linear_layers_quantize_each_token_at_run_time(
@@ -150,25 +152,24 @@ def test_w4_linear_layers_compute_in_float_with_4_bits_stored(
 
 
 def test_w4_needs_an_operator_set_with_int4(graph: Graph, tmp_path: Path) -> None:
-    older = TARGET.prepare(graph, models.spec_of(10), {"opset": "20"})
     with pytest.raises(UnsupportedError, match="operator set 21"):
-        TARGET.write(older, "w4", forms.plan(graph, "onnx", "w4", {}, 7, 32, 11), tmp_path / "m.onnx")
+        TARGET.capabilities("w4", {"opset": "20"})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dynamic": DynamicQuantization("int8", "token", True)}, "to uint8"),
-        ({"bias": "none"}, "none bias is float32"),
-        ({"weight": "too large"}, "int4 weight is not within 7"),
-        ({"weight": "blocks"}, "scales in blocks of 48"),
-        ({"weight": "int4 at run time"}, "integer kernels take int8"),
+        ({"dynamic": DynamicQuantization("int8", "token", True)}, "at run time is not what onnx"),
+        ({"bias": "none"}, "its bias is none, float32 is needed"),
+        ({"weight": "too large"}, "its weight reaches 14"),
+        ({"weight": "blocks"}, "one for each 32 inputs"),
+        ({"weight": "int4 at run time"}, "at run time is not what onnx"),
     ],
 )
 def test_forms_without_a_kernel_are_refused_by_site(
-    graph: Graph, prepared: object, change: dict[str, object], message: str, tmp_path: Path
+    graph: Graph, change: dict[str, object], message: str
 ) -> None:
-    plan = forms.plan(graph, "onnx", "w4", {}, 7, 32, 11)
+    plan = forms.plan(graph, "onnx", "w4", {}, 7, 32, 11, new_bias=False)
     first = next(s for s in plan.sites if s.site == "one:linear")
     assert first.weight is not None
     if change.get("weight") == "too large":
@@ -179,8 +180,8 @@ def test_forms_without_a_kernel_are_refused_by_site(
     elif change.get("weight") == "int4 at run time":
         wrong = replace(first, dynamic=forms.UINT8_PER_TOKEN)
     else:
-        eight = forms.plan(graph, "onnx", "w8da8", {})
+        eight = forms.plan(graph, "onnx", "w8da8", {"dynamic": forms.UINT8_PER_TOKEN}, new_bias=False)
         plan, wrong = eight, replace(next(s for s in eight.sites if s.site == first.site), **change)
     plan = replace(plan, sites=tuple(wrong if s.site == first.site else s for s in plan.sites))
-    with pytest.raises(UnsupportedError, match=f"one:linear.*{message}"):
-        TARGET.write(prepared, plan.precision, plan, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=f"one:linear.*{message}"):
+        check_sites(plan, graph, plan.capabilities)

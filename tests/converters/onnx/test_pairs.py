@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from converters.onnx import TARGET
 from converters.onnx import pairs as weight_pairs
-from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.errors import InputError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Graph
 from edgevit.flows._run_prepare import backends
+from edgevit.quant.check import check_sites
 from edgevit.runtimes.onnxruntime import RUNTIME
 from edgevit.steps.resolve import resolve
 from tests.converters import _forms as forms
@@ -95,8 +96,8 @@ def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
     with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
         assert np.isfinite(runner.run(models.pixels(1))["logits"]).all()
     unsafe = models.plan_of(graph, usual, images)
-    with pytest.raises(UnsupportedError, match="saturation_free allows 128"):
-        TARGET.write(prepared, precision, unsafe, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="at most 128 keeps every processor exact"):
+        check_sites(unsafe, graph, safe)
 
 
 def test_weights_of_float_products_need_no_limit(graph: Graph, prepared: object, tmp_path: Path) -> None:

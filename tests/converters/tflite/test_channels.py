@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from converters.tflite.target import TARGET, Prepared
-from edgevit.core.errors import UnsupportedError
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.errors import InputError
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph
+from edgevit.quant.check import check_sites
 from edgevit.quant.simulate import simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
@@ -104,17 +106,15 @@ def test_the_weights_are_not_rounded_again(
     np.testing.assert_allclose(scale, np.array(site.weight.scale) / np.array(site.output.scale), rtol=1e-6)
 
 
-def test_a_scale_per_channel_has_no_zero_point(
-    prepared: Prepared, per_channel: QuantPlan, tmp_path: Path
-) -> None:
+def test_a_scale_per_channel_has_no_zero_point(graph: Graph, per_channel: QuantPlan) -> None:
     def shifted(site: SitePlan) -> SitePlan:
         if site.site != "proj:linear" or site.output is None:
             return site
         return replace(site, output=replace(site.output, zero_point=(1,) * 24))
 
     wrong = replace(per_channel, sites=tuple(map(shifted, per_channel.sites)))
-    with pytest.raises(UnsupportedError, match="proj:linear.*zero point of 0"):
-        TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
+    with pytest.raises(InputError, match="proj:linear.*needs the zero points 0"):
+        check_sites(wrong, graph, wrong.capabilities)
 
 
 class _Layers(torch.nn.Module):

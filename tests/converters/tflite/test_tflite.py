@@ -13,12 +13,12 @@ import torch
 from converters.tflite import flatbuffer, lower
 from converters.tflite import sites as tflite_sites
 from converters.tflite.target import TARGET, Prepared
-from edgevit.core.errors import UnsupportedError, UsageError
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
 from edgevit.program.run import run
 from edgevit.program.sites import WEIGHTED, list_sites, site_of, total_macs
-from edgevit.quant.check import checked
+from edgevit.quant.check import check_plan, check_sites
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
@@ -145,7 +145,9 @@ def test_a_spared_linear_layer_runs_beside_static_ones(
     tensors = {k: v for k, v in static.tensors.items() if k.rpartition(".")[0] not in chosen}
     tensors |= {k: v for k, v in dynamic.tensors.items() if k.rpartition(".")[0] in chosen}
     plan = replace(static, sites=tuple(instead.get(s.site, s) for s in static.sites), tensors=tensors)
-    TARGET.write(prepared, "w8a8", checked(plan, graph, TARGET.capabilities("w8a8")), tmp_path / "m.tflite")
+    TARGET.write(
+        prepared, "w8a8", check_plan(plan, graph, TARGET.capabilities("w8a8")), tmp_path / "m.tflite"
+    )
     wanted = simulate(graph, plan, models.normalised(IMAGES))[0]
     assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 30
     macs, sites = RUNTIME.integer_macs(tmp_path / "m.tflite"), list_sites(graph)
@@ -271,8 +273,8 @@ def test_numbers_without_a_kernel_are_refused_by_site(
         wrong = replace(
             plan, tensors={**plan.tensors, f"{first.site}.weight": np.zeros((2, 3, 3, 3), np.int8)}
         )
-    with pytest.raises(UnsupportedError, match=first.site):
-        TARGET.write(prepared, "w8a8", wrong, tmp_path / "m.tflite")
+    with pytest.raises(InputError, match=first.site):
+        check_sites(wrong, graph, plan.capabilities)
 
 
 def test_a_site_whose_weights_are_not_the_models_is_refused(

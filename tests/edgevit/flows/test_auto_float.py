@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import OutputKind
-from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.core.results.report import Limits, SiteLoss
 from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import Stats

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core.plans import DynamicQuantization, QuantParams
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.quant import _affine
 
 

@@ -11,16 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import InputError
-from edgevit.core.plans import (
-    BackendCapabilities,
-    DynamicQuantization,
-    OpCapabilities,
-    QuantParams,
-    QuantPlan,
-)
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.types import Stats
-from edgevit.quant.check import checked, find_given
+from edgevit.quant.check import check_plan, find_given
 from edgevit.quant.plan import make_plan
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES, measured
@@ -73,7 +69,7 @@ def with_tensor(plan: QuantPlan, name: str, array: np.ndarray[Any, Any] | None) 
 @pytest.mark.parametrize("capabilities", [STATIC, FOUR, LUT, SAFE], ids=lambda p: p.precision)
 def test_a_plan_that_nobody_edited_comes_back_as_it_was(capabilities: BackendCapabilities) -> None:
     plan = plan_of(capabilities)
-    again = checked(plan, small.vit_graph(), capabilities)
+    again = check_plan(plan, small.vit_graph(), capabilities)
     assert again == plan and again.tensors.keys() == plan.tensors.keys()
 
 
@@ -82,14 +78,14 @@ def test_folds_that_the_graph_has_not_are_refused(folds: tuple[str, ...]) -> Non
     """They were made before the plan: another list would change what the file computes and not its weights."""
     edited = replace(plan_of(STATIC), capabilities=replace(STATIC, folds=folds))
     with pytest.raises(InputError, match=f"names the folds {folds[0]}, its graph has none") as caught:
-        checked(edited, small.vit_graph(), STATIC)
+        check_plan(edited, small.vit_graph(), STATIC)
     assert "--without" in caught.value.hint
 
 
 def test_a_site_taken_out_is_float_with_a_reason_and_its_tensors_go() -> None:
     plan = plan_of(STATIC)
     edited = replace(plan, sites=tuple(s for s in reversed(plan.sites) if s.site != FC))
-    again = checked(edited, small.vit_graph(), STATIC)
+    again = check_plan(edited, small.vit_graph(), STATIC)
     assert [s.site for s in again.sites] == [s.site for s in plan.sites if s.site != FC]
     assert dict(again.skipped)[FC] == "the plan that was given leaves it out"
     assert set(plan.skipped) < set(again.skipped)
@@ -101,15 +97,15 @@ def test_tokens_may_be_left_as_they_are_and_nothing_else_may_change_at_run_time(
     kind = OpCapabilities("linear", None, None, "float32", dynamic=scaled)
     capabilities = BackendCapabilities("test", "w8da8", "float32", (kind,))
     plain = with_site(plan_of(capabilities), dynamic=replace(scaled, normalized=False))
-    assert checked(plain, small.vit_graph(), capabilities) == plain
+    assert check_plan(plain, small.vit_graph(), capabilities) == plain
     for other in (None, replace(scaled, dtype="int8"), replace(scaled, normalized=False, symmetric=True)):
         with pytest.raises(InputError, match="at run time"):
-            checked(with_site(plain, dynamic=other), small.vit_graph(), capabilities)
+            check_plan(with_site(plain, dynamic=other), small.vit_graph(), capabilities)
 
 
 def test_scales_may_be_changed() -> None:
     edited = with_grid(plan_of(STATIC), "input", scale=(0.0123,))
-    assert checked(edited, small.vit_graph(), STATIC) == edited != plan_of(STATIC)
+    assert check_plan(edited, small.vit_graph(), STATIC) == edited != plan_of(STATIC)
 
 
 Edit = Callable[[QuantPlan], QuantPlan]
@@ -180,7 +176,7 @@ BROKEN: dict[str, tuple[BackendCapabilities, Edit, str]] = {
         "at run time",
     ),
     "int4 in w8a8": (STATIC, lambda p: with_grid(p, "weight", dtype="int4"), "takes int8"),
-    "no weight": (STATIC, lambda p: with_site(p, weight=None), "a grid or a palette"),
+    "no weight": (STATIC, lambda p: with_site(p, weight=None), "quantization parameters or a palette"),
     "bias": (STATIC, lambda p: with_site(p, bias="none"), "bias is none, float32 is needed"),
     "lost weight": (STATIC, lambda p: with_tensor(p, f"{FC}.weight", None), "is missing"),
     "weight shape": (
@@ -223,7 +219,7 @@ BROKEN: dict[str, tuple[BackendCapabilities, Edit, str]] = {
 def test_nonsense_is_one_error_that_names_the_site(name: str) -> None:
     capabilities, edit, words = BROKEN[name]
     with pytest.raises(InputError) as raised:
-        checked(edit(plan_of(capabilities)), small.vit_graph(), capabilities)
+        check_plan(edit(plan_of(capabilities)), small.vit_graph(), capabilities)
     assert words in raised.value.message and raised.value.hint
     assert raised.value.message.startswith(f"--plan, test {capabilities.precision}")
 
@@ -231,15 +227,15 @@ def test_nonsense_is_one_error_that_names_the_site(name: str) -> None:
 def test_a_plan_without_the_pair_limit_is_refused_where_it_is_asked_for() -> None:
     limited = replace(SAFE, kinds=(replace(SAFE.kinds[0], saturation_limit=128),))
     with pytest.raises(InputError, match="neighbouring weights sum to"):
-        checked(plan_of(SAFE), small.vit_graph(), limited)
+        check_plan(plan_of(SAFE), small.vit_graph(), limited)
     stats = measured(small.vit_graph(), small.images(20))
     kept = make_plan(small.vit_graph(), stats, None, limited, CHOICES)
-    assert checked(kept, small.vit_graph(), limited) == kept
+    assert check_plan(kept, small.vit_graph(), limited) == kept
 
 
 def test_the_hint_for_another_model_names_what_else_changes_weights() -> None:
     with pytest.raises(InputError) as raised:
-        checked(plan_of(STATIC), small.conv_graph(), STATIC)
+        check_plan(plan_of(STATIC), small.conv_graph(), STATIC)
     assert all(word in raised.value.hint for word in ("--calibrate", "--seed", "fold"))
 
 
@@ -259,25 +255,25 @@ def test_products_of_two_activations_are_checked_too() -> None:
     stats = measured(graph, images, capabilities)
     plan = make_plan(graph, stats, images, capabilities, CHOICES)
     assert {s.kind for s in plan.sites} == {"qk", "av"}
-    assert checked(plan, graph, capabilities) == plan
+    assert check_plan(plan, graph, capabilities) == plan
     name = plan.sites[0].site
     for changes, message in (
-        ({"second": None}, "its second is float"),
-        ({"second": QuantParams("int8", (0.1,) * 8, (0,) * 8, axis=2)}, "takes one for the tensor"),
+        ({"rhs": None}, "its rhs is float"),
+        ({"rhs": QuantParams("int8", (0.1,) * 8, (0,) * 8, axis=2)}, "takes one for the tensor"),
         ({"weight": QuantParams("int8", (0.1,), (0,))}, "has no weight"),
         ({"bias": "float32"}, "no bias"),
     ):
         with pytest.raises(InputError, match=message):
-            checked(with_site(plan, name, **changes), graph, capabilities)
+            check_plan(with_site(plan, name, **changes), graph, capabilities)
     with pytest.raises(InputError, match="qk is computed in float16"):
-        checked(plan, graph, replace(capabilities, kinds=kinds[1:]))
+        check_plan(plan, graph, replace(capabilities, kinds=kinds[1:]))
 
 
 def test_edited_scales_change_the_simulation() -> None:
     from edgevit.quant.simulate import simulate
 
     plan = plan_of(STATIC)
-    edited = checked(with_grid(plan, "input", scale=(0.5,)), small.vit_graph(), STATIC)
+    edited = check_plan(with_grid(plan, "input", scale=(0.5,)), small.vit_graph(), STATIC)
     images = small.images()
     assert not torch.equal(
         simulate(small.vit_graph(), plan, images)[0], simulate(small.vit_graph(), edited, images)[0]

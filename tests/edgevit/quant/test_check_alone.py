@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import InputError
-from edgevit.core.plans import BackendCapabilities, OpCapabilities
 from edgevit.quant.check_alone import check_alone
 from edgevit.quant.plan import make_plan
 from tests.edgevit.graph import _small as small
@@ -41,7 +41,7 @@ def test_products_of_two_activations_have_no_weight_to_look_for() -> None:
     graph, images = small.vit_graph(), small.images(20)
     plan = make_plan(graph, measured(graph, images, capabilities), images, capabilities, CHOICES)
     check_alone(plan, capabilities)
-    with pytest.raises(InputError, match="its second is float"):
+    with pytest.raises(InputError, match="its rhs is float"):
         check_alone(with_site(plan, plan.sites[0].site, rhs=None), capabilities)
 
 
@@ -63,5 +63,5 @@ def test_integers_that_fit_no_layer_and_folds_that_nobody_makes() -> None:
         with pytest.raises(InputError, match="has 2 axes or more"):
             check_alone(with_tensor(plan_of(STATIC), f"{FC}.weight", np.zeros(shape, np.int8)), STATIC)
     folded = replace(plan_of(STATIC), capabilities=replace(STATIC, folds=("nonsense",)))
-    with pytest.raises(InputError, match="names the fold nonsense, this run makes none"):
+    with pytest.raises(InputError, match="name the fold nonsense, this run makes none"):
         check_alone(folded, STATIC)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Graph
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
@@ -25,7 +27,9 @@ def plan_with(
         SitePlan(name, kinds[name], entry, None, leaving, "float32")
         for name, (entry, leaving) in all_params.items()
     )
-    return QuantPlan("test", "w8a8", "float32", "", sites)
+    return QuantPlan(
+        "test", "w8a8", "float32", "", sites, capabilities=BackendCapabilities("test", "w8a8", "float32", ())
+    )
 
 
 def values(graph: Graph, images: torch.Tensor, tensor: str) -> np.ndarray:

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import InputError
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantParams, QuantPlan
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Graph
-from edgevit.quant.check import checked
+from edgevit.quant.check import check_plan
 from edgevit.quant.plan import choose_sites, integer_silu_sites, make_plan
 from edgevit.quant.simulate import simulate
 from tests.edgevit.graph import _small as small
@@ -110,9 +112,9 @@ def test_a_gate_that_no_file_can_have_is_one_error(site: int, sigmoid: QuantPara
     graph = small.conv_graph()
     plan = plan_of(graph)
     edited = tuple(replace(s, sigmoid=sigmoid) if i == site else s for i, s in enumerate(plan.sites))
-    assert checked(plan, graph, GATED) == plan
+    assert check_plan(plan, graph, GATED) == plan
     with pytest.raises(InputError, match=words) as raised:
-        checked(replace(plan, sites=edited), graph, GATED)
+        check_plan(replace(plan, sites=edited), graph, GATED)
     assert plan.sites[site].site in raised.value.message
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities
+from edgevit.core.quant_params import DynamicQuantization
 from edgevit.core.types import Stats
 from edgevit.program.run import run
 from edgevit.program.sites import Site
-from edgevit.quant.check import checked
+from edgevit.quant.check import check_plan
 from edgevit.quant.mixed_precision import choose_fallback
 from edgevit.quant.plan import make_plan, measure_output_sensitivity
 from edgevit.quant.simulate import simulate
@@ -106,7 +107,7 @@ def test_what_is_spared_makes_the_plan_better_and_is_named() -> None:
 
 
 def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
-    """As good as in float within a decibel, planned, checked when it is given back, and not among the skipped."""
+    """As good as in float within a decibel, planned, check_plan when it is given back, and not among the skipped."""
     graph, images = small.vit_graph(), small.images(64)
     per_token = DynamicQuantization("int8", "token", symmetric=False)
     linear = OpCapabilities("linear", "int8", "int8", "int32", output_channels=True)
@@ -119,7 +120,7 @@ def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
     for spared_as in (None, per_token):
         capabilities = replace(plain, kinds=(replace(linear, fallback=spared_as), KINDS["conv"]))
         plan = make_plan(graph, seen, images, capabilities, CHOICES)
-        assert checked(plan, graph, capabilities) == plan
+        assert check_plan(plan, graph, capabilities) == plan
         left = {name for name, reason in plan.skipped if reason.startswith("rounding its activations")}
         dynamic = {s.site for s in plan.sites if s.dynamic is not None}
         if spared_as is None:
@@ -130,7 +131,7 @@ def test_what_is_spared_may_be_quantized_at_run_time_instead() -> None:
     assert all(s.input is None and s.output is None and s.bias == "float32" for s in plan.sites if s.dynamic)
     assert db[per_token] > db[None] - 1
     with pytest.raises(InputError, match="its input is float"):
-        checked(plan, graph, plain)
+        check_plan(plan, graph, plain)
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "coreml"])

@@ -15,14 +15,9 @@ from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
 from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
-from edgevit.core.plans import (
-    BackendCapabilities,
-    DynamicQuantization,
-    OpCapabilities,
-    QuantParams,
-    QuantPlan,
-    SitePlan,
-)
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.types import Graph, Stats
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
@@ -315,7 +310,6 @@ def test_only_plans_that_say_so_simulate_norms_without_a_mean() -> None:
     graph = small.graph_of(small.randomised(Residual("mean")))
     layernorm_to_rmsnorm.ALGORITHM.apply(graph, Stats({}, 0))
     plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
-    assert plan.capabilities is not None
     free = replace(plan, capabilities=replace(plan.capabilities, folds=("layernorm_to_rmsnorm",)))
     plain, without = (simulate(graph, p, small.images())[0] for p in (plan, free))
     assert 20 < small.db(plain, without) < 100

@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from torch import nn
 
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import QuantPlan
 from edgevit.core.types import Graph
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites

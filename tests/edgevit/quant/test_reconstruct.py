@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.core.plans import BackendCapabilities, OpCapabilities, QuantParams, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Stats
 from edgevit.program.run import run
 from edgevit.quant import reconstruct
 from edgevit.quant._site import Choices
 from edgevit.quant.algorithms import gptq, kmeans, minmax
-from edgevit.quant.check import checked
+from edgevit.quant.check import check_plan
 from edgevit.quant.plan import make_plan, measure_output_sensitivity
 from edgevit.quant.reconstruct import Tuner, held_out, own_biases, planned_operations
 from edgevit.quant.simulate import simulate
@@ -71,7 +73,7 @@ def test_four_bits_get_better_on_images_that_nobody_saw(capabilities: BackendCap
     assert (told.blocks, told.tried) == (5, 5) and 0 < told.kept <= 5
     assert output_db(tuned, images(8)) > output_db(plain, images(8)) + 0.5
     assert [s.site for s in tuned.sites] == [s.site for s in plain.sites]
-    assert checked(tuned, graph, capabilities) == tuned
+    assert check_plan(tuned, graph, capabilities) == tuned
     lists = [array for name, array in tuned.tensors.items() if name.endswith(".lut")]
     assert all((array == array.astype(np.float16)).all() for array in lists)
     changed = [k for k in tuned.tensors if not np.array_equal(tuned.tensors[k], plain.tensors[k])]
@@ -166,5 +168,5 @@ def test_products_in_integers_are_rounded_in_a_block_and_have_nothing_to_tune() 
         tuner = Tuner(graph, plain, IMAGES, 600, 0)
         tuned = make_plan(graph, stats, images(), capabilities, CHOICES, None, tuner)
         assert [s.site for s in tuned.sites] == [s.site for s in plain.sites]
-        assert checked(tuned, graph, capabilities) == tuned
+        assert check_plan(tuned, graph, capabilities) == tuned
         assert (tuner.tried > 0) == ("linear" in words)

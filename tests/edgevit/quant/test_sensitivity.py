@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgevit.core.plans import BackendCapabilities, DynamicQuantization, OpCapabilities, QuantPlan
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.plans import QuantPlan
+from edgevit.core.quant_params import DynamicQuantization
 from edgevit.quant.algorithms import gptq, kmeans, output_aware
 from edgevit.quant.plan import Choices, make_plan
 from edgevit.quant.sensitivity import decibels, sensitivities

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.quant import storage
 
 
@@ -28,7 +30,17 @@ def plan(target: str, weight: int = 5, bias: bool = True) -> QuantPlan:
         output=None,
         bias="int32" if bias else "float32",
     )
-    return QuantPlan(target, "w8a8", "float32", "00ff", (site,), (("b:qk", "float here"),), tensors)
+    capabilities = BackendCapabilities(target, "w8a8", "float32", ())
+    return QuantPlan(
+        target,
+        "w8a8",
+        "float32",
+        "00ff",
+        (site,),
+        (("b:qk", "float here"),),
+        tensors,
+        capabilities=capabilities,
+    )
 
 
 def test_plans_come_back_equal_and_shared_tensors_are_stored_once(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.disk import manifest as m
-from edgevit.core.plans import QuantParams, QuantPlan, SitePlan
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Report, to_json
 from edgevit.quant import storage
 from edgevit.report import _schemas
@@ -49,10 +51,15 @@ def test_a_manifest_is_valid(tmp_path: Path) -> None:
     jsonschema.validate(json.loads(json.dumps(m.to_json(made))), schema("manifest"))
 
 
+ONNX = BackendCapabilities("onnx", "w8a8", "float32", (OpCapabilities("linear", "uint8", "uint8", "int32"),))
+
+
 def test_a_stored_plan_is_valid(tmp_path: Path) -> None:
     params = QuantParams("int8", (0.5, 0.25), (0, 0), 0)
     site = SitePlan("head:linear", "linear", QuantParams("int8", (0.1,), (3,)), params, None, "float32")
     tensors = {"head:linear.weight": np.zeros((2, 3), np.int8)}
-    plan = QuantPlan("onnx", "w8a8", "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors)
+    plan = QuantPlan(
+        "onnx", "w8a8", "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors, capabilities=ONNX
+    )
     storage.save([plan], tmp_path)
     jsonschema.validate(json.loads((tmp_path / "plan.json").read_text()), schema("plan"))

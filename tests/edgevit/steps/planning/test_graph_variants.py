@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from edgevit.core.plans import BackendCapabilities
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.program import storage
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites

@@ -1,0 +1,81 @@
+"""What the backend of a target can do at a precision, as plain data: what is quantized, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from edgevit.core.quant_params import DynamicQuantization
+
+# Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
+MOST_IN_FLOAT: Final = 0.09
+
+
+@dataclass(frozen=True, slots=True)
+class OpCapabilities:
+    """What a runtime executes in integers at one kind of site.
+
+    Attributes:
+        kind: `linear`, `conv`, `qk`, `av`, ... as in the site's role.
+        input, output: integer type of the activation, None where the runtime wants float.
+        bias: how the runtime takes the bias.
+        weight: what the weight becomes.
+        block: of int4 weights, None for one scale per output channel; a weight whose input channels
+            are no multiple of it takes int8.
+        group: output channels that share a palette.
+        dynamic: how the runtime quantizes the input at run time, None where it does not. A site may leave
+            out that tokens are `normalized`.
+        saturation_limit: largest sum of the magnitudes of two integer weights that are neighbours along the
+            sum; None for any. 128 keeps x86 kernels that add pairs in 16 bits exact.
+        scale_dtype: the scales of a weight in blocks must be exact in this type, None for the
+            backend's. bfloat16 stands for what bfloat16 and float16 both hold: float16 with 8 significant bits.
+        output_channels: whether the output may have a scale for each channel of its last axis, each with
+            zero point 0. It costs a float multiplication where no LayerScale follows.
+        sigmoid: integer type of the sigmoid in a SiLU that lies between integers alone, None where SiLU is
+            computed in float.
+        min_intensity: a model's first sites stay in float as long as their arithmetic intensity, the
+            multiply-accumulates for each value that they read or write, is below this, and 9 % of all
+            multiply-accumulates are not exceeded.
+        fallback: how the input of a site is quantized at run time that `float_macs` takes out of the static
+            integers, its output being float; None where it computes in float.
+    """
+
+    kind: str
+    input: Literal["int8", "uint8"] | None
+    output: Literal["int8", "uint8"] | None
+    bias: Literal["int32", "float32"]
+    weight: Literal["int8", "int4", "lut4", "lut6"] = "int8"
+    block: int | None = None
+    group: int = 16
+    dynamic: DynamicQuantization | None = None
+    saturation_limit: int | None = None
+    scale_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    output_channels: bool = False
+    sigmoid: Literal["uint8"] | None = None
+    min_intensity: float = 0.0
+    fallback: DynamicQuantization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCapabilities:
+    """What one target's runtime can do at one precision, as plain data.
+
+    Attributes:
+        compute: float type of the remainder.
+        kinds: one entry for each kind of site that becomes integer; all other kinds stay float.
+        scale_dtype: activation and weight scales must be exact in this type.
+        float_macs: of the multiply-accumulates, that may stay in float where rounding activations costs most;
+            with those of `min_intensity` 9 % at most.
+        folds: exact changes of the graph that are made before anything is decided, in this order: algorithms of
+            `edgevit/quant/algorithms`. In a plan, those that changed something.
+        outputs: integer type of the model's outputs, None for real numbers.
+    """
+
+    target: str
+    precision: str
+    compute: Literal["float32", "float16"]
+    kinds: tuple[OpCapabilities, ...]
+    scale_dtype: Literal["float32", "float16"] = "float32"
+    float_macs: float = 0.0
+    folds: tuple[str, ...] = ()
+    outputs: Literal["int8", "uint8"] | None = None
