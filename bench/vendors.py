@@ -83,13 +83,13 @@ def ours(model: TorchModel, form: Form, path: Path) -> None:
     """What `edgevit convert --precision fp32` writes."""
     from edgevit.graph.adapt import adapt
     from edgevit.graph.export import export_model
-    from edgevit.program import storage
+    from edgevit.program import graph_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     exported = path.parent / "graph.pt2"
-    storage.save(export_model(model, rewrites), exported)
-    graph = adapt(storage.load(exported), rewrites, form.target, planned=False)
+    graph_file.save(export_model(model, rewrites), exported)
+    graph = adapt(graph_file.load(exported), rewrites, form.target, planned=False)
     plugin = TARGETS.get(form.target)
     plugin.write(plugin.prepare(graph, model.spec, form.options), "fp32", None, path)
     exported.unlink()

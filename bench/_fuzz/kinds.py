@@ -144,11 +144,11 @@ def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan`: read, and held against the model that it should be for."""
-    from edgevit.program import storage as graphs
-    from edgevit.quant import storage
+    from edgevit.program import graph_file as graphs
+    from edgevit.quant import plan_file
     from edgevit.quant.check import check_sites, find_given
 
-    stored = storage.load(Path(request["path"]))
+    stored = plan_file.load(Path(request["path"]))
     if not _GRAPH:
         _GRAPH.append(graphs.load(Path(request["graph"])))
     for capabilities in _backends():

@@ -129,7 +129,7 @@ def _settings(place: Path) -> None:
 def _graph(place: Path) -> None:
     from edgevit.core.plugins import LoadRequest
     from edgevit.graph.export import export_model
-    from edgevit.program import storage
+    from edgevit.program import graph_file
     from edgevit.registries import REWRITES, SOURCES
 
     argument = f"{place / 'nets.py'}:Net"
@@ -137,7 +137,7 @@ def _graph(place: Path) -> None:
         f"python:{argument}", argument, random_weights=0, image_size=(16, 16), preprocess=PREPROCESS
     )
     model = SOURCES.get("python").load(asked)
-    storage.save(
+    graph_file.save(
         export_model(model, {name: REWRITES.get(name) for name in REWRITES.names()}, ()), place / "graph.pt2"
     )
 

@@ -134,13 +134,13 @@ def _measure_missing(
 
 def _graph(name: str, cache: Path) -> Graph:
     from edgevit.graph.export import export_model
-    from edgevit.program import storage
+    from edgevit.program import graph_file
 
     path = cache / name / messages.GRAPH
     if not path.exists():
         rewrites = {rewrite: REWRITES.get(rewrite) for rewrite in REWRITES.names()}
-        storage.save(export_model(real_models.load(name, cache), rewrites), path)
-    return storage.load(path)
+        graph_file.save(export_model(real_models.load(name, cache), rewrites), path)
+    return graph_file.load(path)
 
 
 def _capabilities(target: str, step: Step) -> BackendCapabilities:

@@ -28,7 +28,7 @@ _SINCE: Final = {"iOS16": PRECISIONS[:3], "iOS17": PRECISIONS[:4], "iOS18": PREC
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _FloatConversion:
     """Core ML conversions differ from precision to precision, so only the question is kept.
 
     Attributes:
@@ -80,7 +80,7 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
     return BackendCapabilities("coreml", precision, "float16", kinds, "float16", share, folds)
 
 
-def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepared:
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _FloatConversion:
     """Check the options and that coremltools is there.
 
     Raises:
@@ -90,7 +90,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> _Prepa
     deployment = _deployment(options)
     with package.quiet():
         require("coremltools", "coreml")
-    return _Prepared(graph, spec, deployment)
+    return _FloatConversion(graph, spec, deployment)
 
 
 def check_options(options: Mapping[str, str]) -> None:
@@ -134,7 +134,7 @@ def write(
         StepError: a site is missing in the file, or is there with other values.
         StorageError: the package cannot be written.
     """
-    assert isinstance(prepared, _Prepared)
+    assert isinstance(prepared, _FloatConversion)
     deployment = prepared.deployment or _usual(precision)
     _refuse_too_old(precision, deployment)
     if (plan is None) == (capabilities(precision) is not None):

@@ -33,13 +33,13 @@ def register() -> None:
     from coremltools.converters.mil.mil import types
     from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
 
-    def narrowed(integers: Any, name: str) -> Any:
+    def narrow(integers: Any, name: str) -> Any:
         return integers.astype(types.nptype_from_builtin(types.string_to_builtin(name)))
 
     def weight_by_scales(context: Any, node: Any) -> None:
         integers, scale = (context[name].val for name in node.inputs[:2])
         if is_current_opset_version_compatible_with(target.iOS18):
-            data = narrowed(integers, f"int{node.inputs[2]}")
+            data = narrow(integers, f"int{node.inputs[2]}")
             made = Builder.constexpr_blockwise_shift_scale(data=data, scale=scale, name=node.name)
         else:
             made = Builder.constexpr_affine_dequantize(
@@ -53,7 +53,7 @@ def register() -> None:
 
     def weight_of_palettes(context: Any, node: Any) -> None:
         indices, lut = (context[name].val for name in node.inputs[:2])
-        indices = narrowed(indices, f"uint{node.inputs[2]}")
+        indices = narrow(indices, f"uint{node.inputs[2]}")
         context.add(Builder.constexpr_lut_to_dense(indices=indices, lut=lut, name=node.name), node.name)
 
     register_torch_op(weight_by_scales, torch_alias=[PER_CHANNEL], override=True)

@@ -34,7 +34,7 @@ _MAIN: Final = {"linear": ("MatMul", "Gemm"), "conv": ("Conv",)}
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class FloatConversion:
     """The float model in ONNX, made once per Graph and copied by every `write`.
 
     Attributes:
@@ -58,7 +58,7 @@ class Prepared:
     takes_pixels: bool = False
 
 
-def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
+def export(graph: Graph, spec: ModelSpec, opset: int) -> FloatConversion:
     """Convert `graph` with torch.onnx and mark its sites.
 
     Raises:
@@ -84,7 +84,7 @@ def export(graph: Graph, spec: ModelSpec, opset: int) -> Prepared:
     weights = _mark_sites(model, converted.exported_program)
     _tidy(model)
     _name_ends(model, spec)
-    return Prepared(model, weights, spec, opset=opset)
+    return FloatConversion(model, weights, spec, opset=opset)
 
 
 def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[np.float32]]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from converters.onnx import bias as onnx_bias
 from converters.onnx import concat, dynamic, gemm, qdq_nodes, silu
-from converters.onnx.export import Prepared
+from converters.onnx.export import FloatConversion
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import QuantPlan, SitePlan
@@ -50,7 +50,7 @@ def site_tensors(model: ir.Model, weighted: Collection[str]) -> tuple[SiteTensor
     )
 
 
-def quantize(model: ir.Model, prepared: Prepared, plan: QuantPlan) -> tuple[SiteTensors, ...]:
+def quantize(model: ir.Model, prepared: FloatConversion, plan: QuantPlan) -> tuple[SiteTensors, ...]:
     """Edit `model` (a copy of the prepared one) in place; returns where each site of the plan is.
 
     Raises:

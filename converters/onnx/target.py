@@ -145,7 +145,7 @@ def _is_safe(options: Mapping[str, str]) -> bool:
     return text == "true"
 
 
-def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export.Prepared:
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export.FloatConversion:
     """Convert to ONNX in float32, once; `options` may hold those of TARGET.
 
     Raises:
@@ -196,7 +196,7 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    if not isinstance(prepared, export.Prepared):
+    if not isinstance(prepared, export.FloatConversion):
         raise TypeError("write needs what prepare returned")
     if precision not in _PRECISIONS:
         raise UnsupportedError(f"onnx cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")

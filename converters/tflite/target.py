@@ -29,7 +29,7 @@ _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class FloatConversion:
     """The float conversion, made once: a model without metadata, and where the sites are in it.
 
     Attributes:
@@ -122,7 +122,7 @@ def _one_of(key: str, options: Mapping[str, str], allowed: tuple[str, ...]) -> s
     return found
 
 
-def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepared:
+def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> FloatConversion:
     """Convert to TFLite in float32, once. Input `image` (1, H, W, 3) RGB, outputs named as in `spec`.
 
     TFLite's metadata cannot say BGR. For a model trained on BGR the channels are reversed inside the
@@ -144,7 +144,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
     places = tidy.tidy(model, tflite_sites.locate(model, marked))
     _name_interface(model, spec)
     tfl.make_names_unique(model)
-    return Prepared(model, places, spec, dtype)
+    return FloatConversion(model, places, spec, dtype)
 
 
 def write(
@@ -163,7 +163,7 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed, a model above 2 GiB.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    if not isinstance(prepared, Prepared):
+    if not isinstance(prepared, FloatConversion):
         raise TypeError("write needs what prepare returned")
     if precision not in _PRECISIONS:
         raise UnsupportedError(f"tflite cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")

@@ -148,7 +148,7 @@ class Rounding(Algorithm):
     round: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int, int | None], torch.Tensor]
 
 
-class Place(Protocol):
+class AskCapabilities(Protocol):
     """How a target says what its runtime executes in integers at a precision."""
 
     def __call__(
@@ -228,7 +228,7 @@ class Target:
     options: Mapping[str, str]
     check_options: Callable[[Mapping[str, str]], None]
     modules: tuple[str, ...]
-    capabilities: Place
+    capabilities: AskCapabilities
     prepare: Callable[[Graph, ModelSpec, Mapping[str, str]], object]
     write: Write
     half: Literal["computed", "stored"] = "computed"

@@ -156,7 +156,7 @@ def artifact_report(
         relative_path: in the bundle.
     """
     from edgevit.validate.notes import notes
-    from edgevit.validate.verdict import judged
+    from edgevit.validate.verdict import with_verdict
 
     error = built.error or (executed.error if executed is not None else None)
     simulated = next(
@@ -188,7 +188,7 @@ def artifact_report(
         found = _with_execution(found, work, prepared, executed, simulated)
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision == "fp32"))
-    found = judged(found, limits, replace(origin, planned=simulated is not None))
+    found = with_verdict(found, limits, replace(origin, planned=simulated is not None))
     differs = executed.other_pixels if executed is not None else ""
     return replace(found, notes=(*notes(found), *((differs,) if differs else ())))
 

@@ -52,9 +52,9 @@ def run(one: worker.Job) -> dict[str, Any]:
     return worker.run_job(one)
 
 
-def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.Limits:
+def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.ProcessLimits:
     """What one step of this recipe may use."""
-    return worker.Limits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
+    return worker.ProcessLimits(recipe.timeout, int(recipe.max_memory * 2**30), threads, sandbox)
 
 
 def on_file(

@@ -22,7 +22,7 @@ from edgevit.flows._run_prepare import in_float16, prepare
 from edgevit.steps import messages
 from edgevit.steps.messages import FP32, BuildRequest, Built, BuiltAll, Prepared
 from edgevit.steps.resolve import Work, resolve
-from edgevit.steps.size_limits import narrowed, require_room
+from edgevit.steps.size_limits import narrow, require_room
 from edgevit.steps.undecidable_limits import check_limits
 
 
@@ -44,7 +44,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     begin = time.perf_counter()
     with forking(), scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
         prepared = prepare(work, folder, told)
-        work = narrowed(work, prepared.left_out)
+        work = narrow(work, prepared.left_out)
         require_room(work, prepared.spec, folder)
         made_by = _build(work, prepared, folder, bundle, told)
         built = {name: made.files for name, made in made_by.items()}

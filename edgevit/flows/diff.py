@@ -9,7 +9,7 @@ from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.answer import Answer, Table
-from edgevit.core.results.layers import Difference, Layer
+from edgevit.core.results.layers import Difference, LayerComparison
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
@@ -121,7 +121,7 @@ def verdict(found: Difference) -> str:
     return f"{text}; not seen one by one: {', '.join(wrong.between)}" if wrong.between else text
 
 
-def _around(found: Difference) -> tuple[Layer, ...]:
+def _around(found: Difference) -> tuple[LayerComparison, ...]:
     """The layers beside the first wrong one; the last layer where there is none."""
     if found.first_wrong is None:
         return found.layers[-1:]
@@ -133,7 +133,7 @@ def _around(found: Difference) -> tuple[Layer, ...]:
     return found.layers[max(0, at - _AROUND) : at + _AROUND + 1]
 
 
-def _rows(found: Difference, layers: tuple[Layer, ...]) -> tuple[tuple[str, ...], ...]:
+def _rows(found: Difference, layers: tuple[LayerComparison, ...]) -> tuple[tuple[str, ...], ...]:
     first = found.first_wrong.site if found.first_wrong is not None else None
     return tuple(
         (

@@ -15,7 +15,7 @@ from edgevit.flows._run_prepare import request_of
 from edgevit.registries import TARGETS
 from edgevit.steps.rehearse import Listed, Rehearsed
 from edgevit.steps.resolve import Work, resolve
-from edgevit.steps.size_limits import narrowed, require_room
+from edgevit.steps.size_limits import narrow, require_room
 from edgevit.steps.undecidable_limits import check_limits
 
 # Of the contract: something could not be executed.
@@ -38,7 +38,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> Answer:
         request, told = request_of(work, folder), _jobs.stages(progress)
         job = _jobs.job(step, "rehearse:rehearse", request, work.recipe, threads, told, [folder])
         found = from_plain(Rehearsed, _jobs.run(job), step)
-        work = narrowed(work, found.left_out)
+        work = narrow(work, found.left_out)
         require_room(work, found.spec, folder)
     missing = tuple(
         NotDone(f"executing {n}", unavailable_reason(n)) for n in work.pairs if executing_runtime(n) is None

@@ -27,7 +27,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         UsageError: no precision that has a plan, limits that nothing here is held against, or the output
             folder exists.
     """
-    from edgevit.quant import storage
+    from edgevit.quant import plan_file
 
     refuse_unjudged(recipe)
     work = resolve(recipe)
@@ -40,7 +40,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
         output_folder.check_output(work.output, recipe.overwrite)
     with scratch(WORK) as folder:
         prepared = prepare(work, folder, progress)
-        plans = storage.load(folder / messages.PLANS)
+        plans = plan_file.load(folder / messages.PLANS)
         if not recipe.dry_run:
             with output_folder.staged_beside(work.output) as staged:
                 for name in ("plan.json", "plan.safetensors"):

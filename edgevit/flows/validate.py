@@ -21,7 +21,7 @@ from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
-from edgevit.steps.artifacts import Found, find_artifacts
+from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.messages import FP32, Built
 from edgevit.steps.resolve import resolve
 from edgevit.steps.undecidable_limits import check_limits
@@ -113,7 +113,7 @@ def _worked(done: object) -> bool:
     return done is not None and getattr(done, "error", None) is None
 
 
-def _precision(file: Found, recipe: Recipe) -> str:
+def _precision(file: FoundArtifact, recipe: Recipe) -> str:
     """From the bundle's folders, else from what the file holds and what of it runs in integers."""
     if file.precision is not None:
         return file.precision

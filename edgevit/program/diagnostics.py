@@ -88,7 +88,7 @@ _OPERATORS = (
 _NODES = (re.compile(r"(?:While executing|translating node) %(?P<name>\w+)"),)
 
 
-def culprit(error: BaseException, nodes: Iterable[Any]) -> Any | None:
+def offending_node(error: BaseException, nodes: Iterable[Any]) -> Any | None:
     """The node of an exported program that a converter's error, or one of its causes, speaks of.
 
     Args:
@@ -116,7 +116,7 @@ def describe(node: Any) -> str:
 
 def suffix(error: BaseException, nodes: Iterable[Any]) -> str:
     """`: the culprit is OPERATOR of the module PATH at FILE:LINE`, or nothing where the error does not tell."""
-    node = culprit(error, nodes)
+    node = offending_node(error, nodes)
     return "" if node is None else f": the culprit is {describe(node)}"
 
 

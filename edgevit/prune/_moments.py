@@ -14,7 +14,7 @@ CHUNK = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class HiddenMoments:
     """Of `tokens` vectors: mean, float64 (hidden,), and covariance, float64 (hidden, hidden)."""
 
     mean: torch.Tensor
@@ -26,7 +26,7 @@ class _ReachedError(Exception):
     """Ends a forward pass at the layer that was asked for: what follows costs time and says nothing."""
 
 
-def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -> Moments:
+def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -> HiddenMoments:
     """What the Linear layer at `path` is fed when `module` runs on `inputs`, float32 (N, 3, height, width).
 
     Raises:
@@ -68,4 +68,4 @@ def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -
             "check the model's weights and its preprocessing (mean, std)",
         )
     mean = total / tokens
-    return Moments(mean, gram / tokens - torch.outer(mean, mean), tokens)
+    return HiddenMoments(mean, gram / tokens - torch.outer(mean, mean), tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.prune._moments import Moments
+from edgevit.prune._moments import HiddenMoments
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def keep_count(hidden: int, amount: float) -> int:
     return keep if 0 < keep < hidden else min(max(round(wanted), 1), hidden - 1)
 
 
-def select(moments: Moments, weight: torch.Tensor, bias: torch.Tensor | None, keep: int) -> Fold:
+def select(moments: HiddenMoments, weight: torch.Tensor, bias: torch.Tensor | None, keep: int) -> Fold:
     """Keep `keep` neurons so that an affine map of them comes close to the layer's output in least squares.
 
     Neurons go one by one, each time the one that the remaining ones replace best: with P the inverse

@@ -18,7 +18,7 @@ ROWS_PER_IMAGE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class InputMoments:
     """Of rows x of the float model and rows y of the quantized one, both with `inputs` elements.
 
     Attributes:
@@ -42,8 +42,8 @@ def measure(
     groups: int,
     inputs: int,
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None,
-) -> Moments:
-    """Moments of what a linear layer or convolution multiplies its weights with.
+) -> InputMoments:
+    """InputMoments of what a linear layer or convolution multiplies its weights with.
 
     Args:
         node: a linear or conv2d of the program.
@@ -92,7 +92,7 @@ def measure(
     hessian = products[0] / count - mean[:, :, None] * mean[:, None, :]
     cross = products[1] / count - mean_float[:, :, None] * mean[:, None, :]
     assert start is not None, "no images"
-    return Moments(
+    return InputMoments(
         count, mean_float + start[0][:, 0].double(), mean + start[1][:, 0].double(), hessian, cross
     )
 

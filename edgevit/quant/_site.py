@@ -215,8 +215,8 @@ def integer_bias(
 
 def _measure(
     seen: Seen, weight: torch.Tensor, entry: QuantParams | None, dynamic: DynamicQuantization | None
-) -> _moments.Moments | None:
-    """Moments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
+) -> _moments.InputMoments | None:
+    """InputMoments of the site's inputs, rounded as the kernel does; None where there are too few rows."""
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None
     if entry is not None:
         rounded = partial(_affine.fake_quantize, params=entry)
@@ -227,7 +227,7 @@ def _measure(
     return found if found.rows >= FEWEST_ROWS else None
 
 
-def _towards_float(weight: torch.Tensor, moments: _moments.Moments) -> torch.Tensor:
+def _towards_float(weight: torch.Tensor, moments: _moments.InputMoments) -> torch.Tensor:
     """The weight that gives, on the planned inputs, what the float layer gives on its own; least squares."""
     import torch
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from edgevit.quant._moments import Moments
+    from edgevit.quant._moments import InputMoments
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Stored:
 
 def store(
     weight: torch.Tensor,
-    moments: Moments | None,
+    moments: InputMoments | None,
     kind: OpCapabilities,
     capabilities: BackendCapabilities,
     rounding: Rounding,
@@ -80,7 +80,7 @@ def store(
 def _in_palette(
     weight: torch.Tensor,
     importance: torch.Tensor | None,
-    moments: Moments | None,
+    moments: InputMoments | None,
     bits: int,
     group: int,
     clustering: Clustering,
@@ -119,7 +119,7 @@ def _form(weight: torch.Tensor, kind: OpCapabilities, keep_8bit: bool) -> str:
     return "int8" if keep_8bit or depthwise or unfit else kind.weight
 
 
-def _importance(moments: Moments, channels: int) -> torch.Tensor:
+def _importance(moments: InputMoments, channels: int) -> torch.Tensor:
     """How much a squared error of each weight counts: the power of its input, (out channels, inputs)."""
     diagonal = moments.hessian.diagonal(dim1=-2, dim2=-1)
     return diagonal.repeat_interleave(channels // len(diagonal), dim=0).clamp(min=1e-12)

@@ -12,7 +12,7 @@ from edgevit.core.disk.manifest import Manifest
 from edgevit.core.results.layers import Difference
 from edgevit.core.results.report import Report
 from edgevit.core.settings.made_with import MadeWith
-from edgevit.quant.storage import StoredPlan
+from edgevit.quant.plan_file import StoredPlan
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
 

@@ -13,7 +13,7 @@ from edgevit.registries import RUNTIMES, TARGETS
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundArtifact:
     """One converted file: its target, and its precision where the bundle's layout tells."""
 
     path: Path
@@ -21,7 +21,7 @@ class Found:
     precision: str | None
 
 
-def find_artifacts(path: Path) -> tuple[Found, ...]:
+def find_artifacts(path: Path) -> tuple[FoundArtifact, ...]:
     """The file itself, or every TARGET/PRECISION/model.SUFFIX of a bundle.
 
     Raises:
@@ -35,10 +35,10 @@ def find_artifacts(path: Path) -> tuple[Found, ...]:
         )
     alone = target_of(path)
     if alone is not None:
-        return (Found(path, alone, None),)
+        return (FoundArtifact(path, alone, None),)
     targets = TARGETS.usable()
     found = tuple(
-        Found(file, name, file.parent.name)
+        FoundArtifact(file, name, file.parent.name)
         for name, target in sorted(targets.items())
         for file in sorted(path.glob(f"{name}/*/model.{target.suffix}"))
     )
@@ -58,7 +58,7 @@ def target_of(path: Path) -> str | None:
     return next((name for name, target in TARGETS.usable().items() if target.suffix == suffix), None)
 
 
-def one_artifact(path: Path) -> Found:
+def one_artifact(path: Path) -> FoundArtifact:
     """The file itself, or the only one of a bundle.
 
     Raises:

@@ -42,12 +42,12 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     convert the same form of the graph are made one after the other, and the form is dropped before the next
     one is read: two of them are the model twice.
     """
-    from edgevit.quant import storage as plans
+    from edgevit.quant import plan_file
 
     asked = from_plain(BuildRequest, request, "request")
     two_forms = any(r.float_only for r in _rewrites().values() if asked.target in r.targets)
-    known = plans.load(Path(asked.work) / messages.PLANS)
-    plan_of = {p: plans.find(known, asked.target, p) for p in asked.precisions}
+    known = plan_file.load(Path(asked.work) / messages.PLANS)
+    plan_of = {p: plan_file.find(known, asked.target, p) for p in asked.precisions}
     form_of = {p: _Form(asked.graphs[p], two_forms and plan_of[p] is not None) for p in asked.precisions}
     made: dict[str, Built] = {}
     for form in dict.fromkeys(form_of.values()):
@@ -62,7 +62,7 @@ def _build_form(
 ) -> Iterator[Built]:
     """One file for each precision that converts `form`."""
     from edgevit.graph.adapt import adapt
-    from edgevit.program import storage
+    from edgevit.program import graph_file
 
     target, work = TARGETS.get(asked.target), Path(asked.work)
     prepared: object = None
@@ -77,7 +77,7 @@ def _build_form(
         try:
             with writing(folder, Path(tempfile.gettempdir())):
                 if prepared is None:
-                    graph = storage.load(work / form.file)
+                    graph = graph_file.load(work / form.file)
                     faults = {p: _fault(plan, graph) for p, plan in plan_of.items()}
                     graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
                     if messages.FP32 in plan_of:

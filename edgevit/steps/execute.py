@@ -19,7 +19,7 @@ from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.registries import RUNTIMES
 from edgevit.steps import messages, named_outputs
-from edgevit.steps.check_sites import compare_sites, confirm_sites
+from edgevit.steps.compare_sites import compare_sites, confirm_sites
 from edgevit.steps.doubts.explain import explain, other_pixels
 from edgevit.steps.locate import locate
 from edgevit.steps.messages import Built, Executed, ExecutedAll, ExecuteRequest

@@ -21,10 +21,10 @@ def locate(message: str, work: Path, graph: Path) -> str:
     named = _SITE.search(message)
     if named is None or not graph.is_file():
         return message
-    from edgevit.program import storage
+    from edgevit.program import graph_file
     from edgevit.program.sites import site_of
 
-    for node in storage.load(graph).program.graph.nodes:
+    for node in graph_file.load(graph).program.graph.nodes:
         if node.op == "call_function" and site_of(node) == named["site"]:
             frame = innermost(frames(str(node.meta.get("stack_trace") or "")))
             return message if frame is None else f"{message}, at {frame}"

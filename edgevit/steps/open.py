@@ -143,13 +143,13 @@ def export(
         InputError: a plan is for another model.
     """
     from edgevit.graph.export import export_model
-    from edgevit.program import storage
+    from edgevit.program import graph_file
 
     emit({"stage": "exporting the graph"})
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     graph = export_model(model, rewrites, asked.without)
     path = Path(asked.work) / messages.GRAPH
-    storage.save(graph, path)
+    graph_file.save(graph, path)
     if given:
         given_plan.fit(*possible(asked, given, left_out), graph, path)
     return graph

@@ -71,7 +71,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     from calibration.suspicious import constant_activations
     from edgevit.graph.float16.range_analysis import IMAGES, scan
     from edgevit.program.sites import total_macs
-    from edgevit.quant import storage as plan_storage
+    from edgevit.quant import plan_file
 
     work = Path(asked.work)
     clock = _Clock()
@@ -155,7 +155,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     )
     looked_at = inputs if deciding is None else deciding
     plans, accounts = run_plans.account_for(plans, variants, looked_at, judge, keeps, asked.seed, emit)
-    plan_storage.save(plans, _new(work / messages.PLANS), made_with)
+    plan_file.save(plans, _new(work / messages.PLANS), made_with)
     fits, unlike = compare_images.compare(
         plans,
         tuple(map(variants.graph_of, variants.backends)),

@@ -43,7 +43,7 @@ def too_large(spec: ModelSpec, limits: Mapping[str, int | None], named: bool) ->
     return found
 
 
-def narrowed(work: Work, left_out: Mapping[str, str]) -> Work:
+def narrow(work: Work, left_out: Mapping[str, str]) -> Work:
     """`work` without these targets, and with the reason for each of their files."""
     told = (
         NotDone(f"{name}/{precision}", why)

@@ -60,7 +60,7 @@ def judge(
     return ("inconclusive", undecided) if undecided else ("pass", ())
 
 
-def judged(artifact: ArtifactReport, limits: Limits, origin: Origin = PLANNED) -> ArtifactReport:
+def with_verdict(artifact: ArtifactReport, limits: Limits, origin: Origin = PLANNED) -> ArtifactReport:
     """The same artifact with its verdict and reasons filled in."""
     verdict, reasons = judge(artifact, limits, origin)
     return replace(artifact, verdict=verdict, reasons=reasons)

@@ -18,7 +18,7 @@ from edgevit.core.types import ModelSpec, TorchModel
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
 from edgevit.graph.float16.range_analysis import scan
-from edgevit.program import storage
+from edgevit.program import graph_file
 from edgevit.registries import REWRITES, RUNTIMES, SOURCES, TARGETS
 from tests._sqnr import sqnr
 
@@ -96,7 +96,7 @@ def export(model: TorchModel, folder: Path, images: int = 2) -> Exported:
             reference.append(found if isinstance(found, tuple | list) else (found,))
     stacked = tuple(torch.cat(values).numpy() for values in zip(*reference, strict=True))
     path = folder / "graph.pt2"
-    storage.save(export_model(model, rewrites), path)
+    graph_file.save(export_model(model, rewrites), path)
     return Exported(model.spec, path, pixels, stacked)
 
 
@@ -114,7 +114,7 @@ def execute(exported: Exported, target: str, folder: Path) -> tuple[Executed, ..
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     plugin, runtime = TARGETS.get(target), RUNTIMES.get(RUNTIME_OF[target])
     begin = time.perf_counter()
-    graph = adapt(storage.load(exported.graph), rewrites, target, planned=False)
+    graph = adapt(graph_file.load(exported.graph), rewrites, target, planned=False)
     spoiled = scan(graph, torch.from_numpy(normalise(exported.pixels, exported.spec.preprocess)))
     keep = {"fp32": frozenset[str](), "fp16": frozenset(site.site for site in spoiled)}
     prepared = plugin.prepare(graph, exported.spec, {})

@@ -44,7 +44,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What one step may use.
 
     Attributes:
@@ -73,7 +73,7 @@ class Job:
     step: str
     function: str
     request: Mapping[str, Any]
-    limits: Limits = Limits()
+    limits: ProcessLimits = ProcessLimits()
     on_event: OnEvent | None = None
     file: str = ""
     forked: bool = False
@@ -83,7 +83,7 @@ def run(
     step: str,
     function: str,
     request: Mapping[str, Any],
-    limits: Limits = Limits(),
+    limits: ProcessLimits = ProcessLimits(),
     on_event: OnEvent | None = None,
     file: str = "",
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerComparison:
     """One site of the reference and its tensor in the artifact, over all images.
 
     Attributes:
@@ -39,7 +39,7 @@ class FirstWrong:
     """Where the artifact goes wrong first.
 
     Attributes:
-        sqnr_db, input_sqnr_db: as in `Layer`; None where the layer's output is not in the artifact,
+        sqnr_db, input_sqnr_db: as in `LayerComparison`; None where the layer's output is not in the artifact,
             so that only the next one behind it shows the error.
         line: place in the model's code, "" if unknown.
         between: sites that are computed between the last right values and the first wrong one
@@ -86,7 +86,7 @@ class Difference:
     threshold_db: float
     images: int
     matched_by: Literal["name", "value"]
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerComparison, ...]
     first_wrong: FirstWrong | None
     compared: int
     not_found: tuple[NotFound, ...]

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.results.report import KeptFloat32
 from edgevit.core.types import Graph
 from edgevit.graph.float16._rounding import INFINITE, LARGEST, error, power
+from edgevit.graph.float16.float32_segment import find_segment
 from edgevit.graph.float16.measure import Edge, Loss, measure
 from edgevit.graph.float16.run import run_half
-from edgevit.graph.float16.window import stretch
 from edgevit.program.run import run
 from edgevit.program.sites import total_macs
 
@@ -114,7 +114,7 @@ def _widened(
     """What was kept, and the stretch of operations without which the outputs are not exact enough."""
     reasons = {k.site: k.reason for k in kept}
     wanted = REQUIRED_DB + _MAGNIFIED_MARGIN_DB
-    first, end = stretch(sites, lambda more: level(reasons.keys() | more) >= wanted)
+    first, end = find_segment(sites, lambda more: level(reasons.keys() | more) >= wanted)
     why = (
         f"later operations magnify what {sites[first]} to {sites[end - 1]} round: "
         f"{reached:.1f} dB of the outputs are left without this stretch"

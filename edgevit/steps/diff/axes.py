@@ -16,7 +16,7 @@ _MOST_AXES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ImageAxes:
     """PyTorch's shape, and the order in which the file holds its axes."""
 
     shape: Shape
@@ -29,7 +29,7 @@ class Layout:
         return stored.permute(back).contiguous()
 
 
-def layouts(found: Shape, wanted: Shape) -> tuple[Layout, ...]:
+def layouts(found: Shape, wanted: Shape) -> tuple[ImageAxes, ...]:
     """The ways to read a tensor of shape `found` as one of shape `wanted`; empty if the sizes differ.
 
     Equal shapes, axes of size 1 aside, are read as they are: to try transpositions would hide a
@@ -42,8 +42,8 @@ def layouts(found: Shape, wanted: Shape) -> tuple[Layout, ...]:
     ones = [axis for axis, size in enumerate(wanted) if size == 1]
     have = [size for size in found if size > 1]
 
-    def made(order: tuple[int, ...]) -> Layout:
-        return Layout(wanted, (*ones, *order))
+    def made(order: tuple[int, ...]) -> ImageAxes:
+        return ImageAxes(wanted, (*ones, *order))
 
     same = tuple(axes)
     moved = _moved(same)

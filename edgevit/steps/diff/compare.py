@@ -24,7 +24,7 @@ from edgevit.steps import named_outputs
 from edgevit.steps.artifacts import guess_precision
 from edgevit.steps.diff.judge import judge
 from edgevit.steps.diff.output import another_input, bring_both, first_output
-from edgevit.steps.diff.substitute import Found, Rules, run_beside
+from edgevit.steps.diff.substitute import Rules, Substituted, run_beside
 from edgevit.steps.diff.values import Values, choose_taps, read_values
 from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.planning.algorithms import find
@@ -132,7 +132,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         explanation = another_input(output, runtime, path, options, precision, pixels)
     emit({"stage": "comparing layer by layer", "total": len(pixels)})
     inputs = torch.from_numpy(normalise(pixels, spec.preprocess))
-    found: dict[str, Found] = {}
+    found: dict[str, Substituted] = {}
     for index, values in enumerate(images):
         run_beside(graph, inputs[index : index + 1], values, rules, found)
         emit({"advance": 1})

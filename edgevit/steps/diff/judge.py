@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevit.core.results.layers import FirstWrong, Layer, NotFound
+from edgevit.core.results.layers import FirstWrong, LayerComparison, NotFound
 from edgevit.core.types import Graph
 from edgevit.program.diagnostics import frames, innermost
 from edgevit.program.sites import WEIGHTED, kind_of, module_of, site_of
-from edgevit.steps.diff.substitute import Found
+from edgevit.steps.diff.substitute import Substituted
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +22,14 @@ _CANCELLED = "the file computes it in another form, and rightly"
 class Judged:
     """Layers in execution order, those that could not be compared, and the first wrong one."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerComparison, ...]
     not_found: tuple[NotFound, ...]
     first_wrong: FirstWrong | None
 
 
 def judge(
     graph: Graph,
-    found: Mapping[str, Found],
+    found: Mapping[str, Substituted],
     threshold: float,
     cancelled_db: float | None,
     lost: Mapping[str, str],
@@ -57,7 +57,7 @@ def judge(
             missing.append(NotFound(site, lost.get(site, reason)))
             continue
         layers.append(
-            Layer(
+            LayerComparison(
                 site=site,
                 module=module_of(site),
                 kind=kind_of(site),
@@ -75,7 +75,7 @@ def judge(
 
 
 def _cancelled(
-    graph: Graph, found: Mapping[str, Found], threshold: float, cancelled_db: float
+    graph: Graph, found: Mapping[str, Substituted], threshold: float, cancelled_db: float
 ) -> frozenset[str]:
     """Wrong sites whose every reader has, at once or later, the values of the undisturbed reference.
 
@@ -97,7 +97,7 @@ def _cancelled(
 
 def _first_wrong(
     graph: Graph,
-    found: Mapping[str, Found],
+    found: Mapping[str, Substituted],
     threshold: float,
     cancelled: frozenset[str],
     lost: Mapping[str, str],

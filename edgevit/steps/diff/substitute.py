@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(slots=True)
-class Found:
+class Substituted:
     """What one site gave.
 
     Attributes:
@@ -79,7 +79,7 @@ class Rules:
 
 
 def run_beside(
-    graph: Graph, image: torch.Tensor, values: Values, rules: Rules, found: dict[str, Found]
+    graph: Graph, image: torch.Tensor, values: Values, rules: Rules, found: dict[str, Substituted]
 ) -> None:
     """Compare all sites on one image, float32 (1, 3, height, width); `found` is added to."""
 
@@ -93,7 +93,9 @@ def run_beside(
             return Pair(clean, forced)
         if site not in found:
             match = _match(node, values, rules, rules.bring(site, forced))
-            found[site] = Found(match, match is None and _normalised(node, operation, args, values, rules))
+            found[site] = Substituted(
+                match, match is None and _normalised(node, operation, args, values, rules)
+            )
         entry = found[site]
         for pair in _pairs(args):
             entry.entering.add(pair.clean, pair.forced)
@@ -164,7 +166,9 @@ def _scales_channels(node: torch.fx.Node) -> bool:
     return len(constants) == 1 and constants[0].meta["val"].numel() == node.meta["val"].shape[-1]
 
 
-def _unfolded(entry: Found, expected: torch.Tensor, reading: torch.Tensor, threshold: float) -> torch.Tensor:
+def _unfolded(
+    entry: Substituted, expected: torch.Tensor, reading: torch.Tensor, threshold: float
+) -> torch.Tensor:
     """Undo a factor per channel, which a quantized file may have moved into the layers that follow."""
     if entry.factor is None and expected.numel() // expected.shape[-1] >= _FOLDED_TOKENS:
         want, have = (t.reshape(-1, t.shape[-1]) for t in (expected, reading))

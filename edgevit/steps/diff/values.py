@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Runtime
 from edgevit.core.runner import FileValue, RunOptions
-from edgevit.steps.diff.axes import Layout, layouts
+from edgevit.steps.diff.axes import ImageAxes, layouts
 from edgevit.steps.diff.sums import sqnr
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Match:
     """A tensor of the file, and how it is read."""
 
     tap: str
-    layout: Layout
+    layout: ImageAxes
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ def read(path: Path, backends: tuple[BackendCapabilities, ...]) -> tuple[QuantPl
         UsageError: there are plans in it, and nothing that is asked for would use one.
         InputError: unreadable, without one of them, or wrong in itself; it names target, precision, site and field.
     """
-    from edgevit.quant import storage
+    from edgevit.quant import plan_file
     from edgevit.quant.check import find_given
     from edgevit.quant.check_alone import check_alone
 
-    stored = storage.load(path)
+    stored = plan_file.load(path)
     if stored and not backends:
         names = ", ".join(f"{plan.target} {plan.precision}" for plan in stored)
         raise UsageError(
@@ -73,7 +73,7 @@ def fit(
     """
     from edgevit.core.plugins import Fold
     from edgevit.core.types import Stats
-    from edgevit.program import storage
+    from edgevit.program import graph_file as graphs
     from edgevit.quant.check import check_sites
     from edgevit.registries import ALGORITHMS
 
@@ -83,7 +83,7 @@ def fit(
         free = [f for f in folds if isinstance(f, Fold) and not f.observers]
         names = tuple(n for n in capabilities.folds if ALGORITHMS.get(n) in free)
         if names not in folded:
-            folded[names] = storage.load(graph_file)
+            folded[names] = graphs.load(graph_file)
             for fold in free:
                 fold.apply(folded[names], Stats({}, 0))
         check_sites(plan, folded[names], capabilities)

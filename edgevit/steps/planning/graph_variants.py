@@ -56,7 +56,7 @@ def fold(
     Folds that want to know the activations are left out without calibration images. What they want to know is
     measured once, on the graph without folds: none of the others changes what a layer norm gives out.
     """
-    from edgevit.program import storage
+    from edgevit.program import graph_file
 
     folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in backends for n in p.folds)}
     observers = tuple(dict.fromkeys(o for fold in folds.values() for o in fold.observers))
@@ -68,7 +68,7 @@ def fold(
     done: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
     folded: list[str] = []
     for asked in dict.fromkeys(p.folds for p in backends if p.folds):
-        changed = storage.load(work / messages.GRAPH)
+        changed = graph_file.load(work / messages.GRAPH)
         fired = []
         for name in asked:
             if folds[name].observers and calibration is None:
@@ -79,7 +79,7 @@ def fold(
         done[asked] = tuple(fired)
         if done[asked] not in files:
             file = f"{'-'.join(fired)}.pt2"
-            storage.save(changed, work / file)
+            graph_file.save(changed, work / file)
             graphs[file], files[done[asked]] = changed, file
     backends = tuple(replace(p, folds=done[p.folds]) for p in backends)
     return GraphVariants(graphs, files, backends, tuple(dict.fromkeys(folded)))

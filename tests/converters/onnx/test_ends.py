@@ -14,7 +14,7 @@ import timm
 import torch
 
 from converters.onnx import TARGET
-from converters.onnx.export import Prepared
+from converters.onnx.export import FloatConversion
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.runner import RunOptions
@@ -43,7 +43,7 @@ def graph(module: torch.nn.Module) -> Graph:
 
 
 @pytest.fixture(scope="module")
-def prepared(graph: Graph) -> Prepared:
+def prepared(graph: Graph) -> FloatConversion:
     return TARGET.prepare(graph, models.spec_of(10), {})  # type: ignore[return-value]
 
 
@@ -63,7 +63,7 @@ def _ends(path: Path) -> list[list[int | str]]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "w8a8"])
 def test_the_bytes_of_an_image_are_the_input(
-    module: torch.nn.Module, graph: Graph, prepared: Prepared, tmp_path: Path, precision: str
+    module: torch.nn.Module, graph: Graph, prepared: FloatConversion, tmp_path: Path, precision: str
 ) -> None:
     path, images = tmp_path / "m.onnx", models.normalised(IMAGES)
     placed = TARGET.capabilities(precision)
@@ -81,7 +81,9 @@ def test_the_bytes_of_an_image_are_the_input(
     assert contents.preprocess == models.PREPROCESS
 
 
-def test_a_model_for_bgr_takes_rgb_bytes(module: torch.nn.Module, prepared: Prepared, tmp_path: Path) -> None:
+def test_a_model_for_bgr_takes_rgb_bytes(
+    module: torch.nn.Module, prepared: FloatConversion, tmp_path: Path
+) -> None:
     given = Preprocess(32, 32, (32, 32), color="bgr", mean=(0.2, 0.4, 0.6), std=(0.2, 0.25, 0.3))
     spec = replace(prepared.spec, preprocess=given)
     TARGET.write(replace(prepared, spec=spec, takes_pixels=True), "fp32", None, tmp_path / "m.onnx")
@@ -104,14 +106,14 @@ def test_more_images_at_once_give_what_each_alone_gives(
 ) -> None:
     graph = models.graph_of(module)
     prepared = TARGET.prepare(graph, models.spec_of(10), {"batch": "3"})
-    assert isinstance(prepared, Prepared) and prepared.batch == 3
+    assert isinstance(prepared, FloatConversion) and prepared.batch == 3
     plan = models.plan_of(graph, TARGET.capabilities("w8a8", {"stem": "integer"}), models.normalised(IMAGES))
     for batch in (3, None):
         _assert_follows(replace(prepared, batch=batch), module, graph, plan, tmp_path / "m.onnx")
 
 
 def _assert_follows(
-    prepared: Prepared, module: torch.nn.Module, graph: Graph, plan: QuantPlan, path: Path
+    prepared: FloatConversion, module: torch.nn.Module, graph: Graph, plan: QuantPlan, path: Path
 ) -> None:
     batch, images = prepared.batch, models.normalised(IMAGES)
     TARGET.write(prepared, "fp32", None, path)

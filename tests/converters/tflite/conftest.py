@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from converters.tflite.target import TARGET, Prepared
+from converters.tflite.target import TARGET, FloatConversion
 from edgevit.core.types import Graph
 from tests.converters import _small_models as models
 from tests.converters.tflite import _models as small
@@ -22,7 +22,7 @@ def graph(module: torch.nn.Module) -> Graph:
 
 
 @pytest.fixture(scope="session")
-def prepared(graph: Graph) -> Prepared:
+def prepared(graph: Graph) -> FloatConversion:
     found = TARGET.prepare(graph, models.spec_of(10), {})
-    assert isinstance(found, Prepared)
+    assert isinstance(found, FloatConversion)
     return found

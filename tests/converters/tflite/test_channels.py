@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.tflite.target import TARGET, Prepared
+from converters.tflite.target import TARGET, FloatConversion
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
@@ -59,7 +59,7 @@ def _steps(plan: QuantPlan, site: SitePlan, entered: np.ndarray) -> np.ndarray:
 
 
 def test_the_integers_are_the_plans_and_the_file_computes_what_the_plan_does(
-    graph: Graph, prepared: Prepared, per_channel: QuantPlan, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, per_channel: QuantPlan, tmp_path: Path
 ) -> None:
     out = tmp_path / "m.tflite"
     sites = {site.site: site for site in TARGET.write(prepared, "w8a8", per_channel, out)}
@@ -79,7 +79,7 @@ def test_the_integers_are_the_plans_and_the_file_computes_what_the_plan_does(
 
 
 def test_the_scales_go_into_the_multiplication_that_follows_or_into_one_of_their_own(
-    prepared: Prepared, plain: QuantPlan, per_channel: QuantPlan, tmp_path: Path
+    prepared: FloatConversion, plain: QuantPlan, per_channel: QuantPlan, tmp_path: Path
 ) -> None:
     def products(plan: QuantPlan) -> int:
         TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
@@ -96,7 +96,7 @@ def test_the_scales_go_into_the_multiplication_that_follows_or_into_one_of_their
 
 
 def test_the_weights_are_not_rounded_again(
-    prepared: Prepared, per_channel: QuantPlan, tmp_path: Path
+    prepared: FloatConversion, per_channel: QuantPlan, tmp_path: Path
 ) -> None:
     TARGET.write(prepared, "w8a8", per_channel, tmp_path / "m.tflite")
     site = next(s for s in per_channel.sites if s.site == "proj:linear")

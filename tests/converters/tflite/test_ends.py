@@ -13,13 +13,13 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from converters.tflite import input
-from converters.tflite.target import TARGET, Prepared
+from converters.tflite.target import TARGET, FloatConversion
 from edgevit.core.errors import UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
 from edgevit.program.sites import WEIGHTED, list_sites
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.runtimes.litert import RUNTIME
 from tests._sqnr import sqnr
@@ -32,7 +32,7 @@ STEP = np.float32(1 / 255)
 
 
 @pytest.fixture
-def prepared(prepared: Prepared) -> Prepared:
+def prepared(prepared: FloatConversion) -> FloatConversion:
     return replace(prepared, input="uint8")
 
 
@@ -56,7 +56,7 @@ def _fed(path: Path, images: NDArray[np.generic]) -> tuple[NDArray[np.generic], 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_the_cameras_bytes_are_the_input(
-    prepared: Prepared, module: torch.nn.Module, tmp_path: Path, dtype: str
+    prepared: FloatConversion, module: torch.nn.Module, tmp_path: Path, dtype: str
 ) -> None:
     """mean and std differ by channel: the file normalises, and says that its input is byte / 255."""
     path = tmp_path / "m.tflite"
@@ -78,7 +78,9 @@ def test_the_cameras_bytes_are_the_input(
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
-def test_integers_from_door_to_door(graph: Graph, prepared: Prepared, tmp_path: Path, dtype: str) -> None:
+def test_integers_from_door_to_door(
+    graph: Graph, prepared: FloatConversion, tmp_path: Path, dtype: str
+) -> None:
     """The first and the last operator are integer; the values are those of the plan, output grid included."""
     path = tmp_path / "m.tflite"
     plan = _plan(graph, {"output": dtype})
@@ -118,7 +120,7 @@ def _macs(graph: Graph) -> int:
 
 
 def test_one_mean_and_std_for_all_channels_are_the_scale_and_the_zero_point(
-    prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+    prepared: FloatConversion, module: torch.nn.Module, tmp_path: Path
 ) -> None:
     """(byte - 51) / 102 by hand: nothing is computed at the door, and a reader that normalises gets the bytes."""
     own = replace(models.PREPROCESS, mean=(0.2,) * 3, std=(0.4,) * 3)
@@ -158,7 +160,7 @@ def test_scale_and_zero_point_worked_out_by_hand(
 
 
 def test_a_model_for_bgr_takes_rgb_bytes(
-    graph: Graph, prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, module: torch.nn.Module, tmp_path: Path
 ) -> None:
     given = Preprocess(32, 32, (32, 32), color="bgr", mean=(0.2, 0.4, 0.6), std=(0.2, 0.25, 0.3))
     spec = replace(models.spec_of(10), preprocess=given)
@@ -173,7 +175,7 @@ def test_a_model_for_bgr_takes_rgb_bytes(
 
 
 def test_an_output_that_no_integer_layer_gives_has_a_grid_over_its_measured_range(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     """The last layer left out of the plan: its float output is rounded once, behind it."""
     capabilities = TARGET.capabilities("w8a8", {"output": "int8"})
@@ -193,8 +195,8 @@ def test_an_output_that_no_integer_layer_gives_has_a_grid_over_its_measured_rang
 
 def test_a_plan_keeps_its_output_grids(graph: Graph, tmp_path: Path) -> None:
     plan = _plan(graph, {"output": "uint8"})
-    storage.save((plan,), tmp_path)
-    (again,) = storage.load(tmp_path)
+    plan_file.save((plan,), tmp_path)
+    (again,) = plan_file.load(tmp_path)
     assert again.outputs == plan.outputs and again.outputs[0].dtype == "uint8"
 
 

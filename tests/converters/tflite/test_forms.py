@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.tflite.target import TARGET, Prepared
+from converters.tflite.target import TARGET, FloatConversion
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.quant_params import DynamicQuantization
@@ -29,13 +29,13 @@ def graph() -> Graph:
 
 
 @pytest.fixture(scope="module")
-def prepared(graph: Graph) -> Prepared:
+def prepared(graph: Graph) -> FloatConversion:
     found = TARGET.prepare(graph, models.spec_of(10), {})
-    assert isinstance(found, Prepared)
+    assert isinstance(found, FloatConversion)
     return found
 
 
-def _assert_layers(plan: QuantPlan, prepared: Prepared, out: Path, least: float) -> None:
+def _assert_layers(plan: QuantPlan, prepared: FloatConversion, out: Path, least: float) -> None:
     """Each layer, fed what the file fed it, gives what numpy does."""
     sites = TARGET.write(prepared, plan.precision, plan, out)
     taps = tuple(dict.fromkeys(name for site in sites for name in (site.input, site.output)))
@@ -56,7 +56,7 @@ def _linear_macs(graph: Graph) -> int:
 
 
 def test_w8_file_holds_the_corrected_biases_also_of_layers_without_one(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     plan = forms.plan(graph, "tflite", "w8", {})
     _assert_layers(plan, prepared, tmp_path / "m.tflite", 110)
@@ -66,7 +66,7 @@ def test_w8_file_holds_the_corrected_biases_also_of_layers_without_one(
 
 
 def test_w8da8_linear_layers_quantize_each_token_at_run_time(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     plan = forms.plan(graph, "tflite", "w8da8", {"dynamic": forms.INT8_PER_TOKEN})
     _assert_layers(plan, prepared, tmp_path / "m.tflite", 80)
@@ -77,7 +77,7 @@ def test_w8da8_linear_layers_quantize_each_token_at_run_time(
 
 @pytest.mark.parametrize("block", [32, None])
 def test_w4_linear_layers_multiply_int4_by_tokens_quantized_at_run_time(
-    graph: Graph, prepared: Prepared, block: int | None, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, block: int | None, tmp_path: Path
 ) -> None:
     four = {"dynamic": forms.INT8_PER_TOKEN}
     plan = forms.plan(graph, "tflite", "w4", four, 7, block, 8)
@@ -94,7 +94,7 @@ def test_w4_linear_layers_multiply_int4_by_tokens_quantized_at_run_time(
 
 
 def test_a_layer_of_another_width_takes_int8_in_a_w4_file(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     four = forms.plan(graph, "tflite", "w4", {"dynamic": forms.INT8_PER_TOKEN}, 7, 32, 8)
     eight = forms.plan(graph, "tflite", "w4", {"dynamic": forms.INT8_PER_TOKEN})

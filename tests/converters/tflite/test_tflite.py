@@ -12,7 +12,7 @@ import torch
 
 from converters.tflite import flatbuffer, lower
 from converters.tflite import sites as tflite_sites
-from converters.tflite.target import TARGET, Prepared
+from converters.tflite.target import TARGET, FloatConversion
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Preprocess
@@ -30,7 +30,7 @@ IMAGES = models.pixels(4)
 
 
 @pytest.fixture(scope="module")
-def lowered(graph: Graph, prepared: Prepared) -> tuple[bytes, tuple[lower.Marked, ...]]:
+def lowered(graph: Graph, prepared: FloatConversion) -> tuple[bytes, tuple[lower.Marked, ...]]:
     """A second conversion of the same graph."""
     return lower.lower(graph, reverse_channels=False)
 
@@ -41,7 +41,7 @@ def _logits(path: Path, images: np.ndarray = IMAGES) -> np.ndarray:
 
 
 def test_fp32_equals_pytorch_from_nhwc_pixels(
-    prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+    prepared: FloatConversion, module: torch.nn.Module, tmp_path: Path
 ) -> None:
     TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
     wanted = module(models.normalised(IMAGES)).detach()
@@ -52,7 +52,7 @@ def test_fp32_equals_pytorch_from_nhwc_pixels(
 
 
 def test_fp16_halves_the_constants_and_stays_close(
-    prepared: Prepared, module: torch.nn.Module, tmp_path: Path
+    prepared: FloatConversion, module: torch.nn.Module, tmp_path: Path
 ) -> None:
     TARGET.write(prepared, "fp16", None, tmp_path / "m.tflite")
     wanted = module(models.normalised(IMAGES)).detach()
@@ -61,7 +61,7 @@ def test_fp16_halves_the_constants_and_stays_close(
     assert stored["float16"] > 20 * stored.get("float32", 0)
 
 
-def test_a_constant_too_large_for_float16_stays_float32(prepared: Prepared) -> None:
+def test_a_constant_too_large_for_float16_stays_float32(prepared: FloatConversion) -> None:
     from converters.tflite.quantize import to_half
 
     model = flatbuffer.duplicate(prepared.model)
@@ -75,7 +75,7 @@ def test_a_constant_too_large_for_float16_stays_float32(prepared: Prepared) -> N
 
 
 def test_every_site_of_the_float_file_holds_pytorchs_tensors(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     """The neighbours (LayerNorm's affine part, the scale behind proj, ReLU) are not folded into a site."""
     sites = TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
@@ -91,7 +91,7 @@ def test_every_site_of_the_float_file_holds_pytorchs_tensors(
 
 
 def test_w8_computes_what_the_simulation_does_without_integer_kernels(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8", plan, tmp_path / "m.tflite")
@@ -105,7 +105,7 @@ def test_w8_computes_what_the_simulation_does_without_integer_kernels(
 
 
 def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     sites = TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
@@ -133,7 +133,7 @@ def test_w8a8_sites_are_integer_and_within_one_step_of_the_plan(
 
 
 def test_a_spared_linear_layer_runs_beside_static_ones(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     """Every other linear layer of the w8a8 plan as w8da8 has it: one partition, counted apart."""
     static, dynamic = (
@@ -156,7 +156,7 @@ def test_a_spared_linear_layer_runs_beside_static_ones(
     assert macs.partitions == 1
 
 
-def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: FloatConversion, tmp_path: Path) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
     layouts = {
@@ -178,7 +178,7 @@ def test_w8a8_holds_the_plans_own_numbers(graph: Graph, prepared: Prepared, tmp_
 
 
 def test_a_tensor_that_several_sites_read_is_quantized_once(
-    graph: Graph, prepared: Prepared, tmp_path: Path
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
 ) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     TARGET.write(prepared, "w8a8", plan, tmp_path / "m.tflite")
@@ -192,7 +192,7 @@ def test_a_tensor_that_several_sites_read_is_quantized_once(
 
 def test_equal_input_gives_equal_bytes(
     graph: Graph,
-    prepared: Prepared,
+    prepared: FloatConversion,
     lowered: tuple[bytes, tuple[lower.Marked, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -211,7 +211,7 @@ def test_equal_input_gives_equal_bytes(
         assert (tmp_path / "one.tflite").read_bytes() == (tmp_path / "two.tflite").read_bytes()
 
 
-def test_other_tools_read_normalisation_and_labels(prepared: Prepared, tmp_path: Path) -> None:
+def test_other_tools_read_normalisation_and_labels(prepared: FloatConversion, tmp_path: Path) -> None:
     TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
     found = small.ModelMetadata(tmp_path / "m.tflite")
     assert (found.name, found.author, found.license) == ("small", "A. Author", "MIT")
@@ -248,7 +248,9 @@ def test_a_model_for_bgr_takes_rgb_like_every_other_file(tmp_path: Path) -> None
     assert sqnr(wanted, _logits(tmp_path / "m.tflite")) > 80
 
 
-def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+def test_a_plan_for_another_graph_names_the_site(
+    graph: Graph, prepared: FloatConversion, tmp_path: Path
+) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     wrong = replace(plan, sites=(*plan.sites, replace(plan.sites[0], site="nowhere:linear")))
     with pytest.raises(UnsupportedError, match="nowhere:linear"):
@@ -258,7 +260,7 @@ def test_a_plan_for_another_graph_names_the_site(graph: Graph, prepared: Prepare
 
 @pytest.mark.parametrize("change", ["float output", "uint8 input", "weight of another shape"])
 def test_numbers_without_a_kernel_are_refused_by_site(
-    graph: Graph, prepared: Prepared, tmp_path: Path, change: str
+    graph: Graph, prepared: FloatConversion, tmp_path: Path, change: str
 ) -> None:
     plan = models.plan_of(graph, TARGET.capabilities("w8a8"), models.normalised(IMAGES))
     first = plan.sites[0]
@@ -286,20 +288,20 @@ def test_a_site_whose_weights_are_not_the_models_is_refused(
         tflite_sites.locate(flatbuffer.read(data), wrong)
 
 
-def test_the_given_graph_is_left_as_it_was(graph: Graph, prepared: Prepared) -> None:
+def test_the_given_graph_is_left_as_it_was(graph: Graph, prepared: FloatConversion) -> None:
     targets = {str(node.target) for node in graph.program.graph.nodes}
     assert not any("quantize" in target for target in targets)
     assert graph.program.graph_signature.user_outputs[0] in {n.name for n in graph.program.graph.nodes}
 
 
-def test_what_is_not_offered_is_refused(graph: Graph, prepared: Prepared, tmp_path: Path) -> None:
+def test_what_is_not_offered_is_refused(graph: Graph, prepared: FloatConversion, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="lut4"):
         TARGET.write(prepared, "lut4", None, tmp_path / "m.tflite")
     with pytest.raises(UsageError, match="int4"):
         TARGET.prepare(graph, models.spec_of(10), {"input": "int4"})
 
 
-def test_embedded_json_is_the_shared_contract(prepared: Prepared, tmp_path: Path) -> None:
+def test_embedded_json_is_the_shared_contract(prepared: FloatConversion, tmp_path: Path) -> None:
     TARGET.write(prepared, "fp32", None, tmp_path / "m.tflite")
     raw = (tmp_path / "m.tflite").read_bytes()
     start = raw.index(b'{"height"')

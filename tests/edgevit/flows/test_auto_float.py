@@ -18,7 +18,7 @@ from edgevit.core.results.report import Limits, SiteLoss
 from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import Stats
 from edgevit.program.run import run
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.quant.plan import make_plan
 from edgevit.quant.sensitivity import sensitivities
 from edgevit.quant.simulate import simulate
@@ -84,7 +84,7 @@ def test_the_worst_sites_stay_in_float_until_the_limit_holds(model: Path, tmp_pa
     assert [s.sqnr_db for s in auto.sites] == sorted(s.sqnr_db for s in auto.sites)
     assert all(s.sqnr_db <= done.sensitivity[0].sqnr_db for s in auto.sites)
     assert auto.mac_fraction == pytest.approx(sum(s.macs for s in auto.sites) / found.macs)
-    (plan,) = storage.load(work / messages.PLANS)
+    (plan,) = plan_file.load(work / messages.PLANS)
     reasons = dict(plan.skipped)
     for site in auto.sites:
         assert reasons[site.site] == f"left in float32 by --auto-float to keep --min-sqnr {limit:g}"
@@ -126,7 +126,7 @@ def test_a_limit_that_no_number_of_sites_reaches_leaves_the_plan_as_it_was(
     auto = done.auto_float
     assert auto is not None and not auto.reached and auto.sites == () and auto.mac_fraction == 0
     assert auto.sqnr_before_db < auto.sqnr_after_db < 150  # float16 is the best that is left
-    (plan,) = storage.load(tmp_path / "a" / messages.PLANS)
+    (plan,) = plan_file.load(tmp_path / "a" / messages.PLANS)
     assert len(plan.sites) == len(done.sensitivity) > 5
 
 

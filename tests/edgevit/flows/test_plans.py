@@ -12,7 +12,7 @@ import pytest
 
 from edgevit.core.errors import InputError, UsageError
 from edgevit.flows import _plan_tables
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.steps import messages
 from tests._command import edgevit
 from tests.edgevit.flows._tiny import prepared, settings_of, write_model
@@ -83,7 +83,7 @@ def test_edits_take_effect_and_nonsense_is_refused(model: Path, tmp_path: Path) 
         model, tmp_path / "x", plan=edited(tmp_path / "plain", tmp_path / "shorter", shorter)
     ).simulated
     assert better.integer_macs < plain.integer_macs
-    (plan,) = storage.load(tmp_path / "x" / messages.PLANS)
+    (plan,) = plan_file.load(tmp_path / "x" / messages.PLANS)
     assert dict(plan.skipped)["layers.1.0:linear"] == "the plan that was given leaves it out"
 
     def none(plan: Any) -> None:
@@ -145,7 +145,7 @@ def test_tables_show_every_site_with_its_grids_form_loss_and_capabilities(
     model: Path, tmp_path: Path, to: str, precision: str, words: tuple[str, ...]
 ) -> None:
     found = prepared(model, tmp_path / "work", to=to, precision=precision)
-    (plan,) = storage.load(tmp_path / "work" / messages.PLANS)
+    (plan,) = plan_file.load(tmp_path / "work" / messages.PLANS)
     tables = _plan_tables.tables(plan, found)
     text = "\n".join(
         [table.title + " " + " | ".join(cell for row in table.rows for cell in row) for table in tables]

@@ -11,7 +11,7 @@ import pytest
 from edgevit.core.errors import UsageError
 from edgevit.core.results.report import ArtifactReport, Reconstruction
 from edgevit.core.settings import recipe as recipes
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.steps import messages
 from edgevit.steps.resolve import resolve
 from edgevit.validate.notes import notes
@@ -32,7 +32,7 @@ def test_the_better_plan_is_taken_and_the_account_says_what_was_done(model: Path
     assert told.sqnr_after_db >= told.sqnr_before_db and (told.kept > 0) == (
         told.sqnr_after_db > told.sqnr_before_db
     )
-    plans = [storage.load(tmp_path / name / messages.PLANS)[0] for name in ("plain", "tuned")]
+    plans = [plan_file.load(tmp_path / name / messages.PLANS)[0] for name in ("plain", "tuned")]
     same = all(np.array_equal(plans[0].tensors[k], plans[1].tensors[k]) for k in plans[0].tensors)
     assert same == (told.kept == 0) and len(plans[0].sites) == len(plans[1].sites)
 

@@ -11,7 +11,7 @@ from torch import nn
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.types import Graph
 from edgevit.graph.export import export_model, input_node
-from edgevit.program import storage
+from edgevit.program import graph_file
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of, total_macs
 from tests.edgevit.graph import _small as small
@@ -77,8 +77,8 @@ def test_a_model_with_two_outputs_gives_both() -> None:
 
 def test_names_and_values_survive_a_file(tmp_path: Path) -> None:
     graph = small.vit_graph()
-    storage.save(graph, tmp_path / "graph.pt2")
-    loaded = storage.load(tmp_path / "graph.pt2")
+    graph_file.save(graph, tmp_path / "graph.pt2")
+    loaded = graph_file.load(tmp_path / "graph.pt2")
     assert loaded.rewrites == graph.rewrites
     assert [s.name for s in list_sites(loaded)] == [s.name for s in list_sites(graph)]
     assert total_macs(loaded) == total_macs(graph)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from edgevit.prune import _select
-from edgevit.prune._moments import Moments
+from edgevit.prune._moments import HiddenMoments
 
 
-def moments_of(rows: torch.Tensor) -> Moments:
-    return Moments(rows.mean(0), torch.cov(rows.T, correction=0), len(rows))
+def moments_of(rows: torch.Tensor) -> HiddenMoments:
+    return HiddenMoments(rows.mean(0), torch.cov(rows.T, correction=0), len(rows))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Moments of a layer's inputs against the moments of what PyTorch's layer makes of them."""
+"""InputMoments of a layer's inputs against the moments of what PyTorch's layer makes of them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from edgevit.core.disk import manifest as m
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Report, to_json
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.report import _schemas
 
 
@@ -61,5 +61,5 @@ def test_a_stored_plan_is_valid(tmp_path: Path) -> None:
     plan = QuantPlan(
         "onnx", "w8a8", "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors, capabilities=ONNX
     )
-    storage.save([plan], tmp_path)
+    plan_file.save([plan], tmp_path)
     jsonschema.validate(json.loads((tmp_path / "plan.json").read_text()), schema("plan"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from edgevit.program import storage
+from edgevit.program import graph_file
 from edgevit.program.sites import list_sites
 from edgevit.steps.locate import locate
 from tests.edgevit.graph import _small
@@ -14,7 +14,7 @@ from tests.edgevit.graph import _small
 def test_the_line_of_a_site_follows_and_the_folder_goes(tmp_path: Path) -> None:
     graph = _small.graph_of(_small.randomised(_small.ConvNet()))
     file = tmp_path / "graph.pt2"
-    storage.save(graph, file)
+    graph_file.save(graph, file)
     lines, first = inspect.getsourcelines(_small.ConvNet.forward)
     for site in list_sites(graph):
         told = (
@@ -30,6 +30,6 @@ def test_the_line_of_a_site_follows_and_the_folder_goes(tmp_path: Path) -> None:
 def test_what_names_no_site_or_an_unknown_one_stays(tmp_path: Path) -> None:
     file = tmp_path / "graph.pt2"
     assert locate("it is damaged, site 'a:conv'", tmp_path, file) == "it is damaged, site 'a:conv'"
-    storage.save(_small.graph_of(_small.randomised(_small.ConvNet())), file)
+    graph_file.save(_small.graph_of(_small.randomised(_small.ConvNet())), file)
     for told in ("it is damaged", "node 'n', site 'nowhere:conv'"):
         assert locate(told, tmp_path, file) == told

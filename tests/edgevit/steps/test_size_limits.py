@@ -15,7 +15,7 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.settings import recipe as recipes
 from edgevit.core.types import ModelSpec, Preprocess
 from edgevit.steps.resolve import resolve
-from edgevit.steps.size_limits import narrowed, too_large
+from edgevit.steps.size_limits import narrow, too_large
 
 NET = """
 from torch import nn
@@ -47,7 +47,7 @@ def test_targets_nobody_named_are_left_out_with_their_reason_unless_none_is_left
 
 def test_files_of_a_target_that_is_left_out_are_listed_with_the_reason() -> None:
     work = resolve(recipes.make({"model": "timm:x", "precision": "fp32,w8"}))
-    left = narrowed(work, {"tflite": "too large"})
+    left = narrow(work, {"tflite": "too large"})
     assert set(left.pairs) == set(work.pairs) - {"tflite"}
     assert [(n.what, n.why) for n in left.not_done] == [
         ("tflite/fp32", "too large"),

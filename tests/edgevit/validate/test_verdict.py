@@ -17,7 +17,7 @@ from edgevit.core.results.report import (
     Total,
 )
 from edgevit.validate.floors import Origin
-from edgevit.validate.verdict import exit_code, judge, judged
+from edgevit.validate.verdict import exit_code, judge, with_verdict
 
 NO_LIMITS = Limits()
 
@@ -208,8 +208,8 @@ def test_a_failure_goes_before_what_is_undecided_and_both_are_told() -> None:
 
 
 def test_judged_fills_the_verdict_in() -> None:
-    assert judged(static_int8(), NO_LIMITS).verdict == "pass"
-    assert judged(static_int8(), Limits(min_sqnr=90)).reasons
+    assert with_verdict(static_int8(), NO_LIMITS).verdict == "pass"
+    assert with_verdict(static_int8(), Limits(min_sqnr=90)).reasons
 
 
 @pytest.mark.parametrize(

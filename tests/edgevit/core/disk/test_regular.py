@@ -27,7 +27,7 @@ from edgevit.models._keras.file import check_keras
 from edgevit.models._pt2.archive import clean_copy
 from edgevit.models._repository import folder_files
 from edgevit.models._user_code import import_place
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 from edgevit.report import json as report_json
 from edgevit.runtimes._litert import file as litert_file
 from edgevit.runtimes._mil.package import check_package
@@ -74,7 +74,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "safetensors": ("w.safetensors", read_contents),
     "checkpoint": ("w.pth", read_contents),
     "jax": ("w.npz", lambda path: load_weights(MagicMock(), path)),
-    "plan": ("plan.json", storage.load),
+    "plan": ("plan.json", plan_file.load),
     "plan before work": ("plan.json", lambda path: resolve(make({"model": "demo", "plan": path}))),
     "samples before work": ("images", lambda path: resolve(make({"model": "demo", "evaluate": str(path)}))),
     "artifact": ("model.onnx", find_artifacts),

@@ -14,7 +14,7 @@ import pytest
 from edgevit.core.errors import StepError, UsageError
 from edgevit.core.process import forking
 from edgevit.core.process.sandbox import Sandbox, available
-from edgevit.core.process.worker import Job, Limits, run_job
+from edgevit.core.process.worker import Job, ProcessLimits, run_job
 
 JOBS = "tests.edgevit.core.process._jobs"
 
@@ -30,7 +30,7 @@ def server() -> Iterator[None]:
 
 def look(**limits: Any) -> dict[str, Any]:
     """What a step sees of its process."""
-    return run_job(Job("look", f"{JOBS}:look", {}, Limits(**limits), forked=True))
+    return run_job(Job("look", f"{JOBS}:look", {}, ProcessLimits(**limits), forked=True))
 
 
 def test_a_forked_step_has_the_modules_and_nothing_else_of_its_server(server: None) -> None:
@@ -43,7 +43,7 @@ def test_a_forked_step_has_the_modules_and_nothing_else_of_its_server(server: No
 
 def test_a_step_sees_what_it_would_see_in_a_new_process(server: None) -> None:
     forked = look(threads=3)
-    new = run_job(Job("look", f"{JOBS}:look", {}, Limits(threads=3)))
+    new = run_job(Job("look", f"{JOBS}:look", {}, ProcessLimits(threads=3)))
     forked["environment"].pop("TMPDIR"), new["environment"].pop("TMPDIR")
     same = ("environment", "directory", "signals", "limits", "leads", "handles", "path")
     assert {name: forked[name] for name in same} == {name: new[name] for name in same}
@@ -59,7 +59,7 @@ def test_another_environment_gets_a_process_of_its_own(server: None, monkeypatch
 
 def test_the_sandbox_is_as_strong_in_a_fork(server: None, tmp_path: Path) -> None:
     asked = {"outside": str(tmp_path / "written")}
-    job = Job("write", f"{JOBS}:write_outside", asked, Limits(sandbox=Sandbox()), forked=True)
+    job = Job("write", f"{JOBS}:write_outside", asked, ProcessLimits(sandbox=Sandbox()), forked=True)
     found = run_job(job)
     assert found["isolation"] == {"files": available().files, "network": available().network}
     assert found["written"] == (available().files == "none")
@@ -91,5 +91,5 @@ def test_a_step_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(parent, signal.SIGKILL)
 
         with pytest.raises(StepError, match="SIGKILL"):
-            run_job(Job("hang", f"{JOBS}:hang", {}, Limits(timeout_s=60), end, forked=True))
+            run_job(Job("hang", f"{JOBS}:hang", {}, ProcessLimits(timeout_s=60), end, forked=True))
         assert time.monotonic() - begun[0] < 20

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from edgevit.core.process.sandbox import Isolation, Sandbox, available
-from edgevit.core.process.worker import Limits, run
+from edgevit.core.process.worker import ProcessLimits, run
 
 JOB = "tests.edgevit.core.process._jobs:reach_out"
 WRITES = {
@@ -25,7 +25,7 @@ WRITES |= {"by another program"}
 ALLOWED = {"own scratch", "given folder", "null", "read"}
 
 
-def reach_out(tmp_path: Path, limits: Limits) -> dict[str, object]:
+def reach_out(tmp_path: Path, limits: ProcessLimits) -> dict[str, object]:
     """What a step could do that has `given` to write to, while somebody listens on this machine."""
     outside, given = tmp_path / "outside", tmp_path / "given"
     outside.mkdir()
@@ -39,7 +39,7 @@ def reach_out(tmp_path: Path, limits: Limits) -> dict[str, object]:
 
 
 def test_a_sandboxed_step_writes_to_its_folders_only_and_reaches_nobody(tmp_path: Path) -> None:
-    found = reach_out(tmp_path, Limits(sandbox=Sandbox((str(tmp_path / "given"),))))
+    found = reach_out(tmp_path, ProcessLimits(sandbox=Sandbox((str(tmp_path / "given"),))))
     told, here = found["told"], available()
     assert isinstance(told, dict)
     assert found["isolation"] == {"files": here.files, "network": here.network}
@@ -59,7 +59,7 @@ def test_a_sandboxed_step_writes_to_its_folders_only_and_reaches_nobody(tmp_path
 
 def test_without_a_sandbox_the_same_attempts_succeed(tmp_path: Path) -> None:
     # else the test above would prove nothing
-    found = reach_out(tmp_path, Limits())
+    found = reach_out(tmp_path, ProcessLimits())
     told = found["told"]
     assert isinstance(told, dict) and "isolation" not in found
     assert {"create", "change", "append", "truncate", "remove", "link", "folder", "tcp", "udp"} <= {

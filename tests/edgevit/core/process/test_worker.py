@@ -17,7 +17,7 @@ import pytest
 
 from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
 from edgevit.core.process import forking, worker
-from edgevit.core.process.worker import Job, Limits, run, run_many
+from edgevit.core.process.worker import Job, ProcessLimits, run, run_many
 
 JOBS = "tests.edgevit.core.process._jobs"
 
@@ -68,7 +68,7 @@ def wait_until_gone(pids: list[int]) -> bool:
 
 def test_result_and_events_come_back_from_another_process(capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[dict[str, Any]] = []
-    result = run("double", f"{JOBS}:double", {"value": 21}, Limits(threads=1), seen.append)
+    result = run("double", f"{JOBS}:double", {"value": 21}, ProcessLimits(threads=1), seen.append)
     assert result["value"] == 42
     assert result["pid"] != os.getpid()
     assert result["threads"] == "1"
@@ -77,7 +77,7 @@ def test_result_and_events_come_back_from_another_process(capfd: pytest.CaptureF
 
 
 def test_child_has_no_core_file_an_address_backstop_and_its_own_session() -> None:
-    result = run("limits", f"{JOBS}:limits", {}, Limits(max_memory_bytes=1 << 30))
+    result = run("limits", f"{JOBS}:limits", {}, ProcessLimits(max_memory_bytes=1 << 30))
     assert result == {"core": 0, "address": (16 << 30) + (1 << 30), "own_session": True}
 
 
@@ -108,7 +108,13 @@ def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
     pids: list[int] = []
     started = time.monotonic()
     with pytest.raises(StepTimeoutError, match=r"slow step took longer than 1\.5 s"):
-        run("slow step", f"{JOBS}:hang", {}, Limits(timeout_s=1.5), lambda event: pids.extend(event["pids"]))
+        run(
+            "slow step",
+            f"{JOBS}:hang",
+            {},
+            ProcessLimits(timeout_s=1.5),
+            lambda event: pids.extend(event["pids"]),
+        )
     assert time.monotonic() - started < 15
     assert len(pids) == 2 and wait_until_gone(pids)
 
@@ -116,11 +122,15 @@ def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
 @pytest.mark.parametrize(
     ("function", "limits", "words"),
     [
-        ("segfault", Limits(), "SIGSEGV (Segmentation fault): the file a.tflite makes its runtime crash"),
-        ("hang", Limits(timeout_s=1), "was stopped: the file a.tflite takes its runtime that long"),
+        (
+            "segfault",
+            ProcessLimits(),
+            "SIGSEGV (Segmentation fault): the file a.tflite makes its runtime crash",
+        ),
+        ("hang", ProcessLimits(timeout_s=1), "was stopped: the file a.tflite takes its runtime that long"),
     ],
 )
-def test_a_step_that_only_executes_a_file_names_it(function: str, limits: Limits, words: str) -> None:
+def test_a_step_that_only_executes_a_file_names_it(function: str, limits: ProcessLimits, words: str) -> None:
     with pytest.raises(StepError, match=re.escape(words)) as caught:
         run("executing a.tflite", f"{JOBS}:{function}", {}, limits, file="a.tflite")
     assert caught.value.hint.startswith("take the file from its source anew")
@@ -130,12 +140,12 @@ def test_memory_limit_watches_resident_size() -> None:
     with pytest.raises(
         StepMemoryError, match=r"hungry used .* GB of memory, more than the limit of 0\.25 GB"
     ):
-        run("hungry", f"{JOBS}:hog", {}, Limits(timeout_s=30, max_memory_bytes=1 << 28))
+        run("hungry", f"{JOBS}:hog", {}, ProcessLimits(timeout_s=30, max_memory_bytes=1 << 28))
 
 
 def test_reservation_beyond_the_backstop_is_a_memory_error() -> None:
     with pytest.raises(StepMemoryError, match=r"^greedy: "):
-        run("greedy", f"{JOBS}:reserve", {"bytes": 64 << 30}, Limits(max_memory_bytes=1 << 30))
+        run("greedy", f"{JOBS}:reserve", {"bytes": 64 << 30}, ProcessLimits(max_memory_bytes=1 << 30))
 
 
 def test_our_own_error_arrives_as_the_same_class() -> None:
@@ -180,9 +190,9 @@ def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
 SCRIPT = """
 import contextlib, sys
 from edgevit.core.process.forking import forking
-from edgevit.core.process.worker import Job, Limits, run_job, run_many
+from edgevit.core.process.worker import Job, ProcessLimits, run_job, run_many
 way, *paths = sys.argv[1:]
-jobs = [Job(path, "tests.edgevit.core.process._jobs:hang", {"pids": path}, Limits(), forked=True) for path in paths]
+jobs = [Job(path, "tests.edgevit.core.process._jobs:hang", {"pids": path}, ProcessLimits(), forked=True) for path in paths]
 try:
     with forking(()) if way == "forked" else contextlib.nullcontext():
         run_job(jobs[0]) if len(jobs) == 1 else run_many(jobs, 2)

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from edgevit.core.capabilities import BackendCapabilities
-from edgevit.program import storage
+from edgevit.program import graph_file
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites
 from edgevit.registries import TARGETS
@@ -31,7 +31,7 @@ def forms_of(
     module: nn.Module, work: Path, *asked: str, calibrated: bool = True
 ) -> tuple[graph_variants.GraphVariants, list[str]]:
     graph = small.graph_of(small.randomised(module))
-    storage.save(graph, work / messages.GRAPH)
+    graph_file.save(graph, work / messages.GRAPH)
     told: list[str] = []
 
     def emit(event: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
     assert told == ["measuring for the folds"]  # once for all of them
     reference = run(forms.graphs[messages.GRAPH], small.images())[0][0]
     for file, graph in forms.graphs.items():
-        again = storage.load(tmp_path / file)
+        again = graph_file.load(tmp_path / file)
         for held in (graph, again):
             assert small.db(reference, run(held, small.images())[0][0]) > 110
         kinds = {site.name: site.kind for site in list_sites(again)}

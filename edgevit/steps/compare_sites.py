@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONFIRMED_DB = 60.0
 
 
-def confirm_sites(runtime: Runtime, built: Built, pixels: Pixels, truth: Path) -> None:
+def confirm_sites(runtime: Runtime, built: Built, pixels: Pixels, reference: Path) -> None:
     """Hold every site of a float file against PyTorch's values on one image, whatever the layout.
 
     Raises:
@@ -34,7 +34,7 @@ def confirm_sites(runtime: Runtime, built: Built, pixels: Pixels, truth: Path) -
     from safetensors.numpy import load_file
 
     assert built.path is not None
-    expected = load_file(truth)
+    expected = load_file(reference)
     names = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output)))
     with runtime.open(Path(built.path), RunOptions(taps=names)) as runner:
         found = runner.run(pixels)
@@ -62,16 +62,16 @@ def compare_sites(
     """Feed each planned site, in PyTorch, with the file's own input of it and compare the results."""
     import torch
 
-    from edgevit.program import storage
-    from edgevit.quant import storage as plans
+    from edgevit.program import graph_file as graphs
+    from edgevit.quant import plan_file
     from edgevit.quant.simulate import SiteSimulator
 
-    plan = plans.find(plans.load(work / messages.PLANS), built.target, built.precision)
+    plan = plan_file.find(plan_file.load(work / messages.PLANS), built.target, built.precision)
     assert plan is not None and built.path is not None
     if not messages.quantize_activations(plan.sites):
         return ()
     keep = frozenset(kept.site for kept in built.float32)
-    simulator = SiteSimulator(storage.load(work / graph_file), plan, keep)
+    simulator = SiteSimulator(graphs.load(work / graph_file), plan, keep)
     taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output, s.rhs) if n))
     with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
         found = runner.run(pixels)

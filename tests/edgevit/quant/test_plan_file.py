@@ -15,7 +15,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
-from edgevit.quant import storage
+from edgevit.quant import plan_file
 
 
 def plan(target: str, weight: int = 5, bias: bool = True) -> QuantPlan:
@@ -45,8 +45,8 @@ def plan(target: str, weight: int = 5, bias: bool = True) -> QuantPlan:
 
 def test_plans_come_back_equal_and_shared_tensors_are_stored_once(tmp_path: Path) -> None:
     plans = (plan("onnx"), plan("tflite", bias=False), plan("coreml", weight=6))
-    storage.save(plans, tmp_path)
-    loaded = storage.load(tmp_path)
+    plan_file.save(plans, tmp_path)
+    loaded = plan_file.load(tmp_path)
     assert loaded == plans  # all fields but the tensors
     for old, new in zip(plans, loaded, strict=True):
         assert old.tensors.keys() == new.tensors.keys()
@@ -58,8 +58,8 @@ def test_plans_come_back_equal_and_shared_tensors_are_stored_once(tmp_path: Path
         "a:linear.weight",
         "a:linear.weight~1",
     ]
-    assert storage.find(loaded, "coreml", "w8a8") is loaded[2]
-    assert storage.find(loaded, "coreml", "w8") is None
+    assert plan_file.find(loaded, "coreml", "w8a8") is loaded[2]
+    assert plan_file.find(loaded, "coreml", "w8") is None
 
 
 def test_the_tensors_are_a_safetensors_file(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_tensors_are_a_safetensors_file(tmp_path: Path) -> None:
         "b:linear.weight": np.arange(5, dtype=np.uint8),
         "b:linear.lut": np.linspace(-1, 1, 4, dtype=np.float32).reshape(1, 4),
     }
-    storage.save((replace(plan("onnx"), tensors=arrays),), tmp_path)
+    plan_file.save((replace(plan("onnx"), tensors=arrays),), tmp_path)
     found = load_file(tmp_path / "plan.safetensors")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -97,29 +97,29 @@ def edit(folder: Path, old: str, new: str) -> None:
     ],
 )
 def test_a_plan_that_was_edited_into_nonsense_is_an_input_error(tmp_path: Path, old: str, new: str) -> None:
-    storage.save((plan("onnx"),), tmp_path)
+    plan_file.save((plan("onnx"),), tmp_path)
     edit(tmp_path, old, new)
     with pytest.raises(InputError, match="no readable plan"):
-        storage.load(tmp_path)
+        plan_file.load(tmp_path)
 
 
 def test_a_number_where_a_list_belongs_is_named_by_target_precision_and_site(tmp_path: Path) -> None:
-    storage.save((plan("onnx"),), tmp_path)
+    plan_file.save((plan("onnx"),), tmp_path)
     document = json.loads((tmp_path / "plan.json").read_text())
     document["plans"][0]["sites"][0]["input"]["scale"] = 0
     (tmp_path / "plan.json").write_text(json.dumps(document))
     where = f"onnx {plan('onnx').precision} sites {plan('onnx').sites[0].site} input scale"
     with pytest.raises(InputError, match=re.escape(where)):
-        storage.load(tmp_path)
+        plan_file.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["plan.json", "plan.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"not this", b"[]", b"\xff\xfe\x00\x01" * 10])
 def test_a_missing_or_broken_file_is_an_input_error(tmp_path: Path, name: str, content: bytes | None) -> None:
-    storage.save((plan("onnx"),), tmp_path)
+    plan_file.save((plan("onnx"),), tmp_path)
     if content is None:
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="no readable plan"):
-        storage.load(tmp_path)
+        plan_file.load(tmp_path)

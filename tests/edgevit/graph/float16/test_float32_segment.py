@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgevit.graph.float16.window import stretch
+from edgevit.graph.float16.float32_segment import find_segment
 
 
 @pytest.mark.parametrize("first", range(7))
@@ -12,7 +12,7 @@ from edgevit.graph.float16.window import stretch
 def test_the_shortest_stretch_that_holds_all_that_is_needed_is_found(first: int, length: int) -> None:
     sites = [f"s{i}" for i in range(13)]
     needed = set(sites[first : first + length])
-    assert stretch(sites, needed.issubset) == (first, first + length)
+    assert find_segment(sites, needed.issubset) == (first, first + length)
 
 
 def test_it_takes_two_bisections() -> None:
@@ -22,5 +22,5 @@ def test_it_takes_two_bisections() -> None:
         asked.append(kept)
         return {"300", "311"} <= kept
 
-    assert stretch([str(i) for i in range(1000)], reaches) == (300, 312)
+    assert find_segment([str(i) for i in range(1000)], reaches) == (300, 312)
     assert len(asked) <= 20

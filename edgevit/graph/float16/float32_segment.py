@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
-def stretch(sites: Sequence[str], reaches: Callable[[frozenset[str]], bool]) -> tuple[int, int]:
+def find_segment(sites: Sequence[str], reaches: Callable[[frozenset[str]], bool]) -> tuple[int, int]:
     """First and end index of a run of operations that suffices, shortened from both of its ends by bisection.
 
     What is kept so far noise cannot come from, so a longer stretch is seldom worse; where it is, the found
