@@ -17,7 +17,7 @@ from edgevit.commands import list as list_
 from edgevit.commands._streams import StdoutError, mend, say, write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
-from edgevit.core.version import __version__
+from edgevit.core.version import SCHEMA_VERSION, __version__
 
 app = typer.Typer(
     add_completion=False,
@@ -117,7 +117,7 @@ def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if as_json:
-        told = {"schema_version": 1, "error": {"code": code, "message": message, "hint": hint}}
+        told = {"schema_version": SCHEMA_VERSION, "error": {"code": code, "message": message, "hint": hint}}
         with suppress(StdoutError):
             write(json_text(told) + "\n")
         return

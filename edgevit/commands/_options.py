@@ -129,7 +129,7 @@ AutoFloat = Annotated[
     bool,
     typer.Option(
         "--auto-float",
-        help="Leave the worst sites in float, fewest first, until the limits hold on images kept apart.",
+        help="Keep as few sensitive layers in float as the limits require, checked on held-out images.",
     ),
 ]
 Reconstruct = Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.commands._streams import stdout_errors, write
 from edgevit.core.foreign import json_text, printable
+from edgevit.core.version import SCHEMA_VERSION
 
 # Dataclasses take a while to be made: for --help, none is.
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def show_answer(answer: Answer, as_json: bool) -> int:
     """Print what a flow found; returns its exit code."""
     if as_json:
-        data = {"schema_version": 1, **answer.data}
+        data = {"schema_version": SCHEMA_VERSION, **answer.data}
         write(json_text(data, 2) + "\n")
         return answer.exit_code
     from rich.table import Table

@@ -37,7 +37,7 @@ def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
     alone = {loss.site: loss for loss in simulated.sensitivity}
     title = (
         f"{name}: {simulated.compression.sqnr_db:.1f} dB simulated on {prepared.fidelity_images} images, "
-        f"{len(plan.sites)} sites; `alone` is what a site costs by itself, estimated"
+        f"{len(plan.sites)} sites; `alone dB` is the output's SQNR with that site alone quantized, estimated"
     )
     rows = tuple(
         (
@@ -47,13 +47,13 @@ def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:
             weight_form(site),
             described(site.output, None) + ("" if site.sigmoid is None else ", then SiLU in integers"),
             site.bias,
-            f"{alone[site.site].sqnr_db:.1f} dB",
+            f"{alone[site.site].sqnr_db:.1f}",
             f"{alone[site.site].macs / 1e6:.3g}",
         )
         for site in plan.sites
     )
-    second = ("second",) if _products(plan) else ()
-    columns = ("site", "input", *second, "weight", "output", "bias", "alone", "million MACs")
+    rhs = ("rhs",) if _products(plan) else ()
+    columns = ("site", "input", *rhs, "weight", "output", "bias", "alone dB", "million MACs")
     return Table(title, columns, rows)
 
 

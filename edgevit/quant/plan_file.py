@@ -19,12 +19,11 @@ from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.settings.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
+from edgevit.core.version import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,10 @@ def _read(text: Path, stored: Path) -> tuple[QuantPlan, ...]:
     document = read_json(text, "the plan", PLAN_HINT, PLAN_BYTES)
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise InputError(f"schema_version {str(version)[:40]} is not {SCHEMA_VERSION}")
+        raise InputError(
+            f"schema_version {str(version)[:40]} is not {SCHEMA_VERSION}",
+            "make the plan again with this edgevit",
+        )
     with reading(stored, "safetensors file", PLAN_HINT):
         arrays = load_file(regular_file(stored, "the plan's tensors", PLAN_HINT))
     plans = []

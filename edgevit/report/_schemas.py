@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from edgevit.core._plain import written
 from edgevit.core.disk.manifest import Manifest
 from edgevit.core.results.layers import Difference
 from edgevit.core.results.report import Report
 from edgevit.core.settings.made_with import MadeWith
+from edgevit.core.version import SchemaVersion
 from edgevit.quant.plan_file import StoredPlan
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
@@ -21,7 +22,7 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
 class PlanFile:
     """plan.json: what a run's plans were made with, and one entry for each target and precision."""
 
-    schema_version: Literal[1]
+    schema_version: SchemaVersion
     made_with: MadeWith | None
     plans: tuple[StoredPlan, ...]
 

@@ -111,9 +111,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     resized = None
     if opened.evaluate is not None and asked.random_weights is None:
         resized = other_resize(opened.evaluate, unpruned, kind, asked.evaluate_count)
-    deciding, apart = calibration, None
+    deciding, held_out = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
-        deciding, apart = _hold_out(calibrate, calibration, unpruned, asked.auto_float, emit)
+        deciding, held_out = _hold_out(calibrate, calibration, unpruned, asked.auto_float, emit)
     clock.lap("load")
     kept = None
     if asked.scan_float16:
@@ -151,7 +151,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         half = {variants.file_of(p) for p in variants.backends if p.compute == "float16"} - {messages.GRAPH}
         keeps |= {file: _sites(scan(variants.graphs[file], images)) for file in sorted(half)}
     judge = (
-        None if apart is None or asked.auto_float is None else (_with_kinds(apart, spec), asked.auto_float)
+        None
+        if held_out is None or asked.auto_float is None
+        else (_with_kinds(held_out, spec), asked.auto_float)
     )
     looked_at = inputs if deciding is None else deciding
     plans, accounts = run_plans.account_for(plans, variants, looked_at, judge, keeps, asked.seed, emit)
@@ -221,10 +223,10 @@ def _hold_out(
     return calibration[rest], HeldOut(calibration[held], reference, labels, heads=heads)
 
 
-def _with_kinds(apart: HeldOut, spec: ModelSpec) -> HeldOut:
+def _with_kinds(held_out: HeldOut, spec: ModelSpec) -> HeldOut:
     """With what the outputs are, now that it is known."""
-    heads = {name: (labels, spec.heads[name].output) for name, (labels, _) in apart.heads.items()}
-    return replace(apart, output=spec.output, heads=heads)
+    heads = {name: (labels, spec.heads[name].output) for name, (labels, _) in held_out.heads.items()}
+    return replace(held_out, output=spec.output, heads=heads)
 
 
 def _about_heads(spec: ModelSpec, evaluate: _Images) -> Iterator[str]:

@@ -120,7 +120,9 @@ def _check_plan(recipe: Recipe) -> None:
             "--auto-float needs a limit to keep", "add --min-sqnr DB, --min-agreement PCT or --max-drop PP"
         )
     if recipe.calibrate is None:
-        raise UsageError("--auto-float needs images, some of which it keeps apart", "add --calibrate SAMPLES")
+        raise UsageError(
+            "--auto-float needs calibration images, some of which it holds out", "add --calibrate SAMPLES"
+        )
     if not quantized:
         raise UsageError(
             f"--auto-float has nothing to do for --precision {','.join(recipe.precision)}",

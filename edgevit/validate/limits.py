@@ -24,7 +24,7 @@ def check_limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
         stricter = " ".join(_stricter(artifact, limits))
         yield (
             "fail",
-            f"--auto-float kept {' '.join(promised.limits)} on {promised.images} calibration images kept apart, in "
+            f"--auto-float kept {' '.join(promised.limits)} on {promised.images} held-out calibration images, in "
             "simulation: give it more of them, and such as these (--calibrate, --calibration-count), or plan with a "
             f"stricter limit (edgevit quantize --auto-float{stricter and ' '}{stricter}) and give that plan to "
             "convert --plan with the limit of now",

@@ -42,7 +42,7 @@ def _auto_float(artifact: ArtifactReport) -> Iterator[str]:
     found = artifact.auto_float
     if found is None:
         return
-    limits, images = " and ".join(found.limits), f"{found.images} calibration images kept apart"
+    limits, images = " and ".join(found.limits), f"{found.images} held-out calibration images"
     if not found.reached:
         yield (
             f"No number of sites in {artifact.compute} keeps {limits} in simulation: on {images} the plan has "

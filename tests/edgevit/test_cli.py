@@ -97,7 +97,7 @@ def test_bad_request_has_one_clear_message_and_its_code(
     assert call(*arguments, "--json") == code
     printed = capsys.readouterr()
     told = json.loads(printed.out)
-    assert told["schema_version"] == 1 and set(told["error"]) == {"code", "message", "hint"}
+    assert told["schema_version"] == 2 and set(told["error"]) == {"code", "message", "hint"}
     assert words in told["error"]["message"] + told["error"]["hint"] and printed.err == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -160,7 +160,7 @@ def test_list_without_a_kind_gives_the_kinds_with_some_of_each(capsys: Capture) 
 @pytest.mark.parametrize("kind", list_flow.KINDS)
 def test_list_gives_every_name_with_a_line(kind: str, capsys: Capture) -> None:
     code, told = call_json(capsys, "list", kind)
-    assert code == 0 and told["schema_version"] == 1 and told["kind"] == kind
+    assert code == 0 and told["schema_version"] == 2 and told["kind"] == kind
     assert told["items"] and all(item["name"] and item["summary"] for item in told["items"])
     assert call("list", kind) == 0
     assert told["items"][0]["name"] in capsys.readouterr().out

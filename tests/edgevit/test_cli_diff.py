@@ -49,7 +49,7 @@ def test_json_of_a_wrong_file_is_valid_and_the_code_is_1(folder: Path) -> None:
     assert done.returncode == 1, done.stderr
     data = json.loads(done.stdout)
     jsonschema.validate(data, json.loads((_schemas.FOLDER / "diff.schema.json").read_text()))
-    assert data["schema_version"] == 1 and data["first_wrong"]["module"] == "mix"
+    assert data["schema_version"] == 2 and data["first_wrong"]["module"] == "mix"
     assert data["executed_by"].startswith("onnxruntime") and data["images"] == 1
 
 

@@ -14,7 +14,7 @@ from edgevit import cli
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u200b"
 ESCAPED = r"\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u200b"
 MANIFEST: dict[str, Any] = {
-    "schema_version": 1,
+    "schema_version": 2,
     "created_by": "edgevit 0.1.0",
     "files": [],
     "model": {"name": "m", "source": "demo", "weights_sha256": "0"},

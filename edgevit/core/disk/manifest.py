@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.disk.regular import kind
 from edgevit.core.disk.whole_files import sha256_of, size_of
 from edgevit.core.errors import InputError
+from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
 
 FILE_NAME: Final = "manifest.json"
 _EXTERNAL: Final = weights_beside(Path("model")).suffix
@@ -53,7 +54,7 @@ class Manifest:
     files: tuple[FileEntry, ...]
     model: ManifestModel
     recipe: Mapping[str, str] = field(default_factory=dict)
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = SCHEMA_VERSION
 
 
 def build(bundle: Path, created_by: str, model: ManifestModel, recipe: Mapping[str, str]) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
+from edgevit.core.version import SchemaVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Difference:
         explanation: why the outputs differ: another input; "" where nothing explains it.
     """
 
-    schema_version: Literal[1]
+    schema_version: SchemaVersion
     artifact: str
     reference: str
     executed_by: str

@@ -15,8 +15,8 @@ from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
+from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
 
-SCHEMA_VERSION: Final = 1
 # A single site is right from here on, or at most one step off in few of its elements.
 SITE_DB: Final = 45.0
 
@@ -200,7 +200,7 @@ class AutoFloat:
     Attributes:
         limits: as flags.
         reached: whether they hold now; if not, the plan is as it was.
-        images: calibration images that were kept apart for it.
+        images: held-out calibration images.
         sqnr_before_db, sqnr_after_db: of the plan on these images, without and with those sites in float.
         sites: what was left in float, worst first.
         mac_fraction: share of the model's multiply-accumulates that these sites have.
@@ -507,7 +507,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     peak_memory_bytes: PeakMemory = PeakMemory()
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = SCHEMA_VERSION
     folder: Path | None = field(default=None, compare=False, metadata=NOT_WRITTEN)
 
     def _repr_html_(self) -> str:

@@ -18,6 +18,7 @@ from edgevit.core.precisions import PRECISIONS
 from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
+from edgevit.core.version import SCHEMA_VERSION
 from edgevit.program.sites import kind_of
 from edgevit.registries import REWRITES, RUNTIMES, TARGETS
 from edgevit.steps import named_outputs
@@ -143,7 +144,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
             "check --reference, its weights and --preprocess: the file was made from another model",
         )
     return Difference(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         artifact=asked.shown,
         reference=asked.model.model,
         executed_by=runtime.label(),

@@ -1,4 +1,4 @@
-"""`--auto-float`: the worst sites stay in float, fewest first, until the limits hold on images kept apart."""
+"""`--auto-float`: the most sensitive sites stay in float, as few as the limits ask for on held-out images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hold_out(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...
     """
     if count < 2 * FEWEST:
         raise UsageError(
-            f"--auto-float keeps {FEWEST} calibration images apart and needs {FEWEST} others for the plan, "
+            f"--auto-float holds out {FEWEST} calibration images and needs {FEWEST} others for the plan, "
             f"there are {count}",
             f"give at least {2 * FEWEST}: --calibrate SAMPLES, --calibration-count N",
         )
@@ -64,8 +64,8 @@ def hold_out(count: int, labelled: bool, limits: Limits) -> tuple[tuple[int, ...
             "give --calibrate a folder of class folders or a .npz with `labels`, or use --min-agreement",
         )
     number = max(FEWEST, count // SHARE)
-    apart = tuple(index * count // number for index in range(number))
-    return tuple(sorted(set(range(count)) - set(apart))), apart
+    held = tuple(index * count // number for index in range(number))
+    return tuple(sorted(set(range(count)) - set(held))), held
 
 
 def leave_float(

@@ -89,11 +89,11 @@ def plan_all(
         if reconstruct and calibration is not None:
             tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
             tuned = make_plan(graph, known, calibration, capabilities, choices, advance, tuner)
-            apart = calibration[held_out(len(calibration))]
-            before, after = _output_db(graph, (plan, tuned), apart)
+            held = calibration[held_out(len(calibration))]
+            before, after = _output_db(graph, (plan, tuned), held)
             kept = tuner.kept if after > before else 0
             plan = tuned if after > before else plan
-            told = Reconstruction(tuner.blocks, tuner.tried, kept, len(apart), before, max(before, after))
+            told = Reconstruction(tuner.blocks, tuner.tried, kept, len(held), before, max(before, after))
         give_back()
         return plan, told
 

@@ -78,7 +78,7 @@ def account_for(
 
     Args:
         images: what sites cost is estimated on them.
-        judge: images kept apart and what has to hold on them; None to leave the plans as they are.
+        judge: held-out images and what has to hold on them; None to leave the plans as they are.
     """
     losses = losses_of(plans, variants, images, seed, emit)
     told: tuple[AutoFloat | None, ...] = (None,) * len(plans)

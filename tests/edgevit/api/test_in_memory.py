@@ -224,7 +224,7 @@ def test_the_command_line_has_no_module_and_a_plan_alone_brings_none(tmp_path: P
     with pytest.raises(edgevit.UsageError, match="in the memory of a Python program"):
         SOURCES.get("module").load(LoadRequest("module:nets.Net", "nets.Net"))
     made = {"settings": {"model": "module:nets.Net"}, "weights_sha256": "0", "calibration_digest": None}
-    (tmp_path / "plan.json").write_text(json.dumps({"schema_version": 1, "made_with": made, "plans": []}))
+    (tmp_path / "plan.json").write_text(json.dumps({"schema_version": 2, "made_with": made, "plans": []}))
     with pytest.raises(edgevit.UsageError, match="made with module:nets.Net, a module in the memory"):
         remembered(tmp_path, {})
     assert remembered(tmp_path, {"model": "module:nets.Net"}) == {}

@@ -86,7 +86,7 @@ def test_what_would_fail_later_fails_now_with_the_same_error(model: Path, tmp_pa
     (damaged / "two" / "a.png").write_bytes(b"no image")
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     plan = tmp_path / "plan.json"
-    plan.write_text('{"schema_version": 1, "plans": []}')
+    plan.write_text('{"schema_version": 2, "plans": []}')
     (tmp_path / "plan.safetensors").write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")
     cases: tuple[tuple[dict[str, Any], type[EdgevitError], str], ...] = (
         ({"evaluate": str(wrong), "labels": labels}, InputError, "'tow' is none of the model's 4 labels"),

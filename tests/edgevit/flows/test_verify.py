@@ -34,7 +34,7 @@ def test_changed_file_is_a_failed_check_that_names_it(tmp_path: Path) -> None:
     assert "onnx/fp16/model.onnx has changed" in answer.tables[0].rows[0][0]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"schema_version": 1}'])
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"schema_version": 2}'])
 def test_folder_that_is_no_bundle_is_an_input_error(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)

@@ -86,8 +86,8 @@ def edit(folder: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"schema_version": 1', '"schema_version": 2'),
-        ('"schema_version": 1,', ""),
+        ('"schema_version": 2', '"schema_version": 1'),
+        ('"schema_version": 2,', ""),
         ('"target"', '"targets"'),
         ('"compute": "float32"', '"compute": "float64"'),
         ('"dtype": "uint8"', '"dtype": "uint4"'),

@@ -14,7 +14,7 @@ def test_a_written_report_is_read_back(report: Report, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.render(report), encoding="utf-8")
     assert json.read(path) == report
-    assert stdlib_json.loads(json.render(report))["schema_version"] == 1
+    assert stdlib_json.loads(json.render(report))["schema_version"] == 2
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_images_kept_apart_and_images_to_tune_on_are_counted_before_the_work(tmp
     few, plain = npz(tmp_path / "few.npz", 31), npz(tmp_path / "plain.npz", 64, labelled=False)
     tiny = npz(tmp_path / "tiny.npz", 15)
     asked = {"model": "timm:x", "precision": "w8a8", "auto_float": True, "min_sqnr": 30}
-    with pytest.raises(UsageError, match="keeps 16 calibration images apart"):
+    with pytest.raises(UsageError, match="holds out 16 calibration images"):
         resolve(recipes.make({**asked, "calibrate": few}))
     with pytest.raises(UsageError, match="needs labels of the calibration images"):
         resolve(recipes.make({**asked, "calibrate": plain, "max_drop": 1}))

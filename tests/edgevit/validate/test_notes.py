@@ -72,7 +72,7 @@ def test_what_was_left_in_float_is_named_with_its_limit_and_its_price() -> None:
     (text,) = notes(left(True, 8))
     assert text.startswith("Left in float32 to keep --min-sqnr 30 and --min-agreement 99: blocks.0:linear, ")
     assert "blocks.5:linear and 2 more in report.json; 4.2 % of the multiply-accumulates." in text
-    assert text.endswith("On 32 calibration images kept apart the simulated plan went from 24.0 to 31.5 dB.")
+    assert text.endswith("On 32 held-out calibration images the simulated plan went from 24.0 to 31.5 dB.")
     assert notes(left(True, 0))[0].startswith("Nothing had to be left in float")
 
 

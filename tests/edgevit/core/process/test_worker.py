@@ -192,7 +192,8 @@ import contextlib, sys
 from edgevit.core.process.forking import forking
 from edgevit.core.process.worker import Job, ProcessLimits, run_job, run_many
 way, *paths = sys.argv[1:]
-jobs = [Job(path, "tests.edgevit.core.process._jobs:hang", {"pids": path}, ProcessLimits(), forked=True) for path in paths]
+made = {"limits": ProcessLimits(), "forked": True}
+jobs = [Job(path, "tests.edgevit.core.process._jobs:hang", {"pids": path}, **made) for path in paths]
 try:
     with forking(()) if way == "forked" else contextlib.nullcontext():
         run_job(jobs[0]) if len(jobs) == 1 else run_many(jobs, 2)

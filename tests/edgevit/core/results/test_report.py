@@ -84,7 +84,7 @@ def test_unknown_fields_are_left_aside() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema_version": 2}, "schema_version: expected 1"),
+        ({"schema_version": 1}, "schema_version: expected 2"),
         ({"artifacts": {}}, "artifacts: expected a list"),
         ({"reference": {"top1": "x", "top5": None, "n": 1}}, "reference: top1: expected float"),
         ({"reference": {"top1": 1.0, "top5": None}}, "n is missing"),

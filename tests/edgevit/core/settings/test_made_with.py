@@ -14,7 +14,7 @@ from edgevit.core.settings import recipe as recipes
 
 def plan(folder: Path, **settings: Any) -> str:
     made = {"settings": settings, "weights_sha256": "0" * 64, "calibration_digest": None}
-    (folder / "plan.json").write_text(json.dumps({"schema_version": 1, "made_with": made, "plans": []}))
+    (folder / "plan.json").write_text(json.dumps({"schema_version": 2, "made_with": made, "plans": []}))
     return str(folder / "plan.json")
 
 
@@ -107,7 +107,7 @@ def test_nonsense_in_a_plan_is_the_plans_error(tmp_path: Path) -> None:
     for settings in ({"seed": "many"}, {"overwrite": True}, {"seed": -1}, {"precision": 3}):
         with pytest.raises(InputError, match="made_with"):
             recipes.make({"plan": plan(tmp_path, model="demo", **settings)})
-    (tmp_path / "plan.json").write_text('{"schema_version": 1, "made_with": [], "plans": []}')
+    (tmp_path / "plan.json").write_text('{"schema_version": 2, "made_with": [], "plans": []}')
     with pytest.raises(InputError, match="made_with holds no settings"):
         recipes.make({"plan": str(tmp_path)})
     (tmp_path / "plan.json").write_text("no json")
@@ -115,7 +115,7 @@ def test_nonsense_in_a_plan_is_the_plans_error(tmp_path: Path) -> None:
         recipes.make({"plan": str(tmp_path)})
     with pytest.raises(InputError, match="the plan .* does not exist"):
         recipes.make({"plan": str(tmp_path / "none.json")})
-    (tmp_path / "plan.json").write_text('{"schema_version": 1, "plans": []}')  # as older ones are
+    (tmp_path / "plan.json").write_text('{"schema_version": 2, "plans": []}')  # as older ones are
     with pytest.raises(UsageError, match="no MODEL"):
         recipes.make({"plan": str(tmp_path)})
     assert recipes.make({"plan": str(tmp_path), "model": "demo"}).precision == ("fp16",)
