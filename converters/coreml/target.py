@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from converters import _float_macs
+from converters._target import checked_conversion
 from converters.coreml import edits, package, program, sites
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
@@ -134,24 +135,24 @@ def write(
         StepError: a site is missing in the file, or is there with other values.
         StorageError: the package cannot be written.
     """
-    assert isinstance(prepared, _FloatConversion)
-    deployment = prepared.deployment or _usual(precision)
+    conversion = checked_conversion(
+        prepared, _FloatConversion, "coreml", precision, PRECISIONS, plan, capabilities(precision)
+    )
+    deployment = conversion.deployment or _usual(precision)
     _refuse_too_old(precision, deployment)
-    if (plan is None) == (capabilities(precision) is not None):
-        raise UsageError(f"{precision} needs {'a' if plan is None else 'no'} quantization plan")
     half = plan.compute == "float16" if plan is not None else precision == "fp16"
-    nodes = edits.weighted_sites(prepared.graph.program)
+    nodes = edits.weighted_sites(conversion.graph.program)
     if plan is not None:
-        products = edits.product_sites(prepared.graph.program)
+        products = edits.product_sites(conversion.graph.program)
         nodes |= {s.site: products[s.site] for s in plan.sites if s.site in products}
     # the operation came with iOS 18; integers and scores kept in float32 need the two products
     roles = {kind_of(site) for site in keep_float32}
     fused = deployment == "iOS18" and plan is None and roles.isdisjoint(("softmax", *edits.PRODUCTS))
-    edited = program.edit(prepared.graph, prepared.spec, plan, fused, keep_float32)
+    edited = program.edit(conversion.graph, conversion.spec, plan, fused, keep_float32)
     if unknown := sorted(keep_float32 - edited.handles.keys()):
         raise UsageError(f"{unknown[0]!r} is no site of this model", nearest(unknown[0], edited.handles))
-    model = package.convert(edited, prepared.spec, deployment, half, keep_float32)
-    handles = package.save(model, edited, prepared.spec, precision, deployment, out)
+    model = package.convert(edited, conversion.spec, deployment, half, keep_float32)
+    handles = package.save(model, edited, conversion.spec, precision, deployment, out)
     del model
     found = sites.locate(out, edited, nodes, plan, handles, lambda site: half and site not in keep_float32)
     gc.collect()  # coremltools' programs are full of reference cycles, and as large as the model

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from converters import _float_macs
+from converters._target import checked_conversion
 from converters.onnx import attention as onnx_attention
 from converters.onnx import batch, dynamic, export, file, half, pixels, quantize
 from converters.onnx import older as older_opsets
@@ -196,31 +197,28 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    if not isinstance(prepared, export.FloatConversion):
-        raise TypeError("write needs what prepare returned")
-    if precision not in _PRECISIONS:
-        raise UnsupportedError(f"onnx cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
-    if (plan is None) != (capabilities(precision) is None):
-        raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
-    model = prepared.model.clone()
+    conversion = checked_conversion(
+        prepared, export.FloatConversion, "onnx", precision, _PRECISIONS, plan, capabilities(precision)
+    )
+    model = conversion.model.clone()
     if plan is not None:
-        sites = quantize.quantize(model, prepared, plan)
+        sites = quantize.quantize(model, conversion, plan)
     else:
         if precision == "fp16":
             half.to_half(model, keep_float32)
-        sites = quantize.site_tensors(model, prepared.weights)
-    if prepared.takes_pixels:
-        pixels.take_pixels(model, prepared.spec.preprocess)
+        sites = quantize.site_tensors(model, conversion.weights)
+    if conversion.takes_pixels:
+        pixels.take_pixels(model, conversion.spec.preprocess)
         image = pixels.NORMALISED
         sites = tuple(replace(s, input=image) if s.input == "image" else s for s in sites)
-    older = prepared.opset < export.FIRST_OPSET
-    if older or prepared.batch != 1:
+    older = conversion.opset < export.FIRST_OPSET
+    if older or conversion.batch != 1:
         shapes = file.shapes_of(model)
         if older:
             older_opsets.to_17(model, shapes)
-        if prepared.batch != 1:
-            batch.rebatch(model, shapes, prepared.batch)
-    file.save(model, prepared.spec, precision, out, prepared.takes_pixels)
+        if conversion.batch != 1:
+            batch.rebatch(model, shapes, conversion.batch)
+    file.save(model, conversion.spec, precision, out, conversion.takes_pixels)
     return sites
 
 

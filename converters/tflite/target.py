@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from converters import _float_macs
+from converters._target import checked_conversion
 from converters.tflite import flatbuffer as tfl
 from converters.tflite import input as tflite_input
 from converters.tflite import lower, metadata, quantize, tidy
@@ -163,25 +164,22 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed, a model above 2 GiB.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    if not isinstance(prepared, FloatConversion):
-        raise TypeError("write needs what prepare returned")
-    if precision not in _PRECISIONS:
-        raise UnsupportedError(f"tflite cannot write {precision}", f"it can: {', '.join(_PRECISIONS)}")
-    if (plan is None) != (capabilities(precision) is None):
-        raise TypeError(f"precision {precision} {'needs a' if plan is None else 'takes no'} plan")
-    model = tfl.duplicate(prepared.model)
+    conversion = checked_conversion(
+        prepared, FloatConversion, "tflite", precision, _PRECISIONS, plan, capabilities(precision)
+    )
+    model = tfl.duplicate(conversion.model)
     if plan is not None:
-        sites = quantize.quantize(model, prepared.places, plan)
+        sites = quantize.quantize(model, conversion.places, plan)
     else:
-        sites = quantize.float_tensors(model, prepared.places)
+        sites = quantize.float_tensors(model, conversion.places)
         if precision == "fp16":
-            quantize.to_half(model, prepared.places, keep_float32)
-    spec, renamed = prepared.spec, dict[str, str]()
+            quantize.to_half(model, conversion.places, keep_float32)
+    spec, renamed = conversion.spec, dict[str, str]()
     if plan is not None and plan.outputs:
         renamed |= tflite_output.give_integers(model, plan.outputs)
     real = None
-    if prepared.input != "float32":
-        renamed |= tflite_input.take_pixels(model, spec.preprocess, prepared.input)
+    if conversion.input != "float32":
+        renamed |= tflite_input.take_pixels(model, spec.preprocess, conversion.input)
         real = tflite_input.real_input(in_rgb(spec.preprocess))
     if precision != "fp32" or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.

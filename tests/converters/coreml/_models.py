@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from converters.coreml import TARGET
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.runner import RunOptions, SiteTensors
@@ -122,8 +123,7 @@ def plan_for(graph: Graph, precision: str) -> QuantPlan:
         params = QuantParams("int8", tuple(map(float, scale)), (0,) * len(scale), 0)
         entry = QuantParams("int8", (float(np.float16(0.05)),), (-3,)) if precision == "w8a8" else None
         sites.append(SitePlan(site.name, site.kind, entry, params, None, "float32" if site.bias else "none"))
-    capabilities = TARGET.capabilities(precision)
-    assert capabilities is not None
+    capabilities = TARGET.capabilities(precision) or BackendCapabilities("coreml", precision, "float16", ())
     return QuantPlan("coreml", precision, "float16", "", tuple(sites), (), tensors, capabilities=capabilities)
 
 

@@ -57,14 +57,14 @@ def test_without_sites_there_is_nothing_to_try() -> None:
 
 
 @pytest.mark.parametrize("count", [32, 50, 64, 128])
-def test_one_image_in_four_but_16_at_least_are_kept_apart(count: int) -> None:
-    rest, apart = auto_float.hold_out(count, False, Limits(min_sqnr=1))
-    assert sorted((*rest, *apart)) == list(range(count)) and len(apart) == max(16, count // 4)
-    assert np.diff(apart).max() <= 4  # spread: images come sorted by their class
+def test_one_image_in_four_but_16_at_least_are_held_out(count: int) -> None:
+    rest, held_out = auto_float.hold_out(count, False, Limits(min_sqnr=1))
+    assert sorted((*rest, *held_out)) == list(range(count)) and len(held_out) == max(16, count // 4)
+    assert np.diff(held_out).max() <= 4  # spread: images come sorted by their class
 
 
 def test_too_few_images_are_told_with_their_number() -> None:
-    with pytest.raises(UsageError, match=r"keeps 16 .* needs 16 others .* there are 31") as raised:
+    with pytest.raises(UsageError, match=r"holds out 16 .* needs 16 others .* there are 31") as raised:
         auto_float.hold_out(31, False, Limits(min_sqnr=1))
     assert "at least 32" in raised.value.hint
     with pytest.raises(UsageError, match="needs labels"):
@@ -101,7 +101,7 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
     (costs,) = sensitivities(graph, [plan], images, 0)
     ranked = tuple(SiteLoss(name, costs[name], 1) for name in sorted(costs, key=costs.__getitem__))
     reference = {"logits": run(graph, images)[0][0].numpy()}
-    apart = auto_float.HeldOut(images, reference, None)
+    held_out = auto_float.HeldOut(images, reference, None)
 
     def sqnr(number: int) -> float:
         left = {loss.site for loss in ranked[:number]}
@@ -111,7 +111,7 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
 
     limit = Limits(min_sqnr=sqnr(0) + 5)
     found, told = auto_float.leave_float(
-        plan, ranked, graph, apart, limit, frozenset(), 9, lambda event: None
+        plan, ranked, graph, held_out, limit, frozenset(), 9, lambda event: None
     )
     number = len(told.sites)
     assert told.reached and 1 < number < len(ranked) and len(found.sites) == len(ranked) - number
@@ -166,7 +166,10 @@ def test_a_drop_is_held_against_labels_of_the_calibration_images(model: Path, tm
     ("settings", "words"),
     [
         ({"auto_float": True}, "needs a limit"),
-        ({"auto_float": True, "min_sqnr": 30, "calibrate": None, "precision": "w8"}, "needs images"),
+        (
+            {"auto_float": True, "min_sqnr": 30, "calibrate": None, "precision": "w8"},
+            "needs calibration images",
+        ),
         ({"auto_float": True, "min_sqnr": 30, "precision": "fp16"}, "nothing to do"),
         ({"auto_float": True, "min_sqnr": 30, "plan": "."}, "both given"),
     ],

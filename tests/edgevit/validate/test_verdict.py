@@ -187,7 +187,7 @@ def test_a_limit_that_auto_float_kept_and_the_file_misses_is_told_with_what_to_a
     missed = replace(accuracy(0.0, 0.1), agreement=98.0)
     limits = Limits(min_agreement=99.0)
     _, reasons = judge(static_int8(accuracy=missed, auto_float=kept), limits)
-    assert "--auto-float kept --min-agreement 99 on 32 calibration images" in reasons[-1]
+    assert "--auto-float kept --min-agreement 99 on 32 held-out calibration images" in reasons[-1]
     assert (
         "quantize --auto-float --min-agreement 99.5" in reasons[-1]
     )  # half as far below 100: it missed by twice
