@@ -80,7 +80,7 @@ def load_pixels(
     pixels = np.empty((len(chosen), preprocess.height, preprocess.width, preprocess.channels), np.uint8)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
-    told: dict[str, list[str]] = {}
+    remarks: dict[str, list[str]] = {}
     for index in chosen:
         try:
             picture = samples.read(index)
@@ -94,7 +94,7 @@ def load_pixels(
         else:
             kept.append(index)
             for remark in _remarks(picture, preprocess):
-                told.setdefault(remark, []).append(samples.names[index])
+                remarks.setdefault(remark, []).append(samples.names[index])
         advance(1)
     if not kept:
         why = f"; the first: {skipped[0][1]}" if skipped else ""
@@ -105,7 +105,7 @@ def load_pixels(
         names=tuple(samples.names[index] for index in kept),
         skipped=tuple(skipped),
         head_labels={head: tuple(given[i] for i in kept) for head, given in samples.head_labels.items()},
-        remarks=tuple(_sentence(samples.path, remark, names, len(kept)) for remark, names in told.items()),
+        remarks=tuple(_sentence(samples.path, remark, names, len(kept)) for remark, names in remarks.items()),
     )
 
 

@@ -107,8 +107,8 @@ def _run(given: list[str], as_json: bool, verbose: bool) -> int:
             _tell(full.code, full.message, full.hint, as_json)
         else:
             # A bug of ours: it keeps its trace, but must not look like a failed check, which is code 1.
-            told = f"{type(error).__name__}: {error}"
-            _tell("internal", told, "this is a bug in edgevit: please report it", as_json)
+            message = f"{type(error).__name__}: {error}"
+            _tell("internal", message, "this is a bug in edgevit: please report it", as_json)
     return code
 
 
@@ -117,9 +117,12 @@ def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if as_json:
-        told = {"schema_version": SCHEMA_VERSION, "error": {"code": code, "message": message, "hint": hint}}
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "error": {"code": code, "message": message, "hint": hint},
+        }
         with suppress(StdoutError):
-            write(json_text(told) + "\n")
+            write(json_text(document) + "\n")
         return
     say(f"error: {printable(message)}\n" + (f"hint: {printable(hint)}\n" if hint else ""))
 

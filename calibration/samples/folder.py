@@ -42,23 +42,23 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
         indices, others = read_classes(found.table, found.root, found.loose, head)
         named = others if indices is None else {head.name: indices, **others}
         of = f" of {', '.join(named)}" if others else ""
-        notes = (f"{found.path}: the classes{of} are from {found.table.name}",) if named else ()
+        notes = [f"{found.path}: the classes{of} are from {found.table.name}"] if named else []
         files = tuple(zip(found.loose, indices or (None,) * len(found.loose), strict=True))
         return _samples(found, files, (*found.notes, *notes), head.channels, others)
-    classes, told = _classes(found, head)
+    classes, said = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
-    return _samples(found, files, (*found.notes, *told), head.channels)
+    return _samples(found, files, (*found.notes, *said), head.channels)
 
 
 def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...]]:
     """The class of each folder with images, and what has to be said about the others."""
     filled = tuple(name for name, paths in found.classes if paths)
     empty = tuple(name for name, paths in found.classes if not paths)
-    told = []
+    notes = []
     if head.labels and (indices := index_folders(filled, head.labels, found.path)) is not None:
         classes = indices
         first = filled[0]
-        told.append(
+        notes.append(
             f"{found.path}: class folders are called by numbers, taken for the indices of the labels ({first} is "
             f"{head.labels[classes[first]]})"
         )
@@ -67,18 +67,18 @@ def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...
     else:
         classes = number_folders(filled, empty, head.classes, found.path)
         first = min(classes, key=lambda name: classes[name])
-        told.append(
+        notes.append(
             f"{found.path}: the model has no labels, so class folders were numbered in sorted order "
             f"({first} is {classes[first]})"
         )
     if empty:
-        told.append(f"{found.path}: no images in the class folders {some_of(empty)}")
+        notes.append(f"{found.path}: no images in the class folders {some_of(empty)}")
     missing = [label for index, label in enumerate(head.labels) if index not in classes.values()]
     if missing:
-        told.append(
+        notes.append(
             f"{found.path}: no images of {len(missing)} of {len(head.labels)} classes: {some_of(missing)}"
         )
-    return classes, tuple(told)
+    return classes, tuple(notes)
 
 
 def _samples(

@@ -90,5 +90,5 @@ def profile(
         )
     if runs < 1:
         raise UsageError(f"runs={runs}: nothing would be timed", "give at least one")
-    with recipe_of(artifact, settings) as recipe, progress_for(progress) as told:
-        return flow(Path(artifact), device, runs, recipe, told)
+    with recipe_of(artifact, settings) as recipe, progress_for(progress) as display:
+        return flow(Path(artifact), device, runs, recipe, display)

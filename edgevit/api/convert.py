@@ -89,5 +89,5 @@ def convert(
     from edgevit.flows.convert import convert as flow
     from edgevit.report.progress import progress_for
 
-    with recipe_of(model, settings) as recipe, progress_for(progress) as told:
-        return flow(recipe, told)
+    with recipe_of(model, settings) as recipe, progress_for(progress) as display:
+        return flow(recipe, display)

@@ -63,5 +63,5 @@ def diff(
     from edgevit.flows.diff import diff as flow
     from edgevit.report.progress import progress_for
 
-    with recipe_of(reference, settings) as recipe, progress_for(progress) as told:
-        return flow(Path(artifact), recipe, count, threshold, show_all, told, file_preprocess)
+    with recipe_of(reference, settings) as recipe, progress_for(progress) as display:
+        return flow(Path(artifact), recipe, count, threshold, show_all, display, file_preprocess)

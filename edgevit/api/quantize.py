@@ -70,5 +70,5 @@ def quantize(
     from edgevit.flows.quantize import quantize as flow
     from edgevit.report.progress import progress_for
 
-    with recipe_of(model, settings, precision="w8a8") as recipe, progress_for(progress) as told:
-        return flow(recipe, told)
+    with recipe_of(model, settings, precision="w8a8") as recipe, progress_for(progress) as display:
+        return flow(recipe, display)

@@ -61,5 +61,5 @@ def validate(
     from edgevit.flows.validate import validate as flow
     from edgevit.report.progress import progress_for
 
-    with recipe_of(reference, settings) as recipe, progress_for(progress) as told:
-        return flow(Path(path), recipe, told, file_preprocess)
+    with recipe_of(reference, settings) as recipe, progress_for(progress) as display:
+        return flow(Path(path), recipe, display, file_preprocess)

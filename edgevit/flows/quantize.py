@@ -61,9 +61,9 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
     missed = any(s.auto_float is not None and not s.auto_float.reached for s in prepared.simulated)
     tables = tuple(table for plan in plans for table in _plan_tables.tables(plan, prepared))
     said = (("notes", prepared.notes), ("warnings", prepared.warnings))
-    told = tuple(Table(title, ("",), tuple((text,) for text in texts)) for title, texts in said if texts)
+    notices = tuple(Table(title, ("",), tuple((text,) for text in texts)) for title, texts in said if texts)
     origin = Table("preprocessing", ("taken from",), ((prepared.spec.preprocess_origin,),))
-    return Answer(data, (*tables, origin, *told), exit_code=int(missed))
+    return Answer(data, (*tables, origin, *notices), exit_code=int(missed))
 
 
 def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:

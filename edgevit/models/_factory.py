@@ -88,14 +88,14 @@ def _bound(make: Any, what: str, arguments: Mapping[str, Any]) -> tuple[list[Any
     parameters = signature.parameters
     shown = printable(str(signature))
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} ..."
-    told = f"its signature is {what.partition(' ')[0]}{shown}"
+    stated = f"its signature is {what.partition(' ')[0]}{shown}"
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     own = {name for name, p in parameters.items() if p.kind not in variadic}
     unknown = [name for name in arguments if name not in own]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         flag = "--num-classes" if unknown[0] == "num_classes" else f"--model-arg {unknown[0]}"
         hint = nearest(unknown[0], own) if own else "it takes none"
-        raise UsageError(f"{what} has no argument {unknown[0]!r} ({flag}): {told}", hint)
+        raise UsageError(f"{what} has no argument {unknown[0]!r} ({flag}): {stated}", hint)
     missing = [
         n
         for n in parameters
@@ -106,7 +106,7 @@ def _bound(make: Any, what: str, arguments: Mapping[str, Any]) -> tuple[list[Any
             "--num-classes N" if n == "num_classes" else f"--model-arg {n}=VALUE" for n in missing
         )
         raise UsageError(
-            f"{what} needs {', '.join(missing)}: {told}",
+            f"{what} needs {', '.join(missing)}: {stated}",
             f"add {flags}; a VALUE is a Python literal (4, 0.1, True, None, [1, 2]) or else a text, and what is "
             "neither is made in a factory of your own that needs no arguments",
         )

@@ -104,15 +104,17 @@ def _import(place: str) -> ModuleType:
 
 
 def _not_found(place: str, error: ImportError) -> UsageError:
-    told = f"{place} cannot be imported{_line(error)}: {error}"
+    message = f"{place} cannot be imported{_line(error)}: {error}"
     if "relative import" in str(error):
         name = Path(place).stem
         return UsageError(
-            told, f"name it in its package, from the folder above: python:PACKAGE.{name}:FACTORY"
+            message, f"name it in its package, from the folder above: python:PACKAGE.{name}:FACTORY"
         )
     if error.name is None or error.name == place or place.startswith(f"{error.name}."):
-        return UsageError(told, "run in the folder that holds it, or give the file: python:FILE.py:FACTORY")
-    return UsageError(told, f"install {error.name} where edgevit runs, or run in the folder that holds it")
+        return UsageError(
+            message, "run in the folder that holds it, or give the file: python:FILE.py:FACTORY"
+        )
+    return UsageError(message, f"install {error.name} where edgevit runs, or run in the folder that holds it")
 
 
 def _line(error: BaseException) -> str:

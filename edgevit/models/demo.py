@@ -31,9 +31,9 @@ def load(request: LoadRequest) -> TorchModel:
     own = from_timm({**config, "input_size": (3, side, side), "crop_mode": "center"}, None)
     preprocess, origin = stated(own, "the demo's own configuration", request)
     chosen = chosen_weights(module, request)
-    told = given_weights(module, request, (side, side), chosen=chosen)
-    if told is None:
-        told = load_weights(module, demo_asset("model.safetensors"))
+    notes = given_weights(module, request, (side, side), chosen=chosen)
+    if notes is None:
+        notes = load_weights(module, demo_asset("model.safetensors"))
     return build(
         module,
         name="demo",
@@ -41,7 +41,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights_origin(request, chosen),
-        warnings=told,
+        warnings=notes,
         labels=request.labels or read_labels(demo_asset("labels.txt")),
         author="the edgevit authors",
         license="Apache-2.0",

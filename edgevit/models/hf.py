@@ -57,7 +57,7 @@ def load(request: LoadRequest) -> TorchModel:
     config = configuration(request, described)
     preprocess, origin = preprocess_of(config, lambda name: _json(find, name), request)
     kind = architecture(config, classifier=request.num_classes is not None)
-    module, weights, told = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
+    module, weights, notes = _filled(kind, config, request, find, (preprocess.height, preprocess.width))
     return build(
         tensors(images_alone(module)),
         name=Path(request.argument).name,
@@ -65,7 +65,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights,
-        warnings=told,
+        warnings=notes,
         labels=request.labels or (class_names(config) if is_classifier(kind) else ()),
         problem_type=config.problem_type if is_classifier(kind) else None,
     )
@@ -122,10 +122,10 @@ def _filled(
         from edgevit.models._random import randomise
 
         randomise(tensors(module), int(request.random_weights or 0), size)
-        return module, weights_origin(request, None), classes.told
-    module, told = _fill(module, config, chosen.state, str(chosen.path), asked(request, size))
+        return module, weights_origin(request, None), classes.notes
+    module, notes = _fill(module, config, chosen.state, str(chosen.path), asked(request, size))
     check_finite(module, str(chosen.path))
-    return module, chosen.origin, (*classes.told, *chosen.told, *told)
+    return module, chosen.origin, (*classes.notes, *chosen.notes, *notes)
 
 
 def _contents(request: LoadRequest, find: Find) -> tuple[Path, Contents]:

@@ -63,11 +63,11 @@ def load(request: LoadRequest) -> TorchModel:
         chosen = chosen_weights(module, request)
         if how == "may" and "num_classes" not in arguments:
             classes = _classes_of(module, request, chosen)
-            if classes is not None and classes.told:
+            if classes is not None and classes.notes:
                 module = make(found, what, {**arguments, "num_classes": classes.number})
-                settled = classes.told
+                settled = classes.notes
     preprocess, origin = preprocess_of_module(module, request)
-    told = given_weights(module, request, (preprocess.height, preprocess.width), chosen=chosen)
+    notes = given_weights(module, request, (preprocess.height, preprocess.width), chosen=chosen)
     return build(
         module,
         name=factory.rpartition(".")[2],
@@ -75,7 +75,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights_origin(request, chosen),
-        warnings=(*settled, *(told or ())),
+        warnings=(*settled, *(notes or ())),
         labels=request.labels,
         problem_type=getattr(module, "problem_type", None),
     )

@@ -22,7 +22,7 @@ from edgevit.models._spec import build
 from edgevit.models._timm.features import features, whole
 from edgevit.models._timm.folder import load_timm_folder
 from edgevit.models._timm.model import adapt, check_name, imagenet_labels, settled
-from edgevit.models._timm.trained import told as told_of
+from edgevit.models._timm.trained import describe as describe_trained
 from edgevit.models._timm.trained import trained_with
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def load(request: LoadRequest) -> TorchModel:
         own, _origin(name, config, request, made.chosen, trained), module, request
     )
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, request, size, adapt(module), made.chosen)
-    published = told is None
-    if told is None:
-        told = _pretrained(module, name, config, asked(request, size))
+    notes = given_weights(module, request, size, adapt(module), made.chosen)
+    published = notes is None
+    if notes is None:
+        notes = _pretrained(module, name, config, asked(request, size))
     module = features(name, arguments, module)
     return build(
         module,
@@ -80,7 +80,7 @@ def load(request: LoadRequest) -> TorchModel:
         weights_origin=weights_origin(
             request, made.chosen, f"timm's published weights of {_tagged(name, config)}"
         ),
-        warnings=(*made.classes.told, *told),
+        warnings=(*made.classes.notes, *notes),
         labels=request.labels or _labels(module, config),
         license=str(config.license or "") if published else "",
     )
@@ -104,7 +104,7 @@ def _origin(
     name: str, config: Any, request: LoadRequest, chosen: Chosen | None, trained: Mapping[str, object]
 ) -> str:
     text = f"timm's configuration of {_tagged(name, config)}"
-    if changed := told_of(chosen, trained):
+    if changed := describe_trained(chosen, trained):
         return f"{text}{changed}"
     return text if request.weights is None else f"{text}, since {request.weights.name} holds none"
 

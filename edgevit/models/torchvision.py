@@ -58,14 +58,14 @@ def load(request: LoadRequest) -> TorchModel:
     own = _preprocess(record.transforms(), request.image_size)
     preprocess, origin = stated(own, origin, request)
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, request, size, chosen=chosen)
-    if told is None:
+    notes = given_weights(module, request, size, chosen=chosen)
+    if notes is None:
         if request.num_classes not in (None, classes):
             raise UsageError(
                 f"the published weights of {name} have {classes} classes, not {request.num_classes}",
                 "give --weights FILE or --random-weights SEED",
             )
-        told = load_weights(module, url_file(record.url), asked=asked(request, size))
+        notes = load_weights(module, url_file(record.url), asked=asked(request, size))
     labels = tuple(record.meta["categories"]) if settled.number == classes else ()
     return build(
         module,
@@ -74,7 +74,7 @@ def load(request: LoadRequest) -> TorchModel:
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights_origin(request, chosen, f"torchvision's {record}"),
-        warnings=(*settled.told, *told),
+        warnings=(*settled.notes, *notes),
         labels=request.labels or labels,
     )
 

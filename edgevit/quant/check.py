@@ -127,8 +127,8 @@ def _drop_left_out(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilit
     """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
     possible, never = choose_sites(graph, capabilities)
     planned = {site.site: site for site in plan.sites}
-    told = dict(plan.skipped)
-    left = tuple((s.name, told.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
+    reasons = dict(plan.skipped)
+    left = tuple((s.name, reasons.get(s.name, LEFT_OUT)) for s in possible if s.name not in planned)
     kept = {tensor_name(name, part) for name in planned for part in PARTS}
     return replace(
         plan,

@@ -117,8 +117,8 @@ def _place(plans: Any, where: tuple[int | str, ...]) -> str:
         except (KeyError, IndexError, TypeError):
             found = None  # what is missing is the fault
         if isinstance(key, int) and isinstance(found, dict):
-            told = [found.get(name) for name in ("target", "precision", "site")]
-            names.append(" ".join(str(name) for name in told if name) or f"[{key}]")
+            named = [found.get(name) for name in ("target", "precision", "site")]
+            names.append(" ".join(str(name) for name in named if name) or f"[{key}]")
         else:
             names.append(str(key))
     return " ".join(names)

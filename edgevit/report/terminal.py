@@ -78,9 +78,9 @@ def _blocks(report: Report, console: Console) -> None:
             soft_wrap=True,
         )
         named = zip(COLUMNS[2:-1], row.cells[2:-1], strict=True)
-        told = [f"{name.replace(chr(10), ' ')} {cell}" for name, cell in named if cell != NOTHING]
-        if told:
-            console.print(Padding(Text(printable("; ".join(told))), (0, 0, 0, 2)))
+        cells = [f"{name.replace(chr(10), ' ')} {cell}" for name, cell in named if cell != NOTHING]
+        if cells:
+            console.print(Padding(Text(printable("; ".join(cells))), (0, 0, 0, 2)))
     console.print()
 
 

@@ -94,8 +94,8 @@ def _build_form(
                         f"the target {asked.target} returned no tuple of SiteTensors but {sites!r}"
                     )
         except EdgevitError as error:
-            told = f"{error.message}; {error.hint}" if error.hint else error.message
-            built = Built(asked.target, precision, time.perf_counter() - begin, error=told)
+            message = f"{error.message}; {error.hint}" if error.hint else error.message
+            built = Built(asked.target, precision, time.perf_counter() - begin, error=message)
         else:
             built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
         emit({"built": to_plain(built)})

@@ -57,7 +57,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     kind = file_kind(contents, values)
     if kind.task == "features":
         raise InputError(f"{path.name} gives features of shape {values.shape[1:]}, not classes")
-    told = {
+    document = {
         "executed_by": runtime.label(),
         "output": to_plain(kind),
         "outputs_are": kind.words,
@@ -68,7 +68,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         images = [
             {"path": p, "classes": [], "values": r} for p, r in zip(request["images"], rows, strict=True)
         ]
-        return {**told, "images": images}
+        return {**document, "images": images}
     if contents.labels and len(contents.labels) != class_scores(values, kind).shape[1]:
         raise InputError(f"{path.name} carries {len(contents.labels)} labels for {values.shape[1]} classes")
     classes = _most_likely(values, kind, contents.labels, int(request["top"]))
@@ -84,7 +84,7 @@ def classify(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         | ({"heads": {head: rows[i] for head, rows in others.items()}} if others else {})
         for i, image in enumerate(request["images"])
     ]
-    return {**told, "images": images}
+    return {**document, "images": images}
 
 
 def _most_likely(

@@ -48,8 +48,8 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         try:
             done = _execute_one(runtime, built, pixels, asked, emit)
         except EdgevitError as error:
-            told = locate(error.message, work, work / messages.GRAPH)
-            done = Executed(built.target, built.precision, 0.0, error=told)
+            message = locate(error.message, work, work / messages.GRAPH)
+            done = Executed(built.target, built.precision, 0.0, error=message)
         files.append(replace(done, seconds=time.perf_counter() - begin))
         emit({"executed": to_plain(files[-1])})
     return to_plain(ExecutedAll(tuple(files)))

@@ -82,13 +82,13 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
     """The model that a request names, from its source; for its graph alone preprocessing may be unknown."""
     source, argument = parse_source(asked.model)
     names: dict[str, tuple[str, ...]] = {}
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if asked.labels:
         from edgevit.formats.labels import read_named
 
         found = {head: read_named(Path(file)) for head, file in asked.labels.items()}
         names = {head: named.names for head, named in found.items()}
-        told = tuple(
+        notes = tuple(
             f"the numbers in {asked.labels[head]} count from 1: number 1, {named.names[0]}, is taken for the model's "
             "class 0"
             for head, named in found.items()
@@ -109,7 +109,7 @@ def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchMod
         needs_preprocess=needs_preprocess,
     )
     model = name_heads(SOURCES.get(source).load(request), names)
-    return replace(model, spec=replace(model.spec, warnings=(*model.spec.warnings, *told)))
+    return replace(model, spec=replace(model.spec, warnings=(*model.spec.warnings, *notes)))
 
 
 def prune(
@@ -124,8 +124,8 @@ def prune(
     for name, amount in amounts:
         assert calibration is not None, "checked by resolve"
         emit({"stage": f"pruning ({name}={amount:g})"})
-        model, told = METHODS.get(name).prune(model, amount, calibration)
-        lines += told
+        model, notes = METHODS.get(name).prune(model, amount, calibration)
+        lines += notes
     return model, tuple(lines)
 
 

@@ -120,8 +120,10 @@ def check_classes(labels: Sequence[int] | None, spec: ModelSpec, where: str) -> 
     classes = class_count(spec.output, spec.outputs[0].shape[-1])
     highest = max(labels)
     if highest >= classes:
-        told = "decides between 2 classes" if spec.output.task == "binary" else f"has {classes} classes"
+        description = (
+            "decides between 2 classes" if spec.output.task == "binary" else f"has {classes} classes"
+        )
         raise InputError(
-            f"{where} has images of {highest + 1} classes, but the model {told}",
+            f"{where} has images of {highest + 1} classes, but the model {description}",
             "leave out the folders that are no class of it, or name its classes with --labels FILE",
         )

@@ -181,8 +181,8 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         base=base,
         pruned=pruned,
         simulated=tuple(
-            replace(s, reconstruction=told, ranges=fit, **account)
-            for s, told, account, fit in zip(simulated, tuned, accounts, fits, strict=True)
+            replace(s, reconstruction=tuning, ranges=fit, **account)
+            for s, tuning, account, fit in zip(simulated, tuned, accounts, fits, strict=True)
         ),
         prune=prune_lines,
         left_out=left_out,

@@ -171,11 +171,11 @@ def _lacking(name: str, named: bool) -> str:
     missing = next((module for module in target.modules if find_spec(module) is None), None)
     if missing is None:
         return ""
-    told = f"{name} needs the Python package {missing!r}, which is not installed"
+    message = f"{name} needs the Python package {missing!r}, which is not installed"
     install = f"pip install 'edgevit[{target.extra}]'" if target.extra else f"install {missing!r}"
     if named:
-        raise MissingDependencyError(told, f"{install}, or leave {name} out of --to")
-    return f"{told}: {install}"
+        raise MissingDependencyError(message, f"{install}, or leave {name} out of --to")
+    return f"{message}: {install}"
 
 
 def _check_samples(recipe: Recipe) -> None:
@@ -203,8 +203,8 @@ def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dic
     for name, key, value in recipe.option:
         target = registries.TARGETS.get(name)
         if key not in target.options:
-            told = nearest(key, target.options) if target.options else f"{name} has no options"
-            raise UsageError(f"--option {name}.{key}: unknown option", told)
+            message = nearest(key, target.options) if target.options else f"{name} has no options"
+            raise UsageError(f"--option {name}.{key}: unknown option", message)
         if name not in options:
             raise UsageError(f"--option {name}.{key}: {name} is not among the targets", f"add {name} to --to")
         options[name][key] = value

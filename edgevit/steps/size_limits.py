@@ -45,13 +45,13 @@ def too_large(spec: ModelSpec, limits: Mapping[str, int | None], named: bool) ->
 
 def narrow(work: Work, left_out: Mapping[str, str]) -> Work:
     """`work` without these targets, and with the reason for each of their files."""
-    told = (
+    not_done = (
         NotDone(f"{name}/{precision}", why)
         for name, why in left_out.items()
         for precision in work.pairs.get(name, ())
     )
     kept = {name: asked for name, asked in work.pairs.items() if name not in left_out}
-    return replace(work, pairs=kept, not_done=(*work.not_done, *told))
+    return replace(work, pairs=kept, not_done=(*work.not_done, *not_done))
 
 
 def require_room(work: Work, spec: ModelSpec, folder: Path) -> None:

@@ -74,8 +74,8 @@ def floors(artifact: ArtifactReport, limits: Limits, origin: Origin) -> tuple[Fi
         total = replace(total, variation_db=None)
     each = (finding for head in heads for finding in (*_agreement(*head, limits), *_drop(*head, limits)))
     found = (*_sqnr(total, tuple(accuracy for _, accuracy in heads), limits), *each)
-    told = tuple((kind, text) for kind, text, middling in found if not (origin.planned and middling))
-    return () if not told else (*told[:-1], (told[-1][0], f"{told[-1][1]}; {ADVICE}"))
+    reasons = tuple((kind, text) for kind, text, middling in found if not (origin.planned and middling))
+    return () if not reasons else (*reasons[:-1], (reasons[-1][0], f"{reasons[-1][1]}; {ADVICE}"))
 
 
 def says_nothing(accuracy: Accuracy, share: float) -> bool:

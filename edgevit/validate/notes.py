@@ -100,5 +100,5 @@ def _float16(artifact: ArtifactReport) -> Iterator[str]:
 
 def _named(found: tuple[KeptFloat32, ...]) -> str:
     """The first few with their reasons; report.json has them all."""
-    told = "; ".join(f"{item.site} ({item.reason})" for item in found[:_TOLD])
-    return told if len(found) <= _TOLD else f"{told}; and {len(found) - _TOLD} more in report.json"
+    listed = "; ".join(f"{item.site} ({item.reason})" for item in found[:_TOLD])
+    return listed if len(found) <= _TOLD else f"{listed}; and {len(found) - _TOLD} more in report.json"

@@ -58,8 +58,8 @@ def check_place(path: Path, overwrite: bool) -> None:
         _check_place(path, overwrite)
     except (OSError, ValueError, RuntimeError) as error:
         # A name that is too long, a loop of links, a working directory or a home that is gone.
-        told = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be made: {told}", "choose another place with -o") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path} cannot be made: {reason}", "choose another place with -o") from error
 
 
 def _check_place(path: Path, overwrite: bool) -> None:

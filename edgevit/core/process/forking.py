@@ -96,10 +96,10 @@ def step_environment(
 class Forked:
     """A step that the server forked; see `_listen.Running`."""
 
-    def __init__(self, pid: int, told: socket.socket) -> None:
+    def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._told = told
+        self._told = channel
 
     def poll(self) -> int | None:
         """Its exit code if it has ended, negative for a signal."""
@@ -178,11 +178,11 @@ def _inherited(number: str) -> socket.socket:
         ) from error
 
 
-def _number(told: socket.socket) -> int | None:
+def _number(channel: socket.socket) -> int | None:
     """The next line; None at the end. It is written at once, so that only its first byte may be missing."""
     line = b""
     while not line.endswith(b"\n"):
-        byte = told.recv(1)
+        byte = channel.recv(1)
         if not byte:
             return None
         line += byte

@@ -206,11 +206,11 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any], folder: Path)
     found: EdgevitError
     trace = ""
     if "error" in outcome:
-        told = outcome["error"]
-        found = getattr(errors, told["class"], StepError)(told["message"], told["hint"])
+        failure = outcome["error"]
+        found = getattr(errors, failure["class"], StepError)(failure["message"], failure["hint"])
         if isinstance(found, StepError) and not found.message.startswith(job.step):
             found = type(found)(f"{job.step}: {found.message}", found.hint)
-        trace = told["trace"]
+        trace = failure["trace"]
     elif "foreign" in outcome:
         found = StepError(
             f"{job.step} failed: {outcome['foreign']['last_line']}", "run again with -v for the whole trace"

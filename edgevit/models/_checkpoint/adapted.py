@@ -66,20 +66,20 @@ def check_adapted(given: Values, taken: Values, where: str, asked: Asked | None)
     changes, unused = compare(given, taken)
     sized = [change for change in changes if _is_sized(change)]
     others = [change for change in changes if change not in sized]
-    told = []
+    notes = []
     if sized:
         if asked is None or not asked.explicit:
             raise other_size(sized[0].name, sized[0].before or (), sized[0].after, where, asked)
         fit = f"{asked.size[0]}x{asked.size[1]}"
-        told.append(
+        notes.append(
             f"resampled to fit {fit} images: {_some(sized)}; the weights were trained at another size, so measure "
             "the accuracy at this one (--evaluate)"
         )
     if others:
-        told.append(f"changed while {where} was loaded: {_some(others)}")
+        notes.append(f"changed while {where} was loaded: {_some(others)}")
     if unused:
-        told.append(f"left out of {where}, because the model has no place for it: {_some(unused)}")
-    return tuple(told)
+        notes.append(f"left out of {where}, because the model has no place for it: {_some(unused)}")
+    return tuple(notes)
 
 
 def other_size(

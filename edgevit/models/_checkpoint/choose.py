@@ -35,7 +35,7 @@ class Chosen:
     Attributes:
         given: before the publisher's renaming, `state` after it; both without wrappers and prefix.
         origin: which part of which file that is.
-        told: what was decided and left out, one sentence each.
+        notes: what was decided and left out, one sentence each.
         architecture, arguments: what the training script wrote beside the weights; see `Contents`.
     """
 
@@ -43,7 +43,7 @@ class Chosen:
     given: State
     state: State
     origin: str
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     architecture: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
 

@@ -30,11 +30,11 @@ class Classes:
 
     Attributes:
         number: of classes.
-        told: where the number was taken from, one sentence; empty where it is the architecture's own.
+        notes: where the number was taken from, one sentence; empty where it is the architecture's own.
     """
 
     number: int
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def settle(request: LoadRequest, own: int, stored: int | None, where: str) -> Classes:
@@ -65,8 +65,8 @@ def settle(request: LoadRequest, own: int, stored: int | None, where: str) -> Cl
                 "--labels takes a file with one class name a line, in index order; these weights need "
                 f"{stored} of them (--num-classes {stored})",
             )
-        told = (f"the head has {stored} classes, as {where} does, and not the {own} of the architecture",)
-        return Classes(stored, told if stored != own else ())
+        notes = (f"the head has {stored} classes, as {where} does, and not the {own} of the architecture",)
+        return Classes(stored, notes if stored != own else ())
     if not labels or _named_by(labels, own):
         return Classes(own)
     if request.weights is None and request.random_weights is None:

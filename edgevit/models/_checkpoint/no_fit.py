@@ -68,8 +68,8 @@ def no_fit(
             f"give --num-classes {rows}" if rows else HINT,
         )
     said = f"; the checkpoint says that it is of {found.architecture!r}" if found.architecture else ""
-    told = "; ".join((*_depth(closest.state, wanted), *describe(missing, unexpected, shapes)))
-    return InputError(f"the weights in {where} are for another architecture: {told}{said}", HINT)
+    differences = "; ".join((*_depth(closest.state, wanted), *describe(missing, unexpected, shapes)))
+    return InputError(f"the weights in {where} are for another architecture: {differences}{said}", HINT)
 
 
 def _nothing(path: Path, found: Contents) -> InputError:

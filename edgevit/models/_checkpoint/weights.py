@@ -71,17 +71,17 @@ def load_weights(
     """
     chosen = chosen or choose_weights(module, path, None, adapt)
     if chosen is None:
-        told: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
         given = _load_jax(module, path)
     else:
-        given, state, told = chosen.given, chosen.state, chosen.told
+        given, state, notes = chosen.given, chosen.state, chosen.notes
         if adapt is not None and state is given and _reshaped(module, state):
             state = adapt(dict(state))
         if asked is not None and _reshaped(module, state):
             state = resample(state, module.state_dict(), asked.size)
         fill(module, state, str(path))
     check_finite(module, str(path))
-    return (*told, *check_adapted(given, module.state_dict(), path.name, asked))
+    return (*notes, *check_adapted(given, module.state_dict(), path.name, asked))
 
 
 def _reshaped(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> bool:

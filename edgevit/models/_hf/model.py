@@ -60,8 +60,8 @@ def architecture(config: Any, classifier: bool) -> Any:
         return found
     if classifier:
         if not heads:
-            told = f"transformers has no image classifier for {config.model_type!r}"
-            raise UnsupportedError(told, "leave out --num-classes" if others else _WAY_OUT)
+            message = f"transformers has no image classifier for {config.model_type!r}"
+            raise UnsupportedError(message, "leave out --num-classes" if others else _WAY_OUT)
         return heads[0]
     if named:
         raise UnsupportedError(

@@ -84,7 +84,7 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
         raise InputError(f"pretrained_cfg in config.json is not understood: {brief(error)}") from error
     preprocess, origin = stated(own, "pretrained_cfg in config.json (timm)", request)
     size = (preprocess.height, preprocess.width)
-    told = given_weights(module, filled, size, adapt(module), made.chosen)
+    notes = given_weights(module, filled, size, adapt(module), made.chosen)
     extracted = features(described.architecture, arguments, module)
     names = filled.labels or _published_labels(module, request)
     return build(
@@ -94,7 +94,7 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
         preprocess=preprocess,
         preprocess_origin=origin,
         weights_origin=weights_origin(filled, made.chosen),
-        warnings=(*made.classes.told, *(told or ())),
+        warnings=(*made.classes.notes, *(notes or ())),
         labels=names if extracted is module else request.labels,
         license=str(described.config.get("license") or "") if request.weights is None else "",
     )

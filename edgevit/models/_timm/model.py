@@ -119,8 +119,8 @@ def create(name: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
         features = bool(arguments.get("features_only"))
         if isinstance(error, AssertionError) and "img_size" in arguments and not features:
             raise size_refused(f"timm:{name}", error) from error
-        told = {key: value for key, value in arguments.items() if key != "pretrained_cfg"}
-        given = ", ".join(f"{key}={value!r}" for key, value in told.items()) or "no arguments"
+        passed = {key: value for key, value in arguments.items() if key != "pretrained_cfg"}
+        given = ", ".join(f"{key}={value!r}" for key, value in passed.items()) or "no arguments"
         raise UsageError(
             f"timm cannot make {name} with {given}: {error}",
             "name its stages or blocks with --model-arg out_indices=[0]: by default the last three are taken"

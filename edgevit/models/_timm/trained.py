@@ -46,7 +46,7 @@ def trained_with(chosen: Chosen | None, fixed_size: bool) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 
-def told(chosen: Chosen | None, trained: Mapping[str, object]) -> str:
+def describe(chosen: Chosen | None, trained: Mapping[str, object]) -> str:
     """What the report says of them: `, except mean, std (args of model_best.pth.tar)`; "" without any."""
     if chosen is None or not trained:
         return ""

@@ -54,7 +54,7 @@ def _foreign(file: TfliteFile) -> str:
             counts[operator.kind] += 1
             made = [file.tensors[index].name for index in operator.outputs if index >= 0]
             first.setdefault(operator.kind, made[0] if made else "nothing")
-    told = []
+    contents = []
     for kind, count in counts.items():
         what = (
             f"{kind}, a select TensorFlow operator"
@@ -62,8 +62,8 @@ def _foreign(file: TfliteFile) -> str:
             else f"{kind}, a custom operator"
         )
         many = f", {count} times, the first" if count > 1 else ","
-        told.append(f"{what}{many} making {first[kind]!r}")
-    return "it holds " + "; ".join(told) if told else ""
+        contents.append(f"{what}{many} making {first[kind]!r}")
+    return "it holds " + "; ".join(contents) if contents else ""
 
 
 def partitions(interpreter: Any, file: TfliteFile) -> list[set[int]]:

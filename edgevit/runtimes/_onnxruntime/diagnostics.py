@@ -50,14 +50,14 @@ def blamed(said: str, model: onnx.ModelProto) -> str:
         return ""
     kept = {entry.key: entry.value for entry in node.metadata_props}
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    told = f"; it is the operator {operator}" + (f", node {node.name!r}" if node.name else "")
+    where = f"; it is the operator {operator}" + (f", node {node.name!r}" if node.name else "")
     if kept.get(metadata_keys.SITE):
-        told += f", site {kept[metadata_keys.SITE]!r}"
+        where += f", site {kept[metadata_keys.SITE]!r}"
     elif kept.get(_SCOPES):
         scopes = re.findall(r"'([^']*)'", kept[_SCOPES])
-        told += f", of the module {scopes[-2]!r}" if len(scopes) > 1 and scopes[-2] else ""
+        where += f", of the module {scopes[-2]!r}" if len(scopes) > 1 and scopes[-2] else ""
     frame = innermost(frames(kept.get(_TRACE, "")))
-    return told + (f", at {frame}" if frame is not None else "")
+    return where + (f", at {frame}" if frame is not None else "")
 
 
 def _node(said: str, model: onnx.ModelProto) -> onnx.NodeProto | None:

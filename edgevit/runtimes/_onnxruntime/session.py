@@ -97,14 +97,14 @@ def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
 def _refused(path: Path, error: Exception) -> InputError | UnsupportedError:
     """What ONNX Runtime does not load: an operator that it lacks, else a file that is wrong."""
     said = str(error)
-    told = f"{brief(error)}{blamed(said, read_model(path))}"  # a file that is no ONNX at all says so here
+    message = f"{brief(error)}{blamed(said, read_model(path))}"  # a file that is no ONNX at all says so here
     if (
         type(error).__name__ == "NotImplemented"
         or "is not a registered" in said
         or "No Op registered" in said
     ):
-        return UnsupportedError(f"ONNX Runtime cannot execute {path}: {told}", _LACKING)
-    return InputError(f"{path} is not an ONNX model that can be loaded: {told}", AGAIN)
+        return UnsupportedError(f"ONNX Runtime cannot execute {path}: {message}", _LACKING)
+    return InputError(f"{path} is not an ONNX model that can be loaded: {message}", AGAIN)
 
 
 def read_model(path: Path) -> onnx.ModelProto:

@@ -71,20 +71,24 @@ def bring_both(
     Returns:
         Rules and values with that form, and what was done and why, "" where both are alike.
     """
-    told, both = compared_as(output.kind, output.file_kind), common(output.kind, output.file_kind)
-    if both is None or not told:
-        return rules, images, told
+    explanation, both = compared_as(output.kind, output.file_kind), common(output.kind, output.file_kind)
+    if both is None or not explanation:
+        return rules, images, explanation
     as_both = partial(bring, activation=output.kind.activation, wanted=both)
     file = bring(output.file, output.file_kind.activation, both)
     sqnr = named_outputs.worst("sqnr", {"": as_both(output.reference)}, {"": file})
-    told = f"{told}; so compared, they agree to {sqnr:.1f} dB"
+    explanation = f"{explanation}; so compared, they agree to {sqnr:.1f} dB"
     if output.site in rules.named:  # the file has that layer itself, whatever it makes of it then
-        return rules, images, told
+        return rules, images, explanation
     tap = f"{output.tap} as {both.words}"
     rules = replace(
         rules, output={**rules.output, output.site: tap}, brought={output.site: _on_tensors(as_both)}
     )
-    return rules, tuple(_with(values, tap, one) for values, one in zip(images, file, strict=True)), told
+    return (
+        rules,
+        tuple(_with(values, tap, one) for values, one in zip(images, file, strict=True)),
+        explanation,
+    )
 
 
 def another_input(

@@ -100,11 +100,11 @@ def misfits(plans: tuple[QuantPlan, ...], fits: tuple[RangeFit | None, ...]) -> 
 
     Plans with the same worst tensor share a sentence.
     """
-    told: dict[str, list[str]] = {}
+    grouped: dict[str, list[str]] = {}
     for plan, fit in zip(plans, fits, strict=True):
         for text in () if fit is None else _doubts(fit):
-            told.setdefault(text, []).append(f"{plan.target} {plan.precision}")
-    return tuple(f"{', '.join(names)}: {text}" for text, names in told.items())
+            grouped.setdefault(text, []).append(f"{plan.target} {plan.precision}")
+    return tuple(f"{', '.join(names)}: {text}" for text, names in grouped.items())
 
 
 def _evenly(pixels: Pixels, preprocess: Preprocess) -> torch.Tensor:

@@ -81,12 +81,12 @@ def account_for(
         judge: held-out images and what has to hold on them; None to leave the plans as they are.
     """
     losses = losses_of(plans, variants, images, seed, emit)
-    told: tuple[AutoFloat | None, ...] = (None,) * len(plans)
+    auto_floats: tuple[AutoFloat | None, ...] = (None,) * len(plans)
     if judge is not None:
-        plans, told = _keep_limits(plans, losses, variants, *judge, keep_float32, emit)
+        plans, auto_floats = _keep_limits(plans, losses, variants, *judge, keep_float32, emit)
     return plans, tuple(
         {"sensitivity": _remaining(plan, ranked), "auto_float": auto}
-        for plan, ranked, auto in zip(plans, losses, told, strict=True)
+        for plan, ranked, auto in zip(plans, losses, auto_floats, strict=True)
     )
 
 
@@ -106,9 +106,11 @@ def _keep_limits(
     for index, plan in enumerate(plans):
         duplicate = next((i for i in range(index) if same_arithmetic(plans[i], plan)), None)
         if duplicate is not None:
-            changed, told = done[duplicate]
+            changed, auto_floats = done[duplicate]
             names = (plan.target, plan.precision, plan.capabilities)
-            done.append((replace(changed, target=names[0], precision=names[1], capabilities=names[2]), told))
+            done.append(
+                (replace(changed, target=names[0], precision=names[1], capabilities=names[2]), auto_floats)
+            )
             continue
         file = variants.file_of(plan.capabilities)
         graph = variants.graphs[file]
@@ -117,7 +119,7 @@ def _keep_limits(
                 plan, losses[index], graph, images, limits, keep_float32[file], total_macs(graph), emit
             )
         )
-    return tuple(plan for plan, _ in done), tuple(told for _, told in done)
+    return tuple(plan for plan, _ in done), tuple(auto_floats for _, auto_floats in done)
 
 
 def _remaining(plan: QuantPlan, losses: Losses) -> Losses:

@@ -53,8 +53,8 @@ def test_what_leaves_no_doubt(
     settings: dict[str, Any], own: int, stored: int | None, number: int, told: bool
 ) -> None:
     found = settle(request(**settings), own, stored, "w")
-    assert (found.number, bool(found.told)) == (number, told)
-    assert not told or str(number) in found.told[0]
+    assert (found.number, bool(found.notes)) == (number, told)
+    assert not told or str(number) in found.notes[0]
 
 
 @pytest.mark.parametrize(
