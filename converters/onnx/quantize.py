@@ -16,7 +16,6 @@ The forms were found by looking at ONNX Runtime's optimized graph:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +23,7 @@ from converters.onnx import bias as onnx_bias
 from converters.onnx import concat, dynamic, gemm, qdq_nodes, silu
 from converters.onnx.export import FloatConversion
 from edgevit.core import metadata_keys
+from edgevit.core.decibels import sqnr_db
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.runner import SiteTensors
@@ -113,7 +113,7 @@ def _weight(site: SitePlan, plan: QuantPlan, real: NDArray[np.float32]) -> NDArr
     noise = float(np.square(plan.real_weight(site) - real, dtype=np.float64).sum())
     signal = float(np.square(real, dtype=np.float64).sum())
     if signal > 0 and noise > signal * 10 ** (-_SAME_WEIGHT_DB / 10):
-        decibels = 10 * math.log10(signal / noise)
+        decibels = sqnr_db(signal, noise)
         raise UnsupportedError(
             f"site {site.site}: the plan's weight is not the model's ({decibels:.1f} dB)",
             "the plan was made for other weights: quantize this model again",

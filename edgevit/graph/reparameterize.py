@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.decibels import sqnr_db
+
 if TYPE_CHECKING:
     import torch
 
@@ -131,5 +133,5 @@ def _agreement(wanted: list[torch.Tensor], found: list[torch.Tensor]) -> float:
         if torch.equal(one, other):
             continue
         signal, noise = float(one.square().sum()), float((one - other).square().sum())
-        worst = min(worst, 10 * math.log10(signal / noise) if signal and math.isfinite(noise) else -math.inf)
+        worst = min(worst, sqnr_db(signal, noise, math.inf))
     return worst

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from edgevit.core.decibels import sqnr_db
 from edgevit.core.errors import UnsupportedError
 from edgevit.models._channels import channels_of
 from edgevit.models._probe import forward
@@ -101,7 +102,7 @@ def _response(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> tupl
         if isinstance(one, torch.Tensor) and one.is_floating_point():
             noise += float((one.double() - other.double()).square().sum())
             signal += float(one.double().square().sum())
-    return peak, 10 * math.log10(max(signal, 1e-30) / max(noise, 1e-30))
+    return peak, sqnr_db(max(signal, 1e-30), max(noise, 1e-30), math.inf)
 
 
 def _fill(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
 from edgevit.program import constants
+from edgevit.program.run import last_uses
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ def paired_run(
     fixed: dict[torch.fx.Node, Any] = {}
     float_values: dict[torch.fx.Node, Any] = {}
     other_values: dict[torch.fx.Node, Any] = {}
-    last = _last_uses(nodes)
+    last = last_uses(nodes)
     with torch.no_grad():
         for node in nodes:
             if node.op == "output":
@@ -115,12 +116,3 @@ def _count(value: Any) -> int:
     from torch.utils._pytree import tree_leaves
 
     return len(tree_leaves(value)[0])
-
-
-def _last_uses(nodes: list[torch.fx.Node]) -> dict[torch.fx.Node, list[torch.fx.Node]]:
-    position = {node: index for index, node in enumerate(nodes)}
-    found: dict[torch.fx.Node, list[torch.fx.Node]] = {}
-    for node in nodes:
-        if node.users:
-            found.setdefault(max(node.users, key=position.__getitem__), []).append(node)
-    return found

@@ -91,12 +91,7 @@ def _compile(
             fixed[node] = found
             if names[node.name] in replaced:
                 made[node] = replaced[names[node.name]]
-    position = {node: index for index, node in enumerate(nodes)}
-    last_use: dict[torch.fx.Node, list[torch.fx.Node]] = {}
-    for node in nodes:
-        if node.users and node not in fixed:
-            final = max(node.users, key=position.__getitem__)
-            last_use.setdefault(final, []).append(node)
+    last_use = {final: [n for n in held if n not in fixed] for final, held in last_uses(nodes).items()}
 
     def call(image: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
         values: dict[torch.fx.Node, Any] = dict(fixed)
@@ -122,3 +117,13 @@ def _compile(
         raise AssertionError("a program without an output node")
 
     return call
+
+
+def last_uses(nodes: list[torch.fx.Node]) -> dict[torch.fx.Node, list[torch.fx.Node]]:
+    """Node -> those whose values nobody needs once it is done."""
+    position = {node: index for index, node in enumerate(nodes)}
+    found: dict[torch.fx.Node, list[torch.fx.Node]] = {}
+    for node in nodes:
+        if node.users:
+            found.setdefault(max(node.users, key=position.__getitem__), []).append(node)
+    return found

@@ -38,14 +38,14 @@ def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -
     layer = module.get_submodule(path)
     assert isinstance(layer, torch.nn.Linear), path
     size = layer.in_features
-    gram = torch.zeros(size, size, dtype=torch.float64)
+    products = torch.zeros(size, size, dtype=torch.float64)
     total = torch.zeros(size, dtype=torch.float64)
     tokens = 0
 
     def look(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
         nonlocal tokens
         rows = args[0].detach().reshape(-1, size).double()
-        gram.addmm_(rows.T, rows)
+        products.addmm_(rows.T, rows)
         total.add_(rows.sum(0))
         tokens += len(rows)
         raise _ReachedError
@@ -62,10 +62,10 @@ def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -
         handle.remove()
     if not tokens:
         raise UnsupportedError(f"{path} is not called when the model runs, so its input cannot be measured")
-    if not torch.isfinite(gram).all():
+    if not torch.isfinite(products).all():
         raise InputError(
             f"the input of {path} is not finite on the calibration images",
             "check the model's weights and its preprocessing (mean, std)",
         )
     mean = total / tokens
-    return HiddenMoments(mean, gram / tokens - torch.outer(mean, mean), tokens)
+    return HiddenMoments(mean, products / tokens - torch.outer(mean, mean), tokens)

@@ -6,10 +6,10 @@ output, and `output_errors` tells what it does to the model's output, to first o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from edgevit.core.decibels import sqnr_db
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
 from edgevit.program.sites import Site, list_sites
@@ -20,8 +20,6 @@ from edgevit.quant.simulate import real_bias, real_weight
 
 if TYPE_CHECKING:
     import torch
-
-LIMIT_DB = 200.0
 
 
 def sensitivities(
@@ -58,15 +56,8 @@ def sensitivities(
     found: tuple[dict[str, float], ...] = tuple({} for _ in plans)
     for name, candidates in owners.items():
         for (index, _), cost in zip(candidates, costs[name].tolist(), strict=True):
-            found[index][name] = decibels(cost)
+            found[index][name] = sqnr_db(1.0, cost)
     return found
-
-
-def decibels(cost: float) -> float:
-    """A relative squared error as an SQNR."""
-    if not math.isfinite(cost):
-        return -LIMIT_DB
-    return min(max(-10 * math.log10(max(cost, 1e-30)), -LIMIT_DB), LIMIT_DB)
 
 
 def _planned(

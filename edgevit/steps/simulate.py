@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.decibels import sqnr_db
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit
 from edgevit.core.quant_params import QuantParams
@@ -105,7 +106,7 @@ def _floor_of_rounding(outputs: Outputs, all_params: tuple[QuantParams, ...]) ->
     for values, params in zip(outputs.values(), all_params, strict=True):
         signal = float(np.square(values, dtype=np.float64).sum())
         noise = params.scale[0] ** 2 * max(1.0, SITE_OFF_FRACTION * values.size)
-        found.append(10 * math.log10(max(signal, noise) / noise))
+        found.append(sqnr_db(max(signal, noise), noise))
     return min(found)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.decibels import sqnr_db
 from edgevit.core.results.report import KeptFloat32
 from edgevit.core.types import Graph
 from edgevit.graph.float16._rounding import INFINITE, LARGEST, error, power
@@ -125,10 +126,7 @@ def _widened(
 
 def _level(got: torch.Tensor, exact: torch.Tensor) -> float:
     """SQNR in dB; infinite where nothing differs."""
-    noise, signal = float(error(got, exact)), float(power(exact))
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
+    return sqnr_db(float(power(exact)), float(error(got, exact)), math.inf)
 
 
 def decide(
@@ -207,4 +205,4 @@ def _left(loss: Loss, noise: float) -> str:
     """How far the noise stays below the operation's result."""
     if loss.signal == 0 or not math.isfinite(noise):
         return "no right digit of its result"
-    return f"{10 * math.log10(loss.signal / noise):.1f} dB of its result"
+    return f"{sqnr_db(loss.signal, noise):.1f} dB of its result"

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgevit.core.decibels import sqnr_db
+
 if TYPE_CHECKING:
     import torch
-
-LIMIT_DB = 200.0
 
 
 @dataclass(slots=True)
@@ -45,12 +45,7 @@ class Sums:
     @property
     def db(self) -> float:
         """SQNR in dB, between -200 and 200: equal tensors give 200, as in the metric `sqnr`."""
-        if self.noise == 0:
-            return LIMIT_DB
-        if self.signal == 0 or math.isinf(self.noise):
-            return -LIMIT_DB
-        value = 10 * (math.log10(self.signal) - math.log10(self.noise))
-        return max(-LIMIT_DB, min(LIMIT_DB, value))
+        return sqnr_db(self.signal, self.noise)
 
     @property
     def cosine(self) -> float:

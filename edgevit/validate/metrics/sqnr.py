@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core.decibels import LIMIT_DB, sqnr_db
 from edgevit.core.plugins import Metric
 from edgevit.validate.metrics._pairs import rows
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgevit.core.types import Floats
-
-LIMIT_DB: Final = 200.0
 
 
 def compute(reference: Floats, candidate: Floats, labels: NDArray[np.int64] | None = None) -> float:
@@ -31,11 +30,7 @@ def compute(reference: Floats, candidate: Floats, labels: NDArray[np.int64] | No
     if not np.isfinite(second).all():
         return -LIMIT_DB
     signal, noise = float(np.square(first).sum()), float(np.square(first - second).sum())
-    if noise == 0:
-        return LIMIT_DB
-    if signal == 0:
-        return -LIMIT_DB
-    return float(np.clip(10 * (np.log10(signal) - np.log10(noise)), -LIMIT_DB, LIMIT_DB))
+    return sqnr_db(signal, noise)
 
 
 METRIC: Final = Metric("signal to quantization noise ratio", "dB", False, compute)
