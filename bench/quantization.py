@@ -10,7 +10,9 @@
 DIR holds the models of bench.real_models. The stages are make (128 calibration images from the demo's training
 split), execute (the demo's test split), time (in turn with the float file of the same tool, all cores) and compare
 (edgevit's file in turn with a peer's of the same precision). Every file's results are kept in DIR/MODEL, so that a
-run goes on where it stopped; remove a file's folder to make it again. The table is written to DIR/table-MODEL.md.
+run goes on where it stopped; remove a file's folder to make it again. The results are written to
+DIR/quantization-MODEL.csv, and printed as the table of docs/benchmarks.md. bench/results has those that the page
+shows, and `python -m bench.chart` draws them.
 """
 
 from __future__ import annotations
@@ -68,9 +70,11 @@ def main() -> None:
                 for row in rows:
                     _do(stage, row, asked)
     everything = argparse.Namespace(only="", target=None, precision="")
-    text = table.table(asked.model, folder, tuple(_rows(everything, folder)), asked.images)
-    (asked.cache / f"table-{asked.model}.md").write_text(text)
-    print(text)
+    files = tuple(_rows(everything, folder))
+    results = asked.cache / f"quantization-{asked.model}.csv"
+    table.write_csv(results, files, asked.images)
+    print(table.facts_and_remarks(asked.model, folder, files, asked.images))
+    print(table.markdown(results))
 
 
 def _rows(asked: argparse.Namespace, folder: Path) -> Iterator[Row]:

@@ -1,7 +1,8 @@
-"""The results that bench.quantization kept, as Markdown."""
+"""The results that bench.quantization kept, as CSV and as Markdown."""
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,26 +65,41 @@ class Row:
         return self.folder / "compared.json"
 
 
-def table(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
-    """All files that were executed, by target and precision; what failed, and remarks, stand below."""
-    lines, remarks = ["| " + " | ".join(_HEAD) + " |", "|" + " --- |" * len(_HEAD)], []
-    targets = list(dict.fromkeys(row.target for row in rows))
-    for row in sorted(rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")):
-        made, judged = _read(row.made), _read(row.judged(images))
-        times = _read(row.timed), _read(row.compared)
-        if not judged and "error" not in made:
-            continue  # not executed yet, or a float file that is there as the base of others
-        lines.append(
-            "| " + " | ".join(_cells(row, made, judged, times, _float_bytes(rows, row.target))) + " |"
-        )
-        for found in (made, judged, *times):
-            if text := found.get("error") or found.get("note"):
-                remarks.append(f"- {row.target}, {row.tool}, {row.precision}: {text}")
-    head = f"# {model}\n"
+def write_csv(path: Path, rows: tuple[Row, ...], images: int) -> None:
+    """All files that were executed or failed, by target and precision: what `markdown` reads."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_HEAD)
+        targets = list(dict.fromkeys(row.target for row in rows))
+        for row in sorted(
+            rows, key=lambda r: (targets.index(r.target), _place(r.precision), r.name != "ours")
+        ):
+            made, judged = _read(row.made), _read(row.judged(images))
+            if judged or "error" in made:  # else not executed yet, or a float file that is the base of others
+                times = _read(row.timed), _read(row.compared)
+                writer.writerow(_cells(row, made, judged, times, _float_bytes(rows, row.target)))
+
+
+def markdown(path: Path) -> str:
+    """The table of a CSV file, as `docs/benchmarks.md` has it."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        head, *rows = csv.reader(stream)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def facts_and_remarks(model: str, folder: Path, rows: tuple[Row, ...], images: int) -> str:
+    """What the float model does, and the errors and notes of the files."""
+    text = f"# {model}\n"
     if (folder / f"facts-{images}.json").exists():
         facts = judge.facts(folder, images)
-        head += f"\nfloat top-1 {facts['top1']:.2f} % on {facts['images']} images, {facts['macs'] / 1e6:.0f} M MACs.\n"
-    return "\n".join([head, *lines, "", *remarks, ""])
+        text += f"\nfloat top-1 {facts['top1']:.2f} % on {facts['images']} images, {facts['macs'] / 1e6:.0f} M MACs.\n"
+    for row in rows:
+        for path in (row.made, row.judged(images), row.timed, row.compared):
+            found = _read(path)
+            if told := found.get("error") or found.get("note"):
+                text += f"- {row.target}, {row.tool}, {row.precision}: {told}\n"
+    return text
 
 
 def _cells(
