@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 CONSTRAINTS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test test-all lint format venv clean
+.PHONY: demo test test-all lint format docs venv clean
 
 venv: $(STAMP)
 
@@ -46,5 +46,18 @@ $(KERAS): $(STAMP)
 test-all: lint $(KERAS)
 	$(PYTEST) tests/
 
+# The generator has an environment of its own: the site is built from text and docstrings, without the libraries.
+DOCS := .venv-docs
+
+$(DOCS)/.installed: pyproject.toml
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	touch $@
+
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python docs/_site.py build/docs
+	$(DOCS)/bin/zensical build --strict --config-file mkdocs.yml
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv $(DOCS) .cache site build dist *.egg-info
