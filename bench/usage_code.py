@@ -6,9 +6,9 @@ Pages of every kind are rendered: each output, with and without labels, each way
 each type of input. Their Kotlin files are compiled as printed, by the real compiler, against `usage_stubs`: classes
 with the signatures of Android, CameraX, ONNX Runtime and LiteRT. Then `upright` and `floats` run on images that are
 held as Android holds them (one of them a hardware bitmap, one turned), and are compared with Pillow as calibration
-uses it. Leaves with code 1 if something does not compile or a value is off by more than one of 255. The images keep
-away from black and white, so that no filter overshoots: which of its two passes Pillow makes and clips first has
-changed between its versions.
+uses it. The app of `examples/phone_app` is compiled too. Leaves with code 1 if something does not compile or a value is
+off by more than one of 255. The images keep away from black and white, so that no filter overshoots: which of its two
+passes Pillow makes and clips first has changed between its versions.
 
 The wheel carries the compiler: `pip download --no-deps kotlin-jupyter-kernel`. A JDK has to be installed. There is no
 Swift compiler for this: where `tree_sitter_swift` is installed, the Swift is parsed with that grammar, and that is all
@@ -39,6 +39,7 @@ from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 
 STUBS: Final = Path(__file__).with_name("usage_stubs")
+APPS: Final = Path(__file__).parents[1] / "examples" / "phone_app"
 SIZES: Final = ((97, 61), (40, 130), (24, 20), (300, 225))  # (width, height)
 DEGREES: Final = (0, 0, 90, 270)
 FILTERS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -131,7 +132,7 @@ def _compile(pages: list[Page], jars: str, work: Path) -> None:
     java = sorted(map(str, STUBS.rglob("*.java")))
     subprocess.run(["javac", "-d", work / "stubs", *java], check=True)
     kotlin = ["java", "-Xmx2g", "-cp", jars, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-reflect"]
-    given = [*STUBS.rglob("*.kt"), source]
+    given = [*STUBS.rglob("*.kt"), *(APPS / "android" / "app").rglob("*.kt"), source]
     subprocess.run(
         [*kotlin, "-no-stdlib", "-cp", f"{work / 'stubs'}:{jars}", "-d", work / "made", *given], check=True
     )
@@ -215,7 +216,8 @@ def _swift(pages: list[Page]) -> int:
     import tree_sitter_swift
 
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
-    files = sorted({code for page in pages for code in blocks(page.text, "swift")})
+    app = {file.read_text() for file in (APPS / "ios").glob("*.swift")}
+    files = sorted(app | {code for page in pages for code in blocks(page.text, "swift")})
     broken = [code for code in files if parser.parse(code.encode()).root_node.has_error]
     for code in broken:
         print(f"Swift that does not parse:\n{code}")

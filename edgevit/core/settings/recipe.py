@@ -315,6 +315,12 @@ def _check(recipe: Recipe) -> Recipe:
         raise UsageError(
             f"--weights-key {recipe.weights_key} was given without --weights", "give --weights FILE too"
         )
+    source = recipe.model.partition(":")[0]
+    if recipe.num_classes == 0 and source not in _HEADLESS:
+        raise UsageError(
+            f"--num-classes 0 leaves the head out of models of {' and '.join(_HEADLESS)}, not of {source}",
+            "give the number of classes, or leave it out",
+        )
     for name, (low, high, unit) in _RANGES.items():
         value = getattr(recipe, name)
         if value is not None and not low <= value <= high:
@@ -324,8 +330,9 @@ def _check(recipe: Recipe) -> Recipe:
     return recipe
 
 
+_HEADLESS: Final = ("timm", "python")  # sources that make a model without classes
 _RANGES: Final[Mapping[str, tuple[float, float, str]]] = {
-    "num_classes": (1, 1e6, "a number of classes"),
+    "num_classes": (0, 1e6, "a number of classes"),
     "random_weights": (0, 2**63 - 1, "a seed"),
     "calibration_count": (1, 1e6, "a number of images"),
     "evaluate_count": (1, 1e9, "a number of images"),

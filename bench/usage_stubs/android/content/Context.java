@@ -4,4 +4,6 @@ import android.content.res.AssetManager;
 
 public abstract class Context {
     public abstract AssetManager getAssets();
+
+    public abstract ContentResolver getContentResolver();
 }

@@ -87,6 +87,11 @@ def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
         r.make({"model": "demo"}, tmp_path / "recipe.toml")
 
 
+@pytest.mark.parametrize("model", ["timm:test_vit2", "python:net.py:build"])
+def test_no_classes_are_a_model_without_a_head(model: str) -> None:
+    assert r.make({"model": model, "num_classes": 0}).num_classes == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -100,6 +105,11 @@ def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
         ({"prune": ["mlp=nan"]}, "between 0 and 1"),
         ({"option": ["opset=20"]}, "TARGET.KEY=VALUE"),
         ({"calibration_count": 0}, "--calibration-count 0"),
+        ({"num_classes": -1}, "--num-classes -1"),
+        (
+            {"model": "torchvision:resnet18", "num_classes": 0},
+            "models of timm and python, not of torchvision",
+        ),
         ({"min_agreement": 101}, "from 0 to 100"),
         ({"weights": "a.pth", "random_weights": 1}, "both given"),
         ({"weights_key": "ema"}, "without --weights"),
