@@ -29,7 +29,8 @@ def run(
         images: one image file, or several.
         top: how many classes.
         threads: 0 for all cores.
-        timeout: seconds; `max_memory`: GB.
+        timeout: seconds.
+        max_memory: GB.
 
     Returns:
         `data["images"]` has, for each file, its path and its classes with label and probability; a regression has
@@ -37,6 +38,11 @@ def run(
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
+
+    Example:
+        >>> answer = edgevit.run("dist/demo/onnx/fp32/model.onnx", "shoe.png", top=3)
+        >>> answer.data["images"][0]["classes"][0]["label"]
+        'ankle boot'
     """
     settings = dict(locals())
     from edgevit.core.errors import UsageError
@@ -70,13 +76,20 @@ def profile(
         device: where it is executed; `edgevit list devices` has the places.
         runs: timed runs after the warm-up.
         threads: 0 for all cores.
-        timeout: seconds; `max_memory`: GB.
+        timeout: seconds.
+        max_memory: GB.
+        progress: as of `edgevit.convert`.
 
     Returns:
         `data["latency"]` in milliseconds, and `data["runs_ms"]`, each run.
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
+
+    Example:
+        >>> answer = edgevit.profile("dist/demo/onnx/fp32/model.onnx", runs=20, threads=1)
+        >>> len(answer.data["runs_ms"])
+        20
     """
     settings = dict(locals())
     from edgevit.core.errors import UsageError

@@ -65,12 +65,16 @@ def convert(
         model_arg: arguments of the architecture or factory.
         preprocess: such as `{"normalize": "imagenet"}`, or `mean` and `std` as three numbers in units of 0 to 1.
         labels: class names in index order, or a file of them.
-        calibrate, evaluate: images, as SAMPLES on the command line.
+        calibrate: images for ranges and rounding, as SAMPLES on the command line.
+        evaluate: images for accuracy, likewise.
         prune: (method, fraction to remove), in order.
-        max_drop: percentage points; `min_agreement`: percent; `min_sqnr`: dB.
+        max_drop: percentage points.
+        min_agreement: percent.
+        min_sqnr: dB.
         reconstruct: seconds for each plan.
         option: target -> name -> value.
-        timeout: seconds for each step; `max_memory`: GB for each step.
+        timeout: seconds for each step.
+        max_memory: GB for each step.
         progress: True and False show it and do not; None shows it in a terminal and in a notebook. Or an object of
             your own with the methods of `edgevit.core.progress.Progress`.
 
@@ -82,8 +86,9 @@ def convert(
         edgevit.EdgevitError: what the command would print, by kind: edgevit.UsageError, edgevit.InputError, ...
 
     Example:
-        >>> report = edgevit.convert(net, preprocess={"normalize": "imagenet"}, labels=["cat", "dog"])
-        >>> {(a.target, a.precision): a.verdict for a in report.artifacts}
+        >>> report = edgevit.convert("demo", to=["onnx"], precision=["fp32"], evaluate_count=32, output="dist/demo")
+        >>> [(file.target, file.precision, file.verdict) for file in report.artifacts]
+        [('onnx', 'fp32', 'pass')]
     """
     settings = dict(locals())
     from edgevit.flows.convert import convert as flow

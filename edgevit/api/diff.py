@@ -58,6 +58,11 @@ def diff(
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
+
+    Example:
+        >>> answer = edgevit.diff("dist/demo/onnx/fp32/model.onnx", reference="demo")
+        >>> answer.exit_code
+        0
     """
     settings = dict(locals())
     from edgevit.flows.diff import diff as flow

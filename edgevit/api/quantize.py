@@ -65,6 +65,11 @@ def quantize(
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
+
+    Example:
+        >>> answer = edgevit.quantize("demo", to=["onnx"], precision=["w8"], calibration_count=16, dry_run=True)
+        >>> answer.exit_code
+        0
     """
     settings = dict(locals())
     from edgevit.flows.quantize import quantize as flow

@@ -56,6 +56,11 @@ def validate(
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
+
+    Example:
+        >>> report = edgevit.validate("dist/demo", reference="demo", evaluate="demo", evaluate_count=32)
+        >>> [file.verdict for file in report.artifacts]
+        ['pass']
     """
     settings = dict(locals())
     from edgevit.flows.validate import validate as flow
