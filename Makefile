@@ -57,7 +57,7 @@ $(DOCS)/.installed: pyproject.toml
 
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/python docs/_site.py build/docs
-	$(DOCS)/bin/zensical build --strict --config-file mkdocs.yml
+	$(DOCS)/bin/zensical build --strict --clean --config-file mkdocs.yml
 
 clean:
 	rm -rf .venv $(DOCS) .cache site build dist *.egg-info

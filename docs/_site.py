@@ -45,16 +45,18 @@ def main(target: Path) -> None:
 
 def relink(text: str, source: str) -> str:
     """The relative links of a file of the repository as links of the site; one that leaves the site becomes text."""
-    here = PAGES.get(source, source.removeprefix("docs/"))
+    source_folder, page_folder = (
+        str(Path(p).parent) for p in (source, PAGES.get(source, source.removeprefix("docs/")))
+    )
 
     def link(found: re.Match[str]) -> str:
         image, words, target = found.groups()
         if target is None or re.match(r"[a-z]+:|#", target):
             return found[0]
         path, hash_, anchor = target.partition("#")
-        path = os.path.normpath(os.path.join(os.path.dirname(source), path))
+        path = os.path.normpath(f"{source_folder}/{path}")
         if path in PAGES or path.startswith("docs/"):
-            page = os.path.relpath(PAGES.get(path, path.removeprefix("docs/")), os.path.dirname(here) or ".")
+            page = os.path.relpath(PAGES.get(path, path.removeprefix("docs/")), page_folder)
             return f"{image}[{words}]({page}{hash_}{anchor})"
         return words if words.strip("`") == path else f"{words} (`{path}`)"
 

@@ -39,7 +39,7 @@ def run(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
 
-    Example:
+    Examples:
         >>> answer = edgevit.run("dist/demo/onnx/fp32/model.onnx", "shoe.png", top=3)
         >>> answer.data["images"][0]["classes"][0]["label"]
         'ankle boot'
@@ -86,7 +86,7 @@ def profile(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
 
-    Example:
+    Examples:
         >>> answer = edgevit.profile("dist/demo/onnx/fp32/model.onnx", runs=20, threads=1)
         >>> len(answer.data["runs_ms"])
         20

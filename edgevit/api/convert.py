@@ -85,7 +85,7 @@ def convert(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind: edgevit.UsageError, edgevit.InputError, ...
 
-    Example:
+    Examples:
         >>> report = edgevit.convert("demo", to=["onnx"], precision=["fp32"], evaluate_count=32, output="dist/demo")
         >>> [(file.target, file.precision, file.verdict) for file in report.artifacts]
         [('onnx', 'fp32', 'pass')]

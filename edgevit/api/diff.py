@@ -59,7 +59,7 @@ def diff(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
 
-    Example:
+    Examples:
         >>> answer = edgevit.diff("dist/demo/onnx/fp32/model.onnx", reference="demo")
         >>> answer.exit_code
         0

@@ -66,7 +66,7 @@ def quantize(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
 
-    Example:
+    Examples:
         >>> answer = edgevit.quantize("demo", to=["onnx"], precision=["w8"], calibration_count=16, dry_run=True)
         >>> answer.exit_code
         0

@@ -57,7 +57,7 @@ def validate(
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.
 
-    Example:
+    Examples:
         >>> report = edgevit.validate("dist/demo", reference="demo", evaluate="demo", evaluate_count=32)
         >>> [file.verdict for file in report.artifacts]
         ['pass']
