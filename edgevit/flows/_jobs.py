@@ -28,6 +28,7 @@ def job(
     on_event: worker.OnEvent,
     writable: Sequence[Path] = (),
     data_only: bool = False,
+    alone: bool = False,
 ) -> worker.Job:
     """One step with the limits of the recipe.
 
@@ -38,13 +39,14 @@ def job(
         function: `module:name` below `edgevit.steps`.
         writable: existing folders that the step writes to.
         data_only: the step does not load the model, only files that were made of it or given to be judged.
+        alone: it is never forked: what it measures must not depend on the libraries that a server has loaded.
     """
     sandbox = None
     if data_only or _isolated(recipe.model):
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = limits_of(recipe, threads, sandbox)
     name = f"edgevit.steps.{function}"
-    return worker.Job(step, name, to_plain(request), limits, on_event, forked=not data_only)
+    return worker.Job(step, name, to_plain(request), limits, on_event, forked=not alone)
 
 
 def run(one: worker.Job) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def time_files(
                     _jobs.silent,
                     [folder],
                     data_only=True,
+                    alone=True,
                 )
             )
         except EdgevitError as error:
