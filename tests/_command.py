@@ -16,7 +16,15 @@ from edgevit.core.process import forking
 
 ROOT = Path(__file__).resolve().parents[1]
 # Besides what a conversion's own server imports: what a hundred commands would each import anew, the converters too.
-_LIBRARIES: Final = ("timm", "onnx", "onnxscript", "litert_torch", "coremltools", "safetensors.torch", "scipy.optimize")
+_LIBRARIES: Final = (
+    "timm",
+    "onnx",
+    "onnxscript",
+    "litert_torch",
+    "coremltools",
+    "safetensors.torch",
+    "scipy.optimize",
+)
 _MODULES: Final = (*forking.MODULES, *_LIBRARIES)
 
 

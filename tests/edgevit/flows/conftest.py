@@ -21,7 +21,7 @@ IMAGES = ("--calibrate", "demo", "--evaluate", "demo")
 
 @pytest.fixture(scope="session")
 def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """The hybrid for all targets; fp32 and w8, a conversion of its own, are left to the ViT."""
+    """The hybrid for all targets; fp32 and w8 are left to the ViT."""
     bundle = tmp_path_factory.mktemp("hybrid") / "bundle"
     return convert_all(bundle, *_hybrid.MODEL, *_hybrid.LABELS, *IMAGES, precisions=("fp16", "w8a8"))
 

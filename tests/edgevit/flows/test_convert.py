@@ -14,7 +14,7 @@ from PIL import Image
 import edgevit as api
 from tests._command import ROOT, edgevit
 from tests.edgevit.flows._converted import EVALUATED, Converted
-from tests.edgevit.flows._hybrid import ASSETS
+from tests.edgevit.flows._hybrid import ASSETS, MEAN, SIZE, STD
 
 TARGETS = ("onnx", "tflite", "coreml")
 LEAST_DB = {"fp32": 80, "fp16": 40, "w8": 30, "w8a8": 22}
@@ -91,14 +91,14 @@ def test_integers_are_really_there(hybrid: Converted, vit: Converted) -> None:
 
 
 def demo_images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The evaluated images at the model's size, normalised (float32 NCHW), as pixels, and their classes."""
+    """The evaluated images at the hybrid's size, normalised (float32 NCHW), as pixels, and their classes."""
     with np.load(ASSETS / "evaluation.npz") as stored:
         chosen = [index * len(stored["images"]) // EVALUATED for index in range(EVALUATED)]
         small, labels = stored["images"][chosen], stored["labels"][chosen]
-    config = json.loads((ASSETS / "config.json").read_text())
-    side = (config["input_size"],) * 2
-    pixels = np.stack([Image.fromarray(image).resize(side, Image.Resampling.BICUBIC) for image in small])
-    inputs = (pixels.astype(np.float32) / 255 - np.float32(config["mean"])) / np.float32(config["std"])
+    pixels = np.stack(
+        [Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC) for image in small]
+    )
+    inputs = (pixels.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
     return np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)), pixels, labels
 
 
