@@ -14,6 +14,7 @@ import typer
 
 from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
+from edgevit.commands._panels import PanelCommand
 from edgevit.commands._streams import StdoutError, mend, say, write
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError, nearest
 from edgevit.core.foreign import json_text, printable
@@ -25,16 +26,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("convert", short_help="Compress, convert, execute and judge a model.")(convert.command)
-app.command("quantize", short_help="The quantization plan alone.")(quantize.command)
-app.command("validate", short_help="Judge files made earlier or by other tools.")(validate.command)
-app.command("profile", short_help="Latency of one file on a device.")(profile.command)
-app.command("run", short_help="The most likely classes of images.")(run.command)
-app.command("diff", short_help="The first layer of a file that differs from the model.")(diff.command)
-app.command("inspect", short_help="What is in a model or a converted file.")(inspect.command)
-app.command("verify", short_help="Check the hashes of a bundle.")(verify.command)
-app.command("list", short_help="Names of targets, precisions, sources and more.")(list_.command)
-app.command("doctor", short_help="What this machine can do, and how to get the rest.")(doctor.command)
+app.command("convert", cls=PanelCommand, short_help="Compress, convert, execute and judge a model.")(
+    convert.command
+)
+app.command("quantize", cls=PanelCommand, short_help="The quantization plan alone.")(quantize.command)
+app.command("validate", cls=PanelCommand, short_help="Judge files made earlier or by other tools.")(
+    validate.command
+)
+app.command("profile", cls=PanelCommand, short_help="Latency of one file on a device.")(profile.command)
+app.command("run", cls=PanelCommand, short_help="The most likely classes of images.")(run.command)
+app.command("diff", cls=PanelCommand, short_help="The first layer of a file that differs from the model.")(
+    diff.command
+)
+app.command("inspect", cls=PanelCommand, short_help="What is in a model or a converted file.")(
+    inspect.command
+)
+app.command("verify", cls=PanelCommand, short_help="Check the hashes of a bundle.")(verify.command)
+app.command("list", cls=PanelCommand, short_help="Names of targets, precisions, sources and more.")(
+    list_.command
+)
+app.command("doctor", cls=PanelCommand, short_help="What this machine can do, and how to get the rest.")(
+    doctor.command
+)
 
 
 def _print_version(wanted: bool) -> None:

@@ -172,4 +172,4 @@ MaxMemory = Annotated[float | None, typer.Option(metavar="GB", help="Memory per 
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything that is drawn. [default: 0]")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="The whole trace with an error.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the Python traceback of every error.")]

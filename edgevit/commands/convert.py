@@ -80,6 +80,6 @@ def command(
         return show_answer(answer, json)
     from edgevit.flows.convert import convert
 
-    with open_progress(quiet) as progress:
+    with open_progress(quiet, verbose=verbose) as progress:
         report = convert(wanted, progress)
     return show_report(report, json)

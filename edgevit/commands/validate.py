@@ -62,6 +62,6 @@ def command(
     from edgevit.flows.validate import validate
     from edgevit.report.progress import open_progress
 
-    with open_progress(quiet) as progress:
+    with open_progress(quiet, verbose=verbose) as progress:
         report = validate(path, wanted, progress, fed)
     return show_report(report, json)

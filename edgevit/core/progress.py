@@ -28,6 +28,10 @@ class Progress(Protocol):
         """The same, of something that may make the work worthless."""
         ...
 
+    def trace(self, text: str) -> None:
+        """The Python traceback of a failure that the report has as one line; of use with `-v` alone."""
+        ...
+
 
 class Silent:
     """A Progress that says nothing."""
@@ -42,4 +46,7 @@ class Silent:
         """Nothing."""
 
     def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def trace(self, text: str) -> None:
         """Nothing."""

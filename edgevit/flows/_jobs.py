@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.registries import SOURCES
+from edgevit.steps.messages import Built, Executed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -113,6 +114,13 @@ def counting(progress: Progress, key: str) -> worker.OnEvent:
             progress.advance(step if isinstance(step, int) else 1)
 
     return on_event
+
+
+def tell_traces(files: Iterable[Built | Executed], doing: str, progress: Progress) -> None:
+    """Where the failures of a step were raised: their rows in the report have the messages alone."""
+    for file in files:
+        if file.trace:
+            progress.trace(f"{doing} {file.target} {file.precision}:\n{file.trace.rstrip()}")
 
 
 def silent(event: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
@@ -81,8 +82,10 @@ def execute(
     ):
         if isinstance(result, EdgevitError):
             done = tuple(Executed(b.target, b.precision, 0.0, error=result.message) for b in made)
+            done = (replace(done[0], trace=worker.trace_of(result)), *done[1:])
         else:
             done = from_plain(ExecutedAll, result, f"executing {name}").files
+        _jobs.tell_traces(done, "executing", progress)
         executed.update({(d.target, d.precision): d for d in done})
     return executed
 
@@ -135,6 +138,7 @@ def time_files(
             )
         except EdgevitError as error:
             progress.note(f"{name} was not timed: {error.message}".replace(f"{folder}/", ""))
+            progress.trace(f"{step}:\n{worker.trace_of(error)}")
             continue
         found = from_plain(Timed, result, step).timings
         first = found[0] if base is not None else None

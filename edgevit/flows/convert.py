@@ -118,7 +118,10 @@ def _build(
         todo, worker.run_many(jobs, _jobs.parallel(work.recipe)), strict=True
     ):
         if isinstance(result, EdgevitError):
-            built[name] = BuiltAll(tuple(Built(name, p, 0.0, error=result.message) for p in precisions))
+            trace = worker.trace_of(result)
+            failed = tuple(Built(name, p, 0.0, error=result.message) for p in precisions)
+            built[name] = BuiltAll((replace(failed[0], trace=trace), *failed[1:]))
         else:
             built[name] = from_plain(BuiltAll, result, f"converting to {name}")
+        _jobs.tell_traces(built[name].files, "converting to", progress)
     return built

@@ -53,6 +53,9 @@ class Notebook:
         """The same, marked."""
         self.note(f"WARNING: {text}")
 
+    def trace(self, text: str) -> None:
+        """Nothing: the report names the failure, and `edgevit convert -v` shows where it was."""
+
     def finish(self) -> None:
         """The line of the stage that ends."""
         if self._name:

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_progress(quiet: bool = False, console: Console | None = None) -> Iterator[Progress]:
+def open_progress(
+    quiet: bool = False, console: Console | None = None, verbose: bool = False
+) -> Iterator[Progress]:
     """A Progress for one job; the bar is gone when the job ends, by an error too.
 
-    Without a terminal on stderr there are no bars, only the lines; with `quiet` nothing.
+    Without a terminal on stderr there are no bars, only the lines; with `quiet` nothing. `verbose` shows traces,
+    also with `quiet`.
     """
     from rich.console import Console
 
     console = console or Console(file=sys.stderr)
     if quiet or not console.is_terminal:
-        plain = _Plain(console, quiet)
+        plain = _Plain(console, quiet, verbose)
         yield plain
         plain.finish()
         return
@@ -42,7 +45,7 @@ def open_progress(quiet: bool = False, console: Console | None = None) -> Iterat
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        live = _Live(bars)
+        live = _Live(bars, verbose)
         yield live
         live.finish()
 
@@ -77,8 +80,8 @@ def _in_terminal() -> bool:
 class _Plain:
     """Lines alone: a log has no use for a bar that is drawn over itself."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
-        self._console, self._quiet = console, quiet
+    def __init__(self, console: Console, quiet: bool, verbose: bool) -> None:
+        self._console, self._quiet, self._verbose = console, quiet, verbose
         self._name, self._since = "", 0.0
 
     def stage(self, name: str, total: int | None = None) -> None:
@@ -98,6 +101,10 @@ class _Plain:
         if not self._quiet:
             _warn(self._console, text)
 
+    def trace(self, text: str) -> None:
+        if self._verbose:
+            _trace(self._console, text)
+
     def finish(self) -> None:
         """The line of the stage that ends."""
         if self._name:
@@ -111,14 +118,19 @@ def _warn(console: Console, text: str) -> None:
     )
 
 
+def _trace(console: Console, text: str) -> None:
+    with suppress(OSError):
+        console.print(printable(text, lines=True), markup=False, highlight=False, soft_wrap=True)
+
+
 def done(name: str, since: float) -> str:
     """The line of a stage that began at `since`, by time.monotonic()."""
     return f"✓ {name} ({time.monotonic() - since:.1f} s)"
 
 
 class _Live:
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
+    def __init__(self, bars: Bars, verbose: bool) -> None:
+        self._bars, self._verbose = bars, verbose
         self._task: TaskID | None = None
         self._name, self._since = "", 0.0
 
@@ -136,6 +148,10 @@ class _Live:
 
     def warn(self, text: str) -> None:
         _warn(self._bars.console, text)
+
+    def trace(self, text: str) -> None:
+        if self._verbose:
+            _trace(self._bars.console, text)
 
     def finish(self) -> None:
         """Turn the running bar into a line that stays."""

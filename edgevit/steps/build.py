@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,8 @@ def _build_form(
                     )
         except EdgevitError as error:
             message = f"{error.message}; {error.hint}" if error.hint else error.message
-            built = Built(asked.target, precision, time.perf_counter() - begin, error=message)
+            trace = "".join(traceback.format_exception(error))
+            built = Built(asked.target, precision, time.perf_counter() - begin, error=message, trace=trace)
         else:
             built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
         emit({"built": to_plain(built)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -49,7 +50,8 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             done = _execute_one(runtime, built, pixels, asked, emit)
         except EdgevitError as error:
             message = locate(error.message, work, work / messages.GRAPH)
-            done = Executed(built.target, built.precision, 0.0, error=message)
+            trace = "".join(traceback.format_exception(error))
+            done = Executed(built.target, built.precision, 0.0, error=message, trace=trace)
         files.append(replace(done, seconds=time.perf_counter() - begin))
         emit({"executed": to_plain(files[-1])})
     return to_plain(ExecutedAll(tuple(files)))

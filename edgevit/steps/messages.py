@@ -197,6 +197,7 @@ class Built:
 
     Attributes:
         float32: operations that float16 would spoil.
+        trace: where the error was raised, for `-v`.
     """
 
     target: str
@@ -206,6 +207,7 @@ class Built:
     sites: tuple[SiteTensors, ...] = ()
     float32: tuple[KeptFloat32, ...] = ()
     error: str | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ class Executed:
         explanation: why it is far from the model, in one sentence; "" where nothing explains it.
         other_pixels: how its own preprocessing differs from the model's before there are pixels; "" where it agrees.
         takes, gives: its inputs and outputs, as it says itself.
+        trace: where the error was raised, for `-v`.
     """
 
     target: str
@@ -265,6 +268,7 @@ class Executed:
     other_pixels: str = ""
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

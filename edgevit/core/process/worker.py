@@ -137,6 +137,11 @@ def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | Edgev
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def trace_of(error: EdgevitError) -> str:
+    """Where a step failed, and its last output, of an error that `run` raised; "" where nothing is known."""
+    return "\n".join(getattr(error, "__notes__", ()))
+
+
 def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
     _check_here()
     with scratch() as folder:

@@ -60,3 +60,17 @@ def test_by_default_it_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> Non
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "a [note]\n" in captured.err and "✓ load" in captured.err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("quiet", [True, False])
+def test_where_a_failure_was_raised_is_told_to_who_asks(terminal: bool, quiet: bool) -> None:
+    trace = "Traceback (most recent call last):\n  File 'a.py', line 3\nValueError: \x1b[2J[bold]no[/bold]"
+    told = {}
+    for verbose in (True, False):
+        out = io.StringIO()
+        console = Console(file=out, force_terminal=terminal, width=100)
+        with open_progress(quiet, console, verbose) as progress:
+            progress.trace(trace)
+        told[verbose] = out.getvalue()
+    assert trace.replace("\x1b", r"\x1b") in told[True] and "ValueError" not in told[False]
