@@ -1,4 +1,21 @@
-"""Which hidden neurons to keep, and how those that stay take over the work of the others."""
+"""Which hidden neurons of an MLP to keep, and how those that stay take over the work of the others.
+
+The second layer computes y = W h + b, W (outputs, hidden), from hidden activations h with mean m (hidden,) and
+covariance C (hidden, hidden) over all tokens of the calibration images. With the set S kept, the best map of h_S is
+
+    W' = W_S + W_R C_RS C_SS^-1      b' = b + W m - W' m_S      R: the removed neurons
+
+and loses trace(W_R (C_RR - C_RS C_SS^-1 C_SR) W_R^T) of the output's variance.
+
+1. S is found by backward elimination. With P the inverse covariance of those that remain and w_j the column with all
+   folds so far, removing neuron j costs |w_j|^2 / P_jj (optimal brain surgeon, Hassibi and Stork 1993, equation 5). The
+   cheapest goes; P and W are updated by one rank.
+2. W' is solved for once more at the end, with a ridge towards the original columns against neurons that never vary.
+3. The number kept is a multiple of 8 where that leaves any choice: kernels work in such blocks.
+
+The affine fold is that of CORP (https://arxiv.org/abs/2602.05243); folding the mean alone is
+https://arxiv.org/abs/2507.12988.
+"""
 
 from __future__ import annotations
 

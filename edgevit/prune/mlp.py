@@ -1,4 +1,17 @@
-"""Remove hidden neurons of transformer MLPs and fold their work into the next layer, without training."""
+"""Remove hidden neurons of transformer MLPs and fold their work into the next layer, without training.
+
+An MLP is Linear (hidden, width), an activation, Linear (width, hidden), found in the traced program whatever its
+classes are called (`_pairs`). For each of them, in execution order:
+
+1. Run the model, already pruned up to here, on the calibration images and measure mean (hidden,) and covariance
+   (hidden, hidden) of what enters the second layer, over all tokens (`_moments`).
+2. Choose the neurons to keep and solve for the second layer's new weight (width, kept) and bias (width,) by least
+   squares (`_select`, where the equations and sources are).
+3. Cut the rows of the first layer: weight (kept, width) and bias (kept,).
+
+Tensors become really smaller: fewer parameters and multiply-accumulates in every format. Measuring behind the layers
+that are pruned already lets each one correct what those before it lost.
+"""
 
 from __future__ import annotations
 

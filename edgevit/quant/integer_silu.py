@@ -1,7 +1,15 @@
-"""SiLU between integers: x * sigmoid(x) with the sigmoid in 8 bits, a table and a product of bytes for a runtime.
+"""SiLU between integers: y = x * sigmoid(x) with the sigmoid in 8 bits, so that a runtime needs a table and a product.
 
-A sigmoid lies between 0 and 1. Steps of 1/256 err by 1/887 of x (root mean square): a quarter of what 8 bits do
+A sigmoid lies between 0 and 1 whatever x is, so that its quantization parameters need no calibration:
+
+    g = round(256 sigmoid(x)) / 256, uint8, zero point 0        (the largest value is 255/256)
+    y = x g, rounded to the scale of the layer that reads it    x, y of any shape, int8 or uint8
+
+Steps of 1/256 err by 1/887 of x (root mean square of a uniform error, 1 / (256 sqrt(12))): a quarter of what 8 bits do
 to x itself where its largest value is four times its usual one.
+
+It applies where a site gives integers, a SiLU alone reads them, and all that reads the SiLU takes integers, directly or
+behind a concatenation. Elsewhere SiLU stays in float.
 """
 
 from __future__ import annotations

@@ -1,9 +1,21 @@
 """Mixed precision: the few sites that keep float activations, within a budget of float multiply-accumulates.
 
 Rounding activations costs a model's output most at a few sites, and some of these compute little. They fall back to
-float, or to dynamic quantization where the runtime has it: those first that cost most for each of their MACs, until
-the budget `float_macs` is used up. What a site costs is the first-order estimate of `output_sensitivity`; sites that
-read one tensor go together, since it is rounded as long as one of them is left.
+float, or to dynamic quantization where the runtime has it. With c_i the cost of a site, the first-order estimate of
+`output_sensitivity`, and m_i its multiply-accumulates:
+
+    maximise  sum of c_i over the sites in float     so that  sum of m_i <= float_macs * (MACs of the model)
+
+which is a knapsack, filled greedily by c_i / m_i, the largest first:
+
+1. Sites that read one tensor go together: it is rounded as long as one of them is an integer site.
+2. A tensor that an integer site makes and another one reads is rounded for either and counts for none.
+3. A group that costs less than 3 % of everything stays in integers: it is not worth a change of type.
+4. A group that no longer fits the budget is passed over; a smaller one behind it may still fit.
+5. Sites with less arithmetic per value than their kind's `min_intensity` stay in integers: alone between integers
+   they are slower in float.
+
+HAWQ-V2 (Dong et al. 2020, https://arxiv.org/abs/1911.03852) makes the same trade with the Hessian of a loss.
 """
 
 from __future__ import annotations

@@ -1,8 +1,21 @@
-"""What an error in one tensor does to the model's output, to first order.
+"""Output sensitivity: what an error in one tensor does to the model's output, to first order.
 
-For a small error d of a tensor the output moves by J d, J being the derivative of the output by that
-tensor. With random vectors v of unit variance, (v^T J) . d has the variance |J d|^2: a backward pass for
-each v gives v^T J of every tensor at once, and then any candidate error costs one dot product.
+For a small error d of a tensor t the output y moves by J d, with the Jacobian J = dy/dt of (outputs, elements of t).
+J is never built. For random directions v of independent entries with variance 1
+
+    E_v ((v^T J) . d)^2 = |J d|^2
+
+(Hutchinson's estimator), and one backward pass from v gives v^T J for every tensor of the model at once. After that any
+candidate error of any tensor costs one dot product. Per image:
+
+1. Run the model in float on (N, 1, ...) with the wanted tensors kept in the autograd graph.
+2. For each of 4 directions v: backward, gradients g = v^T J of the shape of each tensor.
+3. For each candidate error d: add (g . d)^2.
+
+The result is the mean over directions and images, divided by |y|^2 of each image: a relative squared error, 10^-3 for
+30 dB of SQNR. Errors of several tensors add up where they are independent, which is how plans are compared.
+
+Source of the estimator: Hutchinson 1990, https://doi.org/10.1080/03610919008812866.
 """
 
 from __future__ import annotations

@@ -1,4 +1,16 @@
-"""Write adaptive max pooling as plain max pooling; ONNX and TFLite have no other."""
+"""Write adaptive max pooling as plain max pooling; ONNX and TFLite have no other.
+
+Window i of m over an axis of n reads rows floor(i n / m) to ceil((i + 1) n / m), as PyTorch defines it
+(https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html). Per axis:
+
+1. m divides n: windows of n / m rows side by side, which is pooling with kernel and stride n / m.
+2. Otherwise windows have different lengths and overlap. The rows of each window are gathered one window after the
+   other, (m * longest) rows, the last row repeated in the shorter ones: repeating an element changes no maximum.
+   Pooling with kernel and stride `longest` follows.
+
+Inputs are (N, C, W), (C, H, W) or (N, C, H, W), brought to four axes and back. Left alone: pooling whose second
+result, the positions of the maxima, is read too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Write constant padding with negative borders as slices and padding: Core ML and TFLite have none that cuts."""
+"""Write constant padding with negative borders as slices and padding: Core ML and TFLite have none that cuts.
+
+`pad` lists (before, after) of the last axis, then of the one in front of it, and so on (torch.nn.functional.pad). Below
+0 a border cuts so many rows off. For an axis of n rows with borders (b, a):
+
+    x[max(-b, 0) : n - max(-a, 0)], then max(b, 0) constant rows before it and max(a, 0) behind it
+
+Exact: no value is computed. Padding without a negative border, and other modes, stay as they are.
+"""
 
 from __future__ import annotations
 

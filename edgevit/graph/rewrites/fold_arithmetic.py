@@ -1,4 +1,20 @@
-"""Fold a bias, and a batch norm, that a framework writes out as arithmetic: Keras does, on PyTorch."""
+"""Fold a bias, and a batch norm, that a framework writes out as arithmetic: Keras does, on PyTorch.
+
+With one value per channel in m, g and b (C,):
+
+    (W x - m) * g + b = (g W) x + (b - m g)         g scales the rows of W (C, inputs, ...)
+    W x + b                                         becomes the bias of a layer that has none
+
+Four cases:
+
+1. A subtraction, a product and a sum behind a linear layer or convolution, each read by the next alone: all three go.
+2. A sum behind a layer without a bias: it goes.
+3. A constant that varies along another axis than the channels: left alone.
+4. A product alone, such as LayerScale: left alone. Behind integers it is a scale per channel for free, and
+   `fold_layer_scale` folds it in float files.
+
+Computed in float64, stored in the weight's own type; exact up to rounding.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,15 @@
-"""Fold 1/sqrt(d) into the projection that makes q: one multiplication less per attention on every runtime."""
+"""Fold 1/sqrt(d) into the projection that makes q: one multiplication less per attention on every runtime.
+
+    softmax(s (W x + b) k^T) = softmax(((s W) x + s b) k^T),   s = 1/sqrt(d)      (Vaswani et al. 2017, equation 1)
+
+W is (heads * d, C), the rows of q in a projection that may make k and v too; b is (heads * d,).
+
+1. q is multiplied before the product with k: the factor goes up through reshapes, permutations and one slice.
+2. The product q k^T (tokens, tokens) is multiplied behind it: the same, and tokens^2 multiplications are saved.
+3. A factor that is no single number, or rows or weights that anything else reads: left alone.
+
+Exact where s is a power of two (d = 64 gives 1/8: only exponents change), else exact up to rounding.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,14 @@
 """Compute once what depends on weights alone: a file then holds the table instead of what makes it.
 
-Relative position biases (a gather, and in Swin v2 a whole network), resampled position embeddings,
-attention masks, standardised weights. TFLite and Core ML would otherwise gather on every image.
+A value that no input of the model reaches is the same for every image. It is computed in PyTorch, by the operations of
+the model itself and in their order, and stored as a constant of the same shape and type. What this finds:
+
+1. Relative position biases, (heads, tokens, tokens): a gather from a small table, in Swin v2 a whole network.
+2. Position embeddings resampled to another image size, (1, tokens, C).
+3. Attention masks, and standardised convolution weights (weight standardisation, Qiao et al. 2019).
+
+Exact. Two things stay computed: random numbers, and results that take more than MAX_GROWTH_BYTES and more than what
+they are computed from, since they would make the file larger than the model.
 """
 
 from __future__ import annotations

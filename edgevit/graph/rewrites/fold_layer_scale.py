@@ -1,7 +1,14 @@
 """Fold LayerScale and other constant gains per channel into the layer in front of them.
 
-One multiplication less per residual branch in float files. Files with a plan keep it: it is the weights
-without the gain that were rounded, and behind an int8 output the gain is a scale per channel for free.
+    gamma * (W x + b) = (gamma W) x + gamma b      W (C, inputs), b and gamma (C,)
+
+LayerScale is Touvron et al. 2021, https://arxiv.org/abs/2103.17239, equation 4: one multiplication per residual branch
+and token. Reshapes and permutations may lie between the layer and the product, as long as the channels stay one axis
+and nobody else reads the layer's output or its weights.
+
+1. Float files: folded, computed in float64, exact up to rounding.
+2. Files with a plan: left alone, because the weights without the gain are those that were rounded, and behind an
+   integer output the gain is a scale per channel, which costs nothing.
 """
 
 from __future__ import annotations

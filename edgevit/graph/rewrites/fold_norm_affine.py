@@ -1,8 +1,16 @@
 """Fold a layer norm's gamma and beta into the linear layers that read it.
 
-Two operators and two passes over the tokens less per layer norm. For TFLite, which has no operator for the
-norm; the other formats' norms do gamma and beta in the same pass. Files with a plan keep them: the plan's
-weights and ranges are those of the layers as they were.
+    W (gamma * x + beta) + b = (W diag(gamma)) x + (W beta + b)      W (O, C), gamma and beta (C,), b (O,)
+
+Two operators, and two passes over the tokens, less per layer norm in TFLite, which has no operator for the norm. The
+other formats' norms do gamma and beta in the same pass, so that they gain nothing.
+
+1. Linear layers alone read the result, directly or through operations that move whole tokens (reshapes, permutations
+   that keep the channels last, slices and concatenations along the tokens): folded into each of them.
+2. Anything else reads it, or a layer shares its weight: left alone.
+3. Files with a plan: left alone, because ranges and weights of the plan are those of the layers as they were.
+
+Computed in float64; exact up to rounding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,15 @@
-"""Write circular borders as one gather of rows per axis: Core ML has none."""
+"""Write circular borders as one gather of rows per axis: Core ML has no such padding.
+
+Beyond the last row of an axis of n comes the first again: with b rows before, row i of the result is row (i - b) mod n
+of the source. That is an index per axis, known when the file is written:
+
+    y = index_select(x, axis, [n - b, ..., n - 1, 0, ..., n - 1, 0, ..., a - 1])
+
+1. Negative borders cut rows; the indices are made by PyTorch's own padding of 0 .. n - 1, which knows that.
+2. Axes are done one after the other, the last one first, as torch.nn.functional.pad lists them.
+
+Exact: no value is computed.
+"""
 
 from __future__ import annotations
 

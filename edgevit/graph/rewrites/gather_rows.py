@@ -1,4 +1,18 @@
-"""Write windows and shifts of tokens as one Gather of rows, which ONNX Runtime copies row by row."""
+"""Write windows and shifts of tokens as one Gather of rows, which ONNX Runtime copies row by row.
+
+Swin's shifted windows are a roll, a reshape to rank 6, a permutation and a reshape, up to nine operations that only
+move values. Running them on the numbers 0 .. n - 1 gives where each value comes from. If all of them move whole rows of
+at least 16 values (the channels of a token), the region is
+
+    y = reshape(x, (rows, length))[index],   index int64, stored in the file
+
+1. The source is (1, ..., rows, length) already: index_select along the last but one axis.
+2. Otherwise a reshape to (rows, length) and an embedding lookup, which ONNX writes as Gather; a plain index would
+   become GatherND between two transpositions.
+3. Rows come out in the order in which they lie, or the new form has as many operations as the old: left alone.
+
+Exact: no value is computed.
+"""
 
 from __future__ import annotations
 

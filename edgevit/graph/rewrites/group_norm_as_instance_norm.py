@@ -1,7 +1,15 @@
 """Write group norm as instance norm over each group: ONNX Runtime's CPU provider has a kernel for that one.
 
-For GroupNormalization it has none and executes the operator's definition instead, 29 small operators by its profiler
-(ONNX Runtime 1.32), most of which compute shapes.
+Group norm (Wu and He 2018, https://arxiv.org/abs/1803.08494, equation 7) standardises each of G groups of C / G
+channels over all pixels. With each group as one channel it is an instance norm:
+
+    (N, C, H, W) -> (N, G, C / G * H * W) -> instance norm -> (N, C, H, W) -> * gamma + beta
+
+gamma and beta (C,) belong to the channels and are applied behind it. Exact up to rounding.
+
+For GroupNormalization ONNX Runtime has no CPU kernel and executes the operator's definition instead, 29 small operators
+by its profiler (ONNX Runtime 1.32), most of which compute shapes. Layer norm would do too, but ONNX's has a gamma for
+each value of the last axis, which is a whole image here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,12 @@
-"""Write group norm as layer norm over each group: Core ML has that operator, and the converter's form has rank 5."""
+"""Write group norm as layer norm over each group: Core ML has that operator, and the converter's form has rank 5.
+
+Group norm (Wu and He 2018, https://arxiv.org/abs/1803.08494, equation 7) standardises each of G groups of C / G
+channels over all pixels. Flattened, a group is one row, and a layer norm standardises rows:
+
+    (N, C, H, W) -> (N, G, C / G * H * W) -> layer norm of the last axis -> (N, C, H, W) -> * gamma + beta
+
+gamma and beta (C,) belong to channels, not to rows, and are applied behind it. Exact up to rounding.
+"""
 
 from __future__ import annotations
 

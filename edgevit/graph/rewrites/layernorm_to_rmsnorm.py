@@ -1,4 +1,15 @@
-"""Leave the mean over the channels out of residual streams: TFLite's layer norms then need not subtract it."""
+"""LayerNorm to RMSNorm in float files: TFLite's layer norms need not subtract a mean that is not there.
+
+    layer norm(x) = M x / sqrt(mean((M x)^2) + eps) * gamma + beta,   M = I - 1 1^T / C of (C, C)
+
+M is linear. If every part that is added to a residual stream has its mean over the channels removed, the stream has
+none, M x = x, and a subtraction and a mean fall away per norm. Weights (C, inputs) lose the mean of each column, biases
+(C,) their mean, constants their mean over the channels. Exact up to rounding.
+
+`edgevit.graph.streams` finds the streams and says which must stay. Files with a plan do the same before calibration, as
+a fold of the plan (`edgevit/quant/algorithms/layernorm_to_rmsnorm.py`). Source: Ashkboos et al. 2024, "SliceGPT",
+https://arxiv.org/abs/2401.15024, section 3.1.
+"""
 
 from __future__ import annotations
 

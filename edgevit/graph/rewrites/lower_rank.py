@@ -1,7 +1,16 @@
 """Take operations above rank 4 down to it by joining axes that they treat alike.
 
-Swin adds its masks at rank 5, others normalise or multiply windows there; TFLite and Core ML have fast kernels
-up to rank 4 only.
+Swin adds its masks at rank 5, others normalise or multiply windows there; TFLite and Core ML have fast kernels up to
+rank 4 only. An operation looks at some axes and repeats itself over the others:
+
+1. By element (add, mul, GELU, ...): looks at none. Neighbouring axes are joined where all its inputs have them in full
+   or all broadcast along them: (2, 3, 4, 5, 6) + (1, 1, 4, 5, 6) becomes (6, 4, 5, 6) + (1, 4, 5, 6).
+2. Matrix products look at the last two, linear layers, softmax and layer norm at the last axis: those stay.
+3. Reductions over neighbouring axes: (before, reduced, behind), reduced along the middle.
+4. Slices and concatenations along one axis: (before, axis, behind).
+
+The inputs are reshaped, the operation is done at rank 4 or less, and its result is reshaped back. Exact: reshapes of
+contiguous values move nothing. What does not fit stays as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Call each operation by one name: PyTorch has several for some, and converters know one of them."""
+"""Call each operation by one name: PyTorch has several for some, and converters know one of them.
+
+`torch.subtract` is documented as an alias of `torch.sub`, `torch.clip` of `torch.clamp`, and so on
+(https://docs.pytorch.org/docs/stable/torch.html): the same arguments in the same order, the same result. Only the name
+of the operation is replaced, in place; arguments, shapes and types stay. Names that mean something else for some
+arguments are not in the table.
+"""
 
 from __future__ import annotations
 

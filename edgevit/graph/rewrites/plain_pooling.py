@@ -1,4 +1,18 @@
-"""Write average pooling as TFLite has it: zeros around the image, whole windows, a correction at the edges."""
+"""Write average pooling as TFLite has it: zeros around the image, whole windows, a correction at the edges.
+
+PyTorch divides the sum of a window by n, which is a fixed divisor, or the window's size, or the number of its pixels
+that lie in the image (`count_include_pad`, `divisor_override`,
+https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html). TFLite divides by the pixels in the image.
+
+    y[n, c, i, j] = TFLite's average of the padded image * f[i, j],    f = (kh kw) / n(i, j), (1, rows, columns, 1)
+
+1. Nothing is read beyond the edge and no divisor is given: TFLite's own operator, no correction.
+2. Stride 1, padding of half a kernel, zeros not counted: TFLite's SAME padding, which counts the same way.
+3. Otherwise zeros are put around the image, windows that only reach them are cut off, and f corrects the edges. It is
+   multiplied channels last, where TFLite keeps images, so that no permutation is left.
+
+Exact up to rounding.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,15 @@
 """Write products with a constant matrix as linear layers, and einsum as products.
 
-A linear layer is what the runtimes have their fastest kernels for, and what can be quantized with a scale per
-output channel; einsum has no operator in TFLite and Core ML and a slow one in ONNX Runtime.
+    x W = linear(x, W^T)        b + x W = linear(x, W^T, b)        x (..., inputs), W (inputs, outputs), b (outputs,)
+
+A linear layer is what the runtimes have their fastest kernels for, and what can be quantized with a scale per output
+channel. einsum has no operator in TFLite and Core ML and a slow one in ONNX Runtime:
+
+1. Two tensors: axes that both have and the result keeps become the batch, axes that both have and it lacks are summed
+   over, so that it is permute, reshape, matmul, reshape, permute.
+2. What is no product of two tensors (a trace, three tensors): left alone.
+
+Exact up to the order of summation.
 """
 
 from __future__ import annotations

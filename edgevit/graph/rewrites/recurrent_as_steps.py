@@ -1,8 +1,18 @@
 """Write recurrent layers (LSTM, GRU, RNN) over a fixed number of steps as these steps.
 
-torch.onnx exports two of the four, litert-torch and coremltools none from an exported program, and none can be
-calibrated on many images at once. As products, sums, sigmoids and tangents all three do, exactly, and the product
-with the input is a linear layer like any other: one for all steps and both directions.
+With x_t (batch, inputs), h (batch, hidden) and weights W (gates * hidden, inputs), U (gates * hidden, hidden)
+
+    z_t = W x_t + b + U h_(t-1) + c          then the cell's own equations, such as for the LSTM (Hochreiter and
+    i, f, g, o = parts of z_t                Schmidhuber 1997, as https://docs.pytorch.org/docs/stable/generated/
+    s_t = sigmoid(f) s_(t-1) + sigmoid(i) tanh(g),   h_t = sigmoid(o) tanh(s_t)          torch.nn.LSTM.html has them)
+
+1. W x_t for all steps and both directions is one linear layer, a site like any other; only U h is done step by step.
+2. Several layers: the sequence of one is the input of the next. Two directions: the second reads from the end.
+3. More than 256 steps, packed sequences, or a projection of the state: refused by name, since the file would be huge,
+   or its steps not fixed.
+
+torch.onnx exports two of the four kinds, litert-torch and coremltools none from an exported program, and none can be
+calibrated on many images at once; sums, products, sigmoids and tangents all of them can. Exact up to rounding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,13 @@
-"""Drop operations that change nothing, and turn every view into a reshape."""
+"""Drop operations that change nothing, and turn every view into a reshape.
+
+1. alias, clone, contiguous, detach, dropout at inference, lift_fresh_copy: their readers read their input. The names
+   of the model's outputs stay.
+2. Assertions on types and values: removed; the exporter has checked them.
+3. view and _unsafe_view become reshape, which tolerates any strides. A batched run of the batch-1 program
+   (torch.func.vmap) may change strides, and view then fails.
+
+Exact: no value, shape or type changes. coremltools knows no `alias`.
+"""
 
 from __future__ import annotations
 

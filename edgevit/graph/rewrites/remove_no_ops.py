@@ -1,4 +1,14 @@
-"""Drop arithmetic and moves that leave every value as it is: each is a kernel call on every runtime."""
+"""Drop arithmetic and moves that leave every value as it is: each is a kernel call on every runtime.
+
+Removed, where shape and type stay what they are:
+
+1. Moves: padding by 0 rows, a slice of the whole axis, a concatenation of one tensor, a repetition by 1.
+2. Casts to the type, layout or device that the value has.
+3. Arithmetic: x + 0, x - 0, x * 1, x / 1, whether the number is written in the graph or stored as a constant of it.
+4. An expansion whose readers are all arithmetic that broadcasts to the same result without it.
+
+Exact, but that x + 0 turns -0.0 into 0.0.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,13 @@
 """Write what Core ML's resize operators do not do as PyTorch does as products with constant matrices.
 
-Core ML has no bicubic and no trilinear operator. coremltools takes an antialiased resize for a plain one, drops or
-refuses scale factors whose sizes had to be rounded, and writes uneven averages as a slice and a mean for each pixel.
+    y = A x B^T        x (N, C, H, W), A (H', H), B (W', W), y (N, C, H', W'); see `resize_as_products`
+
+1. Nearest and bilinear resizing by sizes, and averages over parts of one size: Core ML's own operators, left alone.
+2. Bicubic and trilinear resizing: Core ML has no operator; products.
+3. Antialiased resizing, which coremltools takes for a plain one; scale factors whose sizes had to be rounded, which it
+   drops or refuses; uneven averages, which it writes as a slice and a mean for each pixel: products.
+
+Exact up to rounding.
 """
 
 from __future__ import annotations

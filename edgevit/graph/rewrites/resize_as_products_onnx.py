@@ -1,9 +1,14 @@
 """Write bicubic and antialiased resizing and uneven averages as products with constant matrices, for ONNX.
 
-ONNX's Resize has them, exactly but for antialiasing with aligned corners, which torch.onnx exports wrongly. ONNX
-Runtime computes it pixel by pixel: bicubic from 28x28 to 56x56 with 64 channels takes 127 ms on one thread, the
-two products 0.2 ms, antialiased 1.5 ms (`python -m bench.resize`). Nearest, bilinear and trilinear resizing stay as
-they are.
+    y = A x B^T        x (N, C, H, W), A (H', H), B (W', W), y (N, C, H', W'); see `resize_as_products`
+
+1. Nearest, bilinear and trilinear resizing, and averages over parts of one size: left to ONNX's operators.
+2. Bicubic and antialiased resizing: ONNX's Resize has them, exactly but for antialiasing with aligned corners, which
+   torch.onnx exports wrongly. ONNX Runtime computes it pixel by pixel: bicubic from 28x28 to 56x56 with 64 channels
+   takes 127 ms on one thread, the two products 0.2 ms, antialiased 1.5 ms (`python -m bench.resize`).
+3. Averages over parts of different sizes (adaptive pooling): products.
+
+Exact up to rounding.
 """
 
 from __future__ import annotations

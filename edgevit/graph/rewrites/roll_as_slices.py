@@ -1,6 +1,14 @@
 """Write a cyclic shift as two slices and a concatenation per axis.
 
-TFLite and Core ML have no such operator, and the exporter to ONNX computes its indices at run time.
+    roll(x, s) along an axis of n = cat(x[n - s :], x[: n - s])        s taken modulo n
+
+The shifted windows of Swin (Liu et al. 2021, https://arxiv.org/abs/2103.14030, figure 4) need it on rows and columns.
+
+1. Several axes: one after the other. A shift by a multiple of n: nothing.
+2. No axes given: the shift is over the flattened tensor, reshaped back behind it.
+
+Exact: no value is computed. TFLite and Core ML have no such operator, and the exporter to ONNX computes its indices at
+run time.
 """
 
 from __future__ import annotations

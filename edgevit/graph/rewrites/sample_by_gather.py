@@ -1,6 +1,18 @@
 """Write bilinear sampling at computed coordinates (deformable attention) as gathers and arithmetic.
 
-TFLite has no operator for it, and the converter's own form of it gives other values.
+grid_sample reads an image (N, C, H, W) at points (N, rows, columns, 2) between -1 and 1, x first. Along an axis of n a
+coordinate p is the place q between pixels, and the value there is that of the four pixels around it by their nearness:
+
+    q = p (n - 1) / 2 + (n - 1) / 2  with aligned corners,  p n / 2 + (n - 1) / 2  without;   i = floor(q), t = q - i
+    y = (1 - ty) (1 - tx) x[iy, ix] + (1 - ty) tx x[iy, ix + 1] + ty (1 - tx) x[iy + 1, ix] + ty tx x[iy + 1, ix + 1]
+
+1. Zeros outside (`padding_mode="zeros"`): the weight of a pixel outside becomes 0, its index the nearest inside.
+2. The border outside: q is clamped into the image first.
+3. Nearest or bicubic sampling, reflection, volumes: left alone, for the converter to refuse by name.
+
+Pixels are rows of a table (N * H * W, C), gathered by indices that float32 holds exactly below 2^24. TFLite has no
+operator for it, and the converter's own form gives other values. Source: Jaderberg et al. 2015,
+https://arxiv.org/abs/1506.02025, equation 5.
 """
 
 from __future__ import annotations

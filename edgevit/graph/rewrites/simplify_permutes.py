@@ -1,7 +1,20 @@
 """Write chains of reshapes and permutations with the fewest steps, none above rank 4.
 
-TFLite's and Core ML's kernels for rank 5 and 6 are slow or missing (windows of Swin, unfolding of
-MobileViT), and every step that moves data costs on all runtimes.
+A chain of such moves maps axes to axes: each axis of the result is a product of factors of the source's axes in some
+order. Any chain whose axes nest is therefore
+
+    reshape to the factors -> permute -> reshape to the result
+
+with neighbouring factors that stay together joined first. Windows (N, H/w, w, W/w, w, C) come from rank 6 to rank 5 that
+way, and are then written as several permutations of rank 4 at most.
+
+1. Nothing is permuted: one reshape, or nothing.
+2. A result within the chain is read by others too: the chain is cut there if going on from it moves less data.
+3. Axes do not nest (MaxViT goes from windows of 7 in 8 rows to a grid of 8 in 7 rows): part by part.
+4. The new form has as many steps as the old: left alone.
+
+TFLite's and Core ML's kernels for rank 5 and 6 are slow or missing, and each step that moves data costs everywhere.
+Exact: no value is computed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,19 @@
 """Write scaled dot-product attention as its two products, so that each can be a site.
 
-TFLite has no operator for it, and integers need the products apart; a target that has one joins them again.
-The form is always the same: mul (q by the scale), matmul of role `qk`, add (bias or mask, if there is one),
-softmax over the last axis, matmul of role `av`.
+    y = softmax(q k^T * scale + mask) v        q (..., L, E), k (..., S, E), v (..., S, EV), mask broadcasts to (L, S)
+
+(Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, equation 1.) The form is always the same: mul (q by the scale),
+matmul of role `qk`, add (bias or mask, if there is one), softmax over the last axis, matmul of role `av`. Scaling q
+(L, E) costs less than scaling the scores (L, S).
+
+1. No mask: no addition.
+2. A float mask: added as it is, with infinities brought to -30000, see FORBIDDEN.
+3. A constant boolean mask, and a causal one: an additive constant. One computed at run time selects with `where`.
+4. A row in which everything is forbidden gives 0, as in PyTorch.
+5. Grouped queries: refused by name.
+
+TFLite has no operator for attention, and integers need the products apart; a target that has one joins them again.
+Exact up to rounding.
 """
 
 from __future__ import annotations

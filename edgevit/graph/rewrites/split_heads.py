@@ -1,4 +1,16 @@
-"""Spread q, k and v over the heads in one permutation instead of three, and split them afterwards."""
+"""Spread q, k and v over the heads in one permutation instead of three, and split them afterwards.
+
+A fused projection gives (B, N, 3 * H * D) for N tokens, H heads of size D. Instead of cutting it into q, k and v and
+spreading each over its heads:
+
+    (B, N, 3 H D) -> reshape (B, N, 3 H, D) -> permute (B, 3 H, N, D) -> split along the heads
+
+1. k is read transposed, (B, H, D, N): one more permutation of that part.
+2. Parts of different sizes (grouped heads) are splits of those sizes; the order in the projection does not matter.
+3. Parts that are no whole range of heads, or a form with as many operations as before: left alone.
+
+ONNX Runtime runs four operations then instead of nine, and in less time. Exact: no value is computed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,16 @@
 """Cut a projection's channels into q, k and v before they are spread over heads, not behind it.
 
-A fused qkv goes through one tensor of rank 5, which TFLite and Core ML run slowly or not at all; contiguous
-slices of the linear layer's own output cost next to nothing, and each part keeps rank 4.
+timm's attention reshapes (B, N, 3 H D) to (B, N, 3, H, D), permutes to (3, B, H, N, D) and takes q, k and v along the
+first axis: rank 5, which TFLite and Core ML run slowly or not at all. Part i of it is also
+
+    permute(reshape(x[..., i H D : (i + 1) H D], (B, N, H, D)))
+
+A select, slice, unbind, split or chunk is moved in front of the reshapes and permutations before it:
+
+1. It takes a contiguous range of one axis of the chain's source: moved, and the chain behind it has one axis less.
+2. It takes every n-th element, or its range is not contiguous in the source: left alone.
+
+Contiguous slices of a linear layer's output cost next to nothing. Exact: no value is computed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,15 @@
 """Write unfolding (im2col) and folding (col2im) with operators that every runtime has.
 
-TFLite and Core ML have none, ONNX gathers. Patches that do not overlap are reshapes; overlapping ones (the
-tokens of T2T-ViT) a convolution whose kernels pick one pixel each, which is exact and one operator.
+torch.nn.Unfold gives the patches of an image, torch.nn.Fold adds patches up to an image:
+
+    (1, C, H, W) <-> (1, C * kh * kw, patches)        channels before kernel positions
+
+1. Patches that tile the image (stride = kernel, no padding, no dilation): reshape, permute, reshape.
+2. Overlapping patches (the tokens of T2T-ViT, Yuan et al. 2021): a convolution per channel with kh * kw kernels, each 1
+   at one position and 0 elsewhere, (C * kh * kw, 1, kh, kw). Folding is its transpose, which adds overlapping patches.
+
+Exact: each result is one pixel times 1, or a sum of pixels. The convolution is no site: there is nothing to quantize.
+TFLite and Core ML have no such operators, and ONNX gathers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,14 @@
 """Write values that are put into a part of a tensor as a concatenation of what stays and what is new.
 
-`x[:, 1:] = y` is exported as slice_scatter, which runtimes do by scattering each element.
+`x[:, 1:] = y` is exported as slice_scatter, which runtimes do by scattering each element. Along one axis of n
+
+    slice_scatter(x, y, axis, start, end) = cat(x[:start], y, x[end:])
+
+1. A part that is empty is left out; where all is overwritten, the result is y.
+2. copy(x, y) is y, expanded to the shape of x.
+3. Every k-th element is written, or y has another type than x: left alone.
+
+Exact: no value is computed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,20 @@
-"""Snap a weight to representable values column by column, with the error moved into the columns that follow."""
+"""GPTQ's loop: snap a weight to representable values column by column, and correct the columns that follow.
+
+A layer computes W x with W of (outputs, inputs). Replacing W by Q changes what it gives by
+
+    E |(W - Q) x|^2 = trace((W - Q) H (W - Q)^T),    H = E[x x^T], (inputs, inputs)
+
+Rounding each weight alone ignores that inputs are correlated. The loop goes through the input channels j in order:
+
+1. Take the column w_j (outputs,) as it stands by now, and choose its representable values q_j.
+2. Scale the error: e = (w_j - q_j) / U_jj, with U the upper Cholesky factor of the inverse of H, H^-1 = U^T U.
+3. Correct what is left: w_k = w_k - e U_jk for all k > j, which is the least squares answer to that error.
+
+Columns go in blocks of 128: within a block each error is spread at once, behind it all errors of the block in one
+product. H is damped by 1 % of its mean diagonal, so that inputs that never vary leave it invertible.
+
+Source: Frantar et al. 2023, "GPTQ", https://arxiv.org/abs/2210.17323, algorithm 1.
+"""
 
 from __future__ import annotations
 

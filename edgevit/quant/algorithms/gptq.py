@@ -1,4 +1,20 @@
-"""Round weights one input channel after the other; those that follow make up for each rounding error."""
+"""GPTQ: round weights one input channel after the other; those that follow make up for each rounding error.
+
+For W (rows, inputs) with fixed scales s (rows, 1) or one per block of inputs, and the inputs' second moments
+H = E[x x^T] (inputs, inputs), it chooses integers q in [-limit, limit] so that E |(W - s q) x|^2 becomes small. The
+loop is that of `_compensate`; the choice for the column w_j that stands by then is
+
+    q_j = clamp(round(w_j / s_j), -room, room)
+
+Three cases:
+
+1. No moments were measured (a layer that no calibration image reached): each weight to the nearest integer.
+2. No saturation limit: room = limit.
+3. A saturation limit L, for kernels that add two products in 16 bits (VPMADDUBSW on x86 without VNNI): weights are
+   paired along the inputs, and the second of a pair has room = L - |first|. Its rounding error is corrected too.
+
+Source: Frantar et al. 2023, https://arxiv.org/abs/2210.17323, algorithm 1.
+"""
 
 from __future__ import annotations
 

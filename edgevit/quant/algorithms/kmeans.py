@@ -1,4 +1,18 @@
-"""Palettes: the values that lose least of a group of weights, and the choice among them by GPTQ's loop."""
+"""Palettes: the values that lose least of a group of weights, and the choice among them by GPTQ's loop.
+
+A group of weights w_i (elements,) is stored as indices into n values v (n,), 16 of them at 4 bits:
+
+    minimise  sum_i h_i (w_i - v_k(i))^2     over v and the choice k(i)
+
+with h_i the power E[x_i^2] of the input that a weight multiplies: an error counts as much as its input is large.
+
+1. In one dimension the best clusters are intervals of the sorted weights. Dynamic programming finds the best n
+   intervals over about 256 cells of neighbouring weights (Wang and Song 2011, "Ckmeans.1d.dp",
+   https://journal.r-project.org/articles/RJ-2011-015); each value is the weighted mean of its interval.
+2. A few rounds of Lloyd's algorithm move the borders from cells to single weights.
+3. With the values fixed, weights (groups, rows, inputs) get their index column by column in GPTQ's loop
+   (`_compensate`), so that later columns correct earlier errors; without moments each takes the nearest value.
+"""
 
 from __future__ import annotations
 

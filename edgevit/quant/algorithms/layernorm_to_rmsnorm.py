@@ -1,4 +1,20 @@
-"""Leave the mean over the channels out of residual streams."""
+"""LayerNorm to RMSNorm: leave the mean over the channels out of residual streams (SliceGPT's absorption).
+
+A layer norm first subtracts the mean over the channels, x - mean(x) = M x with M = I - 1 1^T / C, of (C, C). M is
+linear, so it can be applied to everything that is added to the stream instead:
+
+    M (a + W h + b) = M a + (M W) h + M b           M W: each column of W (C, inputs) loses its mean, b (C,) its mean
+
+The norm then reads a stream without a mean and computes x / sqrt(mean(x^2) + eps) * gamma + beta: an RMSNorm, two
+operators less in TFLite, which has none for the whole norm.
+
+1. A gain per channel between a layer and the stream (LayerScale) goes into the layer first, since M does not commute
+   with it.
+2. Streams that layer norms alone read are changed; where anything else needs the mean, the stream stays.
+
+Exact up to rounding. Source: Ashkboos et al. 2024, "SliceGPT", https://arxiv.org/abs/2401.15024, section 3.1; the
+search for streams is `edgevit.graph.streams`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""Round each weight to the nearest point of its grid."""
+"""Round each weight to the nearest integer of its scale.
+
+    q = clamp(round(w / s), -limit, limit)        w, q (rows, inputs); s broadcasts against them
+
+Halves go to the even integer, as in IEEE 754 and in every runtime here. The grid is symmetric: limit is 127 for int8
+and 7 for int4, so that -q exists for every q.
+
+With a saturation limit L, weights are paired along the inputs (0 and 1, 2 and 3, ...) and the second of each pair is
+clamped to L - |first|: kernels that multiply bytes and add pairs in 16 bits then never saturate. An odd last column
+has no partner and stays.
+
+Source: Nagel et al. 2021, "A White Paper on Neural Network Quantization", https://arxiv.org/abs/2106.08295, section 2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,20 @@
-"""Write convolutions over patches that do not overlap as linear layers."""
+"""Write convolutions over patches that do not overlap as linear layers.
+
+The patch embedding of a ViT (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929, equation 1) is a convolution
+whose stride is its kernel. Each output pixel then reads pixels that no other one reads:
+
+    y[n, o, r, c] = b[o] + sum over i, j, k of  W[o, k, i, j]  x[n, k, r kh + i, c kw + j]
+
+which is a linear layer over the patches (N, rows * columns, kh * kw * C) with the weight (O, kh * kw * C), C last as
+TFLite stores images. The same products are added up, so that it is exact up to the order of
+summation.
+
+It applies to convolutions with one group, no padding, no dilation, a stride equal to the kernel, a kernel larger than
+1x1, and an image whose sides the kernel divides. All others stay convolutions.
+
+Why: in TFLite a linear layer can be quantized dynamically for each token, a convolution only for the whole image.
+No value on the way has more than four axes, which its kernels are made for.
+"""
 
 from __future__ import annotations
 

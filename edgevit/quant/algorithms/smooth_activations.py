@@ -1,4 +1,20 @@
-"""Move per-channel magnitude from a LayerNorm's output into the linear layers that read it."""
+"""SmoothQuant: move magnitude per channel from a LayerNorm's output into the linear layers that read it.
+
+Some channels of a LayerNorm's output are tens of times larger than others; one scale for all then leaves few levels for
+most. Dividing channel j by s_j and multiplying the weights' input channel j by it changes nothing in float:
+
+    y = W x + b = (W diag(s)) (x / s) + b           x (..., C), W (O, C), s (C,)
+    s_j = max|x_j|^alpha / max|W_:j|^(1 - alpha),   alpha = 0.7, then s is divided by its geometric mean
+
+The division costs nothing: it goes into the norm's gamma and beta (C,), both divided by s. max|x_j| is over all tokens
+of the calibration images, max|W_:j| over the rows of all layers that read the norm.
+
+1. Linear layers alone read the norm, and their weights are read by such layers alone: folded.
+2. Anything else reads it (a residual, attention without a projection): left as it is.
+3. A norm without gamma and beta, or one that shares them with another: left as it is.
+
+Source: Xiao et al. 2023, "SmoothQuant", https://arxiv.org/abs/2211.10438, equation 4.
+"""
 
 from __future__ import annotations
 
