@@ -4,7 +4,7 @@
 
 1. A linear layer or convolution makes x and nobody else reads it: its rows are scaled, W' = g W, b' = g b + h.
 2. Otherwise one that reads y, and nothing else does: its input channels are scaled, W' = W diag(g), b' = b + W h. Not
-   into a convolution with zero padding, unless h = 0: the padding would have to hold h.
+   into a convolution with padding: its zeros would be scaled and shifted too.
 3. Otherwise one product and one sum with constants of (C, 1, 1).
 
 Computed in float64 from the stored statistics; exact up to rounding. A norm that computes its statistics from the image

@@ -5,8 +5,8 @@ order. Any chain whose axes nest is therefore
 
     reshape to the factors -> permute -> reshape to the result
 
-with neighbouring factors that stay together joined first. Windows (N, H/w, w, W/w, w, C) come from rank 6 to rank 5 that
-way, and are then written as several permutations of rank 4 at most.
+with neighbouring factors that stay together joined first. Windows (N, H/w, w, W/w, w, C) come from rank 6 to
+rank 5 that way, and are then written as several permutations of rank 4 at most.
 
 1. Nothing is permuted: one reshape, or nothing.
 2. A result within the chain is read by others too: the chain is cut there if going on from it moves less data.
