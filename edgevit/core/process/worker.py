@@ -67,7 +67,7 @@ class Job:
 
     Attributes:
         file: the converted file that the step executes, if that is all it does: what happens is its doing.
-        forked: it has a model in PyTorch, so that it may start with that imported (see `forking`).
+        forked: it works with PyTorch, so that it may start with that imported (see `forking`).
     """
 
     step: str
