@@ -7,29 +7,26 @@ from typing import TYPE_CHECKING, Final
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    import typer
-    from typer._click import HelpFormatter
+    from typer._click import Context, HelpFormatter
 
-INPUT: Final = "Input"
-COMPRESSION: Final = "Compression"
-CHECKS: Final = "Checks"
+# In the order in which a user decides things; the panels of settings are the groups of `edgevit.core.settings`.
+_ARGUMENTS: Final = "Arguments"
 OUTPUT: Final = "Output"
-RESOURCES: Final = "Resources"
-_ORDER: Final = ("Arguments", INPUT, COMPRESSION, CHECKS, OUTPUT, RESOURCES)
+_ORDER: Final = (_ARGUMENTS, "Model", "Images", "Compression", "Checks", OUTPUT, "Resources")
 
 
 class PanelCommand(TyperCommand):
     """A command whose `--help` groups its options; those without a panel, such as `--help`, stand with the output."""
 
-    def format_options(self, ctx: typer.Context, formatter: HelpFormatter) -> None:
-        """Write one section per panel, in the order in which a user decides things."""
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write one section for each panel that has options."""
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in _ORDER}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is None:
                 continue
-            default = "Arguments" if parameter.param_type_name == "argument" else OUTPUT
-            sections[getattr(parameter, "rich_help_panel", None) or default].append(record)
+            default = _ARGUMENTS if parameter.param_type_name == "argument" else OUTPUT
+            sections.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
