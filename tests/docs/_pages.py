@@ -27,15 +27,21 @@ def code_blocks(page: Path) -> list[tuple[str, str]]:
     return _FENCE.findall(page.read_text(encoding="utf-8"))
 
 
+def spans(page: Path) -> list[str]:
+    """What stands in `code` outside of blocks, each on one line."""
+    return [
+        " ".join(span.split()) for span in _SPAN.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    ]
+
+
 def commands(page: Path) -> list[str]:
     """Every `edgevit COMMAND ...` of a page as one line: in blocks, where `\\` goes on, and in `code`."""
     text = page.read_text(encoding="utf-8")
     blocks = [body for _, body in _FENCE.findall(text)]
     lines = [line for body in blocks for line in re.sub(r"\\\n\s*", "", body).splitlines()]
     indented = re.findall(r"^    (edgevit .*)$", _FENCE.sub("", text), re.MULTILINE)
-    spans = [" ".join(span.split()) for span in _SPAN.findall(_FENCE.sub("", text))]
     found = []
-    for line in [*lines, *indented, *spans]:
+    for line in [*lines, *indented, *spans(page)]:
         words = re.match(r"\s*(?:- run: |\$ )?edgevit ([a-z-]+( .*)?)$", line)
         if words:
             found.append(re.split(r"\s+#|\s+[>|]\s", words[1])[0].strip())
