@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from calibration.preprocess import to_pixels
 from edgevit.core.outputs import Activation, OutputKind, Task
+from edgevit.core.precisions import Precision
 from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
@@ -93,7 +94,9 @@ def _page(name: str, p: Preprocess, kind: OutputKind, labels: int, dtype: usage.
         "logits", (1, 3), dtype, None if dtype == "float32" else 0.1, None if dtype == "float32" else -3
     )
     files = tuple(
-        r.ArtifactReport(target, "fp16", "pass", path=f"{target}/fp16/model.{suffix}", outputs=(logits,))
+        r.ArtifactReport(
+            target, Precision.FP16, "pass", path=f"{target}/fp16/model.{suffix}", outputs=(logits,)
+        )
         for target, suffix in (("onnx", "onnx"), ("tflite", "tflite"), ("coreml", "mlpackage"))
     )
     report = r.Report(

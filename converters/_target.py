@@ -16,7 +16,7 @@ def checked_conversion(
     prepared: object,
     kind: type[T],
     target: str,
-    precision: str,
+    precision: Precision,
     offered: Collection[str],
     plan: QuantPlan | None,
     capabilities: BackendCapabilities | None,

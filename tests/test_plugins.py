@@ -13,7 +13,7 @@ import pytest
 from edgevit import registries
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import UsageError
-from edgevit.core.precisions import PRECISIONS
+from edgevit.core.precisions import Precision
 from edgevit.core.registry import Registry
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -60,7 +60,7 @@ def test_target_is_consistent(name: str, root: Path) -> None:
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert target.extra in extras
     assert target.suffix and not target.suffix.startswith(".")
-    assert set(target.precisions) <= set(PRECISIONS) and {"fp32", "fp16"} <= set(target.precisions)
+    assert set(target.precisions) <= set(Precision) and {"fp32", "fp16"} <= set(target.precisions)
     assert target.runtimes and set(target.runtimes) <= set(registries.RUNTIMES.names())
     assert all(registries.RUNTIMES.get(runtime).suffix == target.suffix for runtime in target.runtimes)
     assert all(key.isidentifier() and text for key, text in target.options.items())

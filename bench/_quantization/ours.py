@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.real_models import flags_of
-from edgevit.core.precisions import PRECISIONS
+from edgevit.core.precisions import Precision
 from edgevit.registries import TARGETS
 
 # All files are judged on the benchmark's images by the judge; convert executes and judges on these alone.
@@ -24,7 +24,7 @@ _TOGETHER: Final = "calibrating and deciding took the same {seconds:.0f} s for {
 def precisions(target: str) -> tuple[str, ...]:
     """What the target can write, in the order of the command line's help."""
     able = TARGETS.get(target).precisions
-    return tuple(precision for precision in PRECISIONS if precision in able)
+    return tuple(precision for precision in Precision if precision in able)
 
 
 def folder_of(folder: Path, target: str, precision: str) -> Path:

@@ -14,6 +14,7 @@ from converters.coreml import edits, package, program, sites
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.plugins import Target
+from edgevit.core.precisions import Precision
 from edgevit.core.require import require
 from edgevit.core.runner import SiteTensors
 from edgevit.program.sites import kind_of
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from edgevit.core.plans import QuantPlan
     from edgevit.core.types import Graph, ModelSpec
 
-PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w4", "lut4", "lut6")
+PRECISIONS: Final = (
+    Precision.FP32,
+    Precision.FP16,
+    Precision.W8,
+    Precision.W8A8,
+    Precision.W4,
+    Precision.LUT4,
+    Precision.LUT6,
+)
 _KINDS: Final = ("linear", "conv")
 # quantize and dequantize of activations came with iOS 17, scales in blocks and grouped palettes with iOS 18
 _SINCE: Final = {"iOS16": PRECISIONS[:3], "iOS17": PRECISIONS[:4], "iOS18": PRECISIONS}
@@ -41,7 +50,9 @@ class _FloatConversion:
     deployment: str | None
 
 
-def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
+def capabilities(
+    precision: Precision, options: Mapping[str, str] | None = None
+) -> BackendCapabilities | None:
     """What Core ML executes in integers or unpacks itself: linear and conv, float16 elsewhere.
 
     w8a8: int8 in, float16 out; the two products of attention stay in float16, since softmax' small numbers
@@ -60,24 +71,24 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
         _refuse_too_old(precision, deployment)
     share = 0.0
     attention = _attention(options or {})
-    if precision == "w8":
+    if precision == Precision.W8:
         kinds = tuple(OpCapabilities(kind, None, None, "float32") for kind in _KINDS)
-    elif precision == "w8a8":
+    elif precision == Precision.W8A8:
         share = _float_macs.float_macs("coreml", options)
         rounded = (*_KINDS, *(edits.PRODUCTS if attention == "integer" else ()))
         kinds = tuple(OpCapabilities(kind, "int8", None, "float32") for kind in rounded)
-    elif precision == "w4":
+    elif precision == Precision.W4:
         kinds = (
             OpCapabilities("linear", None, None, "float32", "int4", 32),
             OpCapabilities("conv", None, None, "float32"),
         )
-    elif precision == "lut4":
+    elif precision == Precision.LUT4:
         kinds = tuple(OpCapabilities(kind, None, None, "float32", "lut4", group=16) for kind in _KINDS)
-    elif precision == "lut6":
+    elif precision == Precision.LUT6:
         kinds = tuple(OpCapabilities(kind, None, None, "float32", "lut6", group=16) for kind in _KINDS)
     else:
         return None
-    folds = ("smooth_activations",) if precision == "w8a8" else ()
+    folds = ("smooth_activations",) if precision == Precision.W8A8 else ()
     return BackendCapabilities("coreml", precision, "float16", kinds, "float16", share, folds)
 
 
@@ -119,7 +130,7 @@ def _deployment(options: Mapping[str, str]) -> str | None:
 
 def write(
     prepared: object,
-    precision: str,
+    precision: Precision,
     plan: QuantPlan | None,
     out: Path,
     keep_float32: frozenset[str] = frozenset(),
@@ -140,7 +151,7 @@ def write(
     )
     deployment = conversion.deployment or _usual(precision)
     _refuse_too_old(precision, deployment)
-    half = plan.compute == "float16" if plan is not None else precision == "fp16"
+    half = plan.compute == "float16" if plan is not None else precision == Precision.FP16
     nodes = edits.weighted_sites(conversion.graph.program)
     if plan is not None:
         products = edits.product_sites(conversion.graph.program)
@@ -159,7 +170,7 @@ def write(
     return found
 
 
-def _refuse_too_old(precision: str, deployment: str) -> None:
+def _refuse_too_old(precision: Precision, deployment: str) -> None:
     if precision not in _SINCE[deployment]:
         allowed = ", ".join(_SINCE[deployment])
         raise UnsupportedError(
@@ -170,7 +181,7 @@ def _refuse_too_old(precision: str, deployment: str) -> None:
         )
 
 
-def _usual(precision: str) -> str:
+def _usual(precision: Precision) -> str:
     """The oldest system from iOS 17 on that runs files of a precision."""
     return next((d for d in ("iOS17", "iOS18") if precision in _SINCE[d]), "iOS17")
 

@@ -17,10 +17,18 @@ from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Target
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
 
-_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
+_PRECISIONS: Final = (
+    Precision.FP32,
+    Precision.FP16,
+    Precision.W8,
+    Precision.W8A8,
+    Precision.W8DA8,
+    Precision.W4,
+)
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 _OPSETS: Final = range(17, 24)
 # The first convolutions of a hybrid are thin, on large images: integers cost them more (a layout without blocks,
@@ -30,7 +38,9 @@ _LARGEST_BATCH: Final = 4096
 _DEFAULT_OPSET: Final = 23  # the first with attention as one operator; Gelu is one from 20 on
 
 
-def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
+def capabilities(
+    precision: Precision, options: Mapping[str, str] | None = None
+) -> BackendCapabilities | None:
     """What ONNX Runtime's CPU kernels execute in integers; None where nothing is quantized.
 
     w8a8: convolutions need an integer output to run in integers at all; linear layers may keep a float
@@ -52,12 +62,12 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
         UnsupportedError: the precision does not go with the operator set or the batch.
     """
     opset, _ = _forms(options or {})
-    if precision == "w4" and opset < quantize.FIRST_INT4_OPSET:
+    if precision == Precision.W4 and opset < quantize.FIRST_INT4_OPSET:
         raise UnsupportedError(
             f"ONNX has int4 from operator set {quantize.FIRST_INT4_OPSET} on, not in {opset}",
             f"add --option onnx.opset={quantize.FIRST_INT4_OPSET}, or leave onnx.opset out",
         )
-    if precision == "w8da8" and _batch(options or {}) != 1:
+    if precision == Precision.W8DA8 and _batch(options or {}) != 1:
         raise UnsupportedError(
             "onnx.batch does not go with w8da8: its kernel rounds all images of a batch by the widest range among them",
             "choose another precision, or leave onnx.batch out",
@@ -67,9 +77,9 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
     stem = _stem(options or {})
     stored = OpCapabilities("conv", None, None, "float32")
     kinds: tuple[OpCapabilities, ...]
-    if precision == "w8":
+    if precision == Precision.W8:
         kinds = (OpCapabilities("linear", None, None, "float32"), stored)
-    elif precision == "w8a8":
+    elif precision == Precision.W8A8:
         share = _float_macs.float_macs("onnx", options)
         kinds = (
             OpCapabilities("linear", "uint8", None, "int32", saturation_limit=pairs),
@@ -83,20 +93,20 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
                 min_intensity=_STEM_INTENSITY if stem == "float" else 0.0,
             ),
         )
-    elif precision == "w8da8":
+    elif precision == Precision.W8DA8:
         per_token = dynamic.PER_TOKEN
         kinds = (
             OpCapabilities("linear", None, None, "float32", dynamic=per_token, saturation_limit=pairs),
             stored,
         )
-    elif precision == "w4":
+    elif precision == Precision.W4:
         kinds = (
             OpCapabilities("linear", None, None, "float32", "int4", _BLOCK, scale_dtype="float16"),
             stored,
         )
     else:
         return None
-    folds = ("smooth_activations",) if precision in ("w8a8", "w8da8") else ()
+    folds = ("smooth_activations",) if precision in (Precision.W8A8, Precision.W8DA8) else ()
     return BackendCapabilities("onnx", precision, "float32", kinds, float_macs=share, folds=folds)
 
 
@@ -183,7 +193,7 @@ def _forms(options: Mapping[str, str]) -> tuple[int, str]:
 
 def write(
     prepared: object,
-    precision: str,
+    precision: Precision,
     plan: QuantPlan | None,
     out: Path,
     keep_float32: frozenset[str] = frozenset(),
@@ -204,7 +214,7 @@ def write(
     if plan is not None:
         sites = quantize.quantize(model, conversion, plan)
     else:
-        if precision == "fp16":
+        if precision == Precision.FP16:
             half.to_half(model, keep_float32)
         sites = quantize.site_tensors(model, conversion.weights)
     if conversion.takes_pixels:

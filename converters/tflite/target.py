@@ -19,13 +19,21 @@ from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Target
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
 
 if TYPE_CHECKING:
     from edgevit.core.plans import QuantPlan
 
-_PRECISIONS: Final = ("fp32", "fp16", "w8", "w8a8", "w8da8", "w4")
+_PRECISIONS: Final = (
+    Precision.FP32,
+    Precision.FP16,
+    Precision.W8,
+    Precision.W8A8,
+    Precision.W8DA8,
+    Precision.W4,
+)
 _BLOCK: Final = 32  # input channels of a linear layer that share a scale in w4
 
 
@@ -43,7 +51,9 @@ class FloatConversion:
     input: str = "float32"
 
 
-def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
+def capabilities(
+    precision: Precision, options: Mapping[str, str] | None = None
+) -> BackendCapabilities | None:
     """What LiteRT executes in integers with XNNPACK; None where nothing is quantized.
 
     w8a8: its static int8 kernels of FULLY_CONNECTED and the convolutions have int8 inputs and outputs; there
@@ -56,7 +66,7 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
         UsageError: `float_macs` in `options` is no share, `output` no type, or one that the precision has not.
     """
     outputs = _output(options or {})
-    if outputs is not None and precision != "w8a8":
+    if outputs is not None and precision != Precision.W8A8:
         raise UsageError(
             f"tflite.output={outputs} needs static ranges, which w8a8 has and {precision} has not",
             "give --precision w8a8 alone, or leave tflite.output out",
@@ -65,9 +75,9 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
     stored = OpCapabilities("conv", None, None, "float32")
     dynamic = quantize.PER_TOKEN
     kinds: tuple[OpCapabilities, ...]
-    if precision == "w8":
+    if precision == Precision.W8:
         kinds = tuple(OpCapabilities(kind, None, None, "float32") for kind in lower.WEIGHTED)
-    elif precision == "w8a8":
+    elif precision == Precision.W8A8:
         share = _float_macs.float_macs("tflite", options)
         kinds = tuple(
             OpCapabilities(
@@ -80,9 +90,9 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
             )
             for kind in lower.WEIGHTED
         )
-    elif precision == "w8da8":
+    elif precision == Precision.W8DA8:
         kinds = (OpCapabilities("linear", None, None, "float32", dynamic=dynamic), stored)
-    elif precision == "w4":
+    elif precision == Precision.W4:
         four = OpCapabilities(
             "linear", None, None, "float32", "int4", _BLOCK, dynamic=dynamic, scale_dtype="bfloat16"
         )
@@ -90,7 +100,7 @@ def capabilities(precision: str, options: Mapping[str, str] | None = None) -> Ba
     else:
         return None
     folds: tuple[str, ...] = ("layernorm_to_rmsnorm", "patches_as_linear")
-    if precision != "w8":
+    if precision != Precision.W8:
         folds += ("smooth_activations",)
     return BackendCapabilities(
         "tflite", precision, "float32", kinds, float_macs=share, folds=folds, outputs=outputs
@@ -150,7 +160,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> FloatC
 
 def write(
     prepared: object,
-    precision: str,
+    precision: Precision,
     plan: QuantPlan | None,
     out: Path,
     keep_float32: frozenset[str] = frozenset(),
@@ -172,7 +182,7 @@ def write(
         sites = quantize.quantize(model, conversion.places, plan)
     else:
         sites = quantize.float_tensors(model, conversion.places)
-        if precision == "fp16":
+        if precision == Precision.FP16:
             quantize.to_half(model, conversion.places, keep_float32)
     spec, renamed = conversion.spec, dict[str, str]()
     if plan is not None and plan.outputs:
@@ -181,7 +191,7 @@ def write(
     if conversion.input != "float32":
         renamed |= tflite_input.take_pixels(model, spec.preprocess, conversion.input)
         real = tflite_input.real_input(in_rgb(spec.preprocess))
-    if precision != "fp32" or real is not None:
+    if precision != Precision.FP32 or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
     metadata.embed(model, spec, precision, in_rgb(spec.preprocess), real)

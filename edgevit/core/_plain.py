@@ -7,6 +7,7 @@ import math
 import numbers
 import types
 from collections.abc import Mapping
+from enum import Enum
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -47,6 +48,8 @@ def _plain(value: object, where: str) -> object:
         return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, Enum):
+        return value.value
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, numbers.Integral):
@@ -86,13 +89,18 @@ def _read(kind: Any, data: object, where: str) -> object:
         if data not in get_args(kind):
             raise _wrong(where, " or ".join(map(repr, get_args(kind))), data)
         return data
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        words = {member.value: member for member in kind}
+        if not isinstance(data, str) or data not in words:
+            raise _wrong(where, " or ".join(map(repr, words)), data)
+        return words[data]
     if origin is tuple:
         return _read_tuple(get_args(kind), data, where)
     if origin is Mapping:
         if not isinstance(data, dict):
             raise _wrong(where, "an object", data)
-        inner = get_args(kind)[1]
-        return {str(k): _read(inner, v, f"{where}.{k}") for k, v in data.items()}
+        key, inner = get_args(kind)
+        return {_read(key, str(k), where): _read(inner, v, f"{where}.{k}") for k, v in data.items()}
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or (kind is not bool and isinstance(data, bool)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import DynamicQuantization
 
 # Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
@@ -72,7 +73,7 @@ class BackendCapabilities:
     """
 
     target: str
-    precision: str
+    precision: Precision
     compute: Literal["float32", "float16"]
     kinds: tuple[OpCapabilities, ...]
     scale_dtype: Literal["float32", "float16"] = "float32"

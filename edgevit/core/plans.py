@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import DynamicQuantization, Palette, QuantParams, weight_scales
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class QuantPlan:
     """
 
     target: str
-    precision: str
+    precision: Precision
     compute: Literal["float32", "float16"]
     graph_sha256: str
     sites: tuple[SitePlan, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel
@@ -152,7 +153,7 @@ class AskCapabilities(Protocol):
     """How a target says what its runtime executes in integers at a precision."""
 
     def __call__(
-        self, precision: str, options: Mapping[str, str] | None = None, /
+        self, precision: Precision, options: Mapping[str, str] | None = None, /
     ) -> BackendCapabilities | None:
         """Plain data; `options` are those of the command line after `TARGET.`."""
         ...
@@ -179,7 +180,7 @@ class Write(Protocol):
     def __call__(
         self,
         prepared: object,
-        precision: str,
+        precision: Precision,
         plan: QuantPlan | None,
         out: Path,
         keep_float32: frozenset[str] = frozenset(),
@@ -223,7 +224,7 @@ class Target:
     summary: str
     suffix: str
     extra: str
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     runtimes: tuple[str, ...]
     options: Mapping[str, str]
     check_options: Callable[[Mapping[str, str]], None]
@@ -241,6 +242,9 @@ class Target:
             raise ValueError(f"a target's suffix is one word without a dot, not {self.suffix!r}")
         if not self.runtimes:
             raise ValueError("a target needs a runtime that executes its files")
+        for word in self.precisions:
+            if Precision.named(word) is None:  # of a plug-in, which may give plain words
+                raise ValueError(f"a target writes known precisions, not {word!r}")
 
 
 @dataclass(frozen=True, slots=True)

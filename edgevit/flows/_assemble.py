@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from edgevit.core.disk.artifact import artifact_sha256, artifact_size
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Timing
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.results.report import (
     ArtifactReport,
     Fidelity,
@@ -48,8 +49,8 @@ RANDOM_WEIGHTS: Final = (
 def assemble(
     prepared: Prepared,
     files_of: Mapping[str, tuple[Built, ...]],
-    executed: Mapping[tuple[str, str], Executed],
-    timings: Mapping[tuple[str, str], tuple[Timing, Timing | None]],
+    executed: Mapping[Variant, Executed],
+    timings: Mapping[Variant, tuple[Timing, Timing | None]],
     fp32: Mapping[str, Built],
     recipe: Recipe,
     work: Path,
@@ -71,8 +72,8 @@ def assemble(
             work,
             prepared,
             b,
-            executed.get((name, b.precision)),
-            timings.get((name, b.precision)),
+            executed.get(b.variant),
+            timings.get(b.variant),
             sizes.get(name),
             limits,
             origin,
@@ -110,7 +111,7 @@ def assemble(
             calibrate=seconds["calibrate"],
             quantize=seconds["quantize"],
             convert={name: sum(b.seconds for b in made) for name, made in files_of.items()},
-            validate={f"{t}/{p}": done.seconds for (t, p), done in executed.items()},
+            validate={str(variant): done.seconds for variant, done in executed.items()},
             total=time.perf_counter() - begin,
         ),
         environment=replace(environment(), isolation=prepared.isolation),
@@ -159,9 +160,7 @@ def artifact_report(
     from edgevit.validate.verdict import with_verdict
 
     error = built.error or (executed.error if executed is not None else None)
-    simulated = next(
-        (s for s in prepared.simulated if (s.target, s.precision) == (built.target, built.precision)), None
-    )
+    simulated = next((s for s in prepared.simulated if s.variant == built.variant), None)
     path = None if built.path is None or error else Path(built.path)
     found = ArtifactReport(
         target=built.target,
@@ -187,7 +186,7 @@ def artifact_report(
     if executed is not None and not error:
         found = _with_execution(found, work, prepared, executed, simulated)
     if timings is not None:
-        found = replace(found, latency=_latency(*timings, of_itself=built.precision == "fp32"))
+        found = replace(found, latency=_latency(*timings, of_itself=built.precision is Precision.FP32))
     found = with_verdict(found, limits, replace(origin, planned=simulated is not None))
     differs = executed.other_pixels if executed is not None else ""
     return replace(found, notes=(*notes(found), *((differs,) if differs else ())))
@@ -221,7 +220,7 @@ def _with_execution(
     integer = executed.integer
     fraction = None
     if integer is not None:
-        counted = integer.static + (integer.dynamic if found.precision == "w8da8" else 0)
+        counted = integer.static + (integer.dynamic if found.precision.activations == "dynamic" else 0)
         fraction = counted / prepared.macs if prepared.macs else 0.0
     accuracy = None
     if prepared.evaluate is not None and kind.decides:
@@ -287,4 +286,4 @@ def _compute(built: Built) -> Literal["float32", "float16"]:
     capabilities = TARGETS.get(built.target).capabilities(built.precision)
     if capabilities is not None:
         return capabilities.compute
-    return "float16" if built.precision == "fp16" else "float32"
+    return "float16" if built.precision.weights == "float16" else "float32"

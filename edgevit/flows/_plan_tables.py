@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgevit.core.capabilities import OpCapabilities
 from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.precisions import Variant
 from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.results.answer import Table
 from edgevit.steps.messages import Prepared, SimulatedPlan
@@ -28,8 +29,8 @@ def tables(plan: QuantPlan, prepared: Prepared) -> tuple[Table, ...]:
 
 def simulated_of(plan: QuantPlan, prepared: Prepared) -> SimulatedPlan:
     """What the simulation of a plan gave."""
-    wanted = (plan.target, plan.precision)
-    return next(s for s in prepared.simulated if (s.target, s.precision) == wanted)
+    wanted = Variant(plan.target, plan.precision)
+    return next(s for s in prepared.simulated if s.variant == wanted)
 
 
 def _sites(name: str, plan: QuantPlan, prepared: Prepared) -> Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgevit.core._plain import from_plain
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Timing
+from edgevit.core.precisions import Variant
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
 from edgevit.core.settings.recipe import Recipe
@@ -20,7 +21,6 @@ from edgevit.steps.messages import Built, Executed, ExecutedAll, ExecuteRequest,
 TIMED_RUNS = 40
 
 Files = Mapping[str, tuple[Built, ...]]
-Pair = tuple[str, str]
 
 
 def executing_runtime(target: str) -> str | None:
@@ -43,8 +43,8 @@ def execute(
     progress: Progress,
     unknown: bool = False,
     fed: Preprocess | None = None,
-) -> dict[Pair, Executed]:
-    """(target, precision) -> what its execution gave; nothing for targets without a runtime here.
+) -> dict[Variant, Executed]:
+    """What the execution of each file gave; nothing for targets without a runtime here.
 
     Args:
         files: target -> what to execute.
@@ -52,7 +52,7 @@ def execute(
         unknown: they were made earlier, or by another tool.
         fed: what those get that carry no preprocessing, if it is not the model's.
     """
-    graphs = {(s.target, s.precision): s.graph for s in prepared.simulated}
+    graphs = {s.variant: s.graph for s in prepared.simulated}
     todo = {
         name: (executing_runtime(name), tuple(b for b in made if b.error is None))
         for name, made in files.items()
@@ -66,7 +66,7 @@ def execute(
             runtime=runtime,
             threads=threads,
             files=made,
-            graphs={b.precision: graphs[name, b.precision] for b in made if (name, b.precision) in graphs},
+            graphs={b.precision: graphs[b.variant] for b in made if b.variant in graphs},
             fp32=fp32.get(name),
             preprocess=fed or prepared.spec.preprocess,
             reference=prepared.output_kind if unknown else None,
@@ -76,7 +76,7 @@ def execute(
             _jobs.job(step, "execute:execute", request, recipe, threads, told, [folder], data_only=True)
         )
     progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
-    executed: dict[Pair, Executed] = {}
+    executed: dict[Variant, Executed] = {}
     for (name, (_, made)), result in zip(
         ready.items(), worker.run_many(jobs, _jobs.parallel(recipe)), strict=True
     ):
@@ -86,7 +86,7 @@ def execute(
         else:
             done = from_plain(ExecutedAll, result, f"executing {name}").files
         _jobs.tell_traces(done, "executing", progress)
-        executed.update({(d.target, d.precision): d for d in done})
+        executed.update({d.variant: d for d in done})
     return executed
 
 
@@ -97,13 +97,13 @@ def time_files(
     recipe: Recipe,
     folder: Path,
     progress: Progress,
-) -> dict[Pair, tuple[Timing, Timing | None]]:
-    """(target, precision) -> its timing, and that of the fp32 file interleaved with it.
+) -> dict[Variant, tuple[Timing, Timing | None]]:
+    """The timing of each file, and that of the fp32 file interleaved with it.
 
     One target after the other, so that nothing else runs. Targets whose runtime here has no
     latency worth telling are left out, and so is one whose timing fails, with a note.
     """
-    timings: dict[Pair, tuple[Timing, Timing | None]] = {}
+    timings: dict[Variant, tuple[Timing, Timing | None]] = {}
     for name, made in files.items():
         runtime = executing_runtime(name)
         if runtime is None or not RUNTIMES.get(runtime).has_latency or not made:
@@ -142,5 +142,5 @@ def time_files(
             continue
         found = from_plain(Timed, result, step).timings
         first = found[0] if base is not None else None
-        timings.update({(name, b.precision): (t, first) for b, t in zip(order, found, strict=True)})
+        timings.update({b.variant: (t, first) for b, t in zip(order, found, strict=True)})
     return timings

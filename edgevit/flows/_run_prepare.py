@@ -7,11 +7,12 @@ from pathlib import Path
 
 from edgevit.core._plain import from_plain
 from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
 from edgevit.flows._request import prepare_request
 from edgevit.registries import TARGETS
-from edgevit.steps.messages import FP16, Prepared, PrepareRequest
+from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import Work
 
 
@@ -37,14 +38,14 @@ def request_of(work: Work, folder: Path) -> PrepareRequest:
     return prepare_request(work.recipe, folder, backends(work), half, limits)
 
 
-def in_float16(work: Work) -> dict[str, tuple[str, ...]]:
+def in_float16(work: Work) -> dict[str, tuple[Precision, ...]]:
     """Target -> those of its precisions whose files hold or compute float16."""
     return {t: tuple(p for p in found if _is_half(t, p)) for t, found in work.pairs.items()}
 
 
-def _is_half(target: str, precision: str) -> bool:
+def _is_half(target: str, precision: Precision) -> bool:
     capabilities = TARGETS.get(target).capabilities(precision)
-    return precision == FP16 if capabilities is None else capabilities.compute == "float16"
+    return precision.weights == "float16" if capabilities is None else capabilities.compute == "float16"
 
 
 def backends(work: Work) -> tuple[BackendCapabilities, ...]:

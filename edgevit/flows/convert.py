@@ -9,6 +9,7 @@ from pathlib import Path
 from edgevit.core._plain import from_plain
 from edgevit.core.disk import output_folder
 from edgevit.core.errors import EdgevitError
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process import worker
 from edgevit.core.process.forking import forking
 from edgevit.core.process.scratch import WORK, scratch
@@ -20,7 +21,7 @@ from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
 from edgevit.steps import messages
-from edgevit.steps.messages import FP32, BuildRequest, Built, BuiltAll, Prepared
+from edgevit.steps.messages import BuildRequest, Built, BuiltAll, Prepared
 from edgevit.steps.resolve import Work, resolve
 from edgevit.steps.size_limits import narrow, require_room
 from edgevit.steps.undecidable_limits import check_limits
@@ -52,15 +53,15 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             prepared.peak_bytes,
             {name: made.peak_bytes for name, made in made_by.items() if made.peak_bytes is not None},
         )
-        fp32 = {name: b for name, made in built.items() for b in made if b.precision == FP32 and b.path}
+        fp32 = {
+            name: b for name, made in built.items() for b in made if b.precision is Precision.FP32 and b.path
+        }
         asked = {
             name: tuple(b for b in made if b.precision in work.pairs[name]) for name, made in built.items()
         }
         executed = execute(asked, fp32, prepared, work.recipe, folder, told)
         good = {
-            name: tuple(
-                b for b in made if (name, b.precision) in executed and not executed[name, b.precision].error
-            )
+            name: tuple(b for b in made if b.variant in executed and not executed[b.variant].error)
             for name, made in asked.items()
         }
         timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)
@@ -92,16 +93,16 @@ def _build(
     work: Work, prepared: Prepared, folder: Path, bundle: Path, progress: Progress
 ) -> dict[str, BuiltAll]:
     """Target -> its files. The fp32 file is made even if nobody asked for it: the others are held against it."""
-    graphs = {(s.target, s.precision): s.graph for s in prepared.simulated}
+    graphs = {s.variant: s.graph for s in prepared.simulated}
     threads = _jobs.threads_each(work.recipe, len(work.pairs))
     jobs, todo = [], []
     for name, asked in work.pairs.items():
-        precisions = asked if FP32 in asked else (FP32, *asked)
+        precisions = asked if Precision.FP32 in asked else (Precision.FP32, *asked)
         request = BuildRequest(
             work=str(folder),
             target=name,
             precisions=precisions,
-            graphs={p: graphs.get((name, p), messages.GRAPH) for p in precisions},
+            graphs={p: graphs.get(Variant(name, p), messages.GRAPH) for p in precisions},
             spec=prepared.spec,
             options=work.options[name],
             without=work.recipe.without,

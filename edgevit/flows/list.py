@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edgevit import registries
 from edgevit.core.errors import UsageError, nearest
-from edgevit.core.precisions import PRECISIONS
+from edgevit.core.precisions import Precision
 from edgevit.core.registry import Registry
 from edgevit.core.results.answer import Answer, Table
 from edgevit.graph import reparameterize
@@ -48,11 +48,13 @@ def _rewrites() -> Rows:
 def _precisions() -> Rows:
     targets = {name: target.precisions for name, target in registries.TARGETS.usable().items()}
 
-    def written_by(precision: str) -> str:
+    def written_by(precision: Precision) -> str:
         names = [name for name, can in targets.items() if precision in can]
         return f"written by {', '.join(names)}" if names else "not written by any target of this version"
 
-    return tuple((name, f"{summary}; {written_by(name)}") for name, summary in PRECISIONS.items())
+    return tuple(
+        (precision.value, f"{precision.summary}; {written_by(precision)}") for precision in Precision
+    )
 
 
 def _mil_operations() -> Rows:

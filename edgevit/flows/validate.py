@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edgevit.core.disk import manifest
 from edgevit.core.disk.regular import is_there
-from edgevit.core.errors import UsageError
+from edgevit.core.errors import InputError, UsageError
+from edgevit.core.precisions import Precision
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.report import NotDone, PeakMemory, Report
@@ -22,7 +23,7 @@ from edgevit.flows._run_execute import execute, executing_runtime, time_files, u
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
-from edgevit.steps.messages import FP32, Built
+from edgevit.steps.messages import Built, Executed
 from edgevit.steps.resolve import resolve
 from edgevit.steps.undecidable_limits import check_limits
 
@@ -52,7 +53,7 @@ def validate(
         raise UsageError(
             "validate needs images", "add --evaluate SAMPLES: a folder of images, a .npz, or demo"
         )
-    work = resolve(replace(recipe, to=(), precision=(FP32,), prune=()))
+    work = resolve(replace(recipe, to=(), precision=(Precision.FP32,), prune=()))
     check_limits(work.recipe)
     with scratch(WORK) as folder:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
@@ -60,17 +61,21 @@ def validate(
         files: dict[str, tuple[Built, ...]] = {}
         for file in found:
             built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
-            files[file.target] = (*files.get(file.target, ()), built)
+            others = files.get(file.target, ())
+            twin = next((b for b in others if b.variant == built.variant), None)
+            if twin is not None:
+                raise InputError(
+                    f"{twin.path} and {file.path} are both {built.variant}", "validate one after the other"
+                )
+            files[file.target] = (*others, built)
         prepared = prepare(asked, folder, told)
         prepared = replace(
             prepared, warnings=(*prepared.warnings, *_other_weights(found[0].path, prepared.spec))
         )
-        fp32 = {name: b for name, made in files.items() for b in made if b.precision == FP32}
+        fp32 = {name: b for name, made in files.items() for b in made if b.precision is Precision.FP32}
         fed = override(prepared.spec.preprocess, file_preprocess or {})
         executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
-        good = {
-            n: tuple(b for b in made if _worked(executed.get((n, b.precision)))) for n, made in files.items()
-        }
+        good = {n: tuple(b for b in made if _worked(executed.get(b.variant))) for n, made in files.items()}
         timings = time_files(good, fp32, fed, recipe, folder, told)
         missing = tuple(
             NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
@@ -109,15 +114,17 @@ def _other_weights(file: Path, spec: ModelSpec) -> tuple[str, ...]:
     )
 
 
-def _worked(done: object) -> bool:
-    return done is not None and getattr(done, "error", None) is None
+def _worked(done: Executed | None) -> bool:
+    return done is not None and done.error is None
 
 
-def _precision(file: FoundArtifact, recipe: Recipe) -> str:
+def _precision(file: FoundArtifact, recipe: Recipe) -> Precision:
     """From the bundle's folders, else from what the file holds and what of it runs in integers."""
     if file.precision is not None:
         return file.precision
     request = {"path": str(file.path.absolute())}
     step = f"reading {file.path.name}"
     told = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, file.path, recipe))
-    return str(told["precision"])
+    precision = Precision.named(told["precision"])
+    assert precision is not None, told
+    return precision

@@ -17,6 +17,7 @@ from edgevit.core.disk.reading import reading
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.settings.made_with import PLAN_BYTES, PLAN_HINT, MadeWith, plan_file
 from edgevit.core.version import SCHEMA_VERSION
@@ -33,7 +34,7 @@ class StoredPlan:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     target: str
-    precision: str
+    precision: Precision
     compute: Literal["float32", "float16"]
     graph_sha256: str
     sites: tuple[SitePlan, ...]
@@ -167,6 +168,6 @@ def _store(stored: dict[str, NDArray[np.generic]], key: str, array: NDArray[np.g
     return name
 
 
-def find(plans: Sequence[QuantPlan], target: str, precision: str) -> QuantPlan | None:
+def find(plans: Sequence[QuantPlan], target: str, precision: Precision) -> QuantPlan | None:
     """The plan for one target and precision, None if that file is not quantized."""
     return next((p for p in plans if (p.target, p.precision) == (target, precision)), None)

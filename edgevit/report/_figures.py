@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.figures import NOTHING, decibel, megabytes, percent, signed
 from edgevit.core.results.report import ArtifactReport, ModelSummary, Report, Verdict
 
@@ -98,7 +99,7 @@ def other_warnings(report: Report) -> tuple[str, ...]:
 def _size(a: ArtifactReport) -> str:
     if a.size_bytes is None:
         return NOTHING
-    if not a.fp32_size_bytes or a.precision == "fp32":
+    if not a.fp32_size_bytes or a.precision is Precision.FP32:
         return megabytes(a.size_bytes)
     return f"{megabytes(a.size_bytes)} ({a.size_bytes / a.fp32_size_bytes:.2f}{TIMES})"
 
@@ -116,7 +117,7 @@ def _latency(a: ArtifactReport) -> str:
         return NOTHING
     ratio = a.latency.ratio_to_fp32
     own = f"{a.latency.p50_ms:.3g} ms"
-    return own if ratio is None or a.precision == "fp32" else f"{own} ({ratio.value:.2f}{TIMES})"
+    return own if ratio is None or a.precision is Precision.FP32 else f"{own} ({ratio.value:.2f}{TIMES})"
 
 
 def preprocessing(model: ModelSummary) -> str:

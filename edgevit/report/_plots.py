@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.figures import decibel, megabytes
 from edgevit.core.results.report import SITE_DB, ArtifactReport, Report
 from edgevit.report import _svg
@@ -74,7 +75,7 @@ def accuracy_by_size(report: Report) -> Plot | None:
 @dataclass(frozen=True, slots=True)
 class _Point:
     target: str
-    precision: str
+    precision: Precision
     megabytes: float
     score: float
     low: float
@@ -110,7 +111,7 @@ def latency(report: Report) -> Plot | None:
     for i, (a, t) in enumerate(timed):
         y = top + i * row
         words, ratio = f"{t.p50_ms:.3g} ms", ""
-        if t.ratio_to_fp32 is not None and a.precision != "fp32":
+        if t.ratio_to_fp32 is not None and a.precision is not Precision.FP32:
             low, high = t.ratio_to_fp32.ci95
             ratio = f"{t.ratio_to_fp32.value:.2f}{TIMES} [{low:.2f}, {high:.2f}]"
         p90 = "" if t.p90_ms is None else f", p90 {t.p90_ms:.3g} ms"
@@ -137,7 +138,7 @@ def error_per_layer(report: Report) -> tuple[Plot, ...]:
     return tuple(_depth(report, name) for name in precisions)
 
 
-def _depth(report: Report, precision: str) -> Plot:
+def _depth(report: Report, precision: Precision) -> Plot:
     shown = [a for a in report.artifacts if a.precision == precision and a.sites]
     height = 260
     values = [min(s.db, _TOP_DB) for a in shown for s in a.sites] + [SITE_DB]

@@ -68,6 +68,7 @@ def render(
         files=[a for a in report.artifacts if a.path is not None],
         chosen={name: a and a.path for name, a in chosen.items()},
         dtype=dtype,
+        integer_kernels=_has_integer_kernels(chosen["onnx"]),
         dtypes=set(dtype.values()),
         steps=_steps(chosen["tflite"]),
         answer=answer(report.model.output),
@@ -121,6 +122,10 @@ def _chosen(artifacts: tuple[ArtifactReport, ...]) -> dict[str, ArtifactReport |
             suffix = artifact.path.rsplit(".", 1)[-1]
             chosen[suffix] = chosen.get(suffix) or artifact
     return chosen
+
+
+def _has_integer_kernels(artifact: ArtifactReport | None) -> bool:
+    return artifact is not None and artifact.precision.quantizes_activations
 
 
 def _steps(artifact: ArtifactReport | None) -> TensorSpec | None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk.regular import existing, is_unicode
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import Contents, IntegerMacs
 from edgevit.registries import RUNTIMES, TARGETS
 
 
 @dataclass(frozen=True, slots=True)
 class FoundArtifact:
-    """One converted file: its target, and its precision where the bundle's layout tells."""
+    """One converted file: its target, and its precision where the name of its folder in a bundle is one."""
 
     path: Path
     target: str
-    precision: str | None
+    precision: Precision | None
 
 
 def find_artifacts(path: Path) -> tuple[FoundArtifact, ...]:
@@ -38,7 +40,7 @@ def find_artifacts(path: Path) -> tuple[FoundArtifact, ...]:
         return (FoundArtifact(path, alone, None),)
     targets = TARGETS.usable()
     found = tuple(
-        FoundArtifact(file, name, file.parent.name)
+        FoundArtifact(file, name, Precision.named(file.parent.name))
         for name, target in sorted(targets.items())
         for file in sorted(path.glob(f"{name}/*/model.{target.suffix}"))
     )
@@ -96,10 +98,16 @@ def contents_of(path: Path) -> tuple[Runtime, Contents]:
     return runtime, runtime.contents(path)
 
 
-def guess_precision(contents: Contents, integer: IntegerMacs | None) -> str:
+def stated_precision(contents: Contents) -> Precision | None:
+    """What a file says of itself, None if it says nothing that is known."""
+    return Precision.named(contents.metadata.get(metadata_keys.PRECISION))
+
+
+def guess_precision(contents: Contents, integer: IntegerMacs | None) -> Precision:
     """What a file without a bundle seems to be, from what it holds and what runs in integers, if that is known."""
     if integer is not None and (integer.static or integer.dynamic):
-        return "w8a8" if integer.static >= integer.dynamic else "w8da8"
+        return Precision.W8A8 if integer.static >= integer.dynamic else Precision.W8DA8
     weights = contents.weight_bytes
     largest = max(weights, key=lambda kind: weights[kind], default="float32")
-    return {"int8": "w8", "uint8": "w8", "float16": "fp16"}.get(largest, "fp32")
+    found = {"int8": Precision.W8, "uint8": Precision.W8, "float16": Precision.FP16}
+    return found.get(largest, Precision.FP32)

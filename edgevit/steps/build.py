@@ -16,6 +16,7 @@ from edgevit.core.disk.space import writing
 from edgevit.core.errors import EdgevitError, StepError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
+from edgevit.core.precisions import Precision
 from edgevit.core.process.memory import peak_bytes
 from edgevit.core.progress import Emit
 from edgevit.core.results.report import KeptFloat32
@@ -50,7 +51,7 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     known = plan_file.load(Path(asked.work) / messages.PLANS)
     plan_of = {p: plan_file.find(known, asked.target, p) for p in asked.precisions}
     form_of = {p: _Form(asked.graphs[p], two_forms and plan_of[p] is not None) for p in asked.precisions}
-    made: dict[str, Built] = {}
+    made: dict[Precision, Built] = {}
     for form in dict.fromkeys(form_of.values()):
         members = {p: plan_of[p] for p in asked.precisions if form_of[p] == form}
         made |= {built.precision: built for built in _build_form(form, members, asked, emit)}
@@ -59,7 +60,7 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def _build_form(
-    form: _Form, plan_of: Mapping[str, QuantPlan | None], asked: BuildRequest, emit: Emit
+    form: _Form, plan_of: Mapping[Precision, QuantPlan | None], asked: BuildRequest, emit: Emit
 ) -> Iterator[Built]:
     """One file for each precision that converts `form`."""
     from edgevit.graph.adapt import adapt
@@ -81,7 +82,7 @@ def _build_form(
                     graph = graph_file.load(work / form.file)
                     faults = {p: _fault(plan, graph) for p, plan in plan_of.items()}
                     graph = adapt(graph, _rewrites(), asked.target, form.planned, asked.without)
-                    if messages.FP32 in plan_of:
+                    if Precision.FP32 in plan_of:
                         save_site_values(graph, asked, work / messages.site_values(asked.target))
                     if asked.scan_float16:
                         unsafe = _scan(graph, asked)

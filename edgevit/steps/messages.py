@@ -10,6 +10,7 @@ from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import SitePlan
 from edgevit.core.plugins import Timing
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.results.report import (
     AutoFloat,
@@ -35,8 +36,6 @@ HEAD_LABELS: Final = "head-labels.npz"
 REFERENCE: Final = "reference.npz"
 SCANNED: Final = "scanned.npy"
 PLANS: Final = "plans"
-FP32: Final = "fp32"
-FP16: Final = "fp16"
 
 # Simulations are slow next to execution, and an SQNR settles with far fewer images than a top-1.
 FIDELITY_IMAGES: Final = 128
@@ -113,7 +112,7 @@ class SimulatedPlan:
     """
 
     target: str
-    precision: str
+    precision: Precision
     outputs: str
     graph: str
     compression: Compression
@@ -123,6 +122,11 @@ class SimulatedPlan:
     auto_float: AutoFloat | None = None
     reconstruction: Reconstruction | None = None
     ranges: RangeFit | None = None
+
+    @property
+    def variant(self) -> Variant:
+        """Which file the plan is for."""
+        return Variant(self.target, self.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +186,13 @@ class BuildRequest:
 
     work: str
     target: str
-    precisions: tuple[str, ...]
-    graphs: Mapping[str, str]
+    precisions: tuple[Precision, ...]
+    graphs: Mapping[Precision, str]
     spec: ModelSpec
     options: Mapping[str, str]
     without: tuple[str, ...]
-    scan_float16: tuple[str, ...]
-    folders: Mapping[str, str]
+    scan_float16: tuple[Precision, ...]
+    folders: Mapping[Precision, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +205,18 @@ class Built:
     """
 
     target: str
-    precision: str
+    precision: Precision
     seconds: float
     path: str | None = None
     sites: tuple[SiteTensors, ...] = ()
     float32: tuple[KeptFloat32, ...] = ()
     error: str | None = None
     trace: str = ""
+
+    @property
+    def variant(self) -> Variant:
+        """Which file it is."""
+        return Variant(self.target, self.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +242,7 @@ class ExecuteRequest:
     runtime: str
     threads: int
     files: tuple[Built, ...]
-    graphs: Mapping[str, str]
+    graphs: Mapping[Precision, str]
     fp32: Built | None
     preprocess: Preprocess
     reference: OutputKind | None = None
@@ -253,7 +262,7 @@ class Executed:
     """
 
     target: str
-    precision: str
+    precision: Precision
     seconds: float
     executed_by: str | None = None
     outputs: str | None = None
@@ -269,6 +278,11 @@ class Executed:
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
     trace: str = ""
+
+    @property
+    def variant(self) -> Variant:
+        """Which file it is."""
+        return Variant(self.target, self.precision)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from typing import Final
 from edgevit import registries
 from edgevit.core.disk.regular import existing
 from edgevit.core.errors import MissingDependencyError, UnsupportedError, UsageError, nearest
-from edgevit.core.precisions import NEEDS_CALIBRATION, PRECISIONS
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import NotDone
-from edgevit.core.settings.hints import precision_hint
 from edgevit.core.settings.made_with import PLAN_HINT
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
@@ -40,7 +39,7 @@ class Work:
     recipe: Recipe
     source: str
     argument: str
-    pairs: dict[str, tuple[str, ...]]
+    pairs: dict[str, tuple[Precision, ...]]
     options: dict[str, dict[str, str]]
     output: Path
     not_done: tuple[NotDone, ...]
@@ -59,7 +58,7 @@ def resolve(recipe: Recipe) -> Work:
     if source == _DEMO:
         recipe = replace(recipe, calibrate=recipe.calibrate or _DEMO, evaluate=recipe.evaluate or _DEMO)
     pairs, not_done = _pairs(recipe)
-    needy = [precision for precision in recipe.precision if precision in NEEDS_CALIBRATION]
+    needy = [precision for precision in recipe.precision if precision.needs_calibration]
     if needy and recipe.calibrate is None:
         raise UsageError(
             f"--precision {needy[0]} needs images to measure ranges on",
@@ -95,7 +94,7 @@ def _check_plan(recipe: Recipe) -> None:
     """What --plan and --auto-float need, as far as it can be seen before any work."""
     if recipe.plan is not None:
         existing(recipe.plan, "the plan", PLAN_HINT)
-    quantized = set(recipe.precision) - {"fp32", "fp16"}
+    quantized = any(precision.needs_plan for precision in recipe.precision)
     if recipe.reconstruct:
         if recipe.plan is not None:
             raise UsageError(
@@ -131,11 +130,8 @@ def _check_plan(recipe: Recipe) -> None:
     check_held_out(recipe)
 
 
-def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[str, ...]], tuple[NotDone, ...]]:
-    for precision in recipe.precision:
-        if precision not in PRECISIONS:
-            raise UsageError(f"unknown precision {precision!r}", precision_hint(precision))
-    pairs: dict[str, tuple[str, ...]] = {}
+def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[Precision, ...]], tuple[NotDone, ...]]:
+    pairs: dict[str, tuple[Precision, ...]] = {}
     not_done: list[NotDone] = []
     for name in recipe.to or registries.TARGETS.usable():
         can = registries.TARGETS.get(name).precisions
@@ -198,7 +194,7 @@ def _check_prune(recipe: Recipe, source: str) -> None:
         raise UsageError(f"--prune {method}={amount:g} needs images", "add --calibrate SAMPLES")
 
 
-def _options(recipe: Recipe, pairs: dict[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
+def _options(recipe: Recipe, pairs: dict[str, tuple[Precision, ...]]) -> dict[str, dict[str, str]]:
     options: dict[str, dict[str, str]] = {name: {} for name in pairs}
     for name, key, value in recipe.option:
         target = registries.TARGETS.get(name)

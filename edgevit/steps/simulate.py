@@ -118,7 +118,9 @@ def _is_integer(plan: QuantPlan) -> bool:
 def _integer_macs(graph: Graph, plan: QuantPlan) -> int:
     from edgevit.program.sites import list_sites
 
-    dynamic = plan.precision == "w8da8"  # the report counts run-time kernels of no other precision
+    dynamic = (
+        plan.precision.activations == "dynamic"
+    )  # the report counts run-time kernels of no other precision
     integer = {s.site for s in plan.sites if s.input is not None or (dynamic and s.dynamic is not None)}
     return sum(site.macs for site in list_sites(graph) if site.name in integer)
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from edgevit.core.disk.space import require_space
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.precisions import WEIGHT_BITS
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import NotDone
 from edgevit.core.types import ModelSpec
-from edgevit.steps.messages import FP32
 from edgevit.steps.resolve import Work
 
 _FLOAT32 = 4  # bytes of one parameter
@@ -63,11 +62,11 @@ def require_room(work: Work, spec: ModelSpec, folder: Path) -> None:
     Raises:
         StorageError: the disk of the output or of the temporary files has less room than that.
     """
-    bits = sum(WEIGHT_BITS[precision] for precisions in work.pairs.values() for precision in precisions)
+    bits = sum(precision.bits for precisions in work.pairs.values() for precision in precisions)
     output = work.output.absolute()
     place = next(parent for parent in output.parents if parent.is_dir())  # a dry run makes none
     require_space(place, spec.parameters * bits // 8, "the bundle")
-    extra = sum(FP32 not in precisions for precisions in work.pairs.values())
+    extra = sum(Precision.FP32 not in precisions for precisions in work.pairs.values())
     require_space(
-        folder, spec.parameters * extra * WEIGHT_BITS[FP32] // 8, "what is converted only to compare with"
+        folder, spec.parameters * extra * Precision.FP32.bits // 8, "what is converted only to compare with"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, KeptFloat32
 
 _TOLD: Final = 6
@@ -69,7 +70,7 @@ def _speed(artifact: ArtifactReport) -> Iterator[str]:
             yield f"No latency was measured with {artifact.executed_by}."
         return
     ratio = latency.ratio_to_fp32
-    if ratio is None or artifact.precision == "fp32":
+    if ratio is None or artifact.precision is Precision.FP32:
         return
     low, high = ratio.ci95
     times = f"{ratio.value:.2f} times its time on this machine (95 % interval {low:.2f} to {high:.2f})"
@@ -81,7 +82,7 @@ def _speed(artifact: ArtifactReport) -> Iterator[str]:
 
 def _size(artifact: ArtifactReport) -> Iterator[str]:
     size, full = artifact.size_bytes, artifact.fp32_size_bytes
-    if size is None or full is None or artifact.precision == "fp32" or size < full:
+    if size is None or full is None or artifact.precision is Precision.FP32 or size < full:
         return
     how = "Larger than" if size > full else "As large as"
     yield f"{how} its fp32 file: {size / 1e6:.2f} MB against {full / 1e6:.2f} MB."

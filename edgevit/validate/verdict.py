@@ -20,9 +20,6 @@ INTEGER_SHARE: Final = 0.5
 # Sites with hardly any work, such as a head, may end in a float kernel without harm.
 PLAN_SLACK: Final = 0.01
 
-# What a precision promises: activations in integers, or weights alone.
-QUANTIZED_ACTIVATIONS: Final = ("w8a8", "w8da8", "w8a16")
-_FLOATS: Final = {"fp32": 4, "fp16": 2}
 _FLOAT_BYTES: Final = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _WEIGHT_INTEGERS: Final = ("int8", "uint8", "int4", "uint4", "int6", "uint6", "int2", "uint2")
 
@@ -42,8 +39,8 @@ def judge(
         return "error", artifact.reasons
     if artifact.executed_by is None:
         return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
-    faithful = _fidelity(artifact) if origin.planned or artifact.precision in _FLOATS else ()
-    kept = () if artifact.precision in _FLOATS else floors(artifact, limits, origin)
+    faithful = _fidelity(artifact) if origin.planned or not artifact.precision.needs_plan else ()
+    kept = floors(artifact, limits, origin) if artifact.precision.needs_plan else ()
     findings = (
         *faithful,
         *_integers(artifact),
@@ -83,17 +80,17 @@ def _fidelity(artifact: ArtifactReport) -> Iterator[Finding]:
     fidelity = artifact.fidelity
     if fidelity is None:
         yield "inconclusive", "its outputs were not compared"
-    elif artifact.precision in QUANTIZED_ACTIVATIONS or fidelity.floor_db is not None:
+    elif artifact.precision.quantizes_activations or fidelity.floor_db is not None:
         yield from _floor(fidelity.sqnr_db, fidelity.floor_db)
         yield from _total(artifact)
         yield from _sites(artifact.sites)
     else:
-        in_float16 = artifact.precision == "fp16" or (
-            artifact.precision != "fp32" and artifact.compute == "float16"
+        in_float16 = artifact.precision.weights == "float16" or (
+            artifact.precision.needs_plan and artifact.compute == "float16"
         )
         wanted = FLOAT16_DB if in_float16 else EXACT_DB
         if fidelity.sqnr_db < wanted:
-            what = "the float reference" if artifact.precision in _FLOATS else "the simulated plan"
+            what = "the simulated plan" if artifact.precision.needs_plan else "the float reference"
             yield (
                 "fail",
                 f"the conversion lost precision: {fidelity.sqnr_db:.1f} dB against {what}, "
@@ -152,7 +149,7 @@ def _site_holds(site: SiteError) -> bool:
 
 
 def _integers(artifact: ArtifactReport) -> Iterator[Finding]:
-    if artifact.precision in QUANTIZED_ACTIVATIONS:
+    if artifact.precision.quantizes_activations:
         share = artifact.integer_mac_fraction
         if share is None:
             yield "inconclusive", "what it computes in integers was not counted"
@@ -168,7 +165,7 @@ def _integers(artifact: ArtifactReport) -> Iterator[Finding]:
                 f"the plan makes {100 * artifact.planned_mac_fraction:.1f} % of the multiply-accumulates "
                 f"integer, but only {100 * share:.1f} % run in integers",
             )
-    elif artifact.precision not in _FLOATS and artifact.weight_bytes:
+    elif artifact.precision.needs_plan and artifact.weight_bytes:
         share = _integer_weights(artifact)
         if share < INTEGER_SHARE:
             yield (

@@ -25,6 +25,7 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import normalise
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime, Target
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Preprocess, TensorSpec
@@ -53,7 +54,9 @@ class Prepared:
     spec: ModelSpec
 
 
-def capabilities(precision: str, options: Mapping[str, str] | None = None) -> BackendCapabilities | None:
+def capabilities(
+    precision: Precision, options: Mapping[str, str] | None = None
+) -> BackendCapabilities | None:
     """Nothing is computed in integers."""
     return None
 
@@ -69,7 +72,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> Prepar
 
 def write(
     prepared: object,
-    precision: str,
+    precision: Precision,
     plan: QuantPlan | None,
     out: Path,
     keep_float32: frozenset[str] = frozenset(),
@@ -79,7 +82,7 @@ def write(
 
     if not isinstance(prepared, Prepared):
         raise TypeError("write needs what prepare returned")
-    if precision != "fp32":
+    if precision != Precision.FP32:
         raise UnsupportedError(f"program cannot write {precision}", "it can: fp32")
     program, archive = io.BytesIO(), io.BytesIO()
     torch.export.save(prepared.graph.program, program)
@@ -120,7 +123,7 @@ TARGET: Final = Target(
     summary="the exported PyTorch program in a zip archive",
     suffix=SUFFIX,
     extra="",  # this package's own dependencies bring what it needs
-    precisions=("fp32",),
+    precisions=(Precision.FP32,),
     runtimes=("torch_program",),
     options={},
     check_options=check_options,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edgevit.core.precisions import Precision
 from edgevit.core.version import SchemaVersion
 
 
@@ -82,7 +83,7 @@ class Difference:
     artifact: str
     reference: str
     executed_by: str
-    precision: str
+    precision: Precision
     threshold_db: float
     images: int
     matched_by: Literal["name", "value"]

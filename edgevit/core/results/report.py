@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
+from edgevit.core.precisions import Precision
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
@@ -392,7 +393,7 @@ class ArtifactReport:
     """
 
     target: str
-    precision: str
+    precision: Precision
     verdict: Verdict = "not-executed"
     reasons: tuple[str, ...] = ()
     path: str | None = None

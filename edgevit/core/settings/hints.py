@@ -8,7 +8,7 @@ from typing import Final
 
 from edgevit.core.disk.regular import is_folder, is_there
 from edgevit.core.errors import nearest
-from edgevit.core.precisions import PRECISIONS
+from edgevit.core.precisions import Precision
 
 _WEIGHTS: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz", ".tar", ".pkl", ".pickle")
 _CONVERTED: Final = (".onnx", ".tflite", ".mlpackage")
@@ -59,12 +59,13 @@ _ALIKE: Final = {
 def precision_hint(word: str) -> str:
     """For an unknown precision."""
     plain = re.sub(r"[^a-z0-9]", "", word.lower())
-    if plain in PRECISIONS:
+    words = [precision.value for precision in Precision]
+    if plain in words:
         return f"did you mean {plain}?"
     name = next((name for name, others in _ALIKE.items() if plain in others), plain)
-    meant = _PRECISIONS.get(name, name if name in PRECISIONS else "")
-    listed = ", ".join(sorted(PRECISIONS))
-    return f"did you mean {meant}? Known: {listed}" if meant else nearest(word, PRECISIONS)
+    meant = _PRECISIONS.get(name, name if name in words else "")
+    listed = ", ".join(sorted(words))
+    return f"did you mean {meant}? Known: {listed}" if meant else nearest(word, words)
 
 
 def model_hint(text: str) -> str:

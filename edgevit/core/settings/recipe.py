@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Final
 from edgevit.core.disk.documents import read_toml
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import InputError, UsageError, nearest
+from edgevit.core.precisions import Precision
 from edgevit.core.process.scratch import is_scratch
+from edgevit.core.settings.hints import precision_hint
 from edgevit.core.settings.made_with import REMEMBERED, WEIGHTS, remembered
 from edgevit.core.settings.parse import (
     parse_amounts,
@@ -68,7 +70,7 @@ class Recipe:
     preprocess: Mapping[str, str] = field(default_factory=dict)
     labels: Path | Mapping[str, Path] | None = None
     to: tuple[str, ...] = ()
-    precision: tuple[str, ...] = ("fp16",)
+    precision: tuple[Precision, ...] = (Precision.FP16,)
     calibrate: str | None = None
     calibration_count: int = 128
     evaluate: str | None = None
@@ -236,6 +238,16 @@ def _names(flag: str, texts: list[str]) -> tuple[str, ...]:
     return parse_list(flag, ",".join(texts))
 
 
+def _precisions(flag: str, texts: list[str]) -> tuple[Precision, ...]:
+    found = []
+    for word in _names(flag, texts):
+        precision = Precision.named(word)
+        if precision is None:
+            raise UsageError(f"unknown precision {word!r}", precision_hint(word))
+        found.append(precision)
+    return tuple(found)
+
+
 def _preprocess(flag: str, texts: list[str]) -> dict[str, str]:
     return parse_pairs(flag, texts, PREPROCESS_KEYS)
 
@@ -257,7 +269,7 @@ def _labels(flag: str, texts: list[str]) -> Path | dict[str, Path]:
 _READERS: Final[Mapping[str, Callable[[str, list[str]], Any]]] = {
     "image_size": _size,
     "to": _names,
-    "precision": _names,
+    "precision": _precisions,
     "without": _names,
     "labels": _labels,
     "model_arg": parse_pairs,

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core import metadata_keys
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Fold, Runtime
-from edgevit.core.precisions import PRECISIONS
+from edgevit.core.precisions import Precision
 from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
@@ -22,7 +21,7 @@ from edgevit.core.version import SCHEMA_VERSION
 from edgevit.program.sites import kind_of
 from edgevit.registries import REWRITES, RUNTIMES, TARGETS
 from edgevit.steps import named_outputs
-from edgevit.steps.artifacts import guess_precision
+from edgevit.steps.artifacts import guess_precision, stated_precision
 from edgevit.steps.diff.judge import judge
 from edgevit.steps.diff.output import another_input, bring_both, first_output
 from edgevit.steps.diff.substitute import Rules, Substituted, run_beside
@@ -39,10 +38,10 @@ Emit = Callable[[dict[str, Any]], None]
 
 # A layer fed with the artifact's own inputs: rounding of one operation, not of a whole model. With 8 bits
 # for its weights and its output one layer of the demo, which passes every check, is 19.3 dB off.
-THRESHOLDS = {"fp32": 60.0, "fp16": 40.0}
+THRESHOLDS = {Precision.FP32: 60.0, Precision.FP16: 40.0}
 QUANTIZED_DB = 12.0
 # What differs and is made good by the next layers, exactly, was computed in another form.
-CANCELLED_DB = {"fp32": 90.0, "fp16": 50.0}
+CANCELLED_DB = {Precision.FP32: 90.0, Precision.FP16: 50.0}
 # How a site is called, which no other tool's names look like.
 _SITE = re.compile(r"[^:]*:[a-z_]\w*(\.\d+)?")
 # What other converters do as well. Every further rewrite would be a value that their files do not have.
@@ -103,8 +102,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     pixels = read_samples(
         asked.images, head_of(spec), spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
     )[0]
-    stated = contents.metadata.get(metadata_keys.PRECISION, "")
-    precision = stated if stated in PRECISIONS else guess_precision(contents, runtime.integer_macs(path))
+    precision = stated_precision(contents) or guess_precision(contents, runtime.integer_macs(path))
     emit({"stage": "exporting the graph"})
     assert runtime.values is not None
     listed = runtime.values(path)
@@ -123,7 +121,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
             # what the others scale is found by value
             if name not in asked.model.without and not fold.observers:
                 fold.apply(graph, Stats({}, 0))
-        graph = adapt(graph, rewrites, asked.target, precision not in THRESHOLDS, asked.model.without)
+        graph = adapt(graph, rewrites, asked.target, precision.needs_plan, asked.model.without)
     options = RunOptions(asked.threads, (), override(spec.preprocess, asked.file_preprocess))
     rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels, options)
     compared_as = explanation = ""
@@ -182,7 +180,7 @@ def _read(
     model: TorchModel,
     asked: DiffRequest,
     runtime: Runtime,
-    precision: str,
+    precision: Precision,
     threshold: float,
     pixels: Pixels,
     options: RunOptions,
@@ -212,7 +210,7 @@ def _read(
         brought={},
         threshold=threshold,
         search_db=threshold,
-        folds=precision not in THRESHOLDS,
+        folds=precision.needs_plan,
     )
     return rules, images, lost
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plugins import Runtime
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import Contents, RunOptions
 from edgevit.steps import named_outputs
 from edgevit.steps.diff.substitute import Rules
@@ -96,7 +97,7 @@ def another_input(
     runtime: Runtime,
     path: Path,
     options: RunOptions,
-    precision: str,
+    precision: Precision,
     pixels: Pixels,
 ) -> str:
     """One sentence that names what the file's input should be; "" where it is near its model, or nothing helps.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.pixels import in_rgb
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import Contents
 from edgevit.core.types import Preprocess
 from edgevit.steps.doubts.alternatives import alternatives
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 IMAGES: Final = 4
 # What a file should have against its model before anybody asks why; of what another input makes equal.
-_WANTED_DB: Final[Mapping[str, float]] = {"fp32": 80.0, "fp16": 40.0}
+_WANTED_DB: Final[Mapping[Precision, float]] = {Precision.FP32: 80.0, Precision.FP16: 40.0}
 _QUANTIZED_DB: Final = 20.0
 _FOUND_DB: Final = 15.0
 _GAIN_DB: Final = 10.0
@@ -32,7 +33,7 @@ _BEFORE_PIXELS: Final = ("resize", "shorter_side", "interpolation", "orient")
 Sqnr = Callable[[Preprocess, "Pixels"], float]
 
 
-def explain(precision: str, contents: Contents, given: Preprocess, sqnr: Sqnr, pixels: Pixels) -> str:
+def explain(precision: Precision, contents: Contents, given: Preprocess, sqnr: Sqnr, pixels: Pixels) -> str:
     """One sentence that names what the file's input should be; "" where it is near its model, or nothing helps.
 
     Args:

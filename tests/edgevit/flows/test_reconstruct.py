@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import UsageError
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, Reconstruction
 from edgevit.core.settings import recipe as recipes
 from edgevit.quant import plan_file
@@ -59,7 +60,9 @@ def test_what_it_needs_is_told_before_any_work(settings: dict[str, Any], words: 
 
 
 def test_a_time_that_did_not_last_is_said() -> None:
-    (text,) = notes(ArtifactReport("onnx", "w4", reconstruction=Reconstruction(24, 20, 12, 16, 20.1, 21.4)))
+    (text,) = notes(
+        ArtifactReport("onnx", Precision.W4, reconstruction=Reconstruction(24, 20, 12, 16, 20.1, 21.4))
+    )
     assert text.startswith("--reconstruct made 12 of 24 blocks better; the time did not last for 4")
     assert text.endswith(
         "On 16 calibration images that trained nothing the simulated plan went from 20.1 to 21.4 dB."

@@ -5,23 +5,24 @@ from dataclasses import replace
 
 import pytest
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess
 
-_SIZES = {"fp32": 4.1e6, "fp16": 2.1e6, "w8": 1.2e6, "w8a8": 1.3e6}
-_TOTALS = {"fp32": 118.0, "fp16": 62.0, "w8": 37.0, "w8a8": 24.3}
+_SIZES = {Precision.FP32: 4.1e6, Precision.FP16: 2.1e6, Precision.W8: 1.2e6, Precision.W8A8: 1.3e6}
+_TOTALS = {Precision.FP32: 118.0, Precision.FP16: 62.0, Precision.W8: 37.0, Precision.W8A8: 24.3}
 
 
-def _artifact(target: str, precision: str, shift: float) -> r.ArtifactReport:
-    quantized = precision in ("w8", "w8a8")
+def _artifact(target: str, precision: Precision, shift: float) -> r.ArtifactReport:
+    quantized = precision in (Precision.W8, Precision.W8A8)
     total = _TOTALS[precision] + shift
-    drop = {"w8a8": 0.35, "w8": 0.1}.get(precision, 0.0) + 0.05 * shift
-    slow = target == "tflite" and precision == "w8a8"
+    drop = {Precision.W8A8: 0.35, Precision.W8: 0.1}.get(precision, 0.0) + 0.05 * shift
+    slow = target == "tflite" and precision == Precision.W8A8
     sites = tuple(
         r.SiteError(f"stages.{i // 4}.blocks.{i % 4}:linear", 58 + 9 * math.sin(i + shift), 1, 0.0002)
         for i in range(40)
     )
-    ratio = {"fp16": 1.02, "w8": 1.05, "w8a8": 1.4 if slow else 0.62}.get(precision)
+    ratio = {Precision.FP16: 1.02, Precision.W8: 1.05, Precision.W8A8: 1.4 if slow else 0.62}.get(precision)
     latency = None
     if target != "coreml":
         interval = None if ratio is None else r.Ratio(ratio, (ratio - 0.04, ratio + 0.05))
@@ -35,12 +36,12 @@ def _artifact(target: str, precision: str, shift: float) -> r.ArtifactReport:
         fp32_size_bytes=int(4.1e6 * (1 + 0.03 * shift)),
         sha256="ab" * 32,
         executed_by="onnxruntime 1.31.1 cpu" if target != "coreml" else "coreml-reference 0.1.0",
-        integer_mac_fraction=0.91 if precision == "w8a8" else 0.0,
+        integer_mac_fraction=0.91 if precision == Precision.W8A8 else 0.0,
         integer_mac_source="program" if target == "coreml" else "runtime",
         weight_bytes={"int8": 950_000, "float32": 210_000} if quantized else {"float32": 4_000_000},
         compression=r.Compression(24.6, 0.998) if quantized else None,
         fidelity=r.Fidelity(
-            31.0 if precision == "w8a8" else total + 50, 0.9999, 0.4, 2000, 31.5, 49.0, "head:linear"
+            31.0 if precision == Precision.W8A8 else total + 50, 0.9999, 0.4, 2000, 31.5, 49.0, "head:linear"
         ),
         total=r.Total(total, 0.998),
         accuracy=r.Accuracy(
@@ -55,7 +56,7 @@ def _artifact(target: str, precision: str, shift: float) -> r.ArtifactReport:
         ),
         latency=latency,
         notes=("Slower than its fp32 file: 1.40 times its time on this machine.",) if slow else (),
-        sites=sites if precision == "w8a8" else (),
+        sites=sites if precision == Precision.W8A8 else (),
         sensitivity=tuple(r.SiteLoss(f"blocks.{i}:linear", 30.0 + i, 10**6) for i in range(20))
         if quantized
         else (),
@@ -68,13 +69,15 @@ def report() -> r.Report:
     made = [
         _artifact(target, precision, shift)
         for shift, target in enumerate(("onnx", "tflite", "coreml"))
-        for precision in ("fp32", "fp16", "w8", "w8a8")
+        for precision in (Precision.FP32, Precision.FP16, Precision.W8, Precision.W8A8)
     ]
-    made.append(r.ArtifactReport("tflite", "w4", "error", ("the converter <crashed> & left no file",)))
+    made.append(
+        r.ArtifactReport("tflite", Precision.W4, "error", ("the converter <crashed> & left no file",))
+    )
     made.append(
         r.ArtifactReport(
             "onnx",
-            "w8da8",
+            Precision.W8DA8,
             "fail",
             ("meant to be w8da8, but only 3 % of the multiply-accumulates run in integers",),
             path="onnx/w8da8/model.onnx",

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, Report, SiteError
 from edgevit.report import html
 from edgevit.report._plots import plots
@@ -134,7 +135,7 @@ def test_doubts_about_the_float_model_stand_at_the_top_and_nowhere_else(doubted:
 
 
 def test_a_report_without_any_figure_still_makes_a_page(report: Report) -> None:
-    bare = replace(report, artifacts=(ArtifactReport("onnx", "w8", "error", ("it crashed",)),))
+    bare = replace(report, artifacts=(ArtifactReport("onnx", Precision.W8, "error", ("it crashed",)),))
     assert plots(bare) == ()
     assert "it crashed" in html.render(bare)
     assert "Plots" not in html.render(bare)

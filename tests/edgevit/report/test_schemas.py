@@ -11,6 +11,7 @@ import pytest
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.disk import manifest as m
 from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Report, to_json
 from edgevit.quant import plan_file
@@ -59,7 +60,7 @@ def test_a_stored_plan_is_valid(tmp_path: Path) -> None:
     site = SitePlan("head:linear", "linear", QuantParams("int8", (0.1,), (3,)), params, None, "float32")
     tensors = {"head:linear.weight": np.zeros((2, 3), np.int8)}
     plan = QuantPlan(
-        "onnx", "w8a8", "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors, capabilities=ONNX
+        "onnx", Precision.W8A8, "float32", "ab", (site,), (("a:qk", "no kernel"),), tensors, capabilities=ONNX
     )
     plan_file.save([plan], tmp_path)
     jsonschema.validate(json.loads((tmp_path / "plan.json").read_text()), schema("plan"))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import Accuracy, ArtifactReport, Limits, Total, Verdict
 from edgevit.validate.floors import Origin
 from edgevit.validate.statistics import drop_bounds
@@ -30,7 +31,7 @@ def verdict(
 ) -> tuple[Verdict, str]:
     artifact = ArtifactReport(
         "onnx",
-        "w8",
+        Precision.W8,
         executed_by="a runtime",
         total=Total(sqnr_db, 1.0, variation_db),
         accuracy=found,
@@ -70,7 +71,7 @@ def test_files_of_unknown_origin(
 
 def test_a_file_that_wants_another_input_fails_where_it_would_be_undecided() -> None:
     far = ArtifactReport(
-        "onnx", "w8", executed_by="a runtime", total=Total(15.0, 1.0), weight_bytes={"int8": 1}
+        "onnx", Precision.W8, executed_by="a runtime", total=Total(15.0, 1.0), weight_bytes={"int8": 1}
     )
     assert judge(far, Limits(), FOREIGN)[0] == "inconclusive"
     told, reasons = judge(replace(far, explanation="it wants BGR"), Limits(), FOREIGN)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import (
     Accuracy,
     ArtifactReport,
@@ -32,7 +33,7 @@ def accuracy(agreement: float, drop: float | None) -> Accuracy:
 
 
 def artifact(
-    first: Accuracy, *others: tuple[str, Accuracy], sqnr_db: float = 30.0, precision: str = "w8"
+    first: Accuracy, *others: tuple[str, Accuracy], sqnr_db: float = 30.0, precision: Precision = Precision.W8
 ) -> ArtifactReport:
     return ArtifactReport(
         "onnx",

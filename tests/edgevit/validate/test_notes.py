@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, AutoFloat, KeptFloat32, Latency, Ratio, SiteLoss
 from edgevit.validate.notes import notes
 
 
-def timed(value: float, low: float, high: float, precision: str = "w8a8") -> ArtifactReport:
+def timed(value: float, low: float, high: float, precision: Precision = Precision.W8A8) -> ArtifactReport:
     latency = Latency(2.0, 2.5, 30, 1, 10.0, Ratio(value, (low, high)))
     return ArtifactReport(
         "onnx",
@@ -30,24 +31,24 @@ def test_a_difference_within_the_interval_is_not_called_a_gain() -> None:
 
 def test_a_faster_and_smaller_file_needs_no_words() -> None:
     assert notes(timed(0.5, 0.4, 0.6)) == ()
-    assert notes(timed(1.4, 1.3, 1.5, "fp32")) == ()
+    assert notes(timed(1.4, 1.3, 1.5, Precision.FP32)) == ()
 
 
 def test_a_file_that_is_not_smaller_says_so() -> None:
-    grown = ArtifactReport("onnx", "w8", size_bytes=3_200_000, fp32_size_bytes=3_000_000)
+    grown = ArtifactReport("onnx", Precision.W8, size_bytes=3_200_000, fp32_size_bytes=3_000_000)
     assert notes(grown) == ("Larger than its fp32 file: 3.20 MB against 3.00 MB.",)
-    same = ArtifactReport("onnx", "w8", size_bytes=3_000_000, fp32_size_bytes=3_000_000)
+    same = ArtifactReport("onnx", Precision.W8, size_bytes=3_000_000, fp32_size_bytes=3_000_000)
     assert notes(same)[0].startswith("As large as")
 
 
 def test_a_missing_latency_is_named() -> None:
-    evaluated = ArtifactReport("coreml", "fp16", executed_by="coreml-reference 0.1.0")
+    evaluated = ArtifactReport("coreml", Precision.FP16, executed_by="coreml-reference 0.1.0")
     assert notes(evaluated) == ("No latency was measured with coreml-reference 0.1.0.",)
 
 
 def test_operations_kept_in_float32_are_named_with_their_reasons() -> None:
     kept = tuple(KeptFloat32(f"blocks.{i}.mlp.fc1:linear", f"its result reaches {i}e+06") for i in range(8))
-    (text,) = notes(ArtifactReport("onnx", "fp16", float32_kept=kept))
+    (text,) = notes(ArtifactReport("onnx", Precision.FP16, float32_kept=kept))
     assert text.startswith(
         "Computed in float32, because float16 would spoil it: blocks.0.mlp.fc1:linear (its result reaches 0e+06)"
     )
@@ -58,14 +59,14 @@ def test_a_file_that_only_stores_float16_warns_of_delegates_that_compute_in_it()
     unsafe = (
         KeptFloat32("norm:layer_norm", "its variance and epsilon in float16 leave 18.0 dB of its result"),
     )
-    (text,) = notes(ArtifactReport("tflite", "fp16", float16_unsafe=unsafe))
+    (text,) = notes(ArtifactReport("tflite", Precision.FP16, float16_unsafe=unsafe))
     assert "computes in float32 on CPUs" in text and "would spoil norm:layer_norm (its variance" in text
 
 
 def left(reached: bool, count: int) -> ArtifactReport:
     sites = tuple(SiteLoss(f"blocks.{i}:linear", 20.0 + i, 1000) for i in range(count))
     found = AutoFloat(("--min-sqnr 30", "--min-agreement 99"), reached, 32, 24.0, 31.5, sites, 0.042)
-    return ArtifactReport("onnx", "w8a8", compute="float32", auto_float=found)
+    return ArtifactReport("onnx", Precision.W8A8, compute="float32", auto_float=found)
 
 
 def test_what_was_left_in_float_is_named_with_its_limit_and_its_price() -> None:

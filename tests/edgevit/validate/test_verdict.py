@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import (
     Accuracy,
     ArtifactReport,
@@ -22,7 +23,7 @@ from edgevit.validate.verdict import exit_code, judge, with_verdict
 NO_LIMITS = Limits()
 
 
-def artifact(precision: str, sqnr_db: float, **fields: Any) -> ArtifactReport:
+def artifact(precision: Precision, sqnr_db: float, **fields: Any) -> ArtifactReport:
     return ArtifactReport(
         "onnx",
         precision,
@@ -42,28 +43,28 @@ def static_int8(**fields: Any) -> ArtifactReport:
         "sites": (SiteError("a:linear", 60.0), SiteError("b:conv", 44.0, 1, 0.004)),
         "integer_mac_fraction": 0.9,
     }
-    return replace(artifact("w8a8", 29.0), **good | fields)
+    return replace(artifact(Precision.W8A8, 29.0), **good | fields)
 
 
 @pytest.mark.parametrize(
     ("precision", "compute", "sqnr_db", "expected"),
     [
-        ("fp32", "float32", 80.0, "pass"),
-        ("fp32", "float32", 79.9, "fail"),
-        ("fp32", "float16", 79.9, "fail"),
-        ("fp16", "float16", 40.0, "pass"),
-        ("fp16", "float16", 39.9, "fail"),
-        ("fp16", "float32", 40.0, "pass"),
-        ("w8", "float32", 80.0, "pass"),
-        ("w8", "float32", 79.9, "fail"),
-        ("w8", "float16", 40.0, "pass"),
-        ("w8", "float16", 39.9, "fail"),
-        ("w4", "float32", 79.9, "fail"),
-        ("lut4", "float16", 41.0, "pass"),
+        (Precision.FP32, "float32", 80.0, "pass"),
+        (Precision.FP32, "float32", 79.9, "fail"),
+        (Precision.FP32, "float16", 79.9, "fail"),
+        (Precision.FP16, "float16", 40.0, "pass"),
+        (Precision.FP16, "float16", 39.9, "fail"),
+        (Precision.FP16, "float32", 40.0, "pass"),
+        (Precision.W8, "float32", 80.0, "pass"),
+        (Precision.W8, "float32", 79.9, "fail"),
+        (Precision.W8, "float16", 40.0, "pass"),
+        (Precision.W8, "float16", 39.9, "fail"),
+        (Precision.W4, "float32", 79.9, "fail"),
+        (Precision.LUT4, "float16", 41.0, "pass"),
     ],
 )
 def test_fidelity_of_files_without_quantized_activations(
-    precision: str, compute: str, sqnr_db: float, expected: str
+    precision: Precision, compute: str, sqnr_db: float, expected: str
 ) -> None:
     verdict, reasons = judge(artifact(precision, sqnr_db, compute=compute), NO_LIMITS)
     assert verdict == expected
@@ -101,7 +102,7 @@ def test_fidelity_of_files_without_quantized_activations(
             "meant to be w8a8, but only 3 % of the multiply-accumulates run in integers",
         ),
         ({"integer_mac_fraction": None}, "inconclusive", "not counted"),
-        ({"precision": "w8da8", "integer_mac_fraction": 0.0}, "fail", "meant to be w8da8"),
+        ({"precision": Precision.W8DA8, "integer_mac_fraction": 0.0}, "fail", "meant to be w8da8"),
     ],
 )
 def test_files_with_quantized_activations(change: dict[str, Any], expected: str, words: str) -> None:
@@ -112,7 +113,7 @@ def test_files_with_quantized_activations(change: dict[str, Any], expected: str,
 
 
 def test_a_w4_file_whose_kernels_quantize_activations_is_held_against_the_noise_floor() -> None:
-    quantized = static_int8(precision="w4", weight_bytes={"int4": 10}, integer_mac_fraction=0.0)
+    quantized = static_int8(precision=Precision.W4, weight_bytes={"int4": 10}, integer_mac_fraction=0.0)
     assert judge(quantized, NO_LIMITS)[0] == "pass"
     wrong = replace(quantized, sites=(SiteError("a:linear", 20.0),))
     assert judge(wrong, NO_LIMITS)[0] == "fail"
@@ -135,18 +136,18 @@ def test_integers_that_the_plan_promised_must_be_there() -> None:
     ],
 )
 def test_a_w8_file_must_hold_integer_weights(weight_bytes: dict[str, int], expected: str) -> None:
-    assert judge(artifact("w8", 90.0, weight_bytes=weight_bytes), NO_LIMITS)[0] == expected
+    assert judge(artifact(Precision.W8, 90.0, weight_bytes=weight_bytes), NO_LIMITS)[0] == expected
 
 
 def test_what_was_not_executed_is_not_judged() -> None:
-    plain = ArtifactReport("coreml", "w8")
+    plain = ArtifactReport("coreml", Precision.W8)
     assert judge(plain, NO_LIMITS) == ("not-executed", ("no runtime on this machine executes it",))
     given = replace(plain, reasons=("Core ML needs macOS",))
     assert judge(given, NO_LIMITS) == ("not-executed", ("Core ML needs macOS",))
 
 
 def test_an_error_stands() -> None:
-    broken = ArtifactReport("coreml", "w8", "error", ("the converter crashed",))
+    broken = ArtifactReport("coreml", Precision.W8, "error", ("the converter crashed",))
     assert judge(broken, NO_LIMITS) == ("error", ("the converter crashed",))
 
 
@@ -244,4 +245,4 @@ def test_a_file_that_is_faithful_to_a_model_that_knows_nothing_does_not_pass() -
     for words in ("10.00 %", "guessing", "order of the labels", "preprocessing", "head or weights"):
         assert words in reasons[0]
     assert judge(static_int8(), NO_LIMITS, Origin(doubts=(order,)))[0] == "pass"
-    assert judge(artifact("fp32", 20.0), NO_LIMITS, Origin(doubts=(nothing,)))[0] == "fail"
+    assert judge(artifact(Precision.FP32, 20.0), NO_LIMITS, Origin(doubts=(nothing,)))[0] == "fail"

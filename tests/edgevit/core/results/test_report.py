@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgevit.core.errors import InputError
+from edgevit.core.precisions import Precision
 from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess
 
@@ -19,7 +20,7 @@ def small_report() -> r.Report:
         artifacts=(
             r.ArtifactReport(
                 "onnx",
-                "w8a8",
+                Precision.W8A8,
                 "pass",
                 path="onnx/w8a8/model.onnx",
                 weight_bytes={"int8": 7},
@@ -27,7 +28,7 @@ def small_report() -> r.Report:
                 latency=r.Latency(1.5, None, 10, 1, 12.0, r.Ratio(0.5, (0.4, 0.6))),
                 sites=(r.SiteError("head:linear", 51.0, 1, 0.001),),
             ),
-            r.ArtifactReport("coreml", "w8", "error", ("it failed",)),
+            r.ArtifactReport("coreml", Precision.W8, "error", ("it failed",)),
         ),
         timings_s=r.Timings(1.0, 2.0, convert={"onnx": 0.5}),
         environment=r.Environment({"python": "3.11"}, "Linux", "cpu", 2),
