@@ -16,11 +16,10 @@ import numpy as np
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.assets import demo_asset
-from edgevit.core.settings import recipe as recipes
-from edgevit.flows._request import prepare_request
+from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
-from edgevit.steps.messages import Prepared
+from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import resolve
 
 
@@ -37,7 +36,7 @@ def prepared(folder: Path, divisor: int, count: int) -> Prepared:
         "evaluate_count": 128,
     }
     work = resolve(recipes.make(settings))
-    request = prepare_request(work.recipe, folder, backends(work))
+    request = PrepareRequest(work=str(folder), recipe=work.recipe, backends=backends(work))
     return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")
 
 

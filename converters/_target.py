@@ -8,6 +8,7 @@ from typing import TypeVar
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
+from edgevit.core.precisions import Precision
 
 T = TypeVar("T")
 

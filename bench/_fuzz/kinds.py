@@ -182,22 +182,24 @@ def report(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--recipe`."""
-    from edgevit.core.settings import recipe as recipes
+    from edgevit.core.settings import make_recipe as recipes
+    from edgevit.core.settings.plain import as_json
     from edgevit.steps.resolve import resolve
 
     made = recipes.make({}, Path(request["path"]))
     resolve(made)
-    return recipes.as_json(made)
+    return as_json(made)
 
 
 def settings(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan` alone: what the plan was made with."""
-    from edgevit.core.settings import recipe as recipes
+    from edgevit.core.settings import make_recipe as recipes
+    from edgevit.core.settings.plain import as_json
     from edgevit.steps.resolve import resolve
 
     made = recipes.make({"plan": request["path"]})
     resolve(made)
-    return recipes.as_json(made)
+    return as_json(made)
 
 
 def labels(request: dict[str, Any], emit: object) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +14,31 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def recipe_of(model: object, settings: Mapping[str, Any], **defaults: object) -> Iterator[Recipe]:
+def recipe_of(model: object, settings: Mapping[str, object], **defaults: object) -> Iterator[Recipe]:
     """A checked Recipe; a module in memory and a list of labels are files in a private folder while it lasts.
 
     Args:
         model: a MODEL text or path, a module, or None for that of a plan.
-        settings: the other arguments by name; those that are no setting are left aside.
+        settings: by the names of a Recipe's fields.
         defaults: where they are not those of a Recipe.
 
     Raises:
         UsageError, InputError: as for a command, or a module that cannot be exported.
     """
     from edgevit.core.process.scratch import WORK, scratch
-    from edgevit.core.settings import recipe as recipes
+    from edgevit.core.settings.make_recipe import make
     from edgevit.flows.in_memory import bring, text_of
 
-    known = {entry.name for entry in fields(recipes.Recipe)}
-    asked = {name: value for name, value in settings.items() if name in known}
     with scratch(WORK) as folder:
         if model is None or isinstance(model, str | os.PathLike):
             text = None if model is None else os.fspath(model)
-            yield recipes.make(_as_flags({**asked, "model": text}, folder), defaults=defaults)
+            yield make(_as_flags({**settings, "model": text}, folder), defaults=defaults)
         else:
-            recipe = recipes.make(_as_flags({**asked, "model": text_of(model)}, folder), defaults=defaults)
+            recipe = make(_as_flags({**settings, "model": text_of(model)}, folder), defaults=defaults)
             yield bring(model, recipe, folder)
 
 
-def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _as_flags(settings: Mapping[str, object], folder: Path) -> dict[str, object]:
     """Values as a command is given them: as text, or as a file."""
     found = dict(settings)
     for name in ("calibrate", "evaluate"):  # a SAMPLES text may also be a word such as `demo`
@@ -51,8 +48,9 @@ def _as_flags(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
                 name,
                 "save arrays as numpy.savez('images.npz', images=uint8 (N, height, width, channels), labels=indices)",
             )
-    if found.get("model_arg"):
-        given = found["model_arg"].items()
+    arguments = found.get("model_arg")
+    if isinstance(arguments, Mapping):
+        given = arguments.items()
         found["model_arg"] = {key: text if isinstance(text, str) else repr(text) for key, text in given}
     labels = found.get("labels")
     if isinstance(labels, Mapping):

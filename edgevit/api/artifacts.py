@@ -44,7 +44,7 @@ def run(
         >>> answer.data["images"][0]["classes"][0]["label"]
         'ankle boot'
     """
-    settings = dict(locals())
+    settings = {"threads": threads, "timeout": timeout, "max_memory": max_memory}
     from edgevit.core.errors import UsageError
     from edgevit.flows.run import run as flow
 
@@ -91,7 +91,7 @@ def profile(
         >>> len(answer.data["runs_ms"])
         20
     """
-    settings = dict(locals())
+    settings = {"threads": threads, "timeout": timeout, "max_memory": max_memory}
     from edgevit.core.errors import UsageError
     from edgevit.flows.profile import profile as flow
     from edgevit.report.progress import progress_for

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from edgevit.api._keywords import DiffKeywords, with_keywords
 from edgevit.api._settings import recipe_of
 
 if TYPE_CHECKING:
@@ -16,29 +17,17 @@ if TYPE_CHECKING:
     from edgevit.core.results.answer import Answer
 
 
+@with_keywords(DiffKeywords)
 def diff(
     artifact: str | Path,
     *,
     reference: str | os.PathLike[str] | torch.nn.Module,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    random_weights: int | None = None,
-    num_classes: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    model_arg: Mapping[str, object] | None = None,
-    preprocess: Mapping[str, str | Sequence[float]] | None = None,
     file_preprocess: Mapping[str, str] | None = None,
-    labels: str | Path | Sequence[str] | None = None,
-    evaluate: str | Path | None = None,
     count: int = 2,
-    skip_bad_images: bool = False,
     threshold: float | None = None,
     show_all: bool = False,
-    without: Sequence[str] = (),
-    threads: int = 0,
-    timeout: float = 3600.0,
-    max_memory: float = 8.0,
     progress: Progress | bool | None = None,
+    **settings: Unpack[DiffKeywords],
 ) -> Answer:
     """Find the first layer of a converted file that differs from its model: `edgevit diff` as a function.
 
@@ -64,7 +53,6 @@ def diff(
         >>> answer.exit_code
         0
     """
-    settings = dict(locals())
     from edgevit.flows.diff import diff as flow
     from edgevit.report.progress import progress_for
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from edgevit.api._keywords import QuantizeKeywords, with_keywords
 from edgevit.api._settings import recipe_of
 
 if TYPE_CHECKING:
@@ -16,39 +15,12 @@ if TYPE_CHECKING:
     from edgevit.core.results.answer import Answer
 
 
+@with_keywords(QuantizeKeywords)
 def quantize(
     model: str | os.PathLike[str] | torch.nn.Module | None = None,
     *,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    random_weights: int | None = None,
-    num_classes: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    model_arg: Mapping[str, object] | None = None,
-    preprocess: Mapping[str, str | Sequence[float]] | None = None,
-    labels: str | Path | Sequence[str] | None = None,
-    to: Sequence[str] = (),
-    precision: Sequence[str] | None = None,
-    calibrate: str | Path | None = None,
-    calibration_count: int | None = None,
-    skip_bad_images: bool = False,
-    prune: Sequence[tuple[str, float]] = (),
-    max_drop: float | None = None,
-    min_agreement: float | None = None,
-    min_sqnr: float | None = None,
-    auto_float: bool = False,
-    reconstruct: float = 0.0,
-    plan: str | Path | None = None,
-    without: Sequence[str] = (),
-    option: Mapping[str, Mapping[str, str]] | None = None,
-    output: str | Path | None = None,
-    overwrite: bool = False,
-    threads: int = 0,
-    timeout: float = 3600.0,
-    max_memory: float = 8.0,
-    seed: int | None = None,
-    dry_run: bool = False,
     progress: Progress | bool | None = None,
+    **settings: Unpack[QuantizeKeywords],
 ) -> Answer:
     """Decide and simulate a quantization plan, and convert nothing: `edgevit quantize` as a function.
 
@@ -71,7 +43,6 @@ def quantize(
         >>> answer.exit_code
         0
     """
-    settings = dict(locals())
     from edgevit.flows.quantize import quantize as flow
     from edgevit.report.progress import progress_for
 

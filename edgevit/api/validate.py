@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from edgevit.api._keywords import ValidateKeywords, with_keywords
 from edgevit.api._settings import recipe_of
 
 if TYPE_CHECKING:
@@ -16,31 +17,14 @@ if TYPE_CHECKING:
     from edgevit.core.results.report import Report
 
 
+@with_keywords(ValidateKeywords)
 def validate(
     path: str | Path,
     *,
     reference: str | os.PathLike[str] | torch.nn.Module,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    random_weights: int | None = None,
-    num_classes: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    model_arg: Mapping[str, object] | None = None,
-    preprocess: Mapping[str, str | Sequence[float]] | None = None,
     file_preprocess: Mapping[str, str] | None = None,
-    labels: str | Path | Sequence[str] | None = None,
-    evaluate: str | Path | None = None,
-    evaluate_count: int | None = None,
-    skip_bad_images: bool = False,
-    max_drop: float | None = None,
-    min_agreement: float | None = None,
-    min_sqnr: float | None = None,
-    jobs: int = 0,
-    threads: int = 0,
-    timeout: float = 3600.0,
-    max_memory: float = 8.0,
-    seed: int | None = None,
     progress: Progress | bool | None = None,
+    **settings: Unpack[ValidateKeywords],
 ) -> Report:
     """Execute files made earlier, or by other tools, and judge them: `edgevit validate` as a function.
 
@@ -62,7 +46,6 @@ def validate(
         >>> [file.verdict for file in report.artifacts]
         ['pass']
     """
-    settings = dict(locals())
     from edgevit.flows.validate import validate as flow
     from edgevit.report.progress import progress_for
 

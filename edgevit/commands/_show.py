@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.commands._streams import stdout_errors, write
 from edgevit.core.foreign import json_text, printable
@@ -70,18 +69,16 @@ def _console() -> Console:
 
 
 def make_recipe(
-    flags: Mapping[str, Any],
+    settings: Mapping[str, object],
     file: Path | None = None,
     save_to: Path | None = None,
-    defaults: Mapping[str, Any] | None = None,
-    **fixed: Any,
+    defaults: Mapping[str, object] | None = None,
 ) -> Recipe:
-    """The Recipe of a command's own arguments; those that are no setting are left aside."""
-    from edgevit.core.settings import recipe as recipes
+    """The Recipe of a command's flags, which is also written to `save_to`."""
+    from edgevit.core.settings.make_recipe import make
+    from edgevit.core.settings.recipe_file import save
 
-    known = {entry.name for entry in fields(recipes.Recipe)}
-    settings = {name: value for name, value in {**flags, **fixed}.items() if name in known}
-    recipe = recipes.make(settings, file, defaults)
+    recipe = make(settings, file, defaults)
     if save_to is not None:
-        recipes.save(recipe, save_to)
+        save(recipe, save_to)
     return recipe

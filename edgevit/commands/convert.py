@@ -7,51 +7,21 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_answer, show_report
 from edgevit.core.settings.model_text import FORMS
 
 
+@with_settings("convert")
 def command(
+    *,
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL", help=f"{FORMS}."),
     ] = None,
-    weights: o.Weights = None,
-    weights_key: o.WeightsKey = None,
-    random_weights: o.RandomWeights = None,
-    num_classes: o.NumClasses = None,
-    image_size: o.ImageSize = None,
-    model_arg: o.ModelArg = None,
-    preprocess: o.PreprocessFlag = None,
-    labels: o.Labels = None,
-    to: o.To = None,
-    precision: o.Precision = None,
-    calibrate: o.Calibrate = None,
-    calibration_count: o.CalibrationCount = None,
-    evaluate: o.Evaluate = None,
-    evaluate_count: o.EvaluateCount = None,
-    skip_bad_images: o.SkipBadImages = False,
-    prune: o.Prune = None,
-    max_drop: o.MaxDrop = None,
-    min_agreement: o.MinAgreement = None,
-    min_sqnr: o.MinSqnr = None,
-    auto_float: o.AutoFloat = False,
-    reconstruct: o.Reconstruct = None,
-    plan: o.Plan = None,
-    without: o.Without = None,
-    option: o.TargetOption = None,
+    settings: Settings,
     recipe: o.RecipeFile = None,
     save_recipe: o.SaveRecipe = None,
-    output: o.Output = None,
-    overwrite: o.Overwrite = False,
-    jobs: o.Jobs = None,
-    threads: o.Threads = None,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
-    seed: o.Seed = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Load and check everything, say what would be made, and stop.")
-    ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -69,10 +39,10 @@ def command(
       edgevit convert demo --precision lut4 --reconstruct 600
       edgevit convert --plan dist/demo/plan.json -o dist/again
     """
-    wanted = make_recipe(locals(), recipe, save_recipe)
+    wanted = make_recipe({**settings, "model": model}, recipe, save_recipe)
     from edgevit.report.progress import open_progress
 
-    if dry_run:
+    if wanted.dry_run:
         from edgevit.flows.dry_run import dry_run as rehearse
 
         with open_progress(quiet) as progress:

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_answer
 
 
+@with_settings("diff", evaluate="Images: a folder, a .npz, or demo. [default: synthetic pictures]")
 def command(
+    *,
     artifact: Annotated[
         Path, typer.Argument(metavar="ARTIFACT", help="One .onnx, .tflite or .mlpackage.", show_default=False)
     ],
@@ -21,23 +24,9 @@ def command(
             metavar="MODEL", help="The float model, as `edgevit convert` takes it.", show_default=False
         ),
     ],
-    weights: o.Weights = None,
-    weights_key: o.WeightsKey = None,
-    random_weights: o.RandomWeights = None,
-    num_classes: o.NumClasses = None,
-    image_size: o.ImageSize = None,
-    model_arg: o.ModelArg = None,
-    preprocess: o.PreprocessFlag = None,
+    settings: Settings,
     file_preprocess: o.FilePreprocess = None,
-    labels: o.Labels = None,
-    evaluate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SAMPLES", help="Images: a folder, a .npz, or demo. [default: synthetic pictures]"
-        ),
-    ] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, help="How many of them.")] = 2,
-    skip_bad_images: o.SkipBadImages = False,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -46,10 +35,6 @@ def command(
         ),
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show all layers.")] = False,
-    without: o.Without = None,
-    threads: o.Threads = None,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -73,7 +58,7 @@ def command(
     from edgevit.core.settings.recipe import FILE_PREPROCESS_KEYS
 
     fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
-    wanted = make_recipe(locals(), model=reference)
+    wanted = make_recipe({**settings, "model": reference})
     from edgevit.flows.diff import diff
     from edgevit.report.progress import open_progress
 

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_answer
 
 
+@with_settings("inspect")
 def command(
+    *,
     model: Annotated[
         str,
         typer.Argument(
@@ -19,16 +22,7 @@ def command(
             show_default=False,
         ),
     ],
-    weights: o.Weights = None,
-    weights_key: o.WeightsKey = None,
-    random_weights: o.RandomWeights = None,
-    num_classes: o.NumClasses = None,
-    image_size: o.ImageSize = None,
-    model_arg: o.ModelArg = None,
-    preprocess: o.PreprocessFlag = None,
-    labels: o.Labels = None,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
+    settings: Settings,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -41,7 +35,7 @@ def command(
       edgevit inspect timm:vit_tiny_patch16_224 --random-weights 0
       edgevit inspect dist/demo/tflite/w8a8/model.tflite --json
     """
-    wanted = make_recipe(locals())
+    wanted = make_recipe({**settings, "model": model})
     from edgevit.flows.inspect import inspect
 
     return show_answer(inspect(wanted), json)

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_answer
 
 
+@with_settings("profile")
 def command(
+    *,
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
     device: Annotated[
         str, typer.Option(metavar="WHERE", help="local; `edgevit list devices` names those of this version.")
@@ -20,8 +23,7 @@ def command(
         int, typer.Option(metavar="N", min=1, max=100_000, help="Timed runs after warm-up.")
     ] = 50,
     threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
+    settings: Settings,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -33,7 +35,7 @@ def command(
       edgevit profile dist/demo/onnx/w8a8/model.onnx
       edgevit profile dist/demo/tflite/fp16/model.tflite --device local --runs 200 --threads 1 --json
     """
-    wanted = make_recipe(locals(), model=str(artifact))
+    wanted = make_recipe({**settings, "model": str(artifact), "threads": threads})
     from edgevit.flows.profile import profile
     from edgevit.report.progress import open_progress
 

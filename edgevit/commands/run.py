@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_answer
 
 
+@with_settings("run")
 def command(
+    *,
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes.")] = 5,
     threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
+    settings: Settings,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -29,7 +31,7 @@ def command(
       edgevit run dist/demo/onnx/w8a8/model.onnx shoe.jpg
       edgevit run dist/demo/coreml/fp16/model.mlpackage *.png --top 3 --json
     """
-    wanted = make_recipe(locals(), model=str(artifact))
+    wanted = make_recipe({**settings, "model": str(artifact), "threads": threads})
     from edgevit.flows.run import run
 
     return show_answer(run(artifact, tuple(images), top, wanted), json)

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_report
 
 
+@with_settings("validate")
 def command(
+    *,
     path: Annotated[
         Path,
         typer.Argument(metavar="BUNDLE_OR_ARTIFACT", help="A bundle, or one .onnx, .tflite or .mlpackage."),
@@ -22,26 +25,8 @@ def command(
             metavar="MODEL", help="The float model, as `edgevit convert` takes it.", show_default=False
         ),
     ],
-    weights: o.Weights = None,
-    weights_key: o.WeightsKey = None,
-    random_weights: o.RandomWeights = None,
-    num_classes: o.NumClasses = None,
-    image_size: o.ImageSize = None,
-    model_arg: o.ModelArg = None,
-    preprocess: o.PreprocessFlag = None,
+    settings: Settings,
     file_preprocess: o.FilePreprocess = None,
-    labels: o.Labels = None,
-    evaluate: o.Evaluate = None,
-    evaluate_count: o.EvaluateCount = None,
-    skip_bad_images: o.SkipBadImages = False,
-    max_drop: o.MaxDrop = None,
-    min_agreement: o.MinAgreement = None,
-    min_sqnr: o.MinSqnr = None,
-    jobs: o.Jobs = None,
-    threads: o.Threads = None,
-    timeout: o.Timeout = None,
-    max_memory: o.MaxMemory = None,
-    seed: o.Seed = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -58,7 +43,7 @@ def command(
     from edgevit.core.settings.recipe import FILE_PREPROCESS_KEYS
 
     fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
-    wanted = make_recipe(locals(), model=reference)
+    wanted = make_recipe({**settings, "model": reference})
     from edgevit.flows.validate import validate
     from edgevit.report.progress import open_progress
 

@@ -8,6 +8,7 @@ import numbers
 import types
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -48,6 +49,8 @@ def _plain(value: object, where: str) -> object:
         return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, (str, bool)):
@@ -81,10 +84,9 @@ def _read(kind: Any, data: object, where: str) -> object:
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(cast("type[DataclassInstance]", kind), data, where)
     if origin in (Union, types.UnionType):
-        if data is None:
+        if data is None and type(None) in get_args(kind):
             return None
-        (inner,) = (k for k in get_args(kind) if k is not type(None))
-        return _read(inner, data, where)
+        return _read_one_of([k for k in get_args(kind) if k is not type(None)], data, where)
     if origin is Literal:
         if data not in get_args(kind):
             raise _wrong(where, " or ".join(map(repr, get_args(kind))), data)
@@ -101,6 +103,8 @@ def _read(kind: Any, data: object, where: str) -> object:
             raise _wrong(where, "an object", data)
         key, inner = get_args(kind)
         return {_read(key, str(k), where): _read(inner, v, f"{where}.{k}") for k, v in data.items()}
+    if kind is Path and isinstance(data, str):
+        return Path(data)
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or (kind is not bool and isinstance(data, bool)):
@@ -119,6 +123,17 @@ def _read_dataclass(kind: type[DataclassInstance], data: object, where: str) -> 
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise InputError(f"{where}: {f.name} is missing", "is it a file that edgevit wrote?")
     return kind(**values)
+
+
+def _read_one_of(kinds: list[Any], data: object, where: str) -> object:
+    """By the first kind that can be read from it: those of a union differ in what JSON has for them."""
+    *others, last = kinds
+    for kind in others:
+        try:
+            return _read(kind, data, where)
+        except InputError:
+            continue
+    return _read(last, data, where)
 
 
 def _read_tuple(kinds: tuple[Any, ...], data: object, where: str) -> object:

@@ -9,7 +9,8 @@ from edgevit.core.disk import manifest, whole_files
 from edgevit.core.disk.output_folder import keep_beside, place_or_keep
 from edgevit.core.progress import Progress
 from edgevit.core.results.report import Report
-from edgevit.core.settings.recipe import Recipe, lasting
+from edgevit.core.settings.plain import lasting
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
 from edgevit.core.version import __version__
 from edgevit.registries import TARGETS

@@ -10,7 +10,6 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
-from edgevit.flows._request import prepare_request
 from edgevit.registries import TARGETS
 from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import Work
@@ -35,7 +34,13 @@ def request_of(work: Work, folder: Path) -> PrepareRequest:
     """
     half = any(in_float16(work)[name] for name in work.pairs)
     limits = {name: TARGETS.get(name).float_limit_bytes for name in work.pairs}
-    return prepare_request(work.recipe, folder, backends(work), half, limits)
+    return PrepareRequest(
+        work=str(folder),
+        recipe=work.recipe,
+        backends=backends(work),
+        scan_float16=half,
+        float_limits=limits,
+    )
 
 
 def in_float16(work: Work) -> dict[str, tuple[Precision, ...]]:

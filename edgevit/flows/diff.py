@@ -12,7 +12,6 @@ from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.layers import Difference, LayerComparison
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._request import prepare_request
 from edgevit.registries import RUNTIMES, TARGETS
 from edgevit.steps.artifacts import one_artifact
 from edgevit.steps.diff.compare import DiffRequest
@@ -55,12 +54,11 @@ def diff(
     demo = recipe.model == "demo"
     images = recipe.evaluate or ("demo" if demo else f"synthetic:{count}")
     request = DiffRequest(
-        model=prepare_request(recipe, Path(), ()),
+        recipe=recipe,
         artifact=str(artifact.absolute()),
         shown=str(artifact),
         target=found.target,
         runtime=_runtime(found.target),
-        threads=recipe.threads,
         images="demo:evaluation" if images == "demo" else images,
         count=count,
         threshold=threshold,

@@ -8,7 +8,8 @@ from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.report import NotDone
-from edgevit.core.settings.recipe import Recipe, as_json
+from edgevit.core.settings.plain import as_json
+from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
 from edgevit.flows._run_execute import executing_runtime, unavailable_reason
 from edgevit.flows._run_prepare import request_of

@@ -11,8 +11,8 @@ from edgevit.core.progress import Silent
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.flows._request import prepare_request
 from edgevit.steps.artifacts import find_artifacts, target_of
+from edgevit.steps.messages import PrepareRequest
 
 
 def inspect(recipe: Recipe) -> Answer:
@@ -28,7 +28,7 @@ def inspect(recipe: Recipe) -> Answer:
         step = f"reading {path.name}"
         data = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, path, recipe))
     else:
-        asked = prepare_request(recipe, Path(), ())
+        asked = PrepareRequest(work="", recipe=recipe)
         step = f"reading {recipe.model}"
         data = _jobs.run(_jobs.job(step, "inspect:model", asked, recipe, 0, _jobs.stages(Silent())))
     return Answer(data, (_facts(recipe.model, data), _counts("operators", data["operators"])))

@@ -63,8 +63,10 @@ def model(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     from edgevit.steps.open import load_model
 
     asked = from_plain(PrepareRequest, request, "request")
-    loaded = load_model(asked, needs_preprocess=False)
-    graph = export_model(loaded, {name: REWRITES.get(name) for name in REWRITES.names()}, asked.without)
+    loaded = load_model(asked.recipe, needs_preprocess=False)
+    graph = export_model(
+        loaded, {name: REWRITES.get(name) for name in REWRITES.names()}, asked.recipe.without
+    )
     sites = list_sites(graph)
     output = model_kind(loaded.spec.output, graph.program, _probe(loaded))
     weights: Counter[str] = Counter()

@@ -26,6 +26,7 @@ from edgevit.core.results.report import (
     SiteLoss,
 )
 from edgevit.core.runner import IntegerMacs, SiteTensors
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 
 # Names of files in the work folder.
@@ -54,46 +55,30 @@ def site_values(target: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareRequest:
-    """Load, prune, export, calibrate, plan and simulate one model; the fields are those of a Recipe.
+    """Load, prune, export, calibrate, plan and simulate the model of a recipe.
 
     Attributes:
+        work: folder for the files that are left behind.
+        backends: what the runtimes can do, for each file that is quantized.
+        scan_float16: some file holds or computes float16.
         float_limits: each target that is asked for -> its `float_limit_bytes`.
-        targets_named: `--to` was given, so that none of them may be left out.
-        labels: output -> file of its class names; "" for the first output.
-        plan: file or folder whose plans are used instead of new ones.
-        reconstruct: seconds for tuning the blocks of each plan, 0 for none.
-        limits: what each file has to keep; refused where the output or the images have no such measure.
-        settings: those that a plan remembers, as JSON.
-        auto_float: what the plans have to keep by leaving sites in float; None to leave them as they are.
     """
 
     work: str
-    model: str
-    weights: str | None
-    weights_key: str | None
-    random_weights: int | None
-    num_classes: int | None
-    image_size: tuple[int, int] | None
-    model_args: Mapping[str, str]
-    preprocess: Mapping[str, str]
-    labels: Mapping[str, str]
-    calibrate: str | None
-    calibration_count: int
-    evaluate: str | None
-    evaluate_count: int | None
-    skip_bad_images: bool
-    prune: tuple[tuple[str, float], ...]
-    without: tuple[str, ...]
-    seed: int
-    backends: tuple[BackendCapabilities, ...]
-    scan_float16: bool
+    recipe: Recipe
+    backends: tuple[BackendCapabilities, ...] = ()
+    scan_float16: bool = False
     float_limits: Mapping[str, int | None] = field(default_factory=dict)
-    targets_named: bool = False
-    plan: str | None = None
-    reconstruct: float = 0.0
-    limits: Limits = field(default_factory=Limits)
-    settings: str = "{}"
-    auto_float: Limits | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """What each file has to keep; refused where the output or the images have no such measure."""
+        return Limits(self.recipe.max_drop, self.recipe.min_agreement, self.recipe.min_sqnr)
+
+    @property
+    def auto_float(self) -> Limits | None:
+        """What the plans have to keep by leaving sites in float; None to leave them as they are."""
+        return self.limits if self.recipe.auto_float else None
 
 
 @dataclass(frozen=True, slots=True)

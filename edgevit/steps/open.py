@@ -16,6 +16,7 @@ from edgevit.core.plugins import LoadRequest, Samples
 from edgevit.core.progress import Emit
 from edgevit.core.settings.made_with import MadeWith, read_made_with
 from edgevit.core.settings.model_text import parse_source
+from edgevit.core.settings.recipe import Recipe, label_files
 from edgevit.core.types import Graph, TorchModel
 from edgevit.registries import METHODS, REWRITES, SOURCES
 from edgevit.steps import messages, size_limits, undecidable_limits
@@ -54,57 +55,59 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     Raises:
         EdgevitError: whatever of that a run would fail with later.
     """
-    given = () if asked.plan is None else given_plan.read(Path(asked.plan), asked.backends)
+    recipe = asked.recipe
+    given = () if recipe.plan is None else given_plan.read(recipe.plan, asked.backends)
     # Read once: the plan of a large model takes seconds.
-    made_with = None if asked.plan is None else read_made_with(Path(asked.plan))
+    made_with = None if recipe.plan is None else read_made_with(recipe.plan)
     emit({"stage": "loading the model"})
-    model = load_model(asked)
+    model = load_model(recipe)
     refuse_limits(asked.limits, model.spec.output)
     given_plan.same_weights(made_with, model.spec)
     left_out: dict[str, str] = {}
-    if not asked.prune:  # else the size is known only after it
-        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    if not recipe.prune:  # else the size is known only after it
+        left_out = size_limits.too_large(model.spec, asked.float_limits, bool(recipe.to))
     head = head_of(model.spec)
-    calibrate = None if asked.calibrate is None else open_samples(asked.calibrate, head, "calibrate")
-    evaluate = None if asked.evaluate is None else open_samples(asked.evaluate, head, "evaluate")
+    calibrate = None if recipe.calibrate is None else open_samples(recipe.calibrate, head, "calibrate")
+    evaluate = None if recipe.evaluate is None else open_samples(recipe.evaluate, head, "evaluate")
     for samples in (calibrate, evaluate):
         if samples is not None:
             check_classes(samples.labels, model.spec, samples.path)
     if asked.auto_float is not None and calibrate is not None:
-        found = min(len(calibrate.names), asked.calibration_count)
+        found = min(len(calibrate.names), recipe.calibration_count)
         auto_float.hold_out(found, calibrate.labelled, asked.auto_float)
     if evaluate is not None and not evaluate.labelled and asked.limits.max_drop is not None:
         raise undecidable_limits.unlabelled(evaluate.path, asked.limits.max_drop)
     return Opened(model, calibrate, evaluate, given, made_with, left_out)
 
 
-def load_model(asked: PrepareRequest, needs_preprocess: bool = True) -> TorchModel:
-    """The model that a request names, from its source; for its graph alone preprocessing may be unknown."""
-    source, argument = parse_source(asked.model)
+def load_model(recipe: Recipe, needs_preprocess: bool = True) -> TorchModel:
+    """The model that a recipe names, from its source; for its graph alone preprocessing may be unknown."""
+    source, argument = parse_source(recipe.model)
     names: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
-    if asked.labels:
+    files = label_files(recipe)
+    if files:
         from edgevit.formats.labels import read_named
 
-        found = {head: read_named(Path(file)) for head, file in asked.labels.items()}
+        found = {head: read_named(file) for head, file in files.items()}
         names = {head: named.names for head, named in found.items()}
         notes = tuple(
-            f"the numbers in {asked.labels[head]} count from 1: number 1, {named.names[0]}, is taken for the model's "
+            f"the numbers in {files[head]} count from 1: number 1, {named.names[0]}, is taken for the model's "
             "class 0"
             for head, named in found.items()
             if named.first == 1
         )
     labels = names.pop("", ())
     request = LoadRequest(
-        source=asked.model,
+        source=recipe.model,
         argument=argument,
-        weights=None if asked.weights is None else Path(asked.weights),
-        weights_key=asked.weights_key,
-        random_weights=asked.random_weights,
-        num_classes=asked.num_classes,
-        image_size=asked.image_size,
-        model_args=asked.model_args,
-        preprocess=asked.preprocess,
+        weights=recipe.weights,
+        weights_key=recipe.weights_key,
+        random_weights=recipe.random_weights,
+        num_classes=recipe.num_classes,
+        image_size=recipe.image_size,
+        model_args=recipe.model_arg,
+        preprocess=recipe.preprocess,
         labels=labels,
         needs_preprocess=needs_preprocess,
     )
@@ -147,7 +150,7 @@ def export(
 
     emit({"stage": "exporting the graph"})
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
-    graph = export_model(model, rewrites, asked.without)
+    graph = export_model(model, rewrites, asked.recipe.without)
     path = Path(asked.work) / messages.GRAPH
     graph_file.save(graph, path)
     if given:

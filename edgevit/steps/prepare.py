@@ -6,7 +6,6 @@ Runs in a worker; what later steps need is left in the work folder.
 from __future__ import annotations
 
 import gc
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from edgevit.core.process.memory import peak_bytes
 from edgevit.core.progress import Emit
 from edgevit.core.results.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.settings.made_with import MadeWith
+from edgevit.core.settings.plain import settings_to_remember
 from edgevit.core.types import ModelSpec, TorchModel
 from edgevit.steps import messages, named_outputs, open, size_limits
 from edgevit.steps.doubts import compare_images
@@ -73,12 +73,12 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     from edgevit.program.sites import total_macs
     from edgevit.quant import plan_file
 
-    work = Path(asked.work)
+    work, recipe = Path(asked.work), asked.recipe
     clock = _Clock()
     opened = open.open_all(asked, emit)
     model, given, left_out = opened.model, opened.given, opened.left_out
     clock.lap("load")
-    graph = None if asked.prune else open.export(model, asked, given, left_out, emit)
+    graph = None if recipe.prune else open.export(model, asked, given, left_out, emit)
     clock.lap("export")
     calibrate, evaluate = _read_images(asked, opened, emit)
     clock.lap("load")
@@ -86,9 +86,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     judged = evaluate if evaluate.described is not None or calibrate is None else calibrate
     calibration = None if calibrate is None else torch.from_numpy(_normalise(calibrate.pixels, model))
     unpruned = model
-    model, prune_lines = open.prune(model, asked.prune, calibration, emit)
-    if asked.prune:
-        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    model, prune_lines = open.prune(model, recipe.prune, calibration, emit)
+    if recipe.prune:
+        left_out = size_limits.too_large(model.spec, asked.float_limits, bool(recipe.to))
     clock.lap("prune")
     if graph is None:
         graph = open.export(model, asked, given, left_out, emit)
@@ -106,11 +106,11 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     first = named_outputs.first(reference)
     kind = model_kind(model.spec.output, graph.program, first)
     diagnosis = Diagnosis()
-    if judged.labels is not None and kind.decides and asked.random_weights is None:
+    if judged.labels is not None and kind.decides and recipe.random_weights is None:
         diagnosis = diagnose(unpruned, kind, first, judged.pixels, judged.labels, emit)
     resized = None
-    if opened.evaluate is not None and asked.random_weights is None:
-        resized = other_resize(opened.evaluate, unpruned, kind, asked.evaluate_count)
+    if opened.evaluate is not None and recipe.random_weights is None:
+        resized = other_resize(opened.evaluate, unpruned, kind, recipe.evaluate_count)
     deciding, held_out = calibration, None
     if asked.auto_float is not None and calibrate is not None and calibration is not None:
         deciding, held_out = _hold_out(calibrate, calibration, unpruned, asked.auto_float, emit)
@@ -130,7 +130,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         pruned = compare(reference, after)
     spec = replace(model.spec, output=kind, heads=head_kinds(model.spec, graph.program, reference))
     digest = None if calibrate is None or calibrate.described is None else calibrate.described.digest
-    made_with = MadeWith(json.loads(asked.settings), unpruned.spec.weights_sha256, digest)
+    made_with = MadeWith(settings_to_remember(recipe), unpruned.spec.weights_sha256, digest)
     refolded = given_plan.other_images(opened.made_with, digest)
     del model, unpruned, opened
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
@@ -139,10 +139,10 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     given, backends = open.possible(asked, given, left_out)
     variants = fold(graph, calibration, backends, work, emit)
     # a plan that is given needs the same folds on the same images, and nothing else of them
-    stats = {} if asked.plan is not None else measure_all(variants, deciding, asked.seed, emit)
+    stats = {} if recipe.plan is not None else measure_all(variants, deciding, recipe.seed, emit)
     clock.lap("calibrate")
-    if asked.plan is None:
-        plans, tuned = plan_all(variants, stats, deciding, asked.reconstruct, asked.seed, emit)
+    if recipe.plan is None:
+        plans, tuned = plan_all(variants, stats, deciding, recipe.reconstruct, recipe.seed, emit)
     else:
         plans = run_plans.given_plans(given, variants, emit)
         tuned = (None,) * len(plans)
@@ -156,7 +156,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         else (_with_kinds(held_out, spec), asked.auto_float)
     )
     looked_at = inputs if deciding is None else deciding
-    plans, accounts = run_plans.account_for(plans, variants, looked_at, judge, keeps, asked.seed, emit)
+    plans, accounts = run_plans.account_for(plans, variants, looked_at, judge, keeps, recipe.seed, emit)
     plan_file.save(plans, _new(work / messages.PLANS), made_with)
     fits, unlike = compare_images.compare(
         plans,
@@ -167,7 +167,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         emit,
     )
     head = named_outputs.head(reference, count)
-    simulated = simulate_all(work, plans, variants, inputs, head, asked.seed, emit, keeps)
+    simulated = simulate_all(work, plans, variants, inputs, head, recipe.seed, emit, keeps)
     clock.lap("quantize")
     return Prepared(
         spec=spec,
@@ -275,17 +275,17 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
     def read(samples: Samples, count: int | None, role: str) -> _Images:
         emit({"stage": f"reading {role} images"})
         pixels, labels, described, warnings, heads = read_opened(
-            samples, spec.preprocess, count, asked.skip_bad_images, lambda n: emit({"advance": n})
+            samples, spec.preprocess, count, asked.recipe.skip_bad_images, lambda n: emit({"advance": n})
         )
-        ranges = role == CALIBRATION and static and asked.plan is None
+        ranges = role == CALIBRATION and static and asked.recipe.plan is None
         doubted = doubts(pixels, labels, spec.labels, role, ranges) if samples.path != SYNTHETIC else ()
         return _Images(pixels, labels, described, (*warnings, *doubted), heads)
 
     calibrate = None
     if opened.calibrate is not None:
-        calibrate = read(opened.calibrate, asked.calibration_count, CALIBRATION)
+        calibrate = read(opened.calibrate, asked.recipe.calibration_count, CALIBRATION)
     if opened.evaluate is not None:
-        return calibrate, read(opened.evaluate, asked.evaluate_count, "evaluation")
+        return calibrate, read(opened.evaluate, asked.recipe.evaluate_count, "evaluation")
     if calibrate is not None:
         return calibrate, _Images(calibrate.pixels, None, None)
     synthetic = read(

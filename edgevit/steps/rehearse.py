@@ -70,7 +70,9 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     emit({"stage": "reading two images of each kind"})
     samples = [s for s in (opened.calibrate, opened.evaluate) if s is not None]
     loaded = [
-        load_pixels(s, preprocess, indices=sorted({0, len(s.names) - 1}), skip_bad=asked.skip_bad_images)
+        load_pixels(
+            s, preprocess, indices=sorted({0, len(s.names) - 1}), skip_bad=asked.recipe.skip_bad_images
+        )
         for s in samples
     ]
     read = [some.pixels for some in loaded]
@@ -82,12 +84,12 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     for some in read or [pixels]:
         run_reference(model, some, emit)
     calibration = torch.from_numpy(normalise(read[0], preprocess)) if opened.calibrate is not None else None
-    model, lines = open.prune(model, asked.prune, calibration, emit)
-    if asked.prune:
-        left_out = size_limits.too_large(model.spec, asked.float_limits, asked.targets_named)
+    model, lines = open.prune(model, asked.recipe.prune, calibration, emit)
+    if asked.recipe.prune:
+        left_out = size_limits.too_large(model.spec, asked.float_limits, bool(asked.recipe.to))
     graph = open.export(model, asked, opened.given, left_out, emit)
-    calibrate = _listed(opened.calibrate, asked.calibration_count)
-    evaluate = _listed(opened.evaluate, asked.evaluate_count)
+    calibrate = _listed(opened.calibrate, asked.recipe.calibration_count)
+    evaluate = _listed(opened.evaluate, asked.recipe.evaluate_count)
     warned = [w for s, some in zip(samples, loaded, strict=True) for w in (*s.warnings, *some.remarks)]
     return Rehearsed(
         spec=model.spec,

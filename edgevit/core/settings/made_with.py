@@ -5,40 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edgevit.core.disk.documents import read_json
 from edgevit.core.disk.regular import existing, is_there
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.settings.model_text import parse_source
+from edgevit.core.settings.recipe import all_settings
 
 # What says where the weights are from: one of them given anew, and none of the others holds any more.
 WEIGHTS: Final = ("weights", "weights_key", "random_weights")
-# Settings that say which model it is; those of another model are none of the plan's.
-OF_THE_MODEL: Final = (
-    *WEIGHTS,
-    "num_classes",
-    "image_size",
-    "model_arg",
-    "preprocess",
-    "labels",
-)
-# Limits and the place of the output are left out: they judge and store what is made, and change nothing of it.
-REMEMBERED: Final = (
-    "model",
-    *OF_THE_MODEL,
-    "to",
-    "precision",
-    "calibrate",
-    "calibration_count",
-    "evaluate",
-    "evaluate_count",
-    "skip_bad_images",
-    "prune",
-    "without",
-    "option",
-    "seed",
-)
 _FOLDER: Final = "local-dir:"  # in front of a folder of timm's
 _WORDS: Final = ("demo", "synthetic")  # SAMPLES that are no path
 PLAN_BYTES: Final = 256 << 20  # of plan.json: a scale for every channel takes room
@@ -58,9 +34,14 @@ class MadeWith:
         calibration_digest: of the calibration images, None without any.
     """
 
-    settings: dict[str, Any]
+    settings: dict[str, object]
     weights_sha256: str
     calibration_digest: str | None
+
+
+def _is_of_the_model(name: str) -> bool:
+    """Whether a setting says which model it is; those of another model are none of the plan's."""
+    return name != "model" and all_settings()[name].group == "Model"
 
 
 def plan_file(path: Path) -> Path:
@@ -83,7 +64,8 @@ def read_made_with(path: Path) -> MadeWith | None:
     settings = found.get("settings") if isinstance(found, dict) else None
     if not isinstance(settings, dict):
         raise InputError(f"{where}: made_with holds no settings", again)
-    unknown = [name for name in settings if name not in REMEMBERED]
+    remembered = {name for name, known in all_settings().items() if known.of_plan}
+    unknown = [name for name in settings if name not in remembered]
     if unknown:
         raise InputError(f"{where}: made_with has the unknown setting {unknown[0]!r}", again)
     weights, images = found.get("weights_sha256"), found.get("calibration_digest")
@@ -92,7 +74,7 @@ def read_made_with(path: Path) -> MadeWith | None:
     return MadeWith(settings, weights, images)
 
 
-def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def remembered(path: Path, given: Mapping[str, object]) -> dict[str, object]:
     """The settings that a plan was made with and that were not given anew.
 
     Of another model than the plan's, nothing is taken that belongs to a model.
@@ -110,7 +92,7 @@ def remembered(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     kept = {name: value for name, value in made.settings.items() if name not in given}
     if given.get("model", kept.get("model")) != made.settings.get("model"):
-        kept = {name: value for name, value in kept.items() if name not in OF_THE_MODEL}
+        kept = {name: value for name, value in kept.items() if not _is_of_the_model(name)}
     if {"weights", "random_weights"} & set(given):
         kept = {name: value for name, value in kept.items() if name not in WEIGHTS}
     source = parse_source(str(kept.get("model", "demo")))[0]

@@ -16,6 +16,7 @@ from edgevit.core.plugins import Fold, Runtime
 from edgevit.core.precisions import Precision
 from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import NOT_STATED, Graph, Stats, TorchModel
 from edgevit.core.version import SCHEMA_VERSION
 from edgevit.program.sites import kind_of
@@ -26,7 +27,6 @@ from edgevit.steps.diff.judge import judge
 from edgevit.steps.diff.output import another_input, bring_both, first_output
 from edgevit.steps.diff.substitute import Rules, Substituted, run_beside
 from edgevit.steps.diff.values import Values, choose_taps, read_values
-from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.planning.algorithms import find
 
 if TYPE_CHECKING:
@@ -63,12 +63,11 @@ _MOVING = frozenset(
 class DiffRequest:
     """Which file, executed by what, against which model, on how many images."""
 
-    model: PrepareRequest
+    recipe: Recipe
     artifact: str
     shown: str
     target: str
     runtime: str
-    threads: int
     images: str
     count: int
     threshold: float | None
@@ -95,12 +94,17 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
     emit({"stage": "loading the model"})
-    model = load_model(asked.model, needs_preprocess=False)
+    model = load_model(asked.recipe, needs_preprocess=False)
     contents = runtime.contents(path)
     model, notes = _same_input(model, contents)
     spec = model.spec
     pixels = read_samples(
-        asked.images, head_of(spec), spec.preprocess, asked.count, asked.model.skip_bad_images, lambda n: None
+        asked.images,
+        head_of(spec),
+        spec.preprocess,
+        asked.count,
+        asked.recipe.skip_bad_images,
+        lambda n: None,
     )[0]
     precision = stated_precision(contents) or guess_precision(contents, runtime.integer_macs(path))
     emit({"stage": "exporting the graph"})
@@ -108,7 +112,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     listed = runtime.values(path)
     by_name = any(_SITE.fullmatch(value.site) for value in listed)
     names = REWRITES.names() if by_name else _COMMON_REWRITES
-    graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.model.without)
+    graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.recipe.without)
     reference = named_outputs.first(run_float(model, pixels))
     kind = model_kind(spec.output, graph.program, reference)
     emit({"stage": "executing the file"})
@@ -119,10 +123,10 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         for name in () if placed is None else placed.folds:
             fold = find(name, Fold)
             # what the others scale is found by value
-            if name not in asked.model.without and not fold.observers:
+            if name not in asked.recipe.without and not fold.observers:
                 fold.apply(graph, Stats({}, 0))
-        graph = adapt(graph, rewrites, asked.target, precision.needs_plan, asked.model.without)
-    options = RunOptions(asked.threads, (), override(spec.preprocess, asked.file_preprocess))
+        graph = adapt(graph, rewrites, asked.target, precision.needs_plan, asked.recipe.without)
+    options = RunOptions(asked.recipe.threads, (), override(spec.preprocess, asked.file_preprocess))
     rules, images, lost = _read(graph, listed, model, asked, runtime, precision, threshold, pixels, options)
     compared_as = explanation = ""
     output = first_output(site_of(_output_nodes(graph)[0]), reference, kind, contents, rules, images)
@@ -144,7 +148,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     return Difference(
         schema_version=SCHEMA_VERSION,
         artifact=asked.shown,
-        reference=asked.model.model,
+        reference=asked.recipe.model,
         executed_by=runtime.label(),
         precision=precision,
         threshold_db=threshold,

@@ -17,7 +17,8 @@ from edgevit.api._settings import recipe_of
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.settings.made_with import remembered
-from edgevit.core.settings.recipe import Recipe, settings_to_remember
+from edgevit.core.settings.plain import settings_to_remember
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import TorchModel
 from edgevit.registries import SOURCES
 

@@ -11,7 +11,6 @@ from edgevit.core.plugins import LoadRequest
 from edgevit.core.results.layers import Difference
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import TorchModel
-from edgevit.flows._request import prepare_request
 from edgevit.graph.adapt import adapt
 from edgevit.graph.export import export_model
 from edgevit.registries import REWRITES, SOURCES, TARGETS
@@ -159,12 +158,11 @@ def compare(
     model = f"python:{nets}:{factory}"
     recipe = Recipe(model=model, image_size=(size, size), random_weights=random_weights)
     request = DiffRequest(
-        model=prepare_request(recipe, Path(), ()),
+        recipe=recipe,
         artifact=str(path),
         shown=path.name,
         target=target,
         runtime=RUNTIMES[target],
-        threads=1,
         images="synthetic:2",
         count=2,
         threshold=None,

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from edgevit.core._plain import from_plain, to_plain
-from edgevit.core.settings import recipe as recipes
-from edgevit.flows._request import prepare_request
+from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
-from edgevit.steps.messages import Prepared
+from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import resolve
 
 NETS = """
@@ -58,5 +57,5 @@ def prepared(folder: Path, work: Path, **changes: Any) -> Prepared:
     """What the preparing step gives; its files go to `work`."""
     work.mkdir()
     wanted = resolve(recipes.make(settings_of(folder, **changes)))
-    request = prepare_request(wanted.recipe, work, backends(wanted))
+    request = PrepareRequest(work=str(work), recipe=wanted.recipe, backends=backends(wanted))
     return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")

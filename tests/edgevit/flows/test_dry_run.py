@@ -15,7 +15,7 @@ import converters.coreml
 import converters.tflite
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, MissingDependencyError
-from edgevit.core.settings import recipe as recipes
+from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows import dry_run
 from edgevit.flows._run_prepare import request_of
 from edgevit.steps import prepare, rehearse

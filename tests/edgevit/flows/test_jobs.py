@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.process.sandbox import Sandbox
-from edgevit.core.settings.recipe import make
+from edgevit.core.settings.make_recipe import make
 from edgevit.flows import _jobs
 
 

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from edgevit.core.errors import EdgevitError, UsageError
-from edgevit.core.settings import recipe
+from edgevit.core.settings import make_recipe as recipes
+from edgevit.core.settings.plain import as_json, from_json
+from edgevit.core.settings.recipe_file import save
 from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._spec import build
 from edgevit.steps.name_heads import name_heads
@@ -70,15 +72,15 @@ def test_what_is_no_head_with_so_many_classes_is_refused(heads: Any, told: str) 
     ],
 )
 def test_the_flag_and_a_recipe_give_files_for_outputs(given: Any, read: Any, tmp_path: Path) -> None:
-    made = recipe.make({"model": "demo", "labels": given})
+    made = recipes.make({"model": "demo", "labels": given})
     assert made.labels == read
-    recipe.save(made, tmp_path / "r.toml")
-    assert recipe.make({}, tmp_path / "r.toml") == made
-    assert recipe.from_json(recipe.as_json(made)) == made
+    save(made, tmp_path / "r.toml")
+    assert recipes.make({}, tmp_path / "r.toml") == made
+    assert from_json(as_json(made)) == made
 
 
 def test_two_files_for_one_output_are_refused() -> None:
     with pytest.raises(UsageError, match="--labels names the labels of 'age' twice"):
-        recipe.make({"model": "demo", "labels": ["age=a.txt", "age=b.txt"]})
+        recipes.make({"model": "demo", "labels": ["age=a.txt", "age=b.txt"]})
     with pytest.raises(UsageError, match="--labels was given twice"):
-        recipe.make({"model": "demo", "labels": ["a.txt", "b.txt"]})
+        recipes.make({"model": "demo", "labels": ["a.txt", "b.txt"]})

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.settings import recipe as recipes
+from edgevit.core.settings import make_recipe as recipes
+from edgevit.core.settings.plain import settings_to_remember
 
 
 def plan(folder: Path, **settings: Any) -> str:
@@ -41,11 +42,11 @@ def test_a_recipe_goes_into_a_plan_and_comes_back(tmp_path: Path) -> None:
         "seed": 7,
     }
     first = recipes.make({**flags, "max_drop": 1, "output": "out", "threads": 2})
-    kept = recipes.settings_to_remember(first)
+    kept = settings_to_remember(first)
     assert set(kept) == set(flags)  # no limits, no output, nothing of this machine
     path = plan(tmp_path, **json.loads(json.dumps(kept)))
     again = recipes.make({"plan": path})
-    assert recipes.settings_to_remember(again) == kept
+    assert settings_to_remember(again) == kept
     assert (again.image_size, again.option) == ((64, 96), first.option)
     assert recipes.make({"plan": str(tmp_path)}).seed == 7  # the folder of a bundle
 

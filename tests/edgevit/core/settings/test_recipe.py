@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.settings import recipe as r
+from edgevit.core.settings import make_recipe as r
+from edgevit.core.settings.plain import as_json, from_json
+from edgevit.core.settings.recipe_file import save
 
 FLAGS = {
     "model": "timm:vit_tiny_patch16_224",
@@ -40,9 +42,9 @@ def test_flags_become_values() -> None:
 
 def test_saved_recipe_reads_back_the_same(tmp_path: Path) -> None:
     made = r.make(FLAGS)
-    r.save(made, tmp_path / "recipe.toml")
+    save(made, tmp_path / "recipe.toml")
     assert r.make({}, tmp_path / "recipe.toml") == made
-    assert r.from_json(r.as_json(made)) == made
+    assert from_json(as_json(made)) == made
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
