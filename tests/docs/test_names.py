@@ -57,3 +57,9 @@ def test_python_is_python_and_calls_what_is_there(page: Path) -> None:
                     function = getattr(edgevit, ast.unparse(call.func).removeprefix("edgevit."))
                     given = {word.arg: None for word in call.keywords if word.arg}
                     inspect.signature(function).bind(*call.args, **given)
+
+
+def test_every_public_name_is_in_the_api_reference() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    names = [name for name in edgevit.__all__ if not name.startswith("__")]
+    assert [name for name in names if f"::: edgevit.{name}\n" not in page] == []
