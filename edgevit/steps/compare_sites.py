@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import SiteError
@@ -57,21 +58,24 @@ def confirm_sites(runtime: Runtime, built: Built, pixels: Pixels, reference: Pat
 
 
 def compare_sites(
-    runtime: Runtime, built: Built, pixels: Pixels, work: Path, graph_file: str
+    runtime: Runtime, built: Built, pixels: Pixels, plan: QuantPlan, graph: Path
 ) -> tuple[SiteError, ...]:
-    """Feed each planned site, in PyTorch, with the file's own input of it and compare the results."""
+    """Feed each planned site, in PyTorch, with the file's own input of it and compare the results.
+
+    Args:
+        plan: that `built` was written from.
+        graph: file of the graph variant that it plans.
+    """
     import torch
 
-    from edgevit.program import graph_file as graphs
-    from edgevit.quant import plan_file
+    from edgevit.program import graph_file
     from edgevit.quant.simulate import SiteSimulator
 
-    plan = plan_file.find(plan_file.load(work / messages.PLANS), built.target, built.precision)
-    assert plan is not None and built.path is not None
+    assert built.path is not None
     if not messages.quantize_activations(plan.sites):
         return ()
     keep = frozenset(kept.site for kept in built.float32)
-    simulator = SiteSimulator(graphs.load(work / graph_file), plan, keep)
+    simulator = SiteSimulator(graph_file.load(graph), plan, keep)
     taps = tuple(dict.fromkeys(n for s in built.sites for n in (s.input, s.output, s.rhs) if n))
     with runtime.open(Path(built.path), RunOptions(taps=taps)) as runner:
         found = runner.run(pixels)

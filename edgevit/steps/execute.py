@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.outputs import OutputKind
+from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime
 from edgevit.core.progress import Emit
 from edgevit.core.results.report import SiteError
@@ -37,17 +38,21 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Worker function: ExecuteRequest -> ExecutedAll, both as plain data."""
     import numpy as np
 
+    from edgevit.quant import plan_file
+
     asked = from_plain(ExecuteRequest, request, "request")
     work = Path(asked.work)
     runtime = RUNTIMES.get(asked.runtime)
     pixels = np.load(work / messages.PIXELS)
     if asked.fp32 is not None and asked.fp32.sites:
         confirm_sites(runtime, asked.fp32, pixels[:1], work / messages.site_values(asked.fp32.target))
+    plans = plan_file.load(work / messages.PLANS) if asked.graphs else ()
     files = []
     for built in asked.files:
+        plan = plan_file.find(plans, built.target, built.precision)
         begin = time.perf_counter()
         try:
-            done = _execute_one(runtime, built, pixels, asked, emit)
+            done = _execute_one(runtime, built, plan, pixels, asked, emit)
         except EdgevitError as error:
             message = locate(error.message, work, work / messages.GRAPH)
             trace = "".join(traceback.format_exception(error))
@@ -58,7 +63,12 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def _execute_one(
-    runtime: Runtime, built: Built, pixels: Pixels, asked: ExecuteRequest, emit: Emit
+    runtime: Runtime,
+    built: Built,
+    plan: QuantPlan | None,
+    pixels: Pixels,
+    asked: ExecuteRequest,
+    emit: Emit,
 ) -> Executed:
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
@@ -85,10 +95,10 @@ def _execute_one(
     if asked.reference is not None:
         sqnr = partial(sqnr_fed, runtime, path, options, reference, asked.reference, kind)
         explanation = explain(built.precision, contents, asked.preprocess, sqnr, pixels)
-    if built.precision in asked.graphs and built.sites:
+    if plan is not None and built.sites:
         emit({"stage": f"checking the sites of {built.target} {built.precision}"})
         sites = compare_sites(
-            runtime, built, pixels[: messages.SITE_IMAGES], work, asked.graphs[built.precision]
+            runtime, built, pixels[: messages.SITE_IMAGES], plan, work / asked.graphs[built.precision]
         )
     return Executed(
         target=built.target,

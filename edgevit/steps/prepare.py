@@ -96,7 +96,9 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
 
     reference = run_reference(unpruned, judged.pixels, emit)
     count = min(len(judged.pixels), messages.FIDELITY_IMAGES)
-    inputs = torch.from_numpy(_normalise(judged.pixels[:count], model))
+    # Of calibration images there are the normalised ones already.
+    shared = calibration if judged is calibrate else None
+    inputs = torch.from_numpy(_normalise(judged.pixels[:count], model)) if shared is None else shared[:count]
     np.save(work / messages.PIXELS, judged.pixels)
     named_outputs.save(work / messages.REFERENCE, reference)
     if judged.labels is not None:
@@ -120,7 +122,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         emit({"stage": "looking for values that float16 cannot hold"})
         scanned = (calibrate or judged).pixels[:IMAGES]
         np.save(work / messages.SCANNED, scanned)
-        images = torch.from_numpy(_normalise(scanned, model))
+        images = (inputs if calibration is None else calibration)[:IMAGES]
         kept = scan(graph, images)
     base, pruned = messages.REFERENCE, None
     if prune_lines:
