@@ -104,6 +104,18 @@ def real_weight(made: QuantPlan, site: SitePlan) -> NDArray[np.float64]:
     return parts.reshape(steps.shape)
 
 
+def with_weights(plan: QuantPlan, graph: Graph) -> torch.nn.Module:
+    """PyTorch's own layers with the plan's weights in them, and its biases or the graph's own."""
+    own = float_weights(graph)
+    made = Layers()
+    for site in plan.sites:
+        layer = made.get_submodule(site.site.partition(":")[0])
+        layer.weight = torch.nn.Parameter(torch.from_numpy(real_weight(plan, site)).float())
+        bias = plan.tensors.get(f"{site.site}.bias", own[site.site][1])
+        layer.bias = None if bias is None else torch.nn.Parameter(torch.tensor(bias))
+    return made.eval()
+
+
 def computed(
     made: QuantPlan,
     site: SitePlan,

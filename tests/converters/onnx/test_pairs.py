@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from converters.onnx import TARGET
@@ -101,7 +102,16 @@ def test_a_plan_for_safe_hosts_is_within_the_limit_and_another_is_refused(
 
 
 def test_weights_of_float_products_need_no_limit(graph: Graph, prepared: object, tmp_path: Path) -> None:
-    TARGET.write(prepared, "w8", forms.plan(graph, "onnx", "w8", {}), tmp_path / "m.onnx")
+    """They go beyond it, and the file gives what PyTorch gives with them."""
+    plan = forms.plan(graph, "onnx", "w8", {})
+    largest = [weight_pairs.sums(plan.weight(site.site)).max(initial=0) for site in plan.sites]
+    assert max(largest) > 128
+    TARGET.write(prepared, "w8", plan, tmp_path / "m.onnx")
+    with RUNTIME.open(tmp_path / "m.onnx", RunOptions(threads=1)) as runner:
+        found = runner.run(models.pixels(2))["logits"]
+    with torch.no_grad():
+        wanted = forms.with_weights(plan, graph)(models.normalised(models.pixels(2)))
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
 def test_host_safe_is_true_or_false(graph: Graph) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 
 from edgevit.core.results.layers import Difference
 from edgevit.steps.diff.axes import layouts
-from edgevit.steps.diff.sums import Sums, sqnr
 from tests._command import edgevit
 from tests.edgevit.flows import _faulty, _hybrid
 from tests.edgevit.flows._converted import Converted
@@ -117,24 +115,9 @@ def test_channels_last_is_read_as_channels_first() -> None:
     assert any(torch.equal(reading, image) for reading in merged)
 
 
-def test_sums_over_images_are_those_of_all_values_at_once() -> None:
-    first, second = torch.randn(2, 2, 50, generator=torch.Generator().manual_seed(0)).double()
-    sums = Sums()
-    for a, b in zip(first, second, strict=True):
-        sums.add(a, b)
-    assert sums.db == pytest.approx(sqnr(first, second))
-    assert sums.cosine == pytest.approx(float(torch.cosine_similarity(first.flatten(), second.flatten(), 0)))
-    assert sums.max_abs == pytest.approx(float((first - second).abs().max()))
-
-
-def test_equal_infinities_of_a_mask_are_left_out_and_others_are_the_worst() -> None:
-    mask = torch.tensor([0.0, 1.0, -torch.inf])
-    assert sqnr(mask, mask) == 200 and sqnr(mask, torch.zeros(3)) == -200
-
-
 def test_compared_layers_carry_the_fields_of_the_contract(nets: Path, tmp_path: Path) -> None:
     path = _faulty.convert(_faulty.load(nets, "hybrid"), "onnx", "fp16", tmp_path)
     found = _faulty.compare(path, "onnx", nets, "hybrid")
-    assert found.first_wrong is None and replace(found) == found
+    assert found.first_wrong is None and found.compared > 8
     assert (found.artifact, found.precision, found.images) == (path.name, "fp16", 2)
     assert found.layers[0].input_sqnr_db == 200 and found.compared == len(found.layers)

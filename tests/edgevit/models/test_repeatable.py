@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgevit.core.errors import InputError
-from edgevit.core.types import Preprocess
+from edgevit.core.types import Preprocess, TorchModel
 from edgevit.models._spec import build
 
 Function = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
@@ -63,7 +63,7 @@ def net(function: Function) -> torch.nn.Module:
     )
 
 
-def described(module: torch.nn.Module) -> object:
+def described(module: torch.nn.Module) -> TorchModel:
     return build(module, name="net", source="python:net.py:net", preprocess=Preprocess(16, 16, (16, 16)))
 
 
@@ -88,5 +88,6 @@ def test_randomness_in_the_outermost_forward_is_not_blamed_on_what_comes_after_i
 
 
 def test_a_model_that_gives_the_same_twice_passes_with_dropout_and_all() -> None:
-    described(net(steady))
-    described(torch.nn.Sequential(net(steady), torch.nn.Dropout(0.5)))
+    for module in (net(steady), torch.nn.Sequential(net(steady), torch.nn.Dropout(0.5))):
+        (output,) = described(module).spec.outputs
+        assert output.shape == (1, 3)

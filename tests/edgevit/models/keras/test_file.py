@@ -37,7 +37,11 @@ def write(path: Path, *layers: dict[str, object]) -> Path:
 
 
 def test_keras_own_layers_pass(tmp_path: Path) -> None:
-    check_keras(write(tmp_path / "m.keras", layer("a"), layer("b", module="keras.src.ops.numpy")))
+    """And it is the odd one among them that is refused."""
+    own = (layer("a"), layer("b", module="keras.src.ops.numpy"))
+    check_keras(write(tmp_path / "m.keras", *own))
+    with pytest.raises((InputError, UnsupportedError), match="'odd'"):
+        check_keras(write(tmp_path / "odd.keras", *own, layer("odd", class_name="Lambda")))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgevit.core.errors import InputError, UnsupportedError, UsageError
+from edgevit.core.errors import InputError, StepError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.formats import preprocess_json
@@ -232,8 +232,14 @@ def test_preprocessing_can_be_given_for_a_file_without_its_own(tmp_path: Path) -
 
 def test_prepared_input_can_be_invoked(tmp_path: Path) -> None:
     with RUNTIME.open(_pass_through(tmp_path / "m.onnx", PREPROCESS), RunOptions(threads=1)) as runner:
-        prepared = runner.prepare(np.zeros((1, 4, 6, 3), np.uint8))
+        pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 6, 3), np.uint8)
+        prepared = runner.prepare(pixels)
+        assert isinstance(prepared, dict) and list(prepared) == ["image"]
+        # Normalised already, so that a measured time holds the network alone; the file passes its input through.
+        np.testing.assert_array_equal(prepared["image"], runner.run(pixels)["logits"])
         runner.invoke(prepared)
+        with pytest.raises(StepError, match="image"):
+            runner.invoke({"nowhere": prepared["image"]})
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 4, 3), (1, 4, 6), (2, 4, 6, 3)])
