@@ -29,12 +29,19 @@ def test_files_and_modules_exist(page: Path) -> None:
     paths = [s for s in spans(page) if OURS.fullmatch(s) and not ELSEWHERE.fullmatch(s)]
     missing = [path for path in paths if not ((ROOT / path).exists() or (page.parent / path).exists())]
     code = [*spans(page), *(body for _, body in code_blocks(page))]
-    modules = {name for text in code for name in re.findall(r"python -m (bench[a-z_.]+)", text)}
+    modules = {name for text in code for name in re.findall(r"python -m (bench[a-z0-9_.]+)", text)}
     places = {name: ROOT / name.replace(".", "/") for name in modules}
     missing += [
         name for name, place in places.items() if not (place.with_suffix(".py").exists() or place.is_dir())
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=named)
+def test_make_has_the_target(page: Path) -> None:
+    code = "\n".join([*spans(page), *(body for _, body in code_blocks(page))])
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^(?: *- run: )?make ([a-z-]+)", code, re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if "edgevit[" in page.read_text()], ids=named)
