@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ import typer
 from PIL import Image
 
 from edgevit.cli import app
-from edgevit.commands._show import make_recipe
 from edgevit.core.errors import UsageError
-from edgevit.core.settings import recipe as recipes
+from edgevit.core.settings.make_recipe import make
+from edgevit.core.settings.recipe import Recipe
 from edgevit.steps.resolve import resolve
 from tests.docs._pages import ROOT, commands, fragments, pages
 
 GROUP = typer.main.get_command(app)
 PLACEHOLDER = re.compile(r"[A-Z_]+")  # MODEL, SAMPLES, FILE: what a reader puts in
-FILES = ("weights", "plan", "save_recipe", "labels")  # of which a page only speaks
+FILES = ("weights", "plan", "labels")  # they need not be there
 RECIPES = sorted((ROOT / "examples" / "recipes").glob("*.toml"))
 
 
@@ -55,22 +56,27 @@ def parse(line: str) -> tuple[str, dict[str, object]]:
         raise
 
 
+def settings(given: dict[str, object]) -> dict[str, object]:
+    """Those of the parameters that a Recipe has, without files that a page only speaks of."""
+    known = {entry.name for entry in fields(Recipe)} - set(FILES)
+    return {name: value for name, value in given.items() if name in known}
+
+
 def check_names(name: str, given: dict[str, object]) -> None:
     """Precisions, targets, options, rewrites, keys of preprocessing, limits: all that can be told before any work.
 
     Raises:
         EdgevitError: as of the command.
     """
-    known = {key: value for key, value in given.items() if not PLACEHOLDER.fullmatch(str(value))}
-    flags = {key: value for key, value in known.items() if key not in FILES}
+    flags = {key: value for key, value in settings(given).items() if not PLACEHOLDER.fullmatch(str(value))}
     if name not in ("convert", "quantize") or "program" in str(
         flags.get("to")
     ):  # examples/target brings that
         return
     flags["model"] = flags.get("model") or "demo"
-    recipe = flags.pop("recipe", None)
+    recipe = given.get("recipe")
     file = ROOT / str(recipe) if recipe and (ROOT / str(recipe)).exists() else None
-    resolve(make_recipe(flags, file, defaults={"precision": "w8a8"} if name == "quantize" else None))
+    resolve(make(flags, file, defaults={"precision": "w8a8"} if name == "quantize" else None))
 
 
 def wrong(lines: list[str]) -> dict[str, str]:
@@ -120,7 +126,7 @@ def test_every_recipe_says_what_the_page_says_of_it(file: Path) -> None:
     row = re.search(rf"^\|.*\| `{file.name}` \| `(.*)` \|$", page, re.MULTILINE)
     assert row is not None
     _, flags = parse(f"convert demo {row[1]}")
-    assert recipes.make({"model": "demo"}, file) == make_recipe(flags)
+    assert make({"model": "demo"}, file) == make(settings(flags))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_line_that_is_wrong_is_found(line: str, error: str) -> None:
 
 def test_the_matrix_is_that_of_the_targets() -> None:
     from edgevit import registries
-    from edgevit.core.precisions import PRECISIONS
+    from edgevit.core.precisions import Precision
 
     names = {"ONNX": "onnx", "TFLite": "tflite", "Core ML": "coreml"}
     readme = (ROOT / "README.md").read_text()
@@ -163,7 +169,7 @@ def test_the_matrix_is_that_of_the_targets() -> None:
         }
         assert said == set(registries.TARGETS.get(name).precisions)
     full = dict(_matrix((ROOT / "docs" / "convert.md").read_text()))
-    assert set(full) == set(PRECISIONS)
+    assert set(full) == set(Precision)
     for position, name in enumerate(names.values()):
         assert {p for p, cells in full.items() if cells[position] == "yes"} == set(
             registries.TARGETS.get(name).precisions
