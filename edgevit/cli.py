@@ -29,25 +29,23 @@ app = typer.Typer(
 app.command("convert", cls=PanelCommand, short_help="Compress, convert, execute and judge a model.")(
     convert.command
 )
-app.command("quantize", cls=PanelCommand, short_help="The quantization plan alone.")(quantize.command)
+app.command("quantize", cls=PanelCommand, short_help="Make the quantization plan alone.")(quantize.command)
 app.command("validate", cls=PanelCommand, short_help="Judge files made earlier or by other tools.")(
     validate.command
 )
-app.command("profile", cls=PanelCommand, short_help="Latency of one file on a device.")(profile.command)
-app.command("run", cls=PanelCommand, short_help="The most likely classes of images.")(run.command)
-app.command("diff", cls=PanelCommand, short_help="The first layer of a file that differs from the model.")(
-    diff.command
-)
-app.command("inspect", cls=PanelCommand, short_help="What is in a model or a converted file.")(
+app.command("profile", cls=PanelCommand, short_help="Measure the latency of one file.")(profile.command)
+app.command("run", cls=PanelCommand, short_help="Classify images with one file.")(run.command)
+app.command(
+    "diff", cls=PanelCommand, short_help="Find the first layer of a file that differs from the model."
+)(diff.command)
+app.command("inspect", cls=PanelCommand, short_help="Show what is in a model or a converted file.")(
     inspect.command
 )
 app.command("verify", cls=PanelCommand, short_help="Check the hashes of a bundle.")(verify.command)
-app.command("list", cls=PanelCommand, short_help="Names of targets, precisions, sources and more.")(
-    list_.command
-)
-app.command("doctor", cls=PanelCommand, short_help="What this machine can do, and how to get the rest.")(
-    doctor.command
-)
+app.command("list", cls=PanelCommand, short_help="List targets, precisions, sources and more.")(list_.command)
+app.command(
+    "doctor", cls=PanelCommand, short_help="Show what this machine can do, and how to install the rest."
+)(doctor.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -40,14 +40,16 @@ FilePreprocess = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="What files that carry no preprocessing take instead of the model's color, mean and std: "
-        "normalize=0..1 where the normalisation is inside, color=bgr. Repeatable.",
+        help="What a file without preprocessing metadata expects instead of the model's color, mean and std: "
+        "normalize=0..1 if it normalizes inside, color=bgr. Repeatable.",
+        rich_help_panel="Model",
     ),
 ]
 RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", metavar="FILE", help="Settings from a TOML file; flags win.")
+    Path | None,
+    typer.Option("--recipe", metavar="FILE", help="Read settings from a TOML file; flags override them."),
 ]
 SaveRecipe = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the settings to a TOML file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the Python traceback of every error.")]

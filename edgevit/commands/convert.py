@@ -26,7 +26,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Compress a model, convert it, execute every file and hold it against the float model.
+    """Compress a model, convert it, execute every file and compare it with the float model.
 
     \b
     Examples:

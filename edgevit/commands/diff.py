@@ -21,31 +21,39 @@ def command(
     reference: Annotated[
         str,
         typer.Option(
-            metavar="MODEL", help="The float model, as `edgevit convert` takes it.", show_default=False
+            metavar="MODEL",
+            help="The float model, as for `edgevit convert`.",
+            show_default=False,
+            rich_help_panel="Model",
         ),
     ],
     settings: Settings,
     file_preprocess: o.FilePreprocess = None,
-    count: Annotated[int, typer.Option(metavar="N", min=1, help="How many of them.")] = 2,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of images.", rich_help_panel="Images")
+    ] = 2,
     threshold: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
-            help="Own error from which on a layer is right. [default: fp32 60, fp16 40, quantized 12]",
+            help="SQNR in dB from which on a layer counts as right. [default: fp32 60, fp16 40, quantized 12]",
+            rich_help_panel="Checks",
         ),
     ] = None,
-    show_all: Annotated[bool, typer.Option("--all", help="Show all layers.")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show all layers, not only the wrong ones.")
+    ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """The first layer of a converted file that differs from the model, and how all others do.
+    """Find the first layer of a converted file that differs from the model, and compare all others.
 
-    Each layer is computed by PyTorch from the file's own inputs of it and held against the file's
-    output, so that a fault shows where it is and not in everything behind it. Layers are found by
-    the names in files of edgevit, and by their values in files of other tools. A file that ends in a
-    softmax, where the model gives logits, is the same model; one that takes another input is not, and
-    what it takes is named. Exit code 1: a layer is wrong, or the input is another.
+    PyTorch computes each layer from the input that the file itself feeds it, and compares the result with
+    the file's. An error therefore shows at the layer that makes it, not at all layers behind it. Layers are
+    matched by name in files of edgevit, and by value in files of other tools. A softmax at the end of the
+    file is no difference; an input with other preprocessing is one, and is named. Exit code 1: a layer is
+    wrong, or the input differs.
 
     \b
     Examples:

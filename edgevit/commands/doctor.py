@@ -7,7 +7,7 @@ from edgevit.commands._show import show_answer
 
 
 def command(json: o.Json = False, quiet: o.Quiet = False, verbose: o.Verbose = False) -> int:
-    """What can be converted, executed and profiled on this machine, and how to get the rest.
+    """Show what can be converted, executed and profiled on this machine, and how to install the rest.
 
     \b
     Example:

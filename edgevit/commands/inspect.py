@@ -27,7 +27,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Parameters, MACs, operators, bytes by type of number, preprocessing and labels.
+    """Show parameters, MACs, operators, bytes per data type, preprocessing and labels.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Everything of one kind, with a line on each.
+    """List everything of one kind, with a line on each.
 
     \b
     Examples:

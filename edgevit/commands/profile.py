@@ -17,18 +17,23 @@ def command(
     *,
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
     device: Annotated[
-        str, typer.Option(metavar="WHERE", help="local; `edgevit list devices` names those of this version.")
+        str, typer.Option(metavar="WHERE", help="Where to measure: local (`edgevit list devices` names all).")
     ] = "local",
     runs: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="Timed runs after warm-up.")
+        int, typer.Option(metavar="N", min=1, max=100_000, help="Number of timed runs after warm-up.")
     ] = 50,
-    threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=o.one_count, help="Threads; 0 for all cores.", rich_help_panel="Resources"
+        ),
+    ] = 0,
     settings: Settings,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Latency of one file: distribution, cold load, threads.
+    """Measure the latency of one file: distribution, time to load, threads.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from edgevit.core.settings.model_text import FORMS
 @with_settings(
     "quantize",
     precision="w8, w8a8, ... [default: w8a8]",
-    output="Where the plans go. [default: dist/NAME]",
+    output="Folder for the plans. [default: dist/NAME]",
     dry_run="Print the plan and write nothing.",
 )
 def command(
@@ -26,7 +26,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """The quantization plan alone: sites, capabilities, and what was skipped with its reason.
+    """Make the quantization plan without converting: layers, precisions, and what was skipped and why.
 
     \b
     Examples:

@@ -17,14 +17,19 @@ def command(
     *,
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes.")] = 5,
-    threads: Annotated[int, typer.Option(metavar="N", parser=o.one_count, help="0 for all cores.")] = 0,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of classes to print.")] = 5,
+    threads: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=o.one_count, help="Threads; 0 for all cores.", rich_help_panel="Resources"
+        ),
+    ] = 0,
     settings: Settings,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """The most likely classes of images, by the file's own preprocessing and labels.
+    """Classify images with one file, using the preprocessing and labels stored in it.
 
     \b
     Examples:

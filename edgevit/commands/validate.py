@@ -22,7 +22,10 @@ def command(
     reference: Annotated[
         str,
         typer.Option(
-            metavar="MODEL", help="The float model, as `edgevit convert` takes it.", show_default=False
+            metavar="MODEL",
+            help="The float model, as for `edgevit convert`.",
+            show_default=False,
+            rich_help_panel="Model",
         ),
     ],
     settings: Settings,
@@ -31,7 +34,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Execute files made earlier, or by other tools, and hold them against the float model.
+    """Execute files made earlier, or by other tools, and compare them with the float model.
 
     \b
     Examples:

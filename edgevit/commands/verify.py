@@ -17,7 +17,7 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Do the hashes of the manifest hold? Exit code 1 if a file is missing, changed or was added.
+    """Check a bundle against its manifest. Exit code 1 if a file is missing, changed or was added.
 
     \b
     Example:

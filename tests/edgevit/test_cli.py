@@ -183,6 +183,22 @@ def test_help_of_every_command_has_an_example(command: str, capsys: Capture) -> 
     assert f"  edgevit {command} " in capsys.readouterr().out.replace("\n", " \n")
 
 
+def test_help_groups_options_by_what_they_are_about(capsys: Capture) -> None:
+    assert call("convert", "--help") == 0
+    sections: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            sections[line[:-1]] = []
+        elif line.lstrip().startswith("-") and sections:
+            sections[list(sections)[-1]].append(line.split("--")[1].split()[0])
+    assert list(sections) == ["Arguments", "Model", "Images", "Compression", "Checks", "Output", "Resources"]
+    places = {flag: title for title, flags in sections.items() for flag in flags}
+    assert len(places) == sum(map(len, sections.values())) > 30
+    expected = {"weights": "Model", "calibrate": "Images", "precision": "Compression", "min-sqnr": "Checks"}
+    expected |= {"json": "Output", "recipe": "Output", "help": "Output", "max-memory": "Resources"}
+    assert {flag: places[flag] for flag in expected} == expected
+
+
 def test_version_and_bare_call(capsys: Capture) -> None:
     assert call("--version") == 0
     assert capsys.readouterr().out == "edgevit 0.1.0\n"

@@ -64,8 +64,8 @@ class Recipe:
     weights: Path | None = field(
         default=None,
         metadata=setting(
-            "A checkpoint of PyTorch (.pth, .pth.tar, .ckpt, .bin), .safetensors, an index or folder of several "
-            "files, or .npz (JAX ViT).",
+            "Load weights from a checkpoint: PyTorch (.pth, .pth.tar, .ckpt, .bin), .safetensors, .npz (JAX "
+            "ViT), or the index or folder of a sharded one.",
             _LOAD,
             "Model",
             "FILE|DIR",
@@ -75,18 +75,19 @@ class Recipe:
     weights_key: str | None = field(
         default=None,
         metadata=setting(
-            "Which weights of the checkpoint: an entry (state_dict, model_ema, teacher) or the prefix of the names.",
+            "Choose the weights within the checkpoint: an entry such as state_dict, model_ema or teacher, or "
+            "a prefix of the tensor names.",
             _LOAD,
             "Model",
             "KEY",
-            default="what fits, a moving average first",
+            default="the entry that fits, an EMA first",
             of_plan=True,
         ),
     )
     random_weights: int | None = field(
         default=None,
         metadata=setting(
-            "Fill the model with seeded random weights instead.",
+            "Use random weights from this seed, to try a conversion out.",
             _LOAD,
             "Model",
             "SEED",
@@ -97,7 +98,7 @@ class Recipe:
     num_classes: int | None = field(
         default=None,
         metadata=setting(
-            "Number of classes of the head.",
+            "Number of classes of the classification head.",
             _LOAD,
             "Model",
             "N",
@@ -107,13 +108,13 @@ class Recipe:
     )
     image_size: tuple[int, int] | None = field(
         default=None,
-        metadata=setting("Pixels of the model's input.", _LOAD, "Model", "N|HxW", of_plan=True),
+        metadata=setting("Input resolution in pixels.", _LOAD, "Model", "N|HxW", of_plan=True),
     )
     model_arg: Mapping[str, str] = field(
         default_factory=dict,
         metadata=setting(
-            "An argument of the architecture or factory: a Python literal, else a text, such as depth=4, "
-            "dims=[32,64] or pool=avg.",
+            "Pass an argument to the model's constructor, such as depth=4, dims=[32,64] or pool=avg. The "
+            "value is a Python literal if it is one, else text.",
             _LOAD,
             "Model",
             "NAME=VALUE",
@@ -124,8 +125,8 @@ class Recipe:
     preprocess: Mapping[str, str] = field(
         default_factory=dict,
         metadata=setting(
-            "Override the model's own resize, crop_pct, interpolation, color, mean and std, the last two "
-            "also by name: normalize=imagenet, clip, -1..1, 0..1 or 0..255; orient=exif or none.",
+            "Override one value of the preprocessing: resize, crop_pct, interpolation, color, mean, std, "
+            "orient (exif or none). normalize=imagenet, clip, -1..1, 0..1 or 0..255 sets mean and std.",
             _LOAD,
             "Model",
             "KEY=VALUE",
@@ -136,7 +137,8 @@ class Recipe:
     labels: Path | Mapping[str, Path] | None = field(
         default=None,
         metadata=setting(
-            "One class name a line, in index order; or JSON, YAML, CSV. Of several outputs HEAD=FILE names one.",
+            "Read class names, one per line in index order, or from JSON, YAML or CSV. HEAD=FILE names the "
+            "classes of one of several outputs.",
             _LOAD,
             "Model",
             "[HEAD=]FILE",
@@ -147,22 +149,28 @@ class Recipe:
     to: tuple[str, ...] = field(
         default=(),
         metadata=setting(
-            "Targets: onnx,tflite,coreml.",
+            "Formats to write: onnx,tflite,coreml.",
             _BUILD,
             "Compression",
             "LIST",
-            default="all that are installed",
+            default="all installed",
             of_plan=True,
         ),
     )
     precision: tuple[Precision, ...] = field(
         default=(Precision.FP16,),
-        metadata=setting("fp32, fp16, w8, w8a8, ...", _BUILD, "Compression", "LIST", of_plan=True),
+        metadata=setting(
+            "Precisions to write: fp32, fp16, w8, w8a8, ... (`edgevit list precisions`).",
+            _BUILD,
+            "Compression",
+            "LIST",
+            of_plan=True,
+        ),
     )
     calibrate: str | None = field(
         default=None,
         metadata=setting(
-            "Images for ranges and rounding: a folder, a .npz, or demo.",
+            "Calibration images, for activation ranges and rounding: a folder, a .npz, or demo.",
             _BUILD,
             "Images",
             "SAMPLES",
@@ -172,13 +180,18 @@ class Recipe:
     calibration_count: int = field(
         default=128,
         metadata=setting(
-            "How many of them.", _BUILD, "Images", "N", within=(1, 1e6, "a number of images"), of_plan=True
+            "Number of calibration images.",
+            _BUILD,
+            "Images",
+            "N",
+            within=(1, 1e6, "a number of images"),
+            of_plan=True,
         ),
     )
     evaluate: str | None = field(
         default=None,
         metadata=setting(
-            "Images for accuracy: a folder, a .npz, or demo.",
+            "Evaluation images, for accuracy: a folder, a .npz, or demo.",
             (*_EVALUATE, "diff"),
             "Images",
             "SAMPLES",
@@ -188,17 +201,25 @@ class Recipe:
     evaluate_count: int | None = field(
         default=None,
         metadata=setting(
-            "How many of them.", _EVALUATE, "Images", "N", default="all", within=_COUNT, of_plan=True
+            "Number of evaluation images.",
+            _EVALUATE,
+            "Images",
+            "N",
+            default="all",
+            within=_COUNT,
+            of_plan=True,
         ),
     )
     skip_bad_images: bool = field(
         default=False,
-        metadata=setting("Leave unreadable images out, named in the report.", _RUN, "Images", of_plan=True),
+        metadata=setting(
+            "Skip images that cannot be read, and list them in the report.", _RUN, "Images", of_plan=True
+        ),
     )
     prune: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata=setting(
-            "Remove that fraction, such as mlp=0.25, in order.",
+            "Prune this fraction before quantization: mlp=0.25 removes a quarter of the MLPs' hidden neurons.",
             _BUILD,
             "Compression",
             "METHOD=AMOUNT",
@@ -209,7 +230,7 @@ class Recipe:
     max_drop: float | None = field(
         default=None,
         metadata=setting(
-            "Largest drop of top-1, percentage points; of several heads, of each.",
+            "Largest allowed drop of top-1 accuracy in percentage points, for each head.",
             _JUDGE,
             "Checks",
             "PP",
@@ -219,7 +240,7 @@ class Recipe:
     min_agreement: float | None = field(
         default=None,
         metadata=setting(
-            "Smallest top-1 agreement, percent; of several heads, of each.",
+            "Smallest allowed top-1 agreement with the float model in percent, for each head.",
             _JUDGE,
             "Checks",
             "PCT",
@@ -229,7 +250,11 @@ class Recipe:
     min_sqnr: float | None = field(
         default=None,
         metadata=setting(
-            "Smallest SQNR against the float model, dB.", _JUDGE, "Checks", "DB", within=(-200, 400, "dB")
+            "Smallest allowed SQNR of the outputs against the float model in dB.",
+            _JUDGE,
+            "Checks",
+            "DB",
+            within=(-200, 400, "dB"),
         ),
     )
     auto_float: bool = field(
@@ -243,19 +268,19 @@ class Recipe:
     reconstruct: float = field(
         default=0.0,
         metadata=setting(
-            "Tune the layers of each block together, for at most so long for each plan; pays with 4 bits and "
-            "palettes.",
+            "Fine-tune the rounded weights block by block, for at most this long per plan. Worth it at 4 bits"
+            " and for palettes.",
             _BUILD,
             "Compression",
             "SECONDS",
-            default="0, not at all",
+            default="0: off",
             within=(0, 1e6, "seconds"),
         ),
     )
     plan: Path | None = field(
         default=None,
         metadata=setting(
-            "Use a plan.json, perhaps edited, or that of a bundle, instead of a new plan.",
+            "Use an existing plan.json, edited or not, instead of making a new plan.",
             _BUILD,
             "Compression",
             "FILE",
@@ -264,7 +289,7 @@ class Recipe:
     without: tuple[str, ...] = field(
         default=(),
         metadata=setting(
-            "Switch a rewrite or a fold off.",
+            "Switch off one graph rewrite or fold (`edgevit list rewrites`).",
             (*_BUILD, "diff"),
             "Compression",
             "REWRITE",
@@ -275,7 +300,7 @@ class Recipe:
     option: tuple[tuple[str, str, str], ...] = field(
         default=(),
         metadata=setting(
-            "Such as onnx.opset=20.",
+            "Set an option of a target, such as onnx.opset=20 (`edgevit list targets`).",
             _BUILD,
             "Compression",
             "TARGET.KEY=VALUE",
@@ -285,13 +310,17 @@ class Recipe:
     )
     output: Path | None = field(
         default=None,
-        metadata=setting("The bundle.", _BUILD, "Output", "DIR", default="dist/NAME", short="-o"),
+        metadata=setting(
+            "Folder for the files and the report.", _BUILD, "Output", "DIR", default="dist/NAME", short="-o"
+        ),
     )
-    overwrite: bool = field(default=False, metadata=setting("Replace an existing output.", _BUILD, "Output"))
+    overwrite: bool = field(
+        default=False, metadata=setting("Replace an existing output folder.", _BUILD, "Output")
+    )
     jobs: int = field(
         default=0,
         metadata=setting(
-            "Targets converted side by side.",
+            "Targets that are converted in parallel.",
             _EVALUATE,
             "Resources",
             "N",
@@ -302,7 +331,7 @@ class Recipe:
     threads: int = field(
         default=0,
         metadata=setting(
-            "Threads of one runtime.",
+            "Threads per runtime.",
             _RUN,
             "Resources",
             "N",
@@ -312,11 +341,15 @@ class Recipe:
     )
     timeout: float = field(
         default=3600.0,
-        metadata=setting("Seconds per step.", _ALL, "Resources", "S", within=(1, 1e7, "seconds")),
+        metadata=setting(
+            "Time limit of each step in seconds.", _ALL, "Resources", "S", within=(1, 1e7, "seconds")
+        ),
     )
     max_memory: float = field(
         default=8.0,
-        metadata=setting("Memory per step.", _ALL, "Resources", "GB", within=(0.1, 1e5, "GB")),
+        metadata=setting(
+            "Memory limit of each step in GB.", _ALL, "Resources", "GB", within=(0.1, 1e5, "GB")
+        ),
     )
     seed: int = field(
         default=0,
@@ -324,7 +357,9 @@ class Recipe:
     )
     dry_run: bool = field(
         default=False,
-        metadata=setting("Load and check everything, say what would be made, and stop.", _BUILD, "Output"),
+        metadata=setting(
+            "Load the model and check every setting, print what would be written, and stop.", _BUILD, "Output"
+        ),
     )
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
