@@ -25,9 +25,9 @@ def check_limits(artifact: ArtifactReport, limits: Limits) -> Iterator[Finding]:
         yield (
             "fail",
             f"--auto-float kept {' '.join(promised.limits)} on {promised.images} held-out calibration images, in "
-            "simulation: give it more of them, and such as these (--calibrate, --calibration-count), or plan with a "
-            f"stricter limit (edgevit quantize --auto-float{stricter and ' '}{stricter}) and give that plan to "
-            "convert --plan with the limit of now",
+            "simulation: give it more calibration images like these (--calibrate, --calibration-count), or plan "
+            f"with a stricter limit (edgevit quantize --auto-float{stricter and ' '}{stricter}) and pass that plan to "
+            "convert --plan with the present limit",
         )
 
 

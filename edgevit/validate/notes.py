@@ -32,9 +32,9 @@ def _reconstruction(artifact: ArtifactReport) -> Iterator[str]:
         return
     unreached = found.blocks - found.tried
     yield (
-        f"--reconstruct made {found.kept} of {found.blocks} blocks better"
-        + (f"; the time did not last for {unreached}, so that another run may differ" if unreached else "")
-        + f". On {found.images} calibration images that trained nothing the simulated plan went from "
+        f"--reconstruct improved {found.kept} of {found.blocks} blocks"
+        + (f"; time ran out before {unreached} of them, so that another run may differ" if unreached else "")
+        + f". On {found.images} held-out calibration images the simulated plan went from "
         f"{found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB."
     )
 
@@ -46,17 +46,16 @@ def _auto_float(artifact: ArtifactReport) -> Iterator[str]:
     limits, images = " and ".join(found.limits), f"{found.images} held-out calibration images"
     if not found.reached:
         yield (
-            f"No number of sites in {artifact.compute} keeps {limits} in simulation: on {images} the plan has "
-            f"{found.sqnr_before_db:.1f} dB, and {found.sqnr_after_db:.1f} dB with all of them in "
-            f"{artifact.compute}. The plan was left as it was."
+            f"Even with all sites in {artifact.compute} the simulated plan misses {limits}: on {images} it has "
+            f"{found.sqnr_after_db:.1f} dB then, and {found.sqnr_before_db:.1f} dB as planned. The plan was kept."
         )
     elif not found.sites:
-        yield f"Nothing had to be left in float to keep {limits} on {images}."
+        yield f"No site had to stay in float to meet {limits} on {images}."
     else:
         names = ", ".join(site.site for site in found.sites[:_TOLD])
         more = len(found.sites) - _TOLD
         yield (
-            f"Left in {artifact.compute} to keep {limits}: {names}"
+            f"Kept in {artifact.compute} to meet {limits}: {names}"
             + (f" and {more} more in report.json" if more > 0 else "")
             + f"; {100 * found.mac_fraction:.1f} % of the multiply-accumulates. On {images} the simulated plan "
             f"went from {found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB."
@@ -91,11 +90,11 @@ def _size(artifact: ArtifactReport) -> Iterator[str]:
 def _float16(artifact: ArtifactReport) -> Iterator[str]:
     kept, unsafe = artifact.float32_kept, artifact.float16_unsafe
     if kept:
-        yield f"Computed in float32, because float16 would spoil it: {_named(kept)}."
+        yield f"Computed in float32, because float16 would overflow or lose too much precision: {_named(kept)}."
     if unsafe:
         yield (
             "This file stores float16 and computes in float32 on CPUs. A delegate that computes in float16, "
-            f"as on GPUs, would spoil {_named(unsafe)}."
+            f"as on GPUs, would compute wrong values at {_named(unsafe)}."
         )
 
 

@@ -58,7 +58,7 @@ def test_reversed_labels_are_inconclusive(tmp_path: Path) -> None:
     assert "inconclusive: the float model itself has 0.00 % on these images" in made.stdout
     last, *_ = reversed(made.stdout.rstrip().splitlines())
     assert last.startswith("WARNING: with the labels in reverse order the float model is right on 100.00 %")
-    assert "what is labelled 'grey' the model calls 'red'" in last
+    assert "the model answers 'red' where the label is 'grey'" in last
 
     report = json.loads((bundle / "report.json").read_text())
     reference = report["reference"]

@@ -52,8 +52,8 @@ def explain(precision: Precision, contents: Contents, given: Preprocess, sqnr: S
     if not best or found[best] < max(_FOUND_DB, had + _GAIN_DB):
         return ""
     return (
-        f"the file wants another input than the model: with {' '.join(best)} it has {found[best]:.1f} dB against the "
-        f"model on {len(few)} images, and {had:.1f} dB without"
+        f"the file expects another input than the model: it has {found[best]:.1f} dB against the model with "
+        f"{' '.join(best)}, and {had:.1f} dB without, on {len(few)} images"
     )
 
 
@@ -62,14 +62,14 @@ def other_pixels(contents: Contents, reference: Preprocess) -> str:
     if contents.preprocess is None or not (differ := _differ(contents.preprocess, reference, _BEFORE_PIXELS)):
         return ""
     return (
-        f"The file says that images are prepared otherwise than for the model: {differ}. It was fed the pixels of the "
-        "model, so `edgevit run` and apps that go by the file answer differently than measured here."
+        f"The file's own preprocessing differs from the model's: {differ}. It was measured on the model's pixels, so "
+        "`edgevit run` and apps that follow the file give other results than those measured here."
     )
 
 
 def _own(own: Preprocess, reference: Preprocess) -> str:
     differ = _differ(own, reference, _FIELDS)
-    return f"the file carries other preprocessing than the model: {differ}" if differ else ""
+    return f"the file's preprocessing differs from the model's: {differ}" if differ else ""
 
 
 def _differ(own: Preprocess, reference: Preprocess, fields: tuple[str, ...]) -> str:

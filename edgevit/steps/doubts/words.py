@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from edgevit.validate.label_order import Order
 
 _UNEXPLAINED: Final = (
-    "No other order of the labels and none of the usual preprocessings explains it. Usual reasons: other labels "
-    "than the model's (--labels), images that were prepared in another way (--preprocess), or a head or weights "
-    "that were not trained for these classes (--weights)"
+    "Neither another order of the labels nor the usual preprocessings explain it. Check the class names (--labels), "
+    "the preprocessing (--preprocess), and whether the weights were trained for these classes (--weights)"
 )
 
 
@@ -24,7 +23,7 @@ def no_better(right: int, n: int, guesses: Guessing, explained: bool) -> Doubt:
     """Right on `right` of n images, as someone who guesses; `explained` by another doubt."""
     text = (
         f"the float model itself is right on {_share(right, n)}. That is no better than guessing, which gives "
-        f"{100 * guesses.expected:.2f} %, and no file can pass"
+        f"{100 * guesses.expected:.2f} %, so that no file can pass"
     )
     return _doubt("no-better-than-guessing", text if explained else f"{text}. {_UNEXPLAINED}", right, n)
 
@@ -36,10 +35,11 @@ def other_order(order: Order, right: int, n: int, names: Sequence[str]) -> Doubt
         return repr(names[index]) if index < len(names) else f"class {index}"
 
     pairs = ", ".join(
-        f"what is labelled {name(label)} the model calls {name(answer)}" for label, answer in order.examples
+        f"the model answers {name(answer)} where the label is {name(label)}"
+        for label, answer in order.examples
     )
     consequence = (
-        "; the files carry the names in the order that the images contradict"
+        "; the files carry the names in the given order, which the images contradict"
         if names
         else ", or number the labels of the images in that order"
     )
@@ -57,12 +57,12 @@ def other_preprocess(other: Alternative, order: Order | None) -> Doubt:
     under = "" if order is None else f", both with the labels {order.words}"
     text = (
         f"with {' '.join(other.flags)} the float model is right on {_share(other.right, n)} instead of "
-        f"{100 * other.given / n:.2f} %{under}. Its preprocessing is hardly the one that it was trained with: "
-        "give these flags"
+        f"{100 * other.given / n:.2f} %{under}. The model was probably trained with that "
+        "preprocessing: add these flags"
     )
     if other.ahead:
         ahead = ", ".join(f"{' '.join(flags)} ({_share(right, n)})" for flags, right in other.ahead)
-        text += f"; these images do not tell them from {ahead}"
+        text += f"; on these images {ahead} may be as good"
     return _doubt("preprocessing", text, other.given, n, other.right, other.flags)
 
 

@@ -177,7 +177,8 @@ def test_another_input_is_named_and_with_it_the_file_passes(
     path = four.export("wants", before, same, example)
     found = four.judge(path, "fp32", Limits())
     assert found.verdict == "fail"
-    assert found.reasons[0].startswith("the file wants another input than the model: with " + flags)
+    assert found.reasons[0].startswith("the file expects another input than the model: it has ")
+    assert f" dB against the model with {flags}" in found.reasons[0]
     assert four.judge(path, "fp32", Limits(), **fed).verdict == "pass"
 
 

@@ -45,7 +45,7 @@ def test_a_plan_given_back_makes_the_same_bytes_and_an_edited_one_other_files(
     assert first.returncode == 0, first.stderr
     (told,) = json.loads(first.stdout)["artifacts"]
     left = [site["site"] for site in told["auto_float"]["sites"]]
-    assert left and any("Left in float32 to keep --min-sqnr 35: " + left[0] in note for note in told["notes"])
+    assert left and any("Kept in float32 to meet --min-sqnr 35: " + left[0] in note for note in told["notes"])
     assert [s["sqnr_db"] for s in told["sensitivity"]] == sorted(s["sqnr_db"] for s in told["sensitivity"])
     given = ("--plan", tmp_path / "a" / "plan.json", "-o", tmp_path / "b", "-q")
     alone = edgevit("convert", *given)

@@ -63,7 +63,5 @@ def test_a_time_that_did_not_last_is_said() -> None:
     (text,) = notes(
         ArtifactReport("onnx", Precision.W4, reconstruction=Reconstruction(24, 20, 12, 16, 20.1, 21.4))
     )
-    assert text.startswith("--reconstruct made 12 of 24 blocks better; the time did not last for 4")
-    assert text.endswith(
-        "On 16 calibration images that trained nothing the simulated plan went from 20.1 to 21.4 dB."
-    )
+    assert text.startswith("--reconstruct improved 12 of 24 blocks; time ran out before 4")
+    assert text.endswith("On 16 held-out calibration images the simulated plan went from 20.1 to 21.4 dB.")

@@ -50,7 +50,8 @@ def test_operations_kept_in_float32_are_named_with_their_reasons() -> None:
     kept = tuple(KeptFloat32(f"blocks.{i}.mlp.fc1:linear", f"its result reaches {i}e+06") for i in range(8))
     (text,) = notes(ArtifactReport("onnx", Precision.FP16, float32_kept=kept))
     assert text.startswith(
-        "Computed in float32, because float16 would spoil it: blocks.0.mlp.fc1:linear (its result reaches 0e+06)"
+        "Computed in float32, because float16 would overflow or lose too much precision: "
+        "blocks.0.mlp.fc1:linear (its result reaches 0e+06)"
     )
     assert text.endswith("and 2 more in report.json.") and "blocks.6" not in text
 
@@ -60,7 +61,10 @@ def test_a_file_that_only_stores_float16_warns_of_delegates_that_compute_in_it()
         KeptFloat32("norm:layer_norm", "its variance and epsilon in float16 leave 18.0 dB of its result"),
     )
     (text,) = notes(ArtifactReport("tflite", Precision.FP16, float16_unsafe=unsafe))
-    assert "computes in float32 on CPUs" in text and "would spoil norm:layer_norm (its variance" in text
+    assert (
+        "computes in float32 on CPUs" in text
+        and "would compute wrong values at norm:layer_norm (its variance" in text
+    )
 
 
 def left(reached: bool, count: int) -> ArtifactReport:
@@ -71,13 +75,13 @@ def left(reached: bool, count: int) -> ArtifactReport:
 
 def test_what_was_left_in_float_is_named_with_its_limit_and_its_price() -> None:
     (text,) = notes(left(True, 8))
-    assert text.startswith("Left in float32 to keep --min-sqnr 30 and --min-agreement 99: blocks.0:linear, ")
+    assert text.startswith("Kept in float32 to meet --min-sqnr 30 and --min-agreement 99: blocks.0:linear, ")
     assert "blocks.5:linear and 2 more in report.json; 4.2 % of the multiply-accumulates." in text
     assert text.endswith("On 32 held-out calibration images the simulated plan went from 24.0 to 31.5 dB.")
-    assert notes(left(True, 0))[0].startswith("Nothing had to be left in float")
+    assert notes(left(True, 0))[0].startswith("No site had to stay in float")
 
 
 def test_a_limit_out_of_reach_is_said() -> None:
     (text,) = notes(left(False, 0))
-    assert text.startswith("No number of sites in float32 keeps --min-sqnr 30")
-    assert "24.0 dB, and 31.5 dB with all of them" in text
+    assert text.startswith("Even with all sites in float32 the simulated plan misses --min-sqnr 30")
+    assert "it has 31.5 dB then, and 24.0 dB as planned" in text

@@ -119,7 +119,10 @@ def test_reversed_labels_know_nothing_and_are_recognised() -> None:
     found, told = diagnosed({}, {}, REVERSED)
     assert kinds(found) == ["no-better-than-guessing", "label-order"] and len(told) == 2
     order = found.doubts[1]
-    assert "in reverse order" in order.text and "what is labelled 'red' the model calls 'white'" in order.text
+    assert (
+        "in reverse order" in order.text
+        and "the model answers 'white' where the label is 'red'" in order.text
+    )
     assert order.flags == ("--labels FILE",) and order.top1 < 25 and (order.alternative_top1 or 0) > 85
 
 
