@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.assets import demo_asset
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
@@ -37,7 +36,7 @@ def prepared(folder: Path, divisor: int, count: int) -> Prepared:
     }
     work = resolve(recipes.make(settings))
     request = PrepareRequest(work=str(folder), recipe=work.recipe, backends=backends(work))
-    return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")
+    return prepare.prepare(request, lambda event: None)
 
 
 def main() -> None:

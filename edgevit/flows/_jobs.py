@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from edgevit.core._plain import to_plain
+from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.process import worker
 from edgevit.core.process.sandbox import Sandbox
-from edgevit.core.progress import Progress
+from edgevit.core.progress import Advance, Emit, Event, FileDone, Progress, Stage, Warn
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.registries import SOURCES
@@ -19,6 +19,8 @@ from edgevit.steps.messages import Built, Executed
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+Result = TypeVar("Result", bound="DataclassInstance")
+
 
 def job(
     step: str,
@@ -26,7 +28,7 @@ def job(
     request: DataclassInstance,
     recipe: Recipe,
     threads: int,
-    on_event: worker.OnEvent,
+    on_event: Emit,
     writable: Sequence[Path] = (),
     data_only: bool = False,
     alone: bool = False,
@@ -50,9 +52,9 @@ def job(
     return worker.Job(step, name, to_plain(request), limits, on_event, forked=not alone)
 
 
-def run(one: worker.Job) -> dict[str, Any]:
-    """Run one step alone."""
-    return worker.run_job(one)
+def run(one: worker.Job, kind: type[Result]) -> Result:
+    """Run one step alone, which gives a `kind`."""
+    return from_plain(kind, worker.run_job(one), one.step)
 
 
 def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.ProcessLimits:
@@ -61,7 +63,7 @@ def limits_of(recipe: Recipe, threads: int, sandbox: Sandbox | None) -> worker.P
 
 
 def on_file(
-    step: str, function: str, request: Mapping[str, Any], path: Path, recipe: Recipe, threads: int = 0
+    step: str, function: str, request: DataclassInstance, path: Path, recipe: Recipe, threads: int = 0
 ) -> worker.Job:
     """One step that reads or executes a converted file and does nothing else, in a sandbox.
 
@@ -70,7 +72,7 @@ def on_file(
         path: the file as the user named it.
     """
     limits = limits_of(recipe, threads, Sandbox())
-    return worker.Job(step, f"edgevit.steps.{function}", request, limits, file=str(path))
+    return worker.Job(step, f"edgevit.steps.{function}", to_plain(request), limits, file=str(path))
 
 
 def _isolated(model: str) -> bool:
@@ -91,29 +93,38 @@ def threads_each(recipe: Recipe, steps: int) -> int:
     return recipe.threads or max(1, cores // max(1, min(parallel(recipe), steps)))
 
 
-def stages(progress: Progress) -> worker.OnEvent:
+def stages(progress: Progress) -> Emit:
     """Show the stages of one step, and what it warns of, as they come."""
 
-    def on_event(event: dict[str, Any]) -> None:
-        if "stage" in event:
-            progress.stage(str(event["stage"]), event.get("total"))
-        if "advance" in event:
-            progress.advance(int(event["advance"]))
-        if "warning" in event:
-            progress.warn(str(event["warning"]))
+    def show(event: Event) -> None:
+        if isinstance(event, Stage):
+            progress.stage(event.name, event.total)
+        elif isinstance(event, Advance):
+            progress.advance(event.steps)
+        elif isinstance(event, Warn):
+            progress.warn(event.text)
 
-    return on_event
+    return show
 
 
-def counting(progress: Progress, key: str) -> worker.OnEvent:
-    """Advance a stage that is already shown: by the number under `key`, or by one if it is no number."""
+def steps_done(progress: Progress) -> Emit:
+    """Advance a stage that is already shown, by the steps of all jobs together."""
 
-    def on_event(event: dict[str, Any]) -> None:
-        if key in event:
-            step = event[key]
-            progress.advance(step if isinstance(step, int) else 1)
+    def show(event: Event) -> None:
+        if isinstance(event, Advance):
+            progress.advance(event.steps)
 
-    return on_event
+    return show
+
+
+def files_done(progress: Progress) -> Emit:
+    """Advance a stage that is already shown, by one for each file."""
+
+    def show(event: Event) -> None:
+        if isinstance(event, FileDone):
+            progress.advance()
+
+    return show
 
 
 def tell_traces(files: Iterable[Built | Executed], doing: str, progress: Progress) -> None:
@@ -123,5 +134,5 @@ def tell_traces(files: Iterable[Built | Executed], doing: str, progress: Progres
             progress.trace(f"{doing} {file.target} {file.precision}:\n{file.trace.rstrip()}")
 
 
-def silent(event: dict[str, Any]) -> None:
+def silent(event: Event) -> None:
     """Show nothing."""

@@ -71,7 +71,7 @@ def execute(
             preprocess=fed or prepared.spec.preprocess,
             reference=prepared.output_kind if unknown else None,
         )
-        step, told = f"executing {name} with {runtime}", _jobs.counting(progress, "advance")
+        step, told = f"executing {name} with {runtime}", _jobs.steps_done(progress)
         jobs.append(
             _jobs.job(step, "execute:execute", request, recipe, threads, told, [folder], data_only=True)
         )
@@ -134,13 +134,14 @@ def time_files(
                     [folder],
                     data_only=True,
                     alone=True,
-                )
+                ),
+                Timed,
             )
         except EdgevitError as error:
             progress.note(f"{name} was not timed: {error.message}".replace(f"{folder}/", ""))
             progress.trace(f"{step}:\n{worker.trace_of(error)}")
             continue
-        found = from_plain(Timed, result, step).timings
+        found = result.timings
         first = found[0] if base is not None else None
         timings.update({b.variant: (t, first) for b, t in zip(order, found, strict=True)})
     return timings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgevit.core._plain import from_plain
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
@@ -23,7 +22,7 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     job = _jobs.job(
         step, "prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
     )
-    return from_plain(Prepared, _jobs.run(job), step)
+    return _jobs.run(job, Prepared)
 
 
 def request_of(work: Work, folder: Path) -> PrepareRequest:

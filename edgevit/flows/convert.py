@@ -109,7 +109,7 @@ def _build(
             scan_float16=in_float16(work)[name] if prepared.keep_float32 else (),
             folders={p: str((bundle if p in asked else folder) / name / p) for p in precisions},
         )
-        told = _jobs.counting(progress, "built")
+        told = _jobs.files_done(progress)
         step = f"converting to {name}"
         jobs.append(_jobs.job(step, "build:build", request, work.recipe, threads, told, [folder, bundle]))
         todo.append((name, precisions))

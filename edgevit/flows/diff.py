@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgevit.core._plain import from_plain, to_plain
+from edgevit.core._plain import to_plain
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.answer import Answer, Table
@@ -66,8 +66,8 @@ def diff(
     )
     step = f"comparing {artifact.name} with {recipe.model}"
     told = _jobs.stages(progress or Silent())
-    data = _jobs.run(_jobs.job(step, "diff.compare:diff", request, recipe, recipe.threads, told))
-    difference = from_plain(Difference, data, step)
+    job = _jobs.job(step, "diff.compare:diff", request, recipe, recipe.threads, told)
+    difference = _jobs.run(job, Difference)
     return Answer(to_plain(difference), _tables(difference, show_all), 0 if difference.same else 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevit.core._plain import from_plain, to_plain
+from edgevit.core._plain import to_plain
 from edgevit.core.disk.output_folder import check_place
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
@@ -38,7 +38,7 @@ def dry_run(recipe: Recipe, progress: Progress) -> Answer:
     with scratch(WORK) as folder:
         request, told = request_of(work, folder), _jobs.stages(progress)
         job = _jobs.job(step, "rehearse:rehearse", request, work.recipe, threads, told, [folder])
-        found = from_plain(Rehearsed, _jobs.run(job), step)
+        found = _jobs.run(job, Rehearsed)
         work = narrow(work, found.left_out)
         require_room(work, found.spec, folder)
     missing = tuple(

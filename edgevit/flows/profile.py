@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgevit.core._plain import from_plain, to_plain
+from edgevit.core._plain import to_plain
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
@@ -47,9 +47,8 @@ def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Pr
         )
         progress.stage(f"timing {artifact.name}")
         step = f"timing {artifact.name}"
-        asked = to_plain(request)
-        result = _jobs.run(_jobs.on_file(step, "time_files:measure", asked, artifact, recipe, recipe.threads))
-    (timing,) = from_plain(Timed, result, "timing").timings
+        job = _jobs.on_file(step, "time_files:measure", request, artifact, recipe, recipe.threads)
+        (timing,) = _jobs.run(job, Timed).timings
     latency = summarize(timing)
     data = {
         "artifact": str(artifact),

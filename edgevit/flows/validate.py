@@ -23,6 +23,7 @@ from edgevit.flows._run_execute import execute, executing_runtime, time_files, u
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
+from edgevit.steps.inspect import ArtifactFacts, ArtifactRequest
 from edgevit.steps.messages import Built, Executed
 from edgevit.steps.resolve import resolve
 from edgevit.steps.undecidable_limits import check_limits
@@ -122,9 +123,8 @@ def _precision(file: FoundArtifact, recipe: Recipe) -> Precision:
     """From the bundle's folders, else from what the file holds and what of it runs in integers."""
     if file.precision is not None:
         return file.precision
-    request = {"path": str(file.path.absolute())}
+    request = ArtifactRequest(str(file.path.absolute()))
     step = f"reading {file.path.name}"
-    told = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, file.path, recipe))
-    precision = Precision.named(told["precision"])
-    assert precision is not None, told
-    return precision
+    return _jobs.run(
+        _jobs.on_file(step, "inspect:artifact", request, file.path, recipe), ArtifactFacts
+    ).precision

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.space import writing
 from edgevit.core.errors import EdgevitError, StepError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Rewrite
 from edgevit.core.precisions import Precision
 from edgevit.core.process.memory import peak_bytes
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Emit, FileDone, Stage
 from edgevit.core.results.report import KeptFloat32
 from edgevit.core.types import Graph
 from edgevit.registries import REWRITES, TARGETS
@@ -37,8 +36,8 @@ class _Form:
     planned: bool
 
 
-def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: BuildRequest -> BuiltAll, both as plain data.
+def build(asked: BuildRequest, emit: Emit) -> BuiltAll:
+    """Write the files of one target. Runs in a worker.
 
     A precision that cannot be written is reported with its error; the others are still made. Precisions that
     convert the same form of the graph are made one after the other, and the form is dropped before the next
@@ -46,7 +45,6 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """
     from edgevit.quant import plan_file
 
-    asked = from_plain(BuildRequest, request, "request")
     two_forms = any(r.float_only for r in _rewrites().values() if asked.target in r.targets)
     known = plan_file.load(Path(asked.work) / messages.PLANS)
     plan_of = {p: plan_file.find(known, asked.target, p) for p in asked.precisions}
@@ -56,7 +54,7 @@ def build(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         members = {p: plan_of[p] for p in asked.precisions if form_of[p] == form}
         made |= {built.precision: built for built in _build_form(form, members, asked, emit)}
         gc.collect()  # exported programs hang in cycles
-    return to_plain(BuiltAll(tuple(made[p] for p in asked.precisions), peak_bytes()))
+    return BuiltAll(tuple(made[p] for p in asked.precisions), peak_bytes())
 
 
 def _build_form(
@@ -71,7 +69,7 @@ def _build_form(
     unsafe: tuple[KeptFloat32, ...] = ()
     faults: dict[str, EdgevitError | None] = {}
     for precision, plan in plan_of.items():
-        emit({"stage": f"{asked.target} {precision}"})
+        emit(Stage(f"{asked.target} {precision}"))
         begin = time.perf_counter()
         folder = Path(asked.folders[precision])
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +99,7 @@ def _build_form(
             built = Built(asked.target, precision, time.perf_counter() - begin, error=message, trace=trace)
         else:
             built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
-        emit({"built": to_plain(built)})
+        emit(FileDone(built.target, built.precision))
         yield built
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, StepError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, FileDone, Stage
 from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
@@ -34,13 +33,12 @@ if TYPE_CHECKING:
 _CHUNK = 64
 
 
-def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: ExecuteRequest -> ExecutedAll, both as plain data."""
+def execute(asked: ExecuteRequest, emit: Emit) -> ExecutedAll:
+    """Execute the files of one target. Runs in a worker."""
     import numpy as np
 
     from edgevit.quant import plan_file
 
-    asked = from_plain(ExecuteRequest, request, "request")
     work = Path(asked.work)
     runtime = RUNTIMES.get(asked.runtime)
     pixels = np.load(work / messages.PIXELS)
@@ -58,8 +56,8 @@ def execute(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
             trace = "".join(traceback.format_exception(error))
             done = Executed(built.target, built.precision, 0.0, error=message, trace=trace)
         files.append(replace(done, seconds=time.perf_counter() - begin))
-        emit({"executed": to_plain(files[-1])})
-    return to_plain(ExecutedAll(tuple(files)))
+        emit(FileDone(files[-1].target, files[-1].precision))
+    return ExecutedAll(tuple(files))
 
 
 def _execute_one(
@@ -72,12 +70,12 @@ def _execute_one(
 ) -> Executed:
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
-    emit({"stage": f"executing {built.target} {built.precision}", "total": len(pixels)})
+    emit(Stage(f"executing {built.target} {built.precision}", len(pixels)))
     reference = named_outputs.load(work / messages.REFERENCE)
     options = RunOptions(asked.threads, (), asked.preprocess)
     # Before the runtime opens the file: what must not be opened is refused here.
     contents = runtime.contents(path)
-    outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit({"advance": n}))
+    outputs = run_all(runtime, path, pixels, options, tuple(reference), lambda n: emit(Advance(n)))
     for name, wanted in reference.items():
         # (N,), (N, 1) and (N, C, 1, 1) are alike.
         if outputs[name][0].squeeze().shape == wanted[0].squeeze().shape:
@@ -96,7 +94,7 @@ def _execute_one(
         sqnr = partial(sqnr_fed, runtime, path, options, reference, asked.reference, kind)
         explanation = explain(built.precision, contents, asked.preprocess, sqnr, pixels)
     if plan is not None and built.sites:
-        emit({"stage": f"checking the sites of {built.target} {built.precision}"})
+        emit(Stage(f"checking the sites of {built.target} {built.precision}"))
         sites = compare_sites(
             runtime, built, pixels[: messages.SITE_IMAGES], plan, work / asked.graphs[built.precision]
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import LoadRequest, Samples
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Emit, Stage
 from edgevit.core.settings.made_with import MadeWith, read_made_with
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe, label_files
@@ -59,7 +59,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
     given = () if recipe.plan is None else given_plan.read(recipe.plan, asked.backends)
     # Read once: the plan of a large model takes seconds.
     made_with = None if recipe.plan is None else read_made_with(recipe.plan)
-    emit({"stage": "loading the model"})
+    emit(Stage("loading the model"))
     model = load_model(recipe)
     refuse_limits(asked.limits, model.spec.output)
     given_plan.same_weights(made_with, model.spec)
@@ -126,7 +126,7 @@ def prune(
     lines: list[str] = []
     for name, amount in amounts:
         assert calibration is not None, "checked by resolve"
-        emit({"stage": f"pruning ({name}={amount:g})"})
+        emit(Stage(f"pruning ({name}={amount:g})"))
         model, notes = METHODS.get(name).prune(model, amount, calibration)
         lines += notes
     return model, tuple(lines)
@@ -148,7 +148,7 @@ def export(
     from edgevit.graph.export import export_model
     from edgevit.program import graph_file
 
-    emit({"stage": "exporting the graph"})
+    emit(Stage("exporting the graph"))
     rewrites = {name: REWRITES.get(name) for name in REWRITES.names()}
     graph = export_model(model, rewrites, asked.recipe.without)
     path = Path(asked.work) / messages.GRAPH

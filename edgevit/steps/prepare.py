@@ -10,13 +10,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Samples
 from edgevit.core.process.memory import peak_bytes
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.report import KeptFloat32, Limits, SampleSet
 from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.settings.plain import settings_to_remember
@@ -58,13 +57,8 @@ class _Images:
     head_labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
-def prepare(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: PrepareRequest -> Prepared, both as plain data."""
-    asked = from_plain(PrepareRequest, request, "request")
-    return to_plain(_prepare(asked, emit))
-
-
-def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
+def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
+    """Load, prune, export, calibrate, plan and simulate. Runs in a worker."""
     import numpy as np
     import torch
 
@@ -119,7 +113,7 @@ def _prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     clock.lap("load")
     kept = None
     if asked.scan_float16:
-        emit({"stage": "looking for values that float16 cannot hold"})
+        emit(Stage("looking for values that float16 cannot hold"))
         scanned = (calibrate or judged).pixels[:IMAGES]
         np.save(work / messages.SCANNED, scanned)
         images = (inputs if calibration is None else calibration)[:IMAGES]
@@ -275,9 +269,9 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
     static = any(kind.input is not None for p in asked.backends for kind in p.kinds)
 
     def read(samples: Samples, count: int | None, role: str) -> _Images:
-        emit({"stage": f"reading {role} images"})
+        emit(Stage(f"reading {role} images"))
         pixels, labels, described, warnings, heads = read_opened(
-            samples, spec.preprocess, count, asked.recipe.skip_bad_images, lambda n: emit({"advance": n})
+            samples, spec.preprocess, count, asked.recipe.skip_bad_images, lambda n: emit(Advance(n))
         )
         ranges = role == CALIBRATION and static and asked.recipe.plan is None
         doubted = doubts(pixels, labels, spec.labels, role, ranges) if samples.path != SYNTHETIC else ()
@@ -310,8 +304,8 @@ def run_reference(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Fl
     """
     import numpy as np
 
-    emit({"stage": "running the float reference", "total": len(pixels)})
-    found = run_float(model, pixels, lambda images: emit({"advance": images}))
+    emit(Stage("running the float reference", len(pixels)))
+    found = run_float(model, pixels, lambda images: emit(Advance(images)))
     if not all(np.isfinite(values).all() for values in found.values()):
         raise InputError(
             "the float model gives NaN or infinite outputs on these images",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.plugins import Samples
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Emit, Stage
 from edgevit.core.types import ModelSpec
 from edgevit.steps import open, size_limits
 from edgevit.steps.messages import PrepareRequest
@@ -45,17 +43,12 @@ class Rehearsed:
     notes: tuple[str, ...] = ()
 
 
-def rehearse(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: PrepareRequest -> Rehearsed, both as plain data.
+def rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
+    """What a run would work on. Runs in a worker.
 
     Raises:
         EdgevitError: what a run would fail with, or what it would fail with later.
     """
-    asked = from_plain(PrepareRequest, request, "request")
-    return to_plain(_rehearse(asked, emit))
-
-
-def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     import numpy as np
     import torch
 
@@ -67,7 +60,7 @@ def _rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     opened = open.open_all(asked, emit)
     model, left_out = opened.model, opened.left_out
     preprocess = model.spec.preprocess
-    emit({"stage": "reading two images of each kind"})
+    emit(Stage("reading two images of each kind"))
     samples = [s for s in (opened.calibrate, opened.evaluate) if s is not None]
     loaded = [
         load_pixels(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.decibels import sqnr_db
 from edgevit.core.plans import QuantPlan
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
@@ -52,7 +52,7 @@ def simulate_all(
     noisy = 1 if len(inputs) >= NOISY_IMAGES else math.ceil(2 * NOISY_IMAGES / len(inputs))
     some = inputs[:NOISY_IMAGES]
     passes = sum(len(inputs) + noisy * len(some) * _is_integer(plan) for plan in own)
-    emit({"stage": "simulating the plans", "total": passes})
+    emit(Stage("simulating the plans", passes))
 
     def one(plan: QuantPlan) -> SimulatedPlan:
         integer, file = _is_integer(plan), variants.file_of(plan.capabilities)
@@ -60,7 +60,7 @@ def simulate_all(
 
         def once(images: torch.Tensor, noise: int | None) -> Outputs:
             keep = keep_float32[file]
-            found = simulate(graph, plan, images, noise, lambda n: emit({"advance": n}), keep)
+            found = simulate(graph, plan, images, noise, lambda n: emit(Advance(n)), keep)
             values = (np.asarray(value.numpy(), np.float32) for value in found)
             return dict(zip(reference, values, strict=True))
 

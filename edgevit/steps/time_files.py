@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Candidate, Runtime
+from edgevit.core.progress import Emit, Stage
 from edgevit.core.types import Preprocess
 from edgevit.registries import RUNTIMES, TRANSPORTS
 from edgevit.steps import messages
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
     from edgevit.core.types import Pixels
 
 
-def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Worker function: TimeRequest -> Timed, both as plain data."""
-    asked = from_plain(TimeRequest, request, "request")
-    emit({"stage": f"timing {len(asked.paths)} files"})
+def measure(asked: TimeRequest, emit: Emit) -> Timed:
+    """Time files, interleaved. Runs in a worker."""
+    emit(Stage(f"timing {len(asked.paths)} files"))
     runtime = RUNTIMES.get(asked.runtime)
     image = _image(Path(asked.work) / messages.PIXELS, runtime, Path(asked.paths[0]))
     # How long an execution takes does not depend on the numbers that a file without preprocessing is fed.
@@ -31,7 +29,7 @@ def measure(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
     files = tuple(Candidate(Path(path), runtime, preprocess) for path in asked.paths)
     word = asked.device.partition(":")[0]
     timings = TRANSPORTS.get(word).measure(asked.device, files, image, asked.threads, asked.runs)
-    return to_plain(Timed(timings))
+    return Timed(timings)
 
 
 def _image(pixels: Path, runtime: Runtime, artifact: Path) -> Pixels:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgevit.steps.classify import classify
+from edgevit.steps.classify import ClassifyRequest, classify
 from tests._command import edgevit
 
 NETS = """
@@ -80,10 +80,10 @@ def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: p
     assert {head: found["labels"] for head, found in written.items()} == NAMES
     assert [found["output"]["activation"] for found in written.values()] == ["softmax", "none", "sigmoid"]
     Image.fromarray(images[3]).save(tmp_path / "a.png")
-    asked = {"artifact": str(out / "onnx/fp32/model.onnx"), "images": [str(tmp_path / "a.png")], "top": 1}
-    (image,) = classify({**asked, "threads": 1}, lambda event: None)["images"]
-    found = {"heads_colour": image["classes"], **image["heads"]}
-    assert {head: classes[0]["index"] for head, classes in found.items() if head != "lit"} == {
+    asked = ClassifyRequest(str(out / "onnx/fp32/model.onnx"), (str(tmp_path / "a.png"),), 1, threads=1)
+    (image,) = classify(asked, lambda event: None).images
+    found = {"heads_colour": image.classes, **(image.heads or {})}
+    assert {head: classes[0].index for head, classes in found.items() if head != "lit"} == {
         "heads_colour": answers["colour"][3],
         "heads_shape": answers["shape"][3],
     }

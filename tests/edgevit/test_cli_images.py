@@ -11,7 +11,6 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgevit.core._plain import to_plain
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.rehearse import rehearse
@@ -107,10 +106,8 @@ def test_what_a_dry_run_says_of_photos_that_are_not_turned(place: Path) -> None:
     }
     work = resolve(recipes.make({**settings, "precision": "fp32", "evaluate": images}))
     (place / "work").mkdir()
-    done = rehearse(
-        to_plain(PrepareRequest(work=str(place / "work"), recipe=work.recipe)), lambda event: None
-    )
-    told = " ".join(done["warnings"])
+    done = rehearse(PrepareRequest(work=str(place / "work"), recipe=work.recipe), lambda event: None)
+    told = " ".join(done.warnings)
     assert "EXIF orientation that is not applied" in told and "--preprocess orient=exif" in told
 
 

@@ -17,14 +17,15 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.space import missing_space, written_by
 from edgevit.core.errors import EdgevitError, StepMemoryError
 from edgevit.core.process.sandbox import enter
+from edgevit.core.progress import Emit, Event, event_to_plain
 
 _PR_SET_PDEATHSIG = 1
 
@@ -56,11 +57,19 @@ def main(arguments: list[str]) -> None:
     os._exit(0)
 
 
-def _call(function: str, request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def _call(function: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Call `package.module:function` and turn whatever happens into plain data."""
     try:
         module, _, name = function.partition(":")
-        result = getattr(importlib.import_module(module), name)(request, emit)
+        step = getattr(importlib.import_module(module), name)
+        kind = next(iter(get_type_hints(step).values()))
+        found = step(
+            from_plain(kind, request, "request")
+            if is_dataclass(kind) and isinstance(kind, type)
+            else request,
+            emit,
+        )
+        result = to_plain(found) if is_dataclass(found) and not isinstance(found, type) else found
         json.dumps(result)  # what isn't plain data fails here, where its trace can still be reported
         return {"result": result}
     except EdgevitError as error:
@@ -97,11 +106,11 @@ def _foreign(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _emitter(fd: int) -> Callable[[dict[str, Any]], None]:
+def _emitter(fd: int) -> Emit:
     lock = threading.Lock()
 
-    def emit(event: dict[str, Any]) -> None:
-        data = json.dumps(event).encode() + b"\n"
+    def emit(event: Event) -> None:
+        data = json.dumps(event_to_plain(event)).encode() + b"\n"
         with lock:
             while data:
                 data = data[os.write(fd, data) :]

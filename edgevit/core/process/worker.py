@@ -3,7 +3,9 @@
 Only data crosses: a request and a result as JSON, events as JSON lines; arrays and graphs are files
 whose paths stand in the request. The function has the signature
 
-    def step(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]
+    def step(asked: Request, emit: Emit) -> Result
+
+of dataclasses, which are plain data on the way, or of plain data itself.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,12 +37,13 @@ from edgevit.core.process.forking import fork, step_environment
 from edgevit.core.process.interrupt import shielded
 from edgevit.core.process.sandbox import Sandbox
 from edgevit.core.process.scratch import scratch
+from edgevit.core.progress import Emit, Event, event_from_plain
 
 # A tight address limit makes the imports of the converters spin instead of fail, so memory is
 # limited by the resident size, and this is only what stops a runaway reservation.
 _ADDRESS_BACKSTOP = 16 << 30
 
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Emit
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | Edgev
     cancel, lock = threading.Event(), threading.Lock()
 
     def one(job: Job) -> dict[str, Any] | EdgevitError:
-        def locked(event: dict[str, Any]) -> None:
+        def locked(event: Event) -> None:
             with lock:
                 if job.on_event is not None:
                     job.on_event(event)
@@ -157,7 +160,9 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
             lambda events, text: _start(job, str(folder), events, text),
             job.limits.timeout_s,
             job.limits.max_memory_bytes,
-            lambda line: job.on_event(json.loads(line)) if job.on_event is not None else None,
+            lambda line: (
+                job.on_event(event_from_plain(json.loads(line))) if job.on_event is not None else None
+            ),
             cancel,
         )
         try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.pixels import in_rgb
 from edgevit.core.plugins import Fold, Runtime
 from edgevit.core.precisions import Precision
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.layers import Difference
 from edgevit.core.runner import Contents, FileValue, RunOptions
 from edgevit.core.settings.recipe import Recipe
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     import torch
 
     from edgevit.core.types import Pixels
-
-Emit = Callable[[dict[str, Any]], None]
 
 # A layer fed with the artifact's own inputs: rounding of one operation, not of a whole model. With 8 bits
 # for its weights and its output one layer of the demo, which passes every check, is 19.3 dB off.
@@ -74,12 +72,8 @@ class DiffRequest:
     file_preprocess: Mapping[str, str] = field(default_factory=dict)
 
 
-def diff(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Worker function: DiffRequest -> Difference, both as plain data."""
-    return to_plain(_diff(from_plain(DiffRequest, request, "request"), emit))
-
-
-def _diff(asked: DiffRequest, emit: Emit) -> Difference:
+def diff(asked: DiffRequest, emit: Emit) -> Difference:
+    """Compare every layer of one artifact with its model. Runs in a worker."""
     import torch
 
     from edgevit.core.pixels import normalise
@@ -93,7 +87,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     from edgevit.steps.samples import head_of, read_samples
 
     path, runtime = Path(asked.artifact), RUNTIMES.get(asked.runtime)
-    emit({"stage": "loading the model"})
+    emit(Stage("loading the model"))
     model = load_model(asked.recipe, needs_preprocess=False)
     contents = runtime.contents(path)
     model, notes = _same_input(model, contents)
@@ -107,7 +101,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
         lambda n: None,
     )[0]
     precision = stated_precision(contents) or guess_precision(contents, runtime.integer_macs(path))
-    emit({"stage": "exporting the graph"})
+    emit(Stage("exporting the graph"))
     assert runtime.values is not None
     listed = runtime.values(path)
     by_name = any(_SITE.fullmatch(value.site) for value in listed)
@@ -115,7 +109,7 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.recipe.without)
     reference = named_outputs.first(run_float(model, pixels))
     kind = model_kind(spec.output, graph.program, reference)
-    emit({"stage": "executing the file"})
+    emit(Stage("executing the file"))
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
     if by_name:
         rewrites = {name: REWRITES.get(name) for name in names}
@@ -133,12 +127,12 @@ def _diff(asked: DiffRequest, emit: Emit) -> Difference:
     if output is not None:
         rules, images, compared_as = bring_both(output, rules, images)
         explanation = another_input(output, runtime, path, options, precision, pixels)
-    emit({"stage": "comparing layer by layer", "total": len(pixels)})
+    emit(Stage("comparing layer by layer", len(pixels)))
     inputs = torch.from_numpy(normalise(pixels, spec.preprocess))
     found: dict[str, Substituted] = {}
     for index, values in enumerate(images):
         run_beside(graph, inputs[index : index + 1], values, rules, found)
-        emit({"advance": 1})
+        emit(Advance())
     judged = judge(graph, found, threshold, CANCELLED_DB.get(precision), lost, by_name)
     if not judged.layers:
         raise UnsupportedError(

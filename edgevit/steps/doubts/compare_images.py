@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.pixels import normalise
 from edgevit.core.plans import QuantPlan
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.report import RangeFit, TensorRange
 from edgevit.core.types import Graph, Preprocess
 
@@ -82,10 +82,10 @@ def range_fits(
     if not wanted:
         return (None,) * len(plans)
     sets = calibrate, evaluate
-    emit({"stage": "holding ranges against the images", "total": len(wanted) * sum(map(len, sets))})
+    emit(Stage("holding ranges against the images", len(wanted) * sum(map(len, sets))))
     used = {
         key: tuple(
-            range_use(graph, frozenset(tensors), images, lambda n: emit({"advance": n})) for images in sets
+            range_use(graph, frozenset(tensors), images, lambda n: emit(Advance(n))) for images in sets
         )
         for key, (graph, tensors) in wanted.items()
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import OutputKind, class_scores
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Emit, Stage, Warn
 from edgevit.core.results.report import Doubt
 from edgevit.steps.doubts import words
 from edgevit.steps.doubts.probe_preprocess import Alternative, probe
@@ -75,7 +75,7 @@ def diagnose(
         right = meaning[predicted] == labels
         return probe(run, pixels, _answers(meaning, labels), right, model.spec.preprocess)
 
-    emit({"stage": "trying other preprocessings"})
+    emit(Stage("trying other preprocessings"))
     other = probed(np.arange(classes))
     if order is not None and other is not None:
         order, other = _better(order, n, other)
@@ -91,7 +91,7 @@ def diagnose(
     if other is not None:
         doubts.append(words.other_preprocess(other, under))
     for doubt in doubts:
-        emit({"warning": doubt.text})
+        emit(Warn(doubt.text))
     few = (words.too_few(right, n, guesses),) if stands == "undecided" else ()
     return Diagnosis(tuple(doubts), few)
 

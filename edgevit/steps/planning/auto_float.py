@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import LOGITS, OutputKind
 from edgevit.core.plans import QuantPlan
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
 from edgevit.core.types import Graph
 from edgevit.steps import named_outputs
@@ -102,9 +102,9 @@ def leave_float(
 
     def holds(number: int) -> bool:
         stage = f"trying {number} sites in float for {plan.target} {plan.precision}"
-        emit({"stage": stage, "total": len(images.inputs)})
+        emit(Stage(stage, len(images.inputs)))
         found = simulate(
-            graph, without(number), images.inputs, None, lambda n: emit({"advance": n}), keep_float32
+            graph, without(number), images.inputs, None, lambda n: emit(Advance(n)), keep_float32
         )
         arrays = (np.asarray(value.numpy(), np.float32) for value in found)
         tried[number] = dict(zip(images.reference, arrays, strict=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plugins import Range
 from edgevit.core.process.memory import give_back
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.types import Graph, Stats
 from edgevit.registries import OBSERVERS
 from edgevit.steps import messages
@@ -40,7 +40,7 @@ def measure(
     if not static:
         return stats
     count = min(EFFECT_IMAGES, len(calibration))
-    emit({"stage": "measuring what ranges cost the output", "total": count})
+    emit(Stage("measuring what ranges cost the output", count))
     measured = measure_output_sensitivity(
         graph,
         calibration[:count],
@@ -48,7 +48,7 @@ def measure(
         backends,
         find(RANGE, Range),
         seed,
-        lambda n: emit({"advance": n}),
+        lambda n: emit(Advance(n)),
     )
     give_back()
     return measured
@@ -68,13 +68,13 @@ def observe(
     from edgevit.program.sites import site_of
     from edgevit.quant.plan import wanted_tensors
 
-    emit({"stage": stage, "total": len(images)})
+    emit(Stage(stage, len(images)))
 
     def observed(look: Callable[[str, torch.Tensor], Any]) -> dict[str, torch.Tensor]:
         def at(node: torch.fx.Node, value: Any) -> Any:
             return look(site_of(node), value) if hasattr(value, "amax") else {}
 
-        return run(graph, images, observe=at, advance=lambda n: emit({"advance": n}))[1]
+        return run(graph, images, observe=at, advance=lambda n: emit(Advance(n)))[1]
 
     used = {name: OBSERVERS.get(name) for name in observers}
     stats = collect(observed, wanted_tensors(graph, observers, backends), used, len(images))

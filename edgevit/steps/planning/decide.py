@@ -10,7 +10,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.process.memory import give_back
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Event, Stage
 from edgevit.core.results.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.steps import messages, named_outputs, threads
@@ -42,8 +42,8 @@ def measure_all(
 def _for(names: str, emit: Emit) -> Emit:
     """Tells for which targets a stage is done."""
 
-    def told(event: dict[str, Any]) -> None:
-        emit({**event, "stage": f"{event['stage']} for {names}"} if "stage" in event else event)
+    def told(event: Event) -> None:
+        emit(replace(event, name=f"{event.name} for {names}") if isinstance(event, Stage) else event)
 
     return told
 
@@ -76,13 +76,13 @@ def plan_all(
     backends = variants.backends
     own = [p for i, p in enumerate(backends) if not any(_same_but_name(q, p) for q in backends[:i])]
     operations = sum(len(list_sites(variants.graph_of(p))) for p in own)
-    emit({"stage": "deciding scales and rounding", "total": operations * (2 if reconstruct else 1)})
+    emit(Stage("deciding scales and rounding", operations * (2 if reconstruct else 1)))
     if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
         raise too_few_to_tune(2 * FEWEST)
 
     def decide(capabilities: BackendCapabilities) -> tuple[QuantPlan, Reconstruction | None]:
         choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))
-        advance: Callable[[int], None] = lambda n: emit({"advance": n})  # noqa: E731
+        advance: Callable[[int], None] = lambda n: emit(Advance(n))  # noqa: E731
         graph, known = variants.graph_of(capabilities), stats[variants.file_of(capabilities)]
         plan = make_plan(graph, known, calibration, capabilities, choices, advance)
         told = None

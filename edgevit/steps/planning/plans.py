@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.plans import QuantPlan
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
 from edgevit.steps.planning.auto_float import HeldOut, leave_float
 from edgevit.steps.planning.graph_variants import GraphVariants
@@ -34,7 +34,7 @@ def given_plans(stored: tuple[QuantPlan, ...], variants: GraphVariants, emit: Em
     """
     from edgevit.quant.check import check_plan
 
-    emit({"stage": "checking the plan that was given"})
+    emit(Stage("checking the plan that was given"))
     return tuple(
         check_plan(plan, variants.graph_of(p), p) for plan, p in zip(stored, variants.backends, strict=True)
     )
@@ -54,9 +54,9 @@ def losses_of(
     for file, members in by_file.items():
         graph = variants.graphs[file]
         count = min(IMAGES, len(images), max(FEWEST, int(PASS_MACS / max(total_macs(graph), 1))))
-        emit({"stage": "estimating what each site costs", "total": count})
+        emit(Stage("estimating what each site costs", count))
         estimated = sensitivities(
-            graph, [plans[i] for i in members], images[:count], seed, lambda n: emit({"advance": n})
+            graph, [plans[i] for i in members], images[:count], seed, lambda n: emit(Advance(n))
         )
         macs = {site.name: site.macs for site in list_sites(graph)}
         for index, costs in zip(members, estimated, strict=True):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.results.layers import Difference
 from edgevit.core.settings.recipe import Recipe
@@ -168,4 +167,4 @@ def compare(
         threshold=None,
         file_preprocess=fed or {},
     )
-    return from_plain(Difference, diff(to_plain(request), lambda event: None), "difference")
+    return diff(request, lambda event: None)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
@@ -58,4 +57,4 @@ def prepared(folder: Path, work: Path, **changes: Any) -> Prepared:
     work.mkdir()
     wanted = resolve(recipes.make(settings_of(folder, **changes)))
     request = PrepareRequest(work=str(work), recipe=wanted.recipe, backends=backends(wanted))
-    return from_plain(Prepared, prepare.prepare(to_plain(request), lambda event: None), "prepared")
+    return prepare.prepare(request, lambda event: None)

@@ -13,7 +13,6 @@ from PIL import Image
 
 import converters.coreml
 import converters.tflite
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, InputError, MissingDependencyError
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows import dry_run
@@ -31,8 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rehearsed(model: Path, work: Path, **changes: Any) -> rehearse.Rehearsed:
     work.mkdir(exist_ok=True)
     wanted = resolve(recipes.make(settings_of(model, **changes)))
-    told = rehearse.rehearse(to_plain(request_of(wanted, work)), lambda event: None)
-    return from_plain(rehearse.Rehearsed, told, "rehearsed")
+    return rehearse.rehearse(request_of(wanted, work), lambda event: None)
 
 
 def test_it_says_what_a_run_would_work_on(

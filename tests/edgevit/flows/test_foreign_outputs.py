@@ -12,13 +12,12 @@ import pytest
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.outputs import OutputKind
 from edgevit.core.results.report import ArtifactReport, Limits
 from edgevit.flows._assemble import artifact_report
 from edgevit.models._preprocess import override
 from edgevit.steps import execute
-from edgevit.steps.messages import Built, ExecutedAll, ExecuteRequest, Prepared
+from edgevit.steps.messages import Built, ExecuteRequest, Prepared
 from edgevit.validate.floors import Origin
 from tests.edgevit.flows import _tiny
 
@@ -90,8 +89,7 @@ class Case:
             preprocess=override(self.prepared.spec.preprocess, fed),
             reference=self.prepared.output_kind,
         )
-        plain = execute.execute(to_plain(request), lambda event: None)
-        (done,) = from_plain(ExecutedAll, plain, "executed").files
+        (done,) = execute.execute(request, lambda event: None).files
         return artifact_report(self.work, self.prepared, built, done, None, None, limits, Origin(), path.name)
 
 

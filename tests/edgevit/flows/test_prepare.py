@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from edgevit.core._plain import to_plain
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.steps import inspect
 from edgevit.steps.messages import PrepareRequest
@@ -38,6 +37,6 @@ def test_what_a_source_changed_and_what_it_does_not_know_is_told(tmp_path: Path)
     assert "pos_embed from (1, 16, 8) to (1, 4, 8)" in found.warnings[0]
     assert found.spec.preprocess_origin.startswith("--preprocess (normalize); assumed: color=rgb")
     recipe = recipes.make(settings_of(folder, **changes))
-    seen = inspect.model(to_plain(PrepareRequest(work=str(tmp_path), recipe=recipe)), lambda event: None)
-    assert seen["warnings"] == list(found.warnings[:1])
-    assert seen["preprocess"] is None and seen["preprocess_origin"].startswith("unknown")
+    seen = inspect.model(PrepareRequest(work=str(tmp_path), recipe=recipe), lambda event: None)
+    assert seen.warnings == found.warnings[:1]
+    assert seen.preprocess is None and seen.preprocess_origin.startswith("unknown")

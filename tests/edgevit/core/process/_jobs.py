@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from edgevit.core.errors import InputError
-
-Emit = Callable[[dict[str, Any]], None]
+from edgevit.core.progress import Advance, Emit, Stage
 
 
 def double(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     print("a library that prints")
     for step in range(3):
-        emit({"step": step})
+        emit(Advance(step))
     return {"value": request["value"] * 2, "pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS")}
 
 
@@ -93,7 +92,7 @@ def hang(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     if "pids" in request:
         Path(request["pids"]).write_text(f"{os.getpid()} {other.pid}")
-    emit({"pids": [os.getpid(), other.pid]})
+    emit(Stage(f"{os.getpid()} {other.pid}"))
     time.sleep(60)
     return {}
 

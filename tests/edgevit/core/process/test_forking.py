@@ -86,7 +86,7 @@ def test_a_step_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
         parent = look()["parent"]
         begun: list[float] = []
 
-        def end(event: dict[str, Any]) -> None:
+        def end(event: object) -> None:
             begun.append(time.monotonic())
             os.kill(parent, signal.SIGKILL)
 

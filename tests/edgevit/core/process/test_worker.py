@@ -18,6 +18,7 @@ import pytest
 from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
 from edgevit.core.process import forking, worker
 from edgevit.core.process.worker import Job, ProcessLimits, run, run_many
+from edgevit.core.progress import Advance, Event, Stage
 
 JOBS = "tests.edgevit.core.process._jobs"
 
@@ -67,12 +68,12 @@ def wait_until_gone(pids: list[int]) -> bool:
 
 
 def test_result_and_events_come_back_from_another_process(capfd: pytest.CaptureFixture[str]) -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[Event] = []
     result = run("double", f"{JOBS}:double", {"value": 21}, ProcessLimits(threads=1), seen.append)
     assert result["value"] == 42
     assert result["pid"] != os.getpid()
     assert result["threads"] == "1"
-    assert seen == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert seen == [Advance(0), Advance(1), Advance(2)]
     assert capfd.readouterr().out == ""  # stdout belongs to the parent
 
 
@@ -113,7 +114,7 @@ def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
             f"{JOBS}:hang",
             {},
             ProcessLimits(timeout_s=1.5),
-            lambda event: pids.extend(event["pids"]),
+            lambda event: pids.extend(map(int, event.name.split())) if isinstance(event, Stage) else None,
         )
     assert time.monotonic() - started < 15
     assert len(pids) == 2 and wait_until_gone(pids)
@@ -173,7 +174,7 @@ def test_result_that_is_not_plain_data_is_an_error() -> None:
 
 
 def test_run_many_gives_a_result_or_an_error_per_job_and_goes_on() -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[Event] = []
     first, second, third = run_many(
         [
             worker.Job("one", f"{JOBS}:abort", {}),

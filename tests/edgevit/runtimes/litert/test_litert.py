@@ -12,7 +12,7 @@ from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.formats import preprocess_json
 from edgevit.runtimes.litert import RUNTIME
-from edgevit.steps.inspect import artifact
+from edgevit.steps.inspect import ArtifactRequest, artifact
 from tests.edgevit.runtimes.litert import _tflite_files as files
 
 PREPROCESS = Preprocess(2, 2, (2, 2), mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
@@ -175,10 +175,10 @@ def test_select_and_custom_operators_are_named_as_such(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="LiteRT here cannot execute") as caught:
             execute()
         assert caught.value.message.endswith(named) and "litert-select-tf-ops" in caught.value.hint
-    found = artifact({"path": str(path)}, lambda event: None)
-    assert found["operators"] == {"FlexErf": 2, "TANH": 1, "AcmeAttention": 1}
-    assert found["labels"] == ["a", "b"] and found["integer_macs"] is None
-    assert found["warnings"][0].endswith(named)
+    found = artifact(ArtifactRequest(str(path)), lambda event: None)
+    assert found.operators == {"FlexErf": 2, "TANH": 1, "AcmeAttention": 1}
+    assert found.labels == ("a", "b") and found.integer_macs is None
+    assert found.warnings[0].endswith(named)
 
 
 def test_a_damaged_file_is_not_blamed_on_its_operators(tmp_path: Path) -> None:

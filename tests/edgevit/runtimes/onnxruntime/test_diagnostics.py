@@ -13,7 +13,7 @@ from edgevit.core.errors import EdgevitError, InputError, StepError, Unsupported
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.runtimes._onnxruntime.runner import open_runner
-from edgevit.steps.inspect import artifact
+from edgevit.steps.inspect import ArtifactRequest, artifact
 from tests import _command
 
 OPTIONS = RunOptions(1, (), Preprocess(8, 8, (8, 8)))
@@ -109,10 +109,10 @@ def test_a_node_that_fails_as_it_runs(tmp_path: Path) -> None:
 
 def test_what_cannot_be_executed_is_looked_into_all_the_same(tmp_path: Path) -> None:
     path = written(tmp_path / "model.onnx", custom(edgevit__site="a.b:other"))
-    found = artifact({"path": str(path)}, lambda event: None)
-    assert found["operators"] == {"Special": 1, "Cast": 1, "GlobalAveragePool": 1, "Reshape": 1}
-    assert found["integer_macs"] is None
-    assert "com.acme.Special, node 'blocks.3/Special', site 'a.b:other'" in found["warnings"][0]
+    found = artifact(ArtifactRequest(str(path)), lambda event: None)
+    assert found.operators == {"Special": 1, "Cast": 1, "GlobalAveragePool": 1, "Reshape": 1}
+    assert found.integer_macs is None
+    assert "com.acme.Special, node 'blocks.3/Special', site 'a.b:other'" in found.warnings[0]
 
 
 def test_profile_says_it_with_the_code_of_what_cannot_be_done(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgevit.core.outputs import LOGITS
 from edgevit.core.pixels import normalise
+from edgevit.core.progress import Event, Warn
 from edgevit.core.results.report import Doubt
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec, TorchModel
 from edgevit.steps.doubts.diagnose import Diagnosis, diagnose
@@ -62,8 +63,8 @@ def diagnosed(
     )
     model, told = TorchModel(spec, module), []
 
-    def emit(event: dict[str, Any]) -> None:
-        told.extend([event["warning"]] if "warning" in event else [])
+    def emit(event: Event) -> None:
+        told.extend([event.text] if isinstance(event, Warn) else [])
 
     scores = run_float(model, pixels)["logits"]
     return diagnose(model, LOGITS, scores, pixels, labels, emit), told

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from torch import nn
 
 from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.progress import Event, Stage
 from edgevit.program import graph_file
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites
@@ -34,8 +34,8 @@ def forms_of(
     graph_file.save(graph, work / messages.GRAPH)
     told: list[str] = []
 
-    def emit(event: dict[str, Any]) -> None:
-        told.extend([event["stage"]] if "stage" in event else [])
+    def emit(event: Event) -> None:
+        told.extend([event.name] if isinstance(event, Stage) else [])
 
     return graph_variants.fold(
         graph, small.images() if calibrated else None, placed(*asked), work, emit
