@@ -53,7 +53,7 @@ _NAMESPACE = uuid.UUID("6d7f1f9e-6f0b-5b0a-9a51-0c8f5f0f3d11")
 
 def convert(
     edited: Edited, spec: ModelSpec, deployment: str, half: bool, keep_float32: frozenset[str]
-) -> Any:
+) -> object:
     """Convert with coremltools; `half` computes in float16 from behind the normalisation on.
 
     Args:

@@ -6,13 +6,16 @@ with the model's own they make chains that amount to little or nothing.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite.products import reshape, transpose
 from converters.tflite.use_def import UseDef
 from edgevit.program.layout import Layout, Step, identity, permuted, reshaped, steps
 
 _LINKS: Final = ("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS")
+
+if TYPE_CHECKING:
+    from converters.tflite.objects import Operator
 
 
 def shorten(use_def: UseDef) -> int:
@@ -24,12 +27,12 @@ def shorten(use_def: UseDef) -> int:
     return changed
 
 
-def _is_link(use_def: UseDef, operator: Any) -> bool:
+def _is_link(use_def: UseDef, operator: Operator) -> bool:
     kind = use_def.kind(operator)
     return kind in _LINKS and (kind != "TRANSPOSE" or use_def.integers(operator.inputs[1]) is not None)
 
 
-def _shorten(use_def: UseDef, last: Any) -> bool:
+def _shorten(use_def: UseDef, last: Operator) -> bool:
     """The longest part of the chain that ends in `last` and can be written with less."""
     best: tuple[int, tuple[Step, ...], int] | None = None
     part = [last]
@@ -50,7 +53,7 @@ def _shorten(use_def: UseDef, last: Any) -> bool:
     return _write(use_def, last, best[0], best[1])
 
 
-def _steps(use_def: UseDef, source: int, chain: list[Any]) -> tuple[Step, ...] | None:
+def _steps(use_def: UseDef, source: int, chain: list[Operator]) -> tuple[Step, ...] | None:
     layout: Layout | None = identity(use_def.shape(source))
     for operator in reversed(chain):
         if layout is None:
@@ -62,7 +65,7 @@ def _steps(use_def: UseDef, source: int, chain: list[Any]) -> tuple[Step, ...] |
     return steps(use_def.shape(source), layout, use_def.shape(chain[0].outputs[0])) if layout else None
 
 
-def _cost(use_def: UseDef, chain: list[Any]) -> int:
+def _cost(use_def: UseDef, chain: list[Operator]) -> int:
     """What goes away with the chain: not the first operator that others read too, nor all before it."""
     total = 0
     for index, operator in enumerate(chain):
@@ -84,7 +87,7 @@ def _step_cost(axes: tuple[int, ...] | None) -> int:
     return 3 if axes[-1] == len(axes) - 1 else 4
 
 
-def _write(use_def: UseDef, last: Any, source: int, found: tuple[Step, ...]) -> bool:
+def _write(use_def: UseDef, last: Operator, source: int, found: tuple[Step, ...]) -> bool:
     end = last.outputs[0]
     if not found:
         if not use_def.replace(end, source):

@@ -8,7 +8,7 @@ channel back to its scale: the MUL of a LayerScale where one follows, else a new
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place
@@ -18,6 +18,8 @@ from edgevit.core.quant_params import QuantParams
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from converters.tflite.objects import Model, Operator
 
 _STEPS: Final = QuantParams("int8", (1.0,), (0,))
 
@@ -34,7 +36,7 @@ def with_one_scale(site: SitePlan, channels: int) -> SitePlan:
     )
 
 
-def multiply(model: Any, place: Place, steps: int, scale: tuple[float, ...]) -> list[Any]:
+def multiply(model: Model, place: Place, steps: int, scale: tuple[float, ...]) -> list[Operator]:
     """Multiply the dequantized `steps` of each channel by its scale; returns the operators to insert for it."""
     import numpy as np
 
@@ -53,7 +55,7 @@ def multiply(model: Any, place: Place, steps: int, scale: tuple[float, ...]) -> 
     return [product]
 
 
-def _only_product(model: Any, tensor: int) -> tuple[Any, int, NDArray[np.float32]] | None:
+def _only_product(model: Model, tensor: int) -> tuple[Operator, int, NDArray[np.float32]] | None:
     """The MUL by a constant that alone reads `tensor`: the operator, and its constant's position and value."""
     part = tfl.graph(model)
     readers = [o for o in part.operators if tensor in [int(t) for t in o.inputs]]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from converters.tflite.objects import Blocks, Indices, Model, Operator, SubGraph, Tensor
+
 EXTRA: Final = "tflite"
 _ALIGNMENT: Final = 16
 LIMIT: Final = (1 << 31) - 1
@@ -33,19 +35,20 @@ def schema() -> Any:
     return require("ai_edge_litert.schema_py_generated", EXTRA)
 
 
-def read(data: bytes) -> Any:
+def read(data: bytes) -> Model:
     """Parse into the schema's `ModelT`, which can be edited freely; constants stay views of `data`."""
     tflite = schema()
-    return tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(data, 0))
+    model: Model = tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(data, 0))
+    return model
 
 
-def duplicate(model: Any) -> Any:
+def duplicate(model: Model) -> Model:
     """A copy to be edited; the constants themselves are shared, so replace them, do not write into them."""
     shared = {id(b.data): b.data for b in model.buffers if b.data is not None}
     return copy.deepcopy(model, shared)
 
 
-def pack(model: Any) -> bytearray:
+def pack(model: Model) -> bytearray:
     """Serialize; equal models give equal bytes.
 
     Raises:
@@ -73,7 +76,7 @@ def pack(model: Any) -> bytearray:
     return builder.Bytes  # type: ignore[no-any-return]
 
 
-def graph(model: Any) -> Any:
+def graph(model: Model) -> SubGraph:
     """The one subgraph.
 
     Raises:
@@ -91,18 +94,18 @@ def text(value: bytes | str | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def kind(model: Any, operator: Any) -> str:
+def kind(model: Model, operator: Operator) -> str:
     """Type of an operator as the schema spells it: FULLY_CONNECTED, CONV_2D, ..."""
     code = model.operatorCodes[operator.opcodeIndex]
     return _names(schema().BuiltinOperator)[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
-def dtype(tensor: Any) -> str:
+def dtype(tensor: Tensor) -> str:
     """Element type of a tensor as the schema spells it: FLOAT32, INT8, ..."""
     return _names(schema().TensorType)[tensor.type]
 
 
-def constant(model: Any, index: int) -> NDArray[np.generic] | None:
+def constant(model: Model, index: int) -> NDArray[np.generic] | None:
     """Value of a constant tensor, None if it is computed at run time or its type is not one we edit."""
     import numpy as np
 
@@ -117,7 +120,11 @@ def constant(model: Any, index: int) -> NDArray[np.generic] | None:
 
 
 def add_tensor(
-    model: Any, name: str, shape: Sequence[int], kind: str, value: NDArray[np.generic] | None = None
+    model: Model,
+    name: str,
+    shape: Indices | Sequence[int],
+    kind: str,
+    value: NDArray[np.generic] | None = None,
 ) -> int:
     """Add a tensor, constant if `value` is given; returns its index."""
     import numpy as np
@@ -139,7 +146,9 @@ def add_tensor(
     return len(tensors) - 1
 
 
-def set_quantization(tensor: Any, scale: Sequence[float], zero_point: Sequence[int], axis: int = 0) -> None:
+def set_quantization(
+    tensor: Tensor, scale: Sequence[float], zero_point: Sequence[int], axis: int = 0
+) -> None:
     """Give a tensor its affine grid: one scale, or one per index of `axis`."""
     import numpy as np
 
@@ -150,7 +159,7 @@ def set_quantization(tensor: Any, scale: Sequence[float], zero_point: Sequence[i
     tensor.quantization = params
 
 
-def set_blocks(tensor: Any, scales: int, block: int) -> None:
+def set_blocks(tensor: Tensor, scales: int, block: int) -> None:
     """Give a tensor (out, in) a scale for each `block` of a row: those of the tensor with index `scales`."""
     tflite = schema()
     details = tflite.BlockwiseQuantizationT()
@@ -161,18 +170,20 @@ def set_blocks(tensor: Any, scales: int, block: int) -> None:
     tensor.quantization = params
 
 
-def new_operator(model: Any, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+def new_operator(
+    model: Model, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int]
+) -> Operator:
     """An operator without options; the caller puts it where it belongs."""
     import numpy as np
 
-    operator = schema().OperatorT()
+    operator: Operator = schema().OperatorT()
     operator.inputs = np.asarray(inputs, np.int32)
     operator.outputs = np.asarray(outputs, np.int32)
     set_version(model, operator, name, version)
     return operator
 
 
-def set_version(model: Any, operator: Any, name: str, version: int) -> None:
+def set_version(model: Model, operator: Operator, name: str, version: int) -> None:
     """Make `operator` a `name` of at least `version`: the first that knows the types it is given."""
     tflite = schema()
     builtin = getattr(tflite.BuiltinOperator, name)
@@ -190,7 +201,7 @@ def set_version(model: Any, operator: Any, name: str, version: int) -> None:
     operator.opcodeIndex = len(model.operatorCodes) - 1
 
 
-def compact(model: Any) -> dict[int, int]:
+def compact(model: Model) -> dict[int, int]:
     """Drop operators, tensors, buffers and operator codes that nothing uses; returns old -> new tensors."""
     part = graph(model)
     needed = {int(t) for t in part.outputs}
@@ -222,7 +233,7 @@ def compact(model: Any) -> dict[int, int]:
     return new
 
 
-def make_names_unique(model: Any) -> None:
+def make_names_unique(model: Model) -> None:
     """Append `#2`, `#3`, ... where several tensors share a name, so that a name says which tensor is meant."""
     seen: set[str] = set()
     for tensor in graph(model).tensors:
@@ -235,7 +246,7 @@ def make_names_unique(model: Any) -> None:
         tensor.name = name.encode()
 
 
-def _compact_buffers(model: Any) -> None:
+def _compact_buffers(model: Model) -> None:
     # Buffer 0 is the empty one, by the schema.
     used = {0} | {int(t.buffer) for t in graph(model).tensors} | {int(m.buffer) for m in model.metadata or ()}
     new = {old: index for index, old in enumerate(sorted(used))}
@@ -244,7 +255,7 @@ def _compact_buffers(model: Any) -> None:
         holder.buffer = new[int(holder.buffer)]
 
 
-def _blocks(tensor: Any) -> Any:
+def _blocks(tensor: Tensor) -> Blocks | None:
     """The details of a tensor with scales in blocks, None of any other."""
     params = tensor.quantization
     blocks = schema().QuantizationDetails.BlockwiseQuantization

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
@@ -26,6 +26,9 @@ _REQUANTIZE_VERSION: Final = 2
 _VALID: Final = 1
 _LARGEST: Final = 127
 _EXACT: Final = 1e-4  # of a step: how far float32 may be from a whole number
+
+if TYPE_CHECKING:
+    from converters.tflite.objects import Model, Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def real_input(preprocess: Preprocess) -> Preprocess:
     return replace(preprocess, mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
-def take_pixels(model: Any, preprocess: Preprocess, dtype: str) -> Mapping[str, str]:
+def take_pixels(model: Model, preprocess: Preprocess, dtype: str) -> Mapping[str, str]:
     """Make the float input of `model` one of bytes.
 
     Args:
@@ -108,21 +111,21 @@ def take_pixels(model: Any, preprocess: Preprocess, dtype: str) -> Mapping[str, 
 class _Door:
     """One edit of a model's input; `front` are the operators that stand before all others then."""
 
-    model: Any
+    model: Model
     pixels: Pixels
     image: int
     dtype: str
     entry: int = -1
-    front: list[Any] = field(default_factory=list)
+    front: list[Operator] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.entry = self._tensor(NAME, self.dtype, self.pixels.scale, self._zero(self.dtype))
 
-    def quantize_at_the_front(self, reader: Any) -> None:
+    def quantize_at_the_front(self, reader: Operator) -> None:
         """Where `reader` is a QUANTIZE, or moves values to one, let it read int8."""
         part = tfl.graph(self.model)
-        moving: list[Any] = []
+        moving: list[Operator] = []
         while tfl.kind(self.model, reader) in _MOVING:
             after = [o for o in part.operators if int(reader.outputs[0]) in map(int, o.inputs)]
             if len(after) != 1:
@@ -178,10 +181,10 @@ class _Door:
         self.front.append(self._convolution(source, tensor, own.scale[0]))
         return tensor
 
-    def _requantize(self, into: int) -> Any:
+    def _requantize(self, into: int) -> Operator:
         return tfl.new_operator(self.model, "QUANTIZE", _REQUANTIZE_VERSION, [self.entry], [into])
 
-    def _convolution(self, source: int, into: int, scale: float | None) -> Any:
+    def _convolution(self, source: int, into: int, scale: float | None) -> Operator:
         """Normalise and order the channels; `scale` is that of an int8 `source`, None of a float one."""
         import numpy as np
 

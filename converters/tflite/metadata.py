@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from edgevit.core import metadata_keys, outputs
@@ -31,9 +31,12 @@ _KINDS: Final = {3: "RGB", 1: "grey"}
 _TENSOR_AXIS_LABELS: Final = 2  # enum AssociatedFileType
 _STRING, _OFFSET, _BYTE = "string", "offset", "byte"
 
+if TYPE_CHECKING:
+    from converters.tflite.objects import Model
+
 
 def embed(
-    model: Any, spec: ModelSpec, precision: str, preprocess: Preprocess, real: Preprocess | None = None
+    model: Model, spec: ModelSpec, precision: str, preprocess: Preprocess, real: Preprocess | None = None
 ) -> None:
     """Add the metadata buffers to `model`; `labels` then appends the archive to the packed bytes.
 
@@ -81,7 +84,7 @@ def _file_of(output: str) -> str:
     return f"labels_{output}.txt"
 
 
-def _add(model: Any, name: str, data: bytes) -> None:
+def _add(model: Model, name: str, data: bytes) -> None:
     import numpy as np
 
     schema = tfl.schema()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.quantize import INT8_VERSION
@@ -13,8 +13,11 @@ from edgevit.core.quant_params import QuantParams
 _MOVING: Final = ("RESHAPE", "TRANSPOSE")
 _FROM_FLOAT, _FROM_INT8 = 1, 2  # versions of QUANTIZE
 
+if TYPE_CHECKING:
+    from converters.tflite.objects import Model
 
-def give_integers(model: Any, all_params: Sequence[QuantParams]) -> Mapping[str, str]:
+
+def give_integers(model: Model, all_params: Sequence[QuantParams]) -> Mapping[str, str]:
     """Make the float outputs integers on `all_params`, one for each.
 
     What an integer layer gives on the same grid becomes the output itself, so that nothing is rounded twice.
@@ -47,7 +50,7 @@ def give_integers(model: Any, all_params: Sequence[QuantParams]) -> Mapping[str,
     return renamed
 
 
-def _integers(model: Any, output: int, params: QuantParams) -> int | None:
+def _integers(model: Model, output: int, params: QuantParams) -> int | None:
     """The int8 tensor on `params` that `output` is the real value of, through whatever only moves values.
 
     Operators that move float values to the output get duplicates that move integers.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.use_def import UseDef
 
 _RANK: Final = 4
+
+if TYPE_CHECKING:
+    from converters.tflite.objects import Operator
 
 
 def keep_rank(use_def: UseDef) -> int:
@@ -20,11 +23,11 @@ def keep_rank(use_def: UseDef) -> int:
     for operator in list(use_def.operators):
         if use_def.kind(operator) != "BATCH_MATMUL":
             continue
-        sources = [_unflattened(use_def, tensor) for tensor in operator.inputs]
-        if None in sources or use_def.shape(sources[0])[:2] != use_def.shape(sources[1])[:2]:  # type: ignore[arg-type]
+        sources = [found for t in operator.inputs if (found := _unflattened(use_def, t)) is not None]
+        if len(sources) < 2 or use_def.shape(sources[0])[:2] != use_def.shape(sources[1])[:2]:
             continue
         old = operator.outputs[0]
-        lead = use_def.shape(sources[0])[:2]  # type: ignore[arg-type]
+        lead = use_def.shape(sources[0])[:2]
         new = use_def.add_like(old, (*lead, *use_def.shape(old)[1:]))
         following = use_def.operators[use_def.operators.index(operator) + 1]
         unread, operator.inputs, operator.outputs = operator.inputs, sources, [new]
@@ -55,7 +58,7 @@ def transposed_operand(use_def: UseDef) -> int:
             continue
         maker = use_def.maker(operator.inputs[1], "TRANSPOSE")
         axes = use_def.integers(maker.inputs[1]) if maker is not None else None
-        if axes is None or len(axes) < 2 or axes[-1] == len(axes) - 1:
+        if maker is None or axes is None or len(axes) < 2 or axes[-1] == len(axes) - 1:
             continue
         swapped = (*axes[:-2], axes[-1], axes[-2])
         source = maker.inputs[0]
@@ -106,7 +109,7 @@ def keep_dimensions(use_def: UseDef) -> int:
     return changed
 
 
-def _on_each_number(use_def: UseDef, operator: Any) -> bool:
+def _on_each_number(use_def: UseDef, operator: Operator) -> bool:
     """Whether the operator does the same to every number of its first input."""
     kind = use_def.kind(operator)
     if kind in ("ADD", "MUL"):
@@ -152,7 +155,7 @@ def mean_of_transposed(use_def: UseDef) -> int:
     return changed
 
 
-def reshape(use_def: UseDef, before: Any, source: int, target: int) -> Any:
+def reshape(use_def: UseDef, before: Operator, source: int, target: int) -> Operator:
     """A RESHAPE in front of an operator."""
     shape = use_def.shape(target)
     made = use_def.insert(
@@ -165,7 +168,7 @@ def reshape(use_def: UseDef, before: Any, source: int, target: int) -> Any:
     return made
 
 
-def transpose(use_def: UseDef, before: Any, source: int, axes: tuple[int, ...], target: int) -> Any:
+def transpose(use_def: UseDef, before: Operator, source: int, axes: tuple[int, ...], target: int) -> Operator:
     """A TRANSPOSE in front of an operator."""
     return use_def.insert(
         before, "TRANSPOSE", 1, [source, use_def.constant(axes, f"transpose/{axes}")], [target]

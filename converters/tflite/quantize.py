@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from converters.tflite import channels, weights
 from converters.tflite import flatbuffer as tfl
@@ -42,8 +42,11 @@ _DEQUANTIZE_FLOAT16: Final = 3
 _DEQUANTIZE_PER_CHANNEL: Final = 5
 _FLOAT16_MAX: Final = 65504.0
 
+if TYPE_CHECKING:
+    from converters.tflite.objects import Model, Operator
 
-def float_tensors(model: Any, places: tuple[Place, ...]) -> tuple[SiteTensors, ...]:
+
+def float_tensors(model: Model, places: tuple[Place, ...]) -> tuple[SiteTensors, ...]:
     """Where the sites are as long as everything around them is float."""
     tensors = tfl.graph(model).tensors
     return tuple(
@@ -51,7 +54,7 @@ def float_tensors(model: Any, places: tuple[Place, ...]) -> tuple[SiteTensors, .
     )
 
 
-def to_half(model: Any, places: tuple[Place, ...] = (), keep: Collection[str] = ()) -> None:
+def to_half(model: Model, places: tuple[Place, ...] = (), keep: Collection[str] = ()) -> None:
     """Store float constants as float16 with a DEQUANTIZE behind each; arithmetic stays float32.
 
     With `keep`, sites that float16 would spoil, only the weights of the other sites become float16: which
@@ -81,7 +84,7 @@ def to_half(model: Any, places: tuple[Place, ...] = (), keep: Collection[str] = 
     part.operators = added + part.operators
 
 
-def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[SiteTensors, ...]:
+def quantize(model: Model, places: tuple[Place, ...], plan: QuantPlan) -> tuple[SiteTensors, ...]:
     """Apply `plan` to the float `model`; returns the tensors of the plan's sites.
 
     Raises:
@@ -113,9 +116,9 @@ def quantize(model: Any, places: tuple[Place, ...], plan: QuantPlan) -> tuple[Si
 class _Edit:
     """One pass over a model: operators to insert, and the integer duplicates of float tensors."""
 
-    model: Any
-    before: dict[int, list[Any]] = field(default_factory=dict)
-    after: dict[int, list[Any]] = field(default_factory=dict)
+    model: Model
+    before: dict[int, list[Operator]] = field(default_factory=dict)
+    after: dict[int, list[Operator]] = field(default_factory=dict)
     duplicates: dict[tuple[int, float, int], int] = field(default_factory=dict)
 
     def finish(self) -> None:

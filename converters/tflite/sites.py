@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.lower import Marked
@@ -12,6 +12,8 @@ from edgevit.core.errors import UnsupportedError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from converters.tflite.objects import Model
 
 # What may stand between a fence and its operator: moves values, or adds zeros, so that a grid passes through.
 _MOVING: Final = ("PAD", "TRANSPOSE", "RESHAPE")
@@ -47,7 +49,7 @@ class Place:
     output: int
 
 
-def locate(model: Any, marked: tuple[Marked, ...]) -> tuple[Place, ...]:
+def locate(model: Model, marked: tuple[Marked, ...]) -> tuple[Place, ...]:
     """Find all sites and remove their markers from `model`; tensors get names that tell the site.
 
     Raises:
@@ -72,7 +74,7 @@ def to_file(place: Place, weight: NDArray[np.generic]) -> NDArray[np.generic]:
     return weight.transpose(place.layout)
 
 
-def _markers(model: Any) -> _Markers:
+def _markers(model: Model) -> _Markers:
     operators = tfl.graph(model).operators
     tensors = tfl.graph(model).tensors
     found: _Markers = {}
@@ -87,7 +89,7 @@ def _markers(model: Any) -> _Markers:
     return found
 
 
-def _walk(model: Any, one: Marked, markers: _Markers, readers: dict[int, list[int]]) -> Place:
+def _walk(model: Model, one: Marked, markers: _Markers, readers: dict[int, list[int]]) -> Place:
     operators = tfl.graph(model).operators
     start, end = markers[one.before][-1], markers[one.after][0]
     before: list[int] = []
@@ -127,7 +129,7 @@ def _walk(model: Any, one: Marked, markers: _Markers, readers: dict[int, list[in
     return place
 
 
-def _confirm(model: Any, one: Marked, place: Place) -> None:
+def _confirm(model: Model, one: Marked, place: Place) -> None:
     """The names and markers say which operator it is; the weights prove it, to the last bit."""
     import numpy as np
 
@@ -144,7 +146,7 @@ def _only_reader(one: Marked, tensor: int, readers: dict[int, list[int]]) -> int
     return found[0]
 
 
-def _remove_markers(model: Any, places: list[Place], markers: _Markers) -> tuple[Place, ...]:
+def _remove_markers(model: Model, places: list[Place], markers: _Markers) -> tuple[Place, ...]:
     import numpy as np
 
     part = tfl.graph(model)

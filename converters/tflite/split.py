@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.products import reshape, transpose
 from converters.tflite.use_def import UseDef
 
 _MOST: Final = 4  # XNNPACK splits into two, three or four parts
+
+if TYPE_CHECKING:
+    from converters.tflite.objects import Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class _Parts:
 
     source: int
     axis: int
-    slices: tuple[Any, ...]
+    slices: tuple[Operator, ...]
 
 
 def split(use_def: UseDef) -> int:
@@ -34,7 +37,7 @@ def split(use_def: UseDef) -> int:
 
 def _parts(use_def: UseDef, source: int) -> _Parts | None:
     whole = use_def.shape(source)
-    by_axis: dict[int, dict[int, Any]] = {}
+    by_axis: dict[int, dict[int, Operator]] = {}
     for operator in use_def.readers.get(source, []):
         if use_def.kind(operator) != "SLICE":
             continue
@@ -59,8 +62,10 @@ def _replace(use_def: UseDef, parts: _Parts) -> None:
     first = min(parts.slices, key=lambda o: positions[id(o)])
     source, axis = parts.source, parts.axis
     while True:
-        following = [use_def.only_reader(t) for t in outputs]
-        moved = _in_common(use_def, outputs, following, source, axis)
+        following = [o for t in outputs if (o := use_def.only_reader(t)) is not None]
+        moved = (
+            None if len(following) < len(outputs) else _in_common(use_def, outputs, following, source, axis)
+        )
         if moved is None:
             break
         kind, value, axis = moved
@@ -80,10 +85,10 @@ def _replace(use_def: UseDef, parts: _Parts) -> None:
 
 
 def _in_common(
-    use_def: UseDef, outputs: list[int], following: list[Any], source: int, axis: int
+    use_def: UseDef, outputs: list[int], following: list[Operator], source: int, axis: int
 ) -> tuple[str, tuple[int, ...], int] | None:
     """The step that follows every part alike, as one of the whole: its kind and value, and the parts' new axis."""
-    kinds = {use_def.kind(o) if o is not None else "" for o in following}
+    kinds = {use_def.kind(o) for o in following}
     if kinds == {"TRANSPOSE"}:
         axes = {use_def.integers(o.inputs[1]) for o in following}
         only = axes.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from converters import _float_macs
 from converters._target import checked_conversion
@@ -24,6 +24,7 @@ from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
 
 if TYPE_CHECKING:
+    from converters.tflite.objects import Model
     from edgevit.core.plans import QuantPlan
 
 _PRECISIONS: Final = (
@@ -45,7 +46,7 @@ class FloatConversion:
         input: type of the input in the files: float32, uint8 or int8.
     """
 
-    model: Any
+    model: Model
     places: tuple[tflite_sites.Place, ...]
     spec: ModelSpec
     input: str = "float32"
@@ -216,10 +217,10 @@ def _refuse_above_limit(graph: Graph) -> None:
         )
 
 
-def _name_interface(model: object, spec: ModelSpec) -> None:
+def _name_interface(model: Model, spec: ModelSpec) -> None:
     """Name input and outputs, in the signature too, which is what applications ask for."""
     part = tfl.graph(model)
-    (signature,) = model.signatureDefs  # type: ignore[attr-defined]
+    (signature,) = model.signatureDefs
     part.tensors[int(part.inputs[0])].name = b"image"
     signature.inputs[0].name = b"image"
     if len(signature.outputs) != len(spec.outputs):

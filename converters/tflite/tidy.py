@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.chains import shorten
@@ -18,8 +18,11 @@ from converters.tflite.sites import Place
 from converters.tflite.split import split
 from converters.tflite.use_def import edit
 
+if TYPE_CHECKING:
+    from converters.tflite.objects import Model
 
-def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:
+
+def tidy(model: Model, places: tuple[Place, ...]) -> tuple[Place, ...]:
     """Edit `model`; returns where the sites are afterwards.
 
     A site keeps its operator, and a PAD in front of it. Its input and output may lose a change of layout:
@@ -54,5 +57,5 @@ def tidy(model: Any, places: tuple[Place, ...]) -> tuple[Place, ...]:
     return tuple(moved)
 
 
-def _pads(model: Any, index: int) -> bool:
+def _pads(model: Model, index: int) -> bool:
     return tfl.kind(model, tfl.graph(model).operators[index]) == "PAD"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converters.tflite import flatbuffer as tfl
 
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from converters.tflite.objects import Model, Operator
+
 
 @dataclass(slots=True)
 class UseDef:
     """A model being edited. Operators are told apart by identity: their indices change, they do not."""
 
-    model: Any
-    operators: list[Any] = field(default_factory=list)
-    makers: dict[int, Any] = field(default_factory=dict)
-    readers: dict[int, list[Any]] = field(default_factory=dict)
+    model: Model
+    operators: list[Operator] = field(default_factory=list)
+    makers: dict[int, Operator] = field(default_factory=dict)
+    readers: dict[int, list[Operator]] = field(default_factory=dict)
     results: set[int] = field(default_factory=set)
     kinds: dict[int, str] = field(default_factory=dict)
     constants: dict[tuple[int, ...], int] = field(default_factory=dict)
@@ -40,7 +42,7 @@ class UseDef:
         """Element type as the schema spells it."""
         return tfl.dtype(tfl.graph(self.model).tensors[tensor])
 
-    def kind(self, operator: Any) -> str:
+    def kind(self, operator: Operator) -> str:
         """Type of an operator as the schema spells it."""
         index = operator.opcodeIndex
         if index not in self.kinds:
@@ -52,12 +54,12 @@ class UseDef:
         value = tfl.constant(self.model, tensor)
         return None if value is None else tuple(int(n) for n in value.ravel())
 
-    def maker(self, tensor: int, kind: str) -> Any:
+    def maker(self, tensor: int, kind: str) -> Operator | None:
         """The operator of type `kind` that makes the tensor, else None."""
         found = self.makers.get(tensor)
         return found if found is not None and self.kind(found) == kind else None
 
-    def only_reader(self, tensor: int) -> Any:
+    def only_reader(self, tensor: int) -> Operator | None:
         """The operator that is all that reads the tensor, else None."""
         found = self.readers.get(tensor, [])
         return found[0] if len(found) == 1 and tensor not in self.results else None
@@ -78,8 +80,8 @@ class UseDef:
         return tfl.add_tensor(self.model, tfl.text(old.name), shape, self.dtype(tensor))
 
     def insert(
-        self, before: Any, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int]
-    ) -> Any:
+        self, before: Operator, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int]
+    ) -> Operator:
         """A new operator in front of another."""
         made = tfl.new_operator(self.model, name, version, inputs, outputs)
         made.inputs, made.outputs = list(inputs), list(outputs)
@@ -88,7 +90,7 @@ class UseDef:
         self.update()
         return made
 
-    def remove(self, operator: Any) -> None:
+    def remove(self, operator: Operator) -> None:
         """Take out an operator whose outputs nobody reads."""
         self.operators[:] = [o for o in self.operators if o is not operator]
         self.update()
@@ -130,7 +132,7 @@ class UseDef:
         self.results = {int(t) for t in tfl.graph(self.model).outputs}
 
 
-def edit(model: Any, passes: Sequence[Callable[[UseDef], int]]) -> None:
+def edit(model: Model, passes: Sequence[Callable[[UseDef], int]]) -> None:
     """Apply the passes in turn until none of them changes anything; drop what nobody reads."""
     import numpy as np
 

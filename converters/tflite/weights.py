@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.sites import Place, to_file
@@ -10,10 +10,12 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import QuantParams
 
 if TYPE_CHECKING:
+    from converters.tflite.objects import Model, Operator
+
     pass
 
 
-def add(model: Any, place: Place, site: SitePlan, plan: QuantPlan) -> int:
+def add(model: Model, place: Place, site: SitePlan, plan: QuantPlan) -> int:
     """Add the rounded weight with its grid; returns the index of the tensor.
 
     int4 in blocks holds its scales in a float16 tensor (out channels, blocks). XNNPACK takes them as
@@ -39,7 +41,9 @@ def add(model: Any, place: Place, site: SitePlan, plan: QuantPlan) -> int:
     return index
 
 
-def set_integer_bias(model: Any, operator: Any, site: SitePlan, params: QuantParams, plan: QuantPlan) -> None:
+def set_integer_bias(
+    model: Model, operator: Operator, site: SitePlan, params: QuantParams, plan: QuantPlan
+) -> None:
     """The int32 bias of a static integer kernel, its scale input scale times weight scale."""
     import numpy as np
 
@@ -58,7 +62,7 @@ def set_integer_bias(model: Any, operator: Any, site: SitePlan, params: QuantPar
     operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
 
 
-def set_float_bias(model: Any, operator: Any, site: SitePlan, plan: QuantPlan) -> None:
+def set_float_bias(model: Model, operator: Operator, site: SitePlan, plan: QuantPlan) -> None:
     """The plan's corrected bias, also for a layer that has none; without one the layer keeps its own."""
     import numpy as np
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from edgevit.core._plain import to_plain
 from edgevit.core.disk import output_folder, whole_files
 from edgevit.core.errors import UsageError
@@ -66,7 +64,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
     return Answer(data, (*tables, origin, *notices), exit_code=int(missed))
 
 
-def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, Any]:
+def _data(plan: QuantPlan, prepared: Prepared) -> dict[str, object]:
     simulated = _plan_tables.simulated_of(plan, prepared)
     return {
         "target": plan.target,

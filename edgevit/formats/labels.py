@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edgevit.core import metadata_keys
 from edgevit.core._plain import from_plain, to_plain
@@ -102,7 +102,7 @@ def _is_literal(text: str) -> bool:
     return ends in ("{}", "[]")
 
 
-def _yaml(text: str, where: str) -> Any:
+def _yaml(text: str, where: str) -> object:
     """Plain data in which every scalar is text: `no` is a name, and no object is ever made."""
     if len(text) > _YAML_LIMIT:
         raise InputError(f"{where} has more than {_YAML_LIMIT >> 20} MiB, too much for class names", HINT)

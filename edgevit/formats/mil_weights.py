@@ -43,7 +43,7 @@ def mapped() -> Iterator[None]:
 
 def forget(value: NDArray[np.generic] | None) -> None:
     """Let go of the pages of a mapped constant; they are read again from the file where somebody asks."""
-    held: Any = value
+    held: object = value
     while held is not None and not isinstance(held, mmap.mmap):
         held = getattr(held, "base", None)
     if held is not None and hasattr(mmap, "MADV_DONTNEED"):

@@ -118,7 +118,7 @@ def _inside(made: Any) -> str:
     """Where the module is in what a factory gives, or how to come to one."""
     import torch
 
-    items: list[tuple[Any, Any]] = []
+    items: list[tuple[object, object]] = []
     if isinstance(made, Mapping):
         items = list(made.items())
     elif isinstance(made, list | tuple):

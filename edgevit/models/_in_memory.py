@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.documents import read_json
@@ -109,7 +109,7 @@ def _copy(module: torch.nn.Module) -> torch.nn.Module:
     """A deep copy whose tensors are on the CPU from the start, floating ones in float32; ties stay ties."""
     import torch
 
-    memo: dict[int, Any] = {}
+    memo: dict[int, object] = {}
     for tensor in chain(module.parameters(), module.buffers()):
         kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
         value = tensor.detach().to("cpu", kind, copy=True)

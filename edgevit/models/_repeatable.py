@@ -48,7 +48,7 @@ def check_repeatable(module: torch.nn.Module, image: torch.Tensor, name: str) ->
     )
 
 
-def _outputs(module: torch.nn.Module, image: torch.Tensor) -> list[tuple[torch.nn.Module, Any, Any]]:
+def _outputs(module: torch.nn.Module, image: torch.Tensor) -> list[tuple[torch.nn.Module, object, object]]:
     """Every module with its inputs and outputs, in the order in which they end: the inner before the outer."""
     found: list[tuple[torch.nn.Module, Any, Any]] = []
 

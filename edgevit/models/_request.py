@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIZES = frozenset(("img_size", "image_size", "patch_size", "window_size"))
 
 
-def literals(arguments: Mapping[str, str]) -> dict[str, Any]:
+def literals(arguments: Mapping[str, str]) -> dict[str, object]:
     """Values of `--model-arg` as Python literals (`depth=2`, `pool=avg`, `init_values=None`)."""
     found: dict[str, Any] = {}
     for key, text in arguments.items():

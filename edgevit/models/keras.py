@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError, StepError, UsageError
 from edgevit.core.foreign import brief
@@ -83,7 +83,7 @@ def _keras() -> ModuleType:
     return keras
 
 
-def _open(keras: ModuleType, path: Path) -> Any:
+def _open(keras: ModuleType, path: Path) -> object:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers raise while they are built again
@@ -98,7 +98,7 @@ def _open(keras: ModuleType, path: Path) -> Any:
     return model
 
 
-def _preprocess(model: Any, size: tuple[int, int], channels: int, request: LoadRequest) -> Stated:
+def _preprocess(model: object, size: tuple[int, int], channels: int, request: LoadRequest) -> Stated:
     resized = for_channels(replace(imagenet(size), shorter_side=False, interpolation="bilinear"), channels)
     found = pixel_range(model)
     if found is None:

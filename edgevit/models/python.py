@@ -45,7 +45,7 @@ def load(request: LoadRequest) -> TorchModel:
     place, colon, factory = request.argument.rpartition(":")
     if not colon or not place or not factory:
         raise UsageError(f"{request.source!r} is not of the form python:MODULE_OR_FILE:FACTORY")
-    arguments: dict[str, Any] = literals(request.model_args)
+    arguments: dict[str, object] = literals(request.model_args)
     if request.num_classes is not None:
         arguments["num_classes"] = request.num_classes
     what = f"{factory} of {place}"

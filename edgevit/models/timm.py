@@ -52,7 +52,7 @@ def load(request: LoadRequest) -> TorchModel:
         raise UsageError(
             f"unknown weights in timm:{name}: {error}", "leave out what stands behind the dot"
         ) from error
-    arguments: dict[str, Any] = literals(request.model_args)
+    arguments: dict[str, object] = literals(request.model_args)
     if request.num_classes is not None:
         arguments["num_classes"] = request.num_classes
     if request.image_size is not None and config is not None and config.fixed_input_size:

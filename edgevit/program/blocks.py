@@ -14,7 +14,7 @@ from edgevit.program.sites import site_of
 if TYPE_CHECKING:
     import torch
 
-    Around = Callable[[torch.fx.Node, tuple[Any, ...]], torch.Tensor | None]
+    Around = Callable[[torch.fx.Node, tuple[object, ...]], torch.Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ def run_block(
 
     program = graph.program
     inside = {block.entry, *block.nodes}
-    fixed: dict[torch.fx.Node, Any] = {}
+    fixed: dict[torch.fx.Node, object] = {}
 
-    def constant(node: torch.fx.Node) -> Any:
+    def constant(node: torch.fx.Node) -> object:
         if node not in fixed:
             held = constants.value(program, node)
             if held is None:  # computed of constants alone

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import torch
 
     # node, values of its arguments in both runs; returns the second run's result, None for the operation's own
-    Decide = Callable[[torch.fx.Node, tuple[Any, ...], tuple[Any, ...]], torch.Tensor | None]
+    Decide = Callable[[torch.fx.Node, tuple[object, ...], tuple[object, ...]], torch.Tensor | None]
     # node, its result in both runs; returns another one for the second run, None to leave it
-    Settle = Callable[[torch.fx.Node, Any, Any], torch.Tensor | None]
+    Settle = Callable[[torch.fx.Node, object, object], torch.Tensor | None]
 
 CHUNK = 32
 
@@ -45,9 +45,9 @@ def paired_run(
     program = graph.program
     nodes = list(program.graph_module.graph.nodes)
     names = constants.targets(program)
-    fixed: dict[torch.fx.Node, Any] = {}
-    float_values: dict[torch.fx.Node, Any] = {}
-    other_values: dict[torch.fx.Node, Any] = {}
+    fixed: dict[torch.fx.Node, object] = {}
+    float_values: dict[torch.fx.Node, object] = {}
+    other_values: dict[torch.fx.Node, object] = {}
     last = last_uses(nodes)
     with torch.no_grad():
         for node in nodes:
@@ -94,7 +94,7 @@ def apply(node: torch.fx.Node, fixed: dict[torch.fx.Node, Any], values: dict[tor
 
     inputs = [source for source in node.all_input_nodes if source not in fixed]
 
-    def one(*given: Any) -> Any:
+    def one(*given: object) -> object:
         table = {**fixed, **dict(zip(inputs, given, strict=True))}
         args = torch.fx.map_arg(node.args, table.__getitem__)
         kwargs = torch.fx.map_arg(node.kwargs, table.__getitem__)

@@ -11,7 +11,7 @@ from edgevit.program import constants as program_constants
 if TYPE_CHECKING:
     import torch
 
-    Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+    Around = Callable[[torch.fx.Node, Callable[..., object], tuple[object, ...], dict[str, object]], object]
     Observe = Callable[[torch.fx.Node, torch.Tensor], Mapping[str, torch.Tensor]]
     Constant = Callable[[], torch.Tensor]
 

@@ -43,7 +43,7 @@ class Made:
     """The operation that makes a tensor, and its arguments, (N, 1, ...) where they are no constants."""
 
     node: torch.fx.Node
-    args: tuple[Any, ...]
+    args: tuple[object, ...]
 
 
 # From a tensor's value (N, 1, ...) and what made it to its candidates' errors, each of the same shape.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     # operation, its result in the float model and in the planned one, and the plan up to it;
     # returns tensors that change and the planned result with them, None to leave both
     Tune = Callable[
-        [torch.fx.Node, Any, Any, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
+        [torch.fx.Node, object, object, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
     ]
 
 _RANGE_ALONE: Final = ("minmax",)
@@ -148,7 +148,7 @@ def make_plan(
             seen = _site.Seen(node, real[0], planned[0])
             return _site.execute(node, settle(site, seen), planned)
 
-        def tuned(node: torch.fx.Node, real: Any, planned: Any) -> torch.Tensor | None:
+        def tuned(node: torch.fx.Node, real: object, planned: object) -> torch.Tensor | None:
             found = None if tune is None else tune(node, real, planned, so_far())
             if found is None:
                 return None

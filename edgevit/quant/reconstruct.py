@@ -219,7 +219,7 @@ def held_out(images: int) -> torch.Tensor:
 
 def planned_operations(
     plan: QuantPlan, block: Block, layers: Mapping[str, _Layer], biases: Mapping[str, torch.Tensor]
-) -> Callable[[torch.fx.Node, tuple[Any, ...]], torch.Tensor | None]:
+) -> Callable[[torch.fx.Node, tuple[object, ...]], torch.Tensor | None]:
     """The planned operations of a block, those in `layers` with their parameters; for `run_block`.
 
     Args:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgevit.core.types import Pixels, Preprocess
 
-Predict = Callable[[dict[str, Any]], Mapping[str, Any]]
+Predict = Callable[[dict[str, object]], Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class CoreMLRunner:
         """Execute once."""
         self._predict(prepared)
 
-    def _predict(self, prepared: object) -> Mapping[str, Any]:
+    def _predict(self, prepared: object) -> Mapping[str, object]:
         assert isinstance(prepared, dict)
         try:
             return self.predict(prepared)

@@ -177,7 +177,13 @@ def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         base=base,
         pruned=pruned,
         simulated=tuple(
-            replace(s, reconstruction=tuning, ranges=fit, **account)
+            replace(
+                s,
+                reconstruction=tuning,
+                ranges=fit,
+                sensitivity=account.sensitivity,
+                auto_float=account.auto_float,
+            )
             for s, tuning, account, fit in zip(simulated, tuned, accounts, fits, strict=True)
         ),
         prune=prune_lines,

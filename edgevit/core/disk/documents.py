@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edgevit.core.disk.reading import read_bytes
 from edgevit.core.errors import InputError
@@ -27,7 +27,7 @@ _TOML: Final = re.compile(
 )
 
 
-def read_json(path: Path, what: str, hint: str = "", limit: int = SIZE) -> dict[str, Any]:
+def read_json(path: Path, what: str, hint: str = "", limit: int = SIZE) -> dict[str, object]:
     """The JSON object that a file holds; UTF-8, with or without a byte order mark.
 
     Args:
@@ -43,7 +43,7 @@ def read_json(path: Path, what: str, hint: str = "", limit: int = SIZE) -> dict[
     return found
 
 
-def parse_json(content: bytes | str, where: str, hint: str = "", finite: bool = True) -> Any:
+def parse_json(content: bytes | str, where: str, hint: str = "", finite: bool = True) -> object:
     """A JSON text as plain data.
 
     Args:
@@ -68,7 +68,7 @@ def parse_json(content: bytes | str, where: str, hint: str = "", finite: bool = 
         raise InputError(f"{where} is not JSON: {brief(error)}", hint) from error
 
 
-def read_toml(path: Path, what: str, hint: str = "", limit: int = 1 << 20) -> dict[str, Any]:
+def read_toml(path: Path, what: str, hint: str = "", limit: int = 1 << 20) -> dict[str, object]:
     """The table that a TOML file holds.
 
     Raises:
@@ -135,7 +135,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

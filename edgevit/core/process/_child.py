@@ -83,7 +83,7 @@ def _call(function: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
         return _foreign(error)
 
 
-def _described(error: EdgevitError) -> dict[str, Any]:
+def _described(error: EdgevitError) -> dict[str, object]:
     trace = "".join(traceback.format_exception(error))
     return {
         "error": {"class": type(error).__name__, "message": error.message, "hint": error.hint, "trace": trace}
@@ -95,7 +95,7 @@ def _with_trace(error: EdgevitError, cause: BaseException) -> EdgevitError:
     return error
 
 
-def _foreign(error: BaseException) -> dict[str, Any]:
+def _foreign(error: BaseException) -> dict[str, object]:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     name = type(error).__name__
     return {

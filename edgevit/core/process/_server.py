@@ -111,7 +111,7 @@ class _Server:
         self._selector.register(client, selectors.EVENT_READ)
         _tell(client, pid)
 
-    def _fork(self, asked: dict[str, Any], pipes: list[int], client: socket.socket) -> int:
+    def _fork(self, asked: dict[str, object], pipes: list[int], client: socket.socket) -> int:
         if asked["environment"] != self._digest:
             return 0
         server = os.getpid()

@@ -75,7 +75,7 @@ class Job:
 
     step: str
     function: str
-    request: Mapping[str, Any]
+    request: Mapping[str, object]
     limits: ProcessLimits = ProcessLimits()
     on_event: OnEvent | None = None
     file: str = ""
@@ -85,11 +85,11 @@ class Job:
 def run(
     step: str,
     function: str,
-    request: Mapping[str, Any],
+    request: Mapping[str, object],
     limits: ProcessLimits = ProcessLimits(),
     on_event: OnEvent | None = None,
     file: str = "",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Call `function(request, emit)` in a fresh process and return its result.
 
     Raises:
@@ -102,12 +102,12 @@ def run(
     return run_job(Job(step, function, request, limits, on_event, file))
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: Job) -> dict[str, object]:
     """The same for a job."""
     return _run(job, threading.Event())
 
 
-def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | EdgevitError, ...]:
+def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, object] | EdgevitError, ...]:
     """Run several jobs, at most `parallel` side by side; one that fails does not stop the others.
 
     `on_event` of the jobs is never called by two of them at once.
@@ -117,7 +117,7 @@ def run_many(jobs: Sequence[Job], parallel: int) -> tuple[dict[str, Any] | Edgev
     """
     cancel, lock = threading.Event(), threading.Lock()
 
-    def one(job: Job) -> dict[str, Any] | EdgevitError:
+    def one(job: Job) -> dict[str, object] | EdgevitError:
         def locked(event: Event) -> None:
             with lock:
                 if job.on_event is not None:
@@ -145,7 +145,7 @@ def trace_of(error: EdgevitError) -> str:
     return "\n".join(getattr(error, "__notes__", ()))
 
 
-def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
+def _run(job: Job, cancel: threading.Event) -> dict[str, object]:
     _check_here()
     with scratch() as folder:
         request = {
@@ -170,7 +170,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, Any]:
         except FileNotFoundError:
             outcome = {}
         if "result" in outcome:
-            result: dict[str, Any] = outcome["result"]
+            result: dict[str, object] = outcome["result"]
             return result if outcome["isolation"] is None else {**result, "isolation": outcome["isolation"]}
         # What a half-written file left is still there, so that a full disk can be seen.
         raise _failure(job, ending, outcome, folder)

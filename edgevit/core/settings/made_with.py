@@ -62,7 +62,7 @@ def read_made_with(path: Path) -> MadeWith | None:
         return None
     again = "keep `made_with` as it was written, or take it out and give all flags"
     settings = found.get("settings") if isinstance(found, dict) else None
-    if not isinstance(settings, dict):
+    if not isinstance(found, dict) or not isinstance(settings, dict):
         raise InputError(f"{where}: made_with holds no settings", again)
     remembered = {name for name, known in all_settings().items() if known.of_plan}
     unknown = [name for name in settings if name not in remembered]

@@ -24,7 +24,7 @@ def run_half(graph: Graph, images: torch.Tensor, keep: Collection[str] = ()) -> 
 
     def around(
         node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    ) -> object:
         if node.target is operator.getitem or site_of(node) in keep:
             return operation(*args, **kwargs)
         named, _ = _pytree.tree_flatten((node.args, node.kwargs))

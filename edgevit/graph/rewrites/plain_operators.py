@@ -8,7 +8,7 @@ arguments are not in the table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edgevit.core.plugins import Rewrite
 
@@ -44,7 +44,7 @@ def apply(program: ExportedProgram) -> int:
 
     changed = 0
     for node in program.graph_module.graph.nodes:
-        target: Any = node.target
+        target: object = node.target
         if node.op != "call_function" or getattr(target, "namespace", "") != "aten":
             continue
         plain = _NAMES.get(str(target).removeprefix("aten."))

@@ -102,7 +102,7 @@ def _is_broadcast_anyway(node: torch.fx.Node, source: torch.fx.Node) -> bool:
 
 def _other(program: ExportedProgram, node: torch.fx.Node, number: float) -> torch.fx.Node | None:
     """The second input if the first is `number`."""
-    second: Any = node.args[1]
+    second: object = node.args[1]
     return second if edit.is_tensor(second) and _is_number(program, node.args[0], number) else None
 
 

@@ -77,7 +77,7 @@ def _sample(
         lower = do(aten.floor.default, at)
         return lower, do(aten.sub.Tensor, at, lower)
 
-    def corner(lower: torch.fx.Node, part: torch.fx.Node, size: int, upper: bool) -> tuple[Any, Any]:
+    def corner(lower: torch.fx.Node, part: torch.fx.Node, size: int, upper: bool) -> tuple[object, object]:
         """One of the two pixels of an axis, and its weight: 0 outside of the image.
 
         1 - |pixel - nearest pixel inside| is 1 inside and not above 0 outside. With a border only the pixel

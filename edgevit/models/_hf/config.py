@@ -86,7 +86,7 @@ def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, An
     if request.image_size is not None and fixed:
         arguments["img_size"] = list(request.image_size)
     arguments.pop("num_classes", None)  # timm keeps it twice
-    changes: dict[str, Any] = {"model_args": arguments}
+    changes: dict[str, object] = {"model_args": arguments}
     if request.num_classes is not None:
         changes["num_classes"] = request.num_classes
     return changes

@@ -15,17 +15,17 @@ _KEYS: Final = (
     *("include_top", "do_flip_channel_order", "do_pad", "do_thumbnail", "do_align_long_axis"),
     *("do_color_quantize", "keep_aspect_ratio", "ensure_multiple_of", "size_divisor"),
 )
-_IMAGENET: Final[Mapping[str, Any]] = {
+_IMAGENET: Final[Mapping[str, object]] = {
     "image_mean": (0.485, 0.456, 0.406),
     "image_std": (0.229, 0.224, 0.225),
 }
-_CROPPED: Final[Mapping[str, Any]] = {
+_CROPPED: Final[Mapping[str, object]] = {
     **_IMAGENET,
     "size": {"shortest_edge": 256},
     "crop_size": {"height": 224, "width": 224},
 }
-_CONVNEXT: Final[Mapping[str, Any]] = {**_IMAGENET, "size": {"shortest_edge": 224}}
-_MOBILEVIT: Final[Mapping[str, Any]] = {
+_CONVNEXT: Final[Mapping[str, object]] = {**_IMAGENET, "size": {"shortest_edge": 224}}
+_MOBILEVIT: Final[Mapping[str, object]] = {
     "size": {"shortest_edge": 288},
     "crop_size": {"height": 256, "width": 256},
     "resample": 2,
@@ -33,7 +33,7 @@ _MOBILEVIT: Final[Mapping[str, Any]] = {
 # Families whose checkpoints agree: the values in their publishers' processor files, where these differ from
 # the class that transformers uses for them. Many share the class of another family: Swin has that of ViT,
 # whose mean is 0.5, and was trained with ImageNet's. A family that is not here is asked for.
-FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
+FAMILIES: Final[Mapping[str, Mapping[str, object]]] = {
     "vit": {},
     "beit": {"resample": 2},
     "data2vec-vision": {"resample": 2},
@@ -79,7 +79,7 @@ def of_class(name: str) -> Mapping[str, Any]:
     return _first(getattr(transformers, text, None) for text in (base, f"{base}Fast"))
 
 
-def of_type(model_type: str) -> tuple[str, Mapping[str, Any]]:
+def of_type(model_type: str) -> tuple[str, Mapping[str, object]]:
     """The class that transformers takes for a `model_type`, and its defaults; both empty if it has none."""
     names = require("transformers.models.auto.image_processing_auto").IMAGE_PROCESSOR_MAPPING_NAMES
     entry = names.get(model_type)
@@ -90,7 +90,7 @@ def of_type(model_type: str) -> tuple[str, Mapping[str, Any]]:
     return "", {}
 
 
-def of_family(model_type: str) -> tuple[str, Mapping[str, Any]] | None:
+def of_family(model_type: str) -> tuple[str, Mapping[str, object]] | None:
     """The class and the usual values of a family, complete; None where its checkpoints do not agree."""
     family = model_type.removesuffix("_vision_model")
     if family not in FAMILIES:
@@ -104,7 +104,7 @@ def has_own_size(model_type: str) -> bool:
     return model_type not in _ANY_SIZE
 
 
-def _first(classes: Iterator[Any]) -> Mapping[str, Any]:
+def _first(classes: Iterator[object]) -> Mapping[str, object]:
     for kind in classes:
         if not isinstance(kind, type) or getattr(kind, "is_dummy", False):
             continue

@@ -57,9 +57,9 @@ def _stated(config: Any, read: Callable[[str], Mapping[str, Any]], request: Load
     return _family(config, request)
 
 
-def _processor(read: Callable[[str], Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+def _processor(read: Callable[[str], Mapping[str, object]]) -> tuple[str, Mapping[str, object]]:
     """Where the settings stand, and they; another file of the folder that contradicts them is named."""
-    places: list[tuple[str, Mapping[str, Any]]] = []
+    places: list[tuple[str, Mapping[str, object]]] = []
     for name in _FILES:
         found = read(name)
         if isinstance(nested := found.get("image_processor"), Mapping):
@@ -99,7 +99,7 @@ def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: 
 
 def _of_one_size(
     settings: Mapping[str, Any], name: str, config: Any, request: LoadRequest
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """With the size that a file has for all images, where the processor gives each image its own.
 
     Raises:

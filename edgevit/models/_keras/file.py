@@ -54,7 +54,7 @@ def check_keras(path: Path) -> None:
             )
 
 
-def _config(path: Path) -> Any:
+def _config(path: Path) -> object:
     regular_file(path, "the model", "keras: takes a file that model.save('model.keras') wrote")
     if not is_zip(path):
         what = "an older Keras format (HDF5)" if path.read_bytes()[:4] == b"\x89HDF" else "no .keras file"

@@ -24,7 +24,7 @@ def layers(model: Any) -> Iterator[Any]:
 
 
 def image_input(
-    model: Any, path: Path, wanted: tuple[int, int] | None
+    model: object, path: Path, wanted: tuple[int, int] | None
 ) -> tuple[tuple[int, int] | None, int, bool]:
     """(height, width), None if any size will do and none is `wanted`, the channels, and whether these come last.
 

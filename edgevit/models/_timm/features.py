@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ARGUMENTS: Final = ("features_only", "out_indices", "feature_cls")
 
 
-def whole(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def whole(arguments: Mapping[str, object]) -> dict[str, object]:
     """The arguments of `timm.create_model` for the model that the features are taken from."""
     if not arguments.get("features_only"):
         return dict(arguments)

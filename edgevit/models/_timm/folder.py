@@ -45,7 +45,7 @@ class _Described:
 
     architecture: str
     config: Mapping[str, Any]
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     labels: tuple[str, ...]
 
 
@@ -148,7 +148,7 @@ def _labels(data: Mapping[str, Any]) -> tuple[str, ...]:
     return texts
 
 
-def _arguments(described: _Described, request: LoadRequest) -> dict[str, Any]:
+def _arguments(described: _Described, request: LoadRequest) -> dict[str, object]:
     found = {
         **described.arguments,
         **literals(request.model_args),

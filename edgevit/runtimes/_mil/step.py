@@ -32,7 +32,7 @@ class Stage:
     function: Callable[[Tensor], Tensor] | None
     rounds: bool
     operation: str = ""
-    fixed: Mapping[str, Any] | None = None
+    fixed: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Step:
     operation: str
     function: Callable[..., Any] | None
     operands: Mapping[str, str | tuple[str, ...]]
-    fixed: Mapping[str, Any]
+    fixed: Mapping[str, object]
     outputs: tuple[Output, ...]
     numbers: Mapping[str, bool] = field(default_factory=dict)
     images: Literal["together", "mapped", "each"] = "mapped"

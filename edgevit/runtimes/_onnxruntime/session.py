@@ -17,6 +17,7 @@ from edgevit.runtimes._onnxruntime.external import check_external
 
 if TYPE_CHECKING:
     import onnx
+    from onnxruntime import SessionOptions
 
 EXTRA: Final = "onnx"
 AGAIN: Final = "convert the model again"
@@ -51,7 +52,7 @@ def exact_sums_needed() -> bool:
     return saturates(platform.machine(), info.read_text(errors="replace") if info.exists() else "")
 
 
-def session_options(threads: int, *, spinning: bool = True) -> Any:
+def session_options(threads: int, *, spinning: bool = True) -> SessionOptions:
     """Options of every session: threads inside an operator, none across, exact sums on every CPU.
 
     Args:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Advance, Emit, Stage
@@ -65,6 +65,14 @@ def losses_of(
     return tuple(found[index] for index in range(len(plans)))
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a plan costs: its sites, worst first, and what was left in float; None where that was not asked for."""
+
+    sensitivity: Losses
+    auto_float: AutoFloat | None
+
+
 def account_for(
     plans: tuple[QuantPlan, ...],
     variants: GraphVariants,
@@ -73,8 +81,8 @@ def account_for(
     keep_float32: Mapping[str, frozenset[str]],
     seed: int,
     emit: Emit,
-) -> tuple[tuple[QuantPlan, ...], tuple[dict[str, Any], ...]]:
-    """The plans, with sites in float where limits ask for it, and `sensitivity` and `auto_float` of each.
+) -> tuple[tuple[QuantPlan, ...], tuple[Account, ...]]:
+    """The plans, with sites in float where limits ask for it, and what is told of each.
 
     Args:
         images: what sites cost is estimated on them.
@@ -85,7 +93,7 @@ def account_for(
     if judge is not None:
         plans, auto_floats = _keep_limits(plans, losses, variants, *judge, keep_float32, emit)
     return plans, tuple(
-        {"sensitivity": _remaining(plan, ranked), "auto_float": auto}
+        Account(_remaining(plan, ranked), auto)
         for plan, ranked, auto in zip(plans, losses, auto_floats, strict=True)
     )
 
