@@ -50,6 +50,9 @@ class Source:
         extra: brings its packages, "" for the base.
         isolated: whether an argument names files that are data of unknown origin, so that loading needs
             no network and is done in a sandbox; None where it never does.
+        images: a SAMPLES text of images that come with its models, used where none are named; "" without any.
+        prunable: whether its models are modules that a pruning method can change.
+        name: the part of an argument that a bundle is called by, such as a file or the end of a dotted name.
     """
 
     summary: str
@@ -57,6 +60,9 @@ class Source:
     load: Callable[[LoadRequest], TorchModel]
     extra: str = ""
     isolated: Callable[[str], bool] | None = None
+    images: str = ""
+    prunable: bool = True
+    name: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Rewrite:
         targets: the targets whose files it is for, applied just before they are converted; none for a
             rewrite of the graph that all targets share, applied before the sites get their names.
         float_only: only for files without a plan, because it changes the weights of sites.
+        common: whether other converters do it as well, so that their files have no values of what it removes.
     """
 
     summary: str
@@ -89,6 +96,7 @@ class Rewrite:
     apply: Callable[[torch.export.ExportedProgram], int]
     targets: tuple[str, ...] = ()
     float_only: bool = False
+    common: bool = False
 
 
 @dataclass(frozen=True, slots=True)

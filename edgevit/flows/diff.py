@@ -10,9 +10,10 @@ from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.layers import Difference, LayerComparison
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
-from edgevit.registries import RUNTIMES, TARGETS
+from edgevit.registries import RUNTIMES, SOURCES, TARGETS
 from edgevit.steps.artifacts import one_artifact
 from edgevit.steps.diff.compare import DiffRequest
 
@@ -51,15 +52,15 @@ def diff(
         raise UsageError(f"--threshold {threshold:g} is out of range", "give dB from -200 to 400")
     found = one_artifact(artifact)
     artifact = found.path
-    demo = recipe.model == "demo"
-    images = recipe.evaluate or ("demo" if demo else f"synthetic:{count}")
+    source, _ = parse_source(recipe.model)
+    images = recipe.evaluate or SOURCES.get(source).images or f"synthetic:{count}"
     request = DiffRequest(
         recipe=recipe,
         artifact=str(artifact.absolute()),
         shown=str(artifact),
         target=found.target,
         runtime=_runtime(found.target),
-        images="demo:evaluation" if images == "demo" else images,
+        images=images,
         count=count,
         threshold=threshold,
         file_preprocess=file_preprocess or {},

@@ -15,6 +15,7 @@ from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.made_with import plan_file, read_made_with
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
 from edgevit.flows import _jobs
@@ -22,6 +23,7 @@ from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
+from edgevit.registries import SOURCES
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.inspect import ArtifactFacts, ArtifactRequest
 from edgevit.steps.messages import Built, Executed
@@ -50,7 +52,8 @@ def validate(
     told = progress or Silent()
     begin = time.perf_counter()
     found = find_artifacts(path)
-    if recipe.model != "demo" and recipe.evaluate is None:
+    source, _ = parse_source(recipe.model)
+    if recipe.evaluate is None and not SOURCES.get(source).images:
         raise UsageError(
             "validate needs images", "add --evaluate SAMPLES: a folder of images, a .npz, or demo"
         )

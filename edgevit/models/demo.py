@@ -49,5 +49,8 @@ def load(request: LoadRequest) -> TorchModel:
 
 
 SOURCE: Final = Source(
-    summary="a small MobileViT trained on Fashion-MNIST, inside the package", syntax="demo", load=load
+    summary="a small MobileViT trained on Fashion-MNIST, inside the package",
+    syntax="demo",
+    load=load,
+    images="demo",
 )

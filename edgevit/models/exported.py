@@ -143,4 +143,6 @@ SOURCE: Final = Source(
     syntax="FILE.pt2",
     load=load,
     isolated=lambda argument: True,
+    prunable=False,
+    name=lambda argument: argument.removesuffix(".pt2"),
 )

@@ -73,4 +73,6 @@ SOURCE: Final = Source(
     syntax="module:CLASS",
     load=load,
     isolated=lambda argument: True,
+    prunable=False,
+    name=lambda argument: argument.rpartition(".")[2],  # a class with its package
 )

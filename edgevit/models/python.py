@@ -138,5 +138,8 @@ def _made_for(module: torch.nn.Module) -> tuple[int, int] | None:
 
 
 SOURCE: Final = Source(
-    summary="your own PyTorch module; runs that code", syntax="python:MODULE_OR_FILE:FACTORY", load=load
+    summary="your own PyTorch module; runs that code",
+    syntax="python:MODULE_OR_FILE:FACTORY",
+    load=load,
+    name=lambda argument: argument.rpartition(":")[2],  # the factory
 )

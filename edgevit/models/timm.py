@@ -139,4 +139,5 @@ SOURCE: Final = Source(
     syntax="timm:NAME, timm:hf-hub:OWNER/NAME or timm:local-dir:DIR",
     load=load,
     isolated=lambda argument: argument.startswith("local-dir:"),
+    name=lambda argument: argument.rpartition(":")[2],  # behind local-dir: and hf-hub:
 )

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Final
 
 from edgevit import registries
 from edgevit.core.disk.regular import existing
@@ -19,8 +18,6 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.graph import reparameterize
 from edgevit.steps.planning.algorithms import folds
 from edgevit.steps.undecidable_limits import check_enough_to_tune, check_held_out
-
-_DEMO: Final = "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,9 @@ def resolve(recipe: Recipe) -> Work:
             version cannot honour.
     """
     source, argument = parse_source(recipe.model, registries.SOURCES.names())
-    if source == _DEMO:
-        recipe = replace(recipe, calibrate=recipe.calibrate or _DEMO, evaluate=recipe.evaluate or _DEMO)
+    own = registries.SOURCES.get(source).images
+    if own:
+        recipe = replace(recipe, calibrate=recipe.calibrate or own, evaluate=recipe.evaluate or own)
     pairs, not_done = _pairs(recipe)
     needy = [precision for precision in recipe.precision if precision.needs_calibration]
     if needy and recipe.calibrate is None:
@@ -82,11 +80,7 @@ def resolve(recipe: Recipe) -> Work:
 
 def short_name(source: str, argument: str) -> str:
     """What the bundle of a model is called: `demo`, `vit_tiny_patch16_224`, the stem of a file."""
-    if source == "module":  # a class with its package
-        argument = argument.rpartition(".")[2]
-    # behind the colon: the factory of a file, the folder or repository of timm:local-dir: and timm:hf-hub:
-    last = argument.rpartition(":")[2] if source in ("python", "timm") else argument
-    name = PurePath(last).name.removesuffix(".pt2") or source
+    name = PurePath(registries.SOURCES.get(source).name(argument)).name or source
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".") or source
 
 
@@ -184,7 +178,7 @@ def _check_samples(recipe: Recipe) -> None:
 def _check_prune(recipe: Recipe, source: str) -> None:
     for method, _ in recipe.prune:
         _known("pruning method", method, registries.METHODS.names())
-    if recipe.prune and source in ("exported", "module"):
+    if recipe.prune and not registries.SOURCES.get(source).prunable:
         raise UnsupportedError(
             "--prune cannot change an exported program: its modules are gone",
             "give the model as timm:, hf:, python: ...",

@@ -163,5 +163,8 @@ def _replace(program: ExportedProgram, norm: torch.fx.Node, value: torch.fx.Node
 
 
 REWRITE = Rewrite(
-    summary="Fold batch norm into the linear layer or convolution before or behind it.", order=20, apply=apply
+    summary="Fold batch norm into the linear layer or convolution before or behind it.",
+    order=20,
+    apply=apply,
+    common=True,
 )

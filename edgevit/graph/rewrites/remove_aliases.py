@@ -65,5 +65,8 @@ def _rename_outputs(program: ExportedProgram, old: str, new: str) -> None:
 
 
 REWRITE = Rewrite(
-    summary="Remove aliases, copies and assertions (Core ML has no alias).", order=0, apply=apply
+    summary="Remove aliases, copies and assertions (Core ML has no alias).",
+    order=0,
+    apply=apply,
+    common=True,
 )

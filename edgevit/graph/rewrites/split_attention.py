@@ -121,4 +121,5 @@ REWRITE = Rewrite(
     summary="Split fused attention into its products, for runtimes that quantize or lack it.",
     order=10,
     apply=apply,
+    common=True,
 )

@@ -42,8 +42,6 @@ QUANTIZED_DB = 12.0
 CANCELLED_DB = {Precision.FP32: 90.0, Precision.FP16: 50.0}
 # How a site is called, which no other tool's names look like.
 _SITE = re.compile(r"[^:]*:[a-z_]\w*(\.\d+)?")
-# What other converters do as well. Every further rewrite would be a value that their files do not have.
-_COMMON_REWRITES = ("remove_aliases", "fold_batch_norm", "split_attention")
 # They move values and compute none: what they do wrong shows at the next layer.
 _MOVING = frozenset(
     (
@@ -105,14 +103,15 @@ def diff(asked: DiffRequest, emit: Emit) -> Difference:
     assert runtime.values is not None
     listed = runtime.values(path)
     by_name = any(_SITE.fullmatch(value.site) for value in listed)
-    names = REWRITES.names() if by_name else _COMMON_REWRITES
-    graph = export_model(model, {name: REWRITES.get(name) for name in names}, asked.recipe.without)
+    # Of files of other tools, what their converters do as well: every further rewrite is a value that they lack.
+    every = {name: REWRITES.get(name) for name in REWRITES.names()}
+    rewrites = {name: rewrite for name, rewrite in every.items() if by_name or rewrite.common}
+    graph = export_model(model, rewrites, asked.recipe.without)
     reference = named_outputs.first(run_float(model, pixels))
     kind = model_kind(spec.output, graph.program, reference)
     emit(Stage("executing the file"))
     threshold = asked.threshold or THRESHOLDS.get(precision, QUANTIZED_DB)
     if by_name:
-        rewrites = {name: REWRITES.get(name) for name in names}
         placed = TARGETS.get(asked.target).capabilities(precision)
         for name in () if placed is None else placed.folds:
             fold = find(name, Fold)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgevit import registries
-from edgevit.core.errors import EdgevitError, UsageError
+from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps.resolve import resolve, short_name
@@ -82,3 +82,17 @@ def test_an_option_that_a_precision_rules_out_is_refused_before_any_work(
     settings = {"model": "demo", "to": target, "precision": precision, "option": [option]}
     with pytest.raises(EdgevitError, match=told):
         resolve(recipes.make(settings))
+
+
+@pytest.mark.parametrize("source", registries.SOURCES.own())
+def test_what_a_source_says_decides_and_not_its_name(source: str) -> None:
+    known = registries.SOURCES.get(source)
+    argument = "" if source == "demo" else "x.pt2" if source == "exported" else "a.b:C"
+    model = argument if source == "exported" else f"{source}:{argument}" if argument else source
+    pruned = recipes.make({"model": model, "precision": "fp32", "prune": "mlp=0.5", "calibrate": "demo"})
+    if known.prunable:
+        assert resolve(pruned).recipe.evaluate == (known.images or None)
+    else:
+        with pytest.raises(UnsupportedError, match="--prune cannot change an exported program"):
+            resolve(pruned)
+    assert (source == "demo") == bool(known.images)
