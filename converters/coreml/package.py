@@ -27,6 +27,10 @@ from edgevit.program import diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
+
+    from coremltools.converters.mil.mil import Operation, Program
+    from coremltools.models import MLModel
 
     from edgevit.core.types import ModelSpec, Preprocess
 
@@ -116,7 +120,9 @@ def convert(
             ) from error
 
 
-def save(model: Any, edited: Edited, spec: ModelSpec, precision: str, deployment: str, out: Path) -> Handles:
+def save(
+    model: MLModel, edited: Edited, spec: ModelSpec, precision: str, deployment: str, out: Path
+) -> Handles:
     """Write the package with its metadata; the same model gives the same bytes.
 
     Built beside `out` and renamed into place.
@@ -162,11 +168,11 @@ def _register_gelu() -> None:
         context.add(Builder.gelu(x=context[node.inputs[0]], mode=mode, name=node.name))
 
 
-def _classifier(ct: Any, spec: ModelSpec) -> Any:
+def _classifier(ct: ModuleType, spec: ModelSpec) -> Any:
     return ct.ClassifierConfig(class_labels(spec.labels), "classLabel", PROBABILITIES)
 
 
-def _name_in_order(program: Any) -> None:
+def _name_in_order(program: Program) -> None:
     """Number anew what coremltools numbered: its passes do so in the order of sets, which changes from run to run."""
     function = program.functions["main"]
     kept = {*function.inputs, *(output.name for output in function.outputs)}
@@ -184,7 +190,7 @@ def _name_in_order(program: Any) -> None:
         op.name = op.outputs[0].name
 
 
-def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
+def _computes_in_half(kept: frozenset[int], operation: Operation) -> bool:
     """Not the normalisation, so that the input is rounded once, behind it, and not what must be kept.
 
     What quantizes a result that is kept, or gives the probabilities of it, goes with it; what dequantizes
@@ -209,7 +215,7 @@ def _computes_in_half(kept: frozenset[int], operation: Any) -> bool:
     )
 
 
-def _input(ct: Any, preprocess: Preprocess) -> Any:
+def _input(ct: ModuleType, preprocess: Preprocess) -> Any:
     import numpy as np
 
     channels = preprocess.channels
@@ -222,7 +228,7 @@ def _input(ct: Any, preprocess: Preprocess) -> Any:
     return ct.ImageType("image", shape=shape, scale=1.0, bias=bias, color_layout=color)
 
 
-def _describe(model: Any, spec: ModelSpec, precision: str, deployment: str) -> None:
+def _describe(model: MLModel, spec: ModelSpec, precision: str, deployment: str) -> None:
     model.author = spec.author
     model.license = spec.license
     model.version = spec.weights_sha256[:12]

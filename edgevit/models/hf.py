@@ -35,6 +35,7 @@ from edgevit.models._timm.folder import is_timm_folder, load_timm_folder
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def load(request: LoadRequest) -> TorchModel:
@@ -98,7 +99,11 @@ def _json(find: Find, name: str) -> dict[str, Any]:
 
 
 def _filled(
-    kind: Any, config: Any, request: LoadRequest, find: Find, size: tuple[int, int]
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    request: LoadRequest,
+    find: Find,
+    size: tuple[int, int],
 ) -> tuple[torch.nn.Module, str, tuple[str, ...]]:
     """The model with its weights, where they are from, and what was done to make them fit."""
     import torch
@@ -143,7 +148,9 @@ def _contents(request: LoadRequest, find: Find) -> tuple[Path, Contents]:
     return path, read_contents(path)
 
 
-def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, key: str | None) -> Chosen:
+def _chosen(
+    module: torch.nn.Module, config: PretrainedConfig, path: Path, found: Contents, key: str | None
+) -> Chosen:
     """The model's part of a checkpoint: by the names of the module, or by what transformers can rename."""
     wanted = module.state_dict()
     own = [c for c in by_key(candidates(found, wanted), key) if not c.differences]
@@ -164,7 +171,11 @@ def _chosen(module: torch.nn.Module, config: Any, path: Path, found: Contents, k
 
 
 def _fill(
-    module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str, size: Asked
+    module: torch.nn.Module,
+    config: PretrainedConfig,
+    state: Mapping[str, torch.Tensor],
+    where: str,
+    size: Asked,
 ) -> tuple[torch.nn.Module, tuple[str, ...]]:
     """Let transformers rename from the names of published files, and accept nothing but a full match.
 
@@ -188,7 +199,7 @@ def _fill(
 
 
 def _from_pretrained(
-    module: torch.nn.Module, config: Any, state: Mapping[str, torch.Tensor], where: str
+    module: torch.nn.Module, config: PretrainedConfig, state: Mapping[str, torch.Tensor], where: str
 ) -> tuple[torch.nn.Module, Mapping[str, Any]]:
     """A filled model of the same class, and what of `state` did not fit."""
     from transformers import PreTrainedModel

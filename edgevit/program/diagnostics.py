@@ -7,9 +7,12 @@ import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgevit.program.sites import module_of, named
+
+if TYPE_CHECKING:
+    import torch
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.*))?\s*$')
 # Frames of these packages say how the model was traced, not what it is.
@@ -88,7 +91,7 @@ _OPERATORS = (
 _NODES = (re.compile(r"(?:While executing|translating node) %(?P<name>\w+)"),)
 
 
-def offending_node(error: BaseException, nodes: Iterable[Any]) -> Any | None:
+def offending_node(error: BaseException, nodes: Iterable[torch.fx.Node]) -> torch.fx.Node | None:
     """The node of an exported program that a converter's error, or one of its causes, speaks of.
 
     Args:
@@ -105,7 +108,7 @@ def offending_node(error: BaseException, nodes: Iterable[Any]) -> Any | None:
     return None
 
 
-def describe(node: Any) -> str:
+def describe(node: torch.fx.Node) -> str:
     """Operator, path of the torch module, and line of the model's code, as far as a torch.fx node knows them."""
     site = named(node)
     module = module_of(site) or module_path(node)
@@ -114,19 +117,19 @@ def describe(node: Any) -> str:
     return " ".join(parts) + (f" at {frame}" if frame is not None else "")
 
 
-def suffix(error: BaseException, nodes: Iterable[Any]) -> str:
+def suffix(error: BaseException, nodes: Iterable[torch.fx.Node]) -> str:
     """`: the culprit is OPERATOR of the module PATH at FILE:LINE`, or nothing where the error does not tell."""
     node = offending_node(error, nodes)
     return "" if node is None else f": the culprit is {describe(node)}"
 
 
-def operator_name(node: Any) -> str:
+def operator_name(node: torch.fx.Node) -> str:
     """Name of a node's operator without its overload, such as `aten.fft_fft2`."""
     text = str(node.target)
     return ".".join(text.split(".")[:2]) if text.count(".") > 1 else getattr(node.target, "__name__", text)
 
 
-def module_path(node: Any) -> str:
+def module_path(node: torch.fx.Node) -> str:
     """Path of the innermost torch module that a node belongs to."""
     stack = node.meta.get("nn_module_stack") or {}
     return str(list(stack.values())[-1][0]) if stack else ""
@@ -139,12 +142,12 @@ def _causes(error: BaseException) -> Iterable[BaseException]:
         current = current.__cause__
 
 
-def _is_operator(node: Any, name: str) -> bool:
+def _is_operator(node: torch.fx.Node, name: str) -> bool:
     own = operator_name(node).rpartition(".")[2]
     wanted = name.split(".")[1] if "." in name else name
     # A converter may have decomposed it first: prims.bessel_j0 of aten.special_bessel_j0.
     return own == wanted or (len(wanted) > 4 and own.endswith(f"_{wanted}"))
 
 
-def _is_node(node: Any, name: str) -> bool:
+def _is_node(node: torch.fx.Node, name: str) -> bool:
     return bool(node.name == name)

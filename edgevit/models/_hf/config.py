@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.plugins import LoadRequest
 from edgevit.models._hf.defaults import has_own_size
 from edgevit.models._request import literals
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 _CODE: Final = re.compile(r"auto_map|_?(attn|experts)_implementation(_internal)?")
 _TIMM: Final = "timm_wrapper"
@@ -92,7 +95,7 @@ def _timm_changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, An
     return changes
 
 
-def class_names(config: Any) -> tuple[str, ...]:
+def class_names(config: PretrainedConfig) -> tuple[str, ...]:
     """Class names of config.json; empty where they are transformers' own LABEL_0, LABEL_1, ..."""
     names = {int(index): str(name) for index, name in (config.id2label or {}).items()}
     if len(names) < 2 or config.problem_type == "regression":

@@ -11,6 +11,7 @@ from edgevit.core.require import require
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 _WAY_OUT: Final = (
@@ -34,7 +35,7 @@ _PROJECTED: Final = (
 _OTHER_FRAMEWORKS: Final = ("TF", "Flax")  # older folders name the class of the framework that saved them
 
 
-def architecture(config: Any, classifier: bool) -> Any:
+def architecture(config: PretrainedConfig, classifier: bool) -> type[PreTrainedModel]:
     """The class that config.json names under `architectures`.
 
     It is taken if its output for an image is tensors of a fixed shape: an image classifier, a semantic segmenter,
@@ -50,14 +51,15 @@ def architecture(config: Any, classifier: bool) -> Any:
         UnsupportedError: another class, whose name is told, or nothing with classes where these are needed.
     """
     named = tuple(_plain_name(name) for name in getattr(config, "architectures", None) or ())
-    heads, segmenters = _classes(_CLASSIFIERS, config), _classes(_SEGMENTERS, config)
+    heads: tuple[type[PreTrainedModel], ...] = _classes(_CLASSIFIERS, config)
+    segmenters = _classes(_SEGMENTERS, config)
     others = tuple(kind for auto in _WITHOUT_CLASSES for kind in _classes(auto, config))
-    known = (
+    known: tuple[type[PreTrainedModel], ...] = (
         heads + segmenters + (() if classifier else (*others, *_towers(config), *_projected(named, config)))
     )
-    found = next((kind for kind in known if kind.__name__ in named), None)
-    if found is not None:
-        return found
+    fitting = [kind for kind in known if kind.__name__ in named]
+    if fitting:
+        return fitting[0]
     if classifier:
         if not heads:
             message = f"transformers has no image classifier for {config.model_type!r}"
@@ -74,17 +76,17 @@ def architecture(config: Any, classifier: bool) -> Any:
     return known[0]
 
 
-def is_classifier(kind: Any) -> bool:
+def is_classifier(kind: type[PreTrainedModel]) -> bool:
     """Whether a class of transformers gives one row of logits for an image."""
     return "ForImageClassification" in kind.__name__
 
 
-def has_classes(kind: Any) -> bool:
+def has_classes(kind: type[PreTrainedModel]) -> bool:
     """Whether its head has as many outputs as there are classes: for the image, or for each of its pixels."""
     return is_classifier(kind) or kind.__name__.endswith("ForSemanticSegmentation")
 
 
-def create(kind: Any, config: Any) -> torch.nn.Module:
+def create(kind: type[PreTrainedModel], config: PretrainedConfig) -> torch.nn.Module:
     """The model with fresh weights, attention through scaled_dot_product_attention where it can.
 
     Raises:
@@ -101,7 +103,7 @@ def create(kind: Any, config: Any) -> torch.nn.Module:
     return module
 
 
-def check_takes_images(kind: Any) -> None:
+def check_takes_images(kind: type[PreTrainedModel]) -> None:
     """Refuse a class of transformers that does not take an image alone.
 
     Raises:
@@ -155,7 +157,7 @@ def tensors(inner: torch.nn.Module, keys: tuple[str, ...] = ()) -> torch.nn.Modu
     return Tensors()
 
 
-def _outputs(inner: Any, image: torch.Tensor) -> dict[str, Any]:
+def _outputs(inner: PreTrainedModel, image: torch.Tensor) -> dict[str, Any]:
     """What a model of transformers gives, by name; the maps of a backbone by the names of its stages."""
     if _is_pair(type(inner)):
         found = inner.get_image_features(pixel_values=image)
@@ -166,32 +168,32 @@ def _outputs(inner: Any, image: torch.Tensor) -> dict[str, Any]:
     return dict(found)
 
 
-def _is_pair(kind: Any) -> bool:
+def _is_pair(kind: type[PreTrainedModel]) -> bool:
     """An image and a text tower, of which the image's can be asked alone."""
     return hasattr(kind, "get_image_features") and kind in _of_type(_TOWERS, kind.config_class)
 
 
-def _takes_patches(kind: Any) -> bool:
+def _takes_patches(kind: type[PreTrainedModel]) -> bool:
     """Images that were cut into patches before (NaFlex); the argument may have a default and yet be needed."""
     return any(p.name == "spatial_shapes" for p in _parameters(kind))
 
 
-def _parameters(kind: Any) -> tuple[inspect.Parameter, ...]:
+def _parameters(kind: type[PreTrainedModel]) -> tuple[inspect.Parameter, ...]:
     call = kind.get_image_features if _is_pair(kind) else kind.forward
     return tuple(inspect.signature(call).parameters.values())
 
 
-def _other_inputs(kind: Any) -> tuple[str, ...]:
+def _other_inputs(kind: type[PreTrainedModel]) -> tuple[str, ...]:
     """What it cannot do without, besides the image."""
     named = (p for p in _parameters(kind) if p.kind is p.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in named if p.default is p.empty and p.name not in ("self", "pixel_values"))
 
 
-def _towers(config: Any) -> tuple[Any, ...]:
+def _towers(config: PretrainedConfig) -> tuple[PretrainedConfig, ...]:
     return tuple(kind for kind in _classes(_TOWERS, config) if _is_pair(kind))
 
 
-def _projected(named: tuple[str, ...], config: Any) -> tuple[Any, ...]:
+def _projected(named: tuple[str, ...], config: PretrainedConfig) -> tuple[PretrainedConfig, ...]:
     found = (getattr(require("transformers"), name, None) for name in named if name.endswith(_PROJECTED))
     return tuple(kind for kind in found if getattr(kind, "config_class", None) is type(config))
 
@@ -202,11 +204,11 @@ def _plain_name(name: object) -> str:
     return text.removeprefix(prefix)
 
 
-def _classes(auto: str, config: Any) -> tuple[Any, ...]:
+def _classes(auto: str, config: PretrainedConfig) -> tuple[type[PreTrainedModel], ...]:
     return _of_type(auto, type(config))
 
 
-def _of_type(auto: str, configuration: Any) -> tuple[Any, ...]:
+def _of_type(auto: str, configuration: PretrainedConfig) -> tuple[type[PreTrainedModel], ...]:
     mapping = getattr(require("transformers"), auto)._model_mapping
     if configuration not in mapping:
         return ()

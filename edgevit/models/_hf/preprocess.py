@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.foreign import brief
@@ -17,6 +17,9 @@ from edgevit.models._hf.processor import from_processor, sides, varying
 from edgevit.models._origin import Stated, for_images, not_stated
 from edgevit.models._preprocess import for_channels, from_timm, imagenet
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 # Of transformers 5: one file for all processors of a model, with that for images nested in it.
 PROCESSOR: Final = "processor_config.json"
 _FILES: Final = (PROCESSOR, "preprocessor_config.json")
@@ -27,7 +30,9 @@ _SETTINGS: Final = (
 _DEFAULT_SIZE: Final = (224, 224)
 
 
-def preprocess_of(config: Any, read: Callable[[str], Mapping[str, Any]], request: LoadRequest) -> Stated:
+def preprocess_of(
+    config: PretrainedConfig, read: Callable[[str], Mapping[str, Any]], request: LoadRequest
+) -> Stated:
     """From the processor's file, else `pretrained_cfg` in config.json, else the usual values of the family.
 
     Args:
@@ -43,7 +48,9 @@ def preprocess_of(config: Any, read: Callable[[str], Mapping[str, Any]], request
     return (found if "orient" in request.preprocess else replace(found, orient="exif")), origin
 
 
-def _stated(config: Any, read: Callable[[str], Mapping[str, Any]], request: LoadRequest) -> Stated:
+def _stated(
+    config: PretrainedConfig, read: Callable[[str], Mapping[str, Any]], request: LoadRequest
+) -> Stated:
     name, found = _processor(read)
     kind = str(found.get("image_processor_type") or found.get("feature_extractor_type") or "")
     wrapped = found.get("data_config") or found.get("pretrained_cfg")
@@ -78,7 +85,9 @@ def _processor(read: Callable[[str], Mapping[str, object]]) -> tuple[str, Mappin
     return where, settings
 
 
-def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: LoadRequest) -> Stated:
+def _file(
+    name: str, kind: str, found: Mapping[str, Any], config: PretrainedConfig, request: LoadRequest
+) -> Stated:
     used, defaults = kind, of_class(kind)
     if not defaults:
         used, defaults = of_type(str(config.model_type))
@@ -98,7 +107,7 @@ def _file(name: str, kind: str, found: Mapping[str, Any], config: Any, request: 
 
 
 def _of_one_size(
-    settings: Mapping[str, Any], name: str, config: Any, request: LoadRequest
+    settings: Mapping[str, Any], name: str, config: PretrainedConfig, request: LoadRequest
 ) -> Mapping[str, object]:
     """With the size that a file has for all images, where the processor gives each image its own.
 
@@ -125,7 +134,7 @@ def _of_one_size(
     return settings if own else {**settings, "size": {"height": height, "width": width}}
 
 
-def _timm(own: Mapping[str, Any], where: str, config: Any, request: LoadRequest) -> Stated:
+def _timm(own: Mapping[str, Any], where: str, config: PretrainedConfig, request: LoadRequest) -> Stated:
     absent = [key for key in ("mean", "std") if not own.get(key)]
     if absent:
         return _asked(request, config, request.image_size, f"{where} has no {' and '.join(absent)}")
@@ -137,7 +146,7 @@ def _timm(own: Mapping[str, Any], where: str, config: Any, request: LoadRequest)
     return for_images(found, where, _channels(config), request)
 
 
-def _family(config: Any, request: LoadRequest) -> Stated:
+def _family(config: PretrainedConfig, request: LoadRequest) -> Stated:
     kind = str(config.model_type)
     family = None if request.random_weights is not None else of_family(kind)
     if family is None:
@@ -149,12 +158,12 @@ def _family(config: Any, request: LoadRequest) -> Stated:
     return for_images(from_processor(values, name, size, name), origin, _channels(config), request)
 
 
-def _asked(request: LoadRequest, config: Any, size: tuple[int, int] | None, why: str) -> Stated:
+def _asked(request: LoadRequest, config: PretrainedConfig, size: tuple[int, int] | None, why: str) -> Stated:
     known = size or _DEFAULT_SIZE
     return not_stated(request, known, why, for_channels(imagenet(known), _channels(config)))
 
 
-def _channels(config: Any) -> int:
+def _channels(config: PretrainedConfig) -> int:
     """Of the model's images; a model of timm has its number among the arguments that create it."""
     arguments = getattr(config, "model_args", None)
     if isinstance(arguments, Mapping) and isinstance(found := arguments.get("in_chans"), int):
@@ -164,7 +173,7 @@ def _channels(config: Any) -> int:
     )
 
 
-def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
+def _size(config: PretrainedConfig, request: LoadRequest) -> tuple[int, int] | None:
     if request.image_size is not None:
         return request.image_size
     side = next((size for part in _parts(config) if (size := getattr(part, "image_size", None))), None)
@@ -173,6 +182,6 @@ def _size(config: Any, request: LoadRequest) -> tuple[int, int] | None:
     return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None
 
 
-def _parts(config: Any) -> tuple[Any, ...]:
+def _parts(config: PretrainedConfig) -> tuple[PretrainedConfig, ...]:
     """The model itself, the image tower of a pair, the backbone below a head."""
     return config, getattr(config, "vision_config", None), getattr(config, "backbone_config", None)

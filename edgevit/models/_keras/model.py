@@ -12,9 +12,11 @@ from edgevit.models._channels import USUAL
 
 if TYPE_CHECKING:
     import torch
+    from keras import Model
+    from keras.layers import Layer
 
 
-def layers(model: Any) -> Iterator[Any]:
+def layers(model: Model) -> Iterator[Layer]:
     """The layers in the order of the model, those of models inside it in their place."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
@@ -52,12 +54,12 @@ def image_input(
     return (int(height), int(width)), int(channels), last
 
 
-def _channels_last(model: Any) -> bool:
+def _channels_last(model: Model) -> bool:
     orders = (getattr(layer, "data_format", None) for layer in layers(model))
     return next((order for order in orders if order is not None), "channels_last") == "channels_last"
 
 
-def pixel_range(model: Any) -> tuple[str, float] | None:
+def pixel_range(model: Model) -> tuple[str, float] | None:
     """The first layer that tells the range of pixels, and the value of a white one at its input: 255 or 1.
 
     A Rescaling whose scale is below 0.1 (1/255, 1/127.5), or a Normalization whose mean or deviation is
@@ -77,7 +79,7 @@ def pixel_range(model: Any) -> tuple[str, float] | None:
     return None
 
 
-def without_softmax(model: Any) -> None:
+def without_softmax(model: Model) -> None:
     """Take the softmax off the end of a classifier, in place: edgevit's output is the logits."""
     import keras
 
@@ -91,7 +93,7 @@ def without_softmax(model: Any) -> None:
             last.call = lambda inputs, mask=None: inputs
 
 
-def module_of(model: Any, channels_last: bool) -> torch.nn.Module:
+def module_of(model: Model, channels_last: bool) -> torch.nn.Module:
     """Wrap a Keras model to take float32 (N, channels, height, width); the paths of its layers begin with `layers.`.
 
     Keras keeps weights in variables of its own, which torch.export would see as nameless constants. Here
@@ -116,7 +118,7 @@ def module_of(model: Any, channels_last: bool) -> torch.nn.Module:
     return KerasModule()
 
 
-def _tree(model: Any) -> torch.nn.ModuleDict:
+def _tree(model: Model) -> torch.nn.ModuleDict:
     import torch
 
     return torch.nn.ModuleDict(

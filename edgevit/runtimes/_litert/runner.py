@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
@@ -25,6 +25,7 @@ from edgevit.runtimes._litert.file import Tensor, TfliteFile
 
 if TYPE_CHECKING:
     import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
     from numpy.typing import NDArray
 
     from edgevit.core.types import Floats, Pixels
@@ -46,7 +47,7 @@ class LitertRunner:
     """
 
     path: Path
-    interpreter: Any
+    interpreter: Interpreter
     preprocess: Preprocess
     takes_pixels: bool
     input: Tensor

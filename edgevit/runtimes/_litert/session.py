@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
 from edgevit.runtimes._litert.file import AGAIN, EXTRA, TfliteFile
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 _FLEX: Final = "Flex"
 _HINT: Final = (
@@ -18,7 +21,7 @@ _HINT: Final = (
 )
 
 
-def open_interpreter(file: TfliteFile, content: bytes, threads: int) -> Any:
+def open_interpreter(file: TfliteFile, content: bytes, threads: int) -> Interpreter:
     """An interpreter with its memory allocated; `threads` 0 for all cores of this process.
 
     Args:
@@ -66,7 +69,7 @@ def _foreign(file: TfliteFile) -> str:
     return "it holds " + "; ".join(contents) if contents else ""
 
 
-def partitions(interpreter: Any, file: TfliteFile) -> list[set[int]]:
+def partitions(interpreter: Interpreter, file: TfliteFile) -> list[set[int]]:
     """Indices of the file's operators that each delegate node executes in their place.
 
     The interpreter appends a node per partition, which names its ends; the operators between them are found

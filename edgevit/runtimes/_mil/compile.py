@@ -18,6 +18,7 @@ from edgevit.runtimes._mil.table import KERNELS
 
 if TYPE_CHECKING:
     import torch
+    from coremltools.converters.mil.mil import Operation, Var
     from torch import Tensor
 
 
@@ -75,7 +76,7 @@ def _wanted(
     return {name: types[name] for name in dict.fromkeys((*names, *taps))}
 
 
-def bind(path: Path, operation: Any, values: Mapping[str, Tensor]) -> Step:
+def bind(path: Path, operation: Operation, values: Mapping[str, Tensor]) -> Step:
     """The operation with its constants bound.
 
     Args:
@@ -130,7 +131,7 @@ def _rounding(outputs: tuple[Output, ...], kernel: Kernel) -> tuple[Stage, ...]:
 
 
 def _for_images(
-    step: Step, operation: Any, kernel: Kernel, types: Mapping[str, str], values: Mapping[str, Tensor]
+    step: Step, operation: Operation, kernel: Kernel, types: Mapping[str, str], values: Mapping[str, Tensor]
 ) -> Step:
     """The step for inputs that have an axis of images in front."""
     if step.numbers or not step.operands.keys().isdisjoint(kernel.by_value):
@@ -176,7 +177,7 @@ def _keep_mixed(sources: tuple[Any, ...], tensors: list[Tensor | None], values: 
             values[var.name] = tensor
 
 
-def _known(var: Any, values: Mapping[str, Tensor]) -> Tensor | None:
+def _known(var: Var, values: Mapping[str, Tensor]) -> Tensor | None:
     """The tensor of a constant, None for a value of run time."""
     if var.name in values:
         return values[var.name]
@@ -185,7 +186,7 @@ def _known(var: Any, values: Mapping[str, Tensor]) -> Tensor | None:
     return tensor_of(var)
 
 
-def tensor_of(var: Any) -> Tensor:
+def tensor_of(var: Var) -> Tensor:
     """A constant in the tensor type that holds it; coremltools' Var with a value."""
     import torch
 
@@ -199,7 +200,7 @@ def _writable(array: Any) -> Any:
     return wide if wide.flags.writeable else np.array(wide)
 
 
-def _plain(path: Path, operation: Any, var: Any, values: Mapping[str, Tensor]) -> Any:
+def _plain(path: Path, operation: Operation, var: Var, values: Mapping[str, Tensor]) -> Any:
     value = plain(var)
     if value is None and var.name in values:
         return as_numbers(values[var.name], "int" in type_name(var))
@@ -225,7 +226,7 @@ def stored(type_text: str) -> torch.dtype:
     raise UnsupportedError(f"the reference evaluator has no tensors of the Core ML type {type_text}")
 
 
-def _output(var: Any) -> Output:
+def _output(var: Var) -> Output:
     type_text = type_name(var)
     return Output(var.name, type_text, stored(type_text))
 

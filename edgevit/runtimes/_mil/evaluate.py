@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
 from edgevit.runtimes._mil.compile import bind, compile_program, computed, stored, tensor_of
@@ -13,6 +13,7 @@ from edgevit.runtimes._mil.run import run
 
 if TYPE_CHECKING:
     import numpy as np
+    from coremltools.converters.mil.mil import Operation
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -44,7 +45,7 @@ def _tensor(array: NDArray[np.generic], kind: str) -> Tensor:
     return (tensor.half() if kind == "fp16" else tensor).to(stored(kind))
 
 
-def fold(operation: Any) -> tuple[NDArray[np.generic], ...]:
+def fold(operation: Operation) -> tuple[NDArray[np.generic], ...]:
     """The results of one operation whose inputs have values that are known before it runs.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
@@ -17,6 +17,9 @@ from edgevit.formats.labels import parse_labels
 from edgevit.runtimes._mil.package import AGAIN
 from edgevit.runtimes._mil.read import MilFile, read_mil, type_name
 from edgevit.runtimes._mil.table import KERNELS
+
+if TYPE_CHECKING:
+    from coremltools.converters.mil.mil import Operation, Var
 
 _SHAPE_ONLY = {
     *("expand_dims", "flatten2d", "identity", "reshape", "reverse", "squeeze", "tile", "transpose"),
@@ -132,7 +135,7 @@ def _output(file: MilFile, name: str) -> TensorSpec:
     raise InputError(f"{file.path}: nothing in the program makes the output {name}")
 
 
-def _sources(operation: Any) -> list[tuple[str, Any]]:
+def _sources(operation: Operation) -> list[tuple[str, Any]]:
     pairs = [(k, v) for k, g in operation.inputs.items() for v in (g if isinstance(g, list | tuple) else [g])]
     return [(name, var) for name, var in pairs if var is not None]
 
@@ -156,7 +159,7 @@ def _weight_bytes(file: MilFile) -> dict[str, int]:
     return dict(bits)
 
 
-def _is_integer(operation: Any) -> bool:
+def _is_integer(operation: Operation) -> bool:
     if operation.op_type == "matmul":
         sides = (operation.x, operation.y)
         return any(_is_integer_activation(v) for v in sides) and all(
@@ -165,7 +168,7 @@ def _is_integer(operation: Any) -> bool:
     return _is_integer_activation(operation.x) and _is_integer_weight(operation.weight)
 
 
-def _is_integer_weight(var: Any) -> bool:
+def _is_integer_weight(var: Var) -> bool:
     source = var.op
     if source is None or source.op_type not in _INTEGER_WEIGHTS:
         return False
@@ -173,13 +176,13 @@ def _is_integer_weight(var: Any) -> bool:
     return data.op is not None and data.op.op_type == "const" and type_name(data) in ("int8", "uint8")
 
 
-def _is_integer_activation(var: Any) -> bool:
+def _is_integer_activation(var: Var) -> bool:
     """Whether the elements come from one grid: one scale, one zero point, of an 8-bit run-time tensor."""
     grids = _grids(var)
     return grids is not None and len(grids) == 1
 
 
-def _grids(var: Any) -> set[tuple[float, int]] | None:
+def _grids(var: Var) -> set[tuple[float, int]] | None:
     """All (scale, zero point) that reach a value; None if anything else than dequantize feeds it."""
     operation = var.op
     if operation is None:
@@ -205,7 +208,7 @@ def _grids(var: Any) -> set[tuple[float, int]] | None:
     return found
 
 
-def _macs(operation: Any) -> int:
+def _macs(operation: Operation) -> int:
     """Multiply-accumulates: elements of the result times the length of each sum."""
     result = int(math.prod(operation.outputs[0].shape))
     if operation.op_type == "matmul":

@@ -19,6 +19,7 @@ from edgevit.runtimes._mil.table import KERNELS, STRUCTURAL
 
 if TYPE_CHECKING:
     import numpy as np
+    from coremltools.converters.mil.mil import Function, Var
     from numpy.typing import NDArray
 
 
@@ -115,7 +116,7 @@ def _read(path: Path) -> tuple[MilProgram, Any, Any]:
     return program, spec, function
 
 
-def type_name(var: Any) -> str:
+def type_name(var: Var) -> str:
     """The element type of a value as the program spells it: fp16, fp32, int8, uint4, bool, string, ..."""
     from coremltools.converters.mil.mil import types
 
@@ -124,7 +125,7 @@ def type_name(var: Any) -> str:
     return "list" if types.is_list(var.sym_type) else str(types.builtin_to_string(var.dtype))
 
 
-def constant(var: Any) -> NDArray[np.generic]:
+def constant(var: Var) -> NDArray[np.generic]:
     """A constant's value; types below 8 bits as int8 or uint8."""
     import numpy as np
 
@@ -134,7 +135,7 @@ def constant(var: Any) -> NDArray[np.generic]:
     return np.asarray(var.val)
 
 
-def plain(var: Any) -> Any:
+def plain(var: Var) -> Any:
     """A constant's value as numbers, text, or lists of them."""
     import numpy as np
 
@@ -172,7 +173,7 @@ def _load(path: Path, spec: Any, package: Package) -> Any:
         raise InputError(f"{path}: the program cannot be read: {brief(error)}") from error
 
 
-def _input(path: Path, spec: Any, function: Any) -> MilInput:
+def _input(path: Path, spec: Any, function: Function) -> MilInput:
     from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
     described = list(spec.description.input)
@@ -198,7 +199,7 @@ def _input(path: Path, spec: Any, function: Any) -> MilInput:
     return MilInput(name, shape, "image", colors[space])
 
 
-def _classes(function: Any) -> tuple[str, ...]:
+def _classes(function: Function) -> tuple[str, ...]:
     for operation in function.operations:
         if operation.op_type == "classify":
             return tuple(str(label) for label in operation.inputs["classes"].val)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
@@ -21,6 +21,7 @@ from edgevit.runtimes._onnxruntime import session as ort_session
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
     from edgevit.core.types import Pixels
 
@@ -39,7 +40,7 @@ class OrtRunner:
     """
 
     path: Path
-    session: Any
+    session: InferenceSession
     preprocess: Preprocess
     layout: Literal["NCHW", "NHWC"]
     input_name: str

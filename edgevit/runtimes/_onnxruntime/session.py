@@ -17,7 +17,7 @@ from edgevit.runtimes._onnxruntime.external import check_external
 
 if TYPE_CHECKING:
     import onnx
-    from onnxruntime import SessionOptions
+    from onnxruntime import InferenceSession, SessionOptions
 
 EXTRA: Final = "onnx"
 AGAIN: Final = "convert the model again"
@@ -77,7 +77,7 @@ def session_options(threads: int, *, spinning: bool = True) -> SessionOptions:
     return options
 
 
-def open_session(model: bytes | Path, options: Any, path: Path) -> Any:
+def open_session(model: bytes | Path, options: SessionOptions, path: Path) -> InferenceSession:
     """A session on the CPU provider; `path` is for the messages, and where weights beside the file are.
 
     Raises:
