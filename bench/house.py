@@ -1,6 +1,6 @@
 """How tidy the house is: files per folder, `Any`, and the longest files and functions, of one checkout or several.
 
-python bench/house.py . ../before
+python -m bench.house . ../before
 """
 
 from __future__ import annotations
