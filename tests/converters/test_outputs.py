@@ -16,7 +16,7 @@ from edgevit.core import metadata_keys
 from edgevit.core.outputs import OutputKind, dumps
 from edgevit.core.types import ModelSpec, Preprocess, TensorSpec
 from edgevit.registries import RUNTIMES
-from edgevit.steps.classify import classify
+from edgevit.steps.classify import ClassifyRequest, classify
 from tests.converters.coreml import _models as models
 
 Ending = Callable[[torch.Tensor], torch.Tensor]
@@ -74,16 +74,16 @@ def test_probabilities_are_those_of_pytorch(name: str, target: str, picture: Pat
     )
     path = tmp_path / f"model.{'mlpackage' if target == 'coreml' else target}"
     write(target, graph, spec, path)
-    told = classify({"artifact": str(path), "images": [str(picture)], "top": 9, "threads": 1}, lambda e: None)
+    told = classify(ClassifyRequest(str(path), (str(picture),), 9, threads=1), lambda event: None)
 
     net.ending = lambda x: x
     with torch.no_grad():
         logits = net(models.normalised(np.asarray(Image.open(picture))[None], spec))
     expected = wanted(logits)[0].numpy()
-    classes = sorted(told["images"][0]["classes"], key=lambda entry: entry["index"])
-    assert [entry["label"] for entry in classes] == list(labels)
-    np.testing.assert_allclose([entry["probability"] for entry in classes], expected, atol=1e-5)
-    assert told["outputs_are"] == kind.words
+    classes = sorted(told.images[0].classes, key=lambda entry: entry.index)
+    assert [entry.label for entry in classes] == list(labels)
+    np.testing.assert_allclose([entry.probability for entry in classes], expected, atol=1e-5)
+    assert told.outputs_are == kind.words
     if target == "coreml":
         found = models.execute(path, np.asarray(Image.open(picture))[None])
         np.testing.assert_allclose(found["probabilities"][0], expected, atol=1e-5)

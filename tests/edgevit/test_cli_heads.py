@@ -97,5 +97,5 @@ def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: p
     assert list(read) == ["heads_shape", "lit"]
     assert read["heads_shape"][0] == NAMES["heads_shape"][answers["shape"][3]]
     np.testing.assert_allclose(read["heads_shape"][1], heads["shape"][3], atol=1e-4)
-    assert read["lit"][0] == found["lit"][0]["label"]
-    assert found["lit"][0]["label"] in NAMES["lit"] and found["lit"][0]["probability"] >= 0.5
+    assert read["lit"][0] == found["lit"][0].label
+    assert found["lit"][0].label in NAMES["lit"] and found["lit"][0].probability >= 0.5

@@ -62,7 +62,7 @@ def test_each_plan_belongs_to_the_graph_of_its_folds_and_all_graphs_compute_the_
         for held in (graph, again):
             assert small.db(reference, run(held, small.images())[0][0]) > 110
         kinds = {site.name: site.kind for site in list_sites(again)}
-        assert ("patch:linear" in kinds) == file.startswith("centre") != ("patch:conv" in kinds)
+        assert ("patch:linear" in kinds) == ("patches_as_linear" in file) != ("patch:conv" in kinds)
     assert {"patch:linear", "norms.0:layer_norm"} <= set(forms.folded)
 
 
