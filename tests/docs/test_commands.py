@@ -120,6 +120,15 @@ def test_every_group_of_flags_is_taken(page: Path) -> None:
     assert wrong([f"{start} {flags}" for flags, start in begun]) == {}
 
 
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("name", GROUP.commands)
+def test_every_example_of_the_help_is_taken(name: str) -> None:
+    text = GROUP.commands[name].help or ""
+    lines = re.findall(r"^ *edgevit (.*)$", re.sub(r"\\\n\s*", "", text), re.MULTILINE)
+    assert lines or name in ("list", "doctor", "verify")
+    assert wrong(lines) == {}
+
+
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_every_recipe_says_what_the_page_says_of_it(file: Path) -> None:
     page = (ROOT / "docs" / "devices.md").read_text()
