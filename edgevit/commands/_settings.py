@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import Field, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -48,6 +49,7 @@ def with_settings(command: str, **words: str) -> Callable[[Callable[..., int]], 
     return decorate
 
 
+@cache
 def _parameter(field: Field[Any], words: str | None) -> inspect.Parameter:
     """A flag as Typer declares it."""
     known, word = setting_of(field), str(field.type).removesuffix(" | None")

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from edgevit.core.errors import UsageError, nearest
-from edgevit.core.settings.hints import model_hint
 
 WORDS = ("demo", "hf", "keras", "module", "python", "timm", "torchvision")
 FORMS: Final = (
@@ -38,6 +37,8 @@ def parse_source(text: str, words: Iterable[str] = WORDS) -> tuple[str, str]:
         return "exported", text
     if word in known:
         raise UsageError(f"MODEL {text!r} lacks what stands behind the colon", f"MODEL is one of: {FORMS}")
+    from edgevit.core.settings.hints import model_hint  # of use for this error alone
+
     hint = model_hint(text) if text else ""
     if colon and not hint:
         raise UsageError(f"unknown source {word!r} in MODEL {text!r}", nearest(word, known))
