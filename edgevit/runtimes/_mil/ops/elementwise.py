@@ -33,27 +33,27 @@ def _binary(torch_name: str) -> Kernel:
 
 
 def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """y = min(max(x, alpha), beta)."""
+    """y = min(max(x, alpha), beta) for each element of x, any shape, alpha <= beta."""
     return x.clamp(alpha, beta)
 
 
 def threshold(x: Tensor, alpha: float) -> Tensor:
-    """y = max(x, alpha)."""
+    """y = max(x, alpha) for each element of x, any shape."""
     return x.clamp(min=alpha)
 
 
 def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """y = 1 / (x + epsilon)."""
+    """y = 1 / (x + epsilon) for each element; epsilon keeps 0 from giving infinity."""
     return (x + epsilon).reciprocal()
 
 
 def log(x: Tensor, epsilon: float = 1e-45) -> Tensor:
-    """y = ln(x + epsilon)."""
+    """y = ln(x + epsilon) for each element; epsilon keeps 0 from giving minus infinity."""
     return (x + epsilon).log()
 
 
 def rsqrt(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    """y = 1 / sqrt(x + epsilon)."""
+    """y = 1 / sqrt(x + epsilon) for each element; epsilon keeps 0 from giving infinity."""
     return (x + epsilon).rsqrt()
 
 
@@ -86,7 +86,7 @@ def cast(x: Tensor, dtype: str) -> Tensor:
 
 
 def identity(x: Tensor) -> Tensor:
-    """y = x, of any type."""
+    """y = x, any shape and type: names an output of the program."""
     return x
 
 

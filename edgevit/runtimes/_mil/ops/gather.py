@@ -75,7 +75,11 @@ def one_hot(
     on_value: float = 1,
     off_value: float = 0,
 ) -> Tensor:
-    """A new axis that holds on_value at the index and off_value elsewhere."""
+    """y[.., k, ..] = on_value where k is the index at that place, else off_value, with k on a new axis.
+
+    Args:
+        indices: any shape, integers.
+    """
     import torch
 
     axis %= indices.dim() + 1
@@ -99,12 +103,17 @@ def topk(
 
 
 def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
-    """Indices that sort along an axis; equal elements keep their order."""
+    """y, integers of the shape of x: which element of x comes k-th along `axis`; equal elements keep their order."""
     return x.argsort(dim=axis, descending=not ascending, stable=True)
 
 
 def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
-    """Running sum; exclusive: without the element itself; reverse: from the end."""
+    """y[.., k, ..] = x[.., 0, ..] + ... + x[.., k, ..] along `axis`.
+
+    Args:
+        exclusive: without x[.., k, ..] itself, so that the first sum is 0.
+        reverse: from the end of the axis.
+    """
     x = x.flip(axis) if reverse else x
     y = x.cumsum(axis)
     y = y - x if exclusive else y
@@ -122,21 +131,21 @@ def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
 
 
 def fill(shape: list[int], value: float = 0.0) -> Tensor:
-    """A tensor of one value."""
+    """y of this shape, with `value` at every place; float32, or the type of the value."""
     import torch
 
     return torch.full(shape, value)
 
 
 def fill_like(ref_tensor: Tensor, value: float = 0.0) -> Tensor:
-    """A tensor of one value in the shape of another."""
+    """y of the shape of `ref_tensor`, with `value` at every place."""
     import torch
 
     return torch.full(ref_tensor.shape, value)
 
 
 def range_1d(end: float, start: float, step: float) -> Tensor:
-    """start, start + step, ... below end."""
+    """y (n,) = start, start + step, start + 2 step, ... as long as it is below end (above it for a negative step)."""
     import torch
 
     return torch.arange(start, end, step)

@@ -30,7 +30,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """Matrix product of the last two axes, the others broadcast; each side may be transposed first."""
+    """z[.., i, j] = sum over k of x[.., i, k] y[.., k, j], the axes in front broadcast against each other.
+
+    Args:
+        x, y: (..., I, K) and (..., K, J).
+        transpose_x, transpose_y: the last two axes of that side are exchanged first.
+    """
     left = x.transpose(-1, -2) if transpose_x and x.dim() > 1 else x
     right = y.transpose(-1, -2) if transpose_y and y.dim() > 1 else y
     left, right = _of_one_type(left, right)
@@ -38,7 +43,12 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
 
 
 def einsum(values: tuple[Tensor, ...], equation: str) -> Tensor:
-    """Product by an Einstein equation."""
+    """The product of two tensors that an equation such as "nchw,nhwu->ncwu" names.
+
+    Args:
+        values: two tensors, an index letter for each of their axes.
+        equation: letters that only the inputs have are summed over.
+    """
     import torch
 
     result: Tensor = torch.einsum(equation, *values)

@@ -28,7 +28,12 @@ def layer_norm(
     beta: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """Standardize over `axes` (all by default), then gamma and beta, which have the shape of these axes."""
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance over `axes` (Ba et al. 2016).
+
+    Args:
+        axes: all by default.
+        gamma, beta: of the shape of these axes; 1 and 0 where they are missing.
+    """
     import torch.nn.functional as F
 
     rank = x.dim()
@@ -42,7 +47,12 @@ def layer_norm(
 def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: float = 1e-5
 ) -> Tensor:
-    """Standardize each channel of each instance over the spatial axes; x (N, C, ...)."""
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, mean and variance of each channel of each image.
+
+    Args:
+        x: (N, C, ...); the statistics are over the axes behind C.
+        gamma, beta: (C,); 1 and 0 where they are missing.
+    """
     spatial = x.dim() - 2
     y = _standardize(x, list(range(2, x.dim())), epsilon)
     return _affine(y, gamma, beta, (-1, *[1] * spatial))

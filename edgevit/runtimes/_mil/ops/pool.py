@@ -53,7 +53,7 @@ def max_pool(
     pad: list[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The largest element under each window; padding never wins."""
+    """y[n, c, i..] is the largest x under window i; padding counts as minus infinity. x (N, C, ...)."""
     import torch.nn.functional as F
 
     steps, pads, extra = _layout(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
@@ -71,7 +71,7 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The mean under each window; padding counts as zeros unless it is excluded."""
+    """y[n, c, i..] is the mean of x under window i; padding counts as zeros unless it is excluded. x (N, C, ...)."""
     import torch
 
     steps, pads, extra = _layout(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
@@ -89,7 +89,7 @@ def l2_pool(
     pad: list[int] | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The root of the sum of squares under each window."""
+    """y[n, c, i..] = sqrt(sum of x^2 under window i); padding adds nothing. x (N, C, ...)."""
     steps, pads, extra = _layout(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     x = pad_spatial(pad_spatial(x, pads), extra)
     return _sum_windows(x.square(), kernel_sizes, steps).sqrt()

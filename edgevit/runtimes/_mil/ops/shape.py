@@ -18,7 +18,12 @@ def _take(x: Tensor, axis: int, positions: list[int]) -> Tensor:
 
 
 def reshape(x: Tensor, shape: list[int]) -> Tensor:
-    """The same elements in another shape; -1 is inferred, 0 copies x's axis counted from the right."""
+    """y holds the elements of x, in row-major order, in another shape.
+
+    Args:
+        shape: sizes of y; at most one -1, which takes what is left, and 0 for the size of x's axis at the same place
+            counted from the right (iOS 17: `reshape`).
+    """
     rank, own = len(shape), list(x.shape)
     sizes = [n if n != 0 else (own[i - rank] if rank - i <= len(own) else 1) for i, n in enumerate(shape)]
     return x.reshape(sizes)
@@ -31,7 +36,13 @@ def reshape_like(
     ends: list[int],
     end_masks: list[bool],
 ) -> Tensor:
-    """y = x in the shape that slices of the shapes of others make, one behind the other."""
+    """y holds the elements of x in a shape that is put together from the shapes of other tensors.
+
+    Args:
+        ref_tensors: for each, `shape[begin:end]` is one part of y's shape; the parts follow one another.
+        begins, ends: one bound for each of them, counted from the end where negative.
+        end_masks: True takes all axes from `begin` on.
+    """
     sizes: list[int] = []
     for other, begin, end, to_end in zip(ref_tensors, begins, ends, end_masks, strict=True):
         sizes += other.shape[begin : None if to_end else end]
@@ -39,12 +50,17 @@ def reshape_like(
 
 
 def transpose(x: Tensor, perm: list[int]) -> Tensor:
-    """Permute the axes."""
+    """y[i_perm[0], i_perm[1], ...] = x[i_0, i_1, ...]: axis k of y is axis perm[k] of x.
+
+    Args:
+        perm: each axis of x once, negative ones counted from the end.
+    """
     return x.permute(perm)
 
 
 def expand_dims(x: Tensor, axes: list[int]) -> Tensor:
-    """Insert axes of size 1 at these places of the result."""
+    """y has the elements of x and an axis of size 1 at each of `axes`, which count in the result: (3, 4) with
+    axes [0, 2] becomes (1, 3, 1, 4)."""
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
@@ -52,13 +68,13 @@ def expand_dims(x: Tensor, axes: list[int]) -> Tensor:
 
 
 def squeeze(x: Tensor, axes: list[int] | None = None) -> Tensor:
-    """Remove axes of size 1: these, or all."""
+    """y has the elements of x without the axes of size 1 that `axes` names, without all of them where it is None."""
     chosen = [a for a in range(x.dim()) if x.shape[a] == 1] if axes is None else [a % x.dim() for a in axes]
     return x.reshape([n for axis, n in enumerate(x.shape) if axis not in chosen])
 
 
 def flatten2d(x: Tensor, axis: int = 1) -> Tensor:
-    """Two axes: the product of those before `axis`, and of the others."""
+    """y is a matrix: its rows run over the axes of x before `axis`, its columns over `axis` and those behind it."""
     before = x.shape[:axis].numel()
     return x.reshape(before, -1)
 
@@ -92,7 +108,12 @@ def slice_by_index(
 
 
 def slice_by_size(x: Tensor, begin: list[int], size: list[int]) -> Tensor:
-    """`size` elements from `begin` on every axis; -1 takes all that remain."""
+    """y = x[begin_k : begin_k + size_k] along each axis k.
+
+    Args:
+        begin: one start for each axis.
+        size: one length for each axis; -1 takes all from `begin` on.
+    """
     for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
         start %= max(x.shape[axis], 1)
         x = x.narrow(axis, start, x.shape[axis] - start if count == -1 else count)
@@ -100,7 +121,11 @@ def slice_by_size(x: Tensor, begin: list[int], size: list[int]) -> Tensor:
 
 
 def concat(values: tuple[Tensor, ...], axis: int, interleave: bool = False) -> Tensor:
-    """Join along an axis; interleaved, element i of each comes before element i + 1 of any."""
+    """y is all values, which agree in every other axis, one behind the other along `axis`.
+
+    Args:
+        interleave: they take turns instead: a[0], b[0], a[1], b[1], ...; all have the same size then.
+    """
     import torch
 
     if not interleave:
@@ -110,7 +135,7 @@ def concat(values: tuple[Tensor, ...], axis: int, interleave: bool = False) -> T
 
 
 def stack(values: tuple[Tensor, ...], axis: int) -> Tensor:
-    """Join along a new axis."""
+    """y[.., k, ..] = values[k], with k on a new axis at `axis`; the values have one shape."""
     import torch
 
     return torch.stack(values, axis)
@@ -155,7 +180,7 @@ def pad(x: Tensor, pad: list[int], mode: str = "constant", constant_val: float =
 
 
 def tile(x: Tensor, reps: list[int]) -> Tensor:
-    """Repeat the whole along each axis."""
+    """y is x repeated reps[k] times along axis k: size n_k becomes n_k * reps[k]."""
     for axis, count in enumerate(reps):
         x = x if count == 1 else _take(x, axis, list(range(x.shape[axis])) * count)
     return x
