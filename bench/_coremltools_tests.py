@@ -207,7 +207,7 @@ def _in_place_of_core_ml(results: Results) -> Iterator[None]:
         mock.patch.object(ct.models.MLModel, "predict", predict),
         mock.patch.object(testing_utils, "_IS_MACOS", True),
         mock.patch.object(testing_utils, "compare_backend", compare),
-        mock.patch.object(ct.models.utils, "_macos_version", lambda: (15, 0)),
+        mock.patch.object(ct.models.utils, "_macos_version", return_value=(15, 0)),
         mock.patch.object(Operation, "type_value_inference", inferred),
     ):
         yield

@@ -50,6 +50,7 @@ def constant(program: ExportedProgram, node: object) -> torch.Tensor | None:
 
 
 def copied(program: ExportedProgram) -> ExportedProgram:
+    """The program with a graph of its own, which edits may change; the weights are shared."""
     from torch.export import ExportedProgram
 
     module = copy.deepcopy(program.graph_module)
@@ -84,6 +85,7 @@ def rebuilt(program: ExportedProgram) -> ExportedProgram:
 def call(
     before: torch.fx.Node, target: object, args: tuple[object, ...], name: str, value: torch.Tensor
 ) -> torch.fx.Node:
+    """Insert an operation in front of a node; `value` is an example of what it gives."""
     graph = before.graph
     with graph.inserting_before(before):
         node = graph.create_node("call_function", target, args, {}, name=name)
@@ -92,6 +94,7 @@ def call(
 
 
 def add_constant(program: ExportedProgram, name: str, tensor: torch.Tensor) -> torch.fx.Node:
+    """Store a tensor in the program; its node."""
     from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
     graph = program.graph_module.graph

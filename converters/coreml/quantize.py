@@ -48,9 +48,7 @@ def quantize(
                 weights.check_half(site.site, "scales of activations", scale, scale)
             key = (x.name, params)
             if key not in pairs:
-                pairs[key] = _pair(
-                    node, x, f"edgevit_{number}_{place}" if place else f"edgevit_{number}", params
-                )
+                pairs[key] = _pair(x, f"edgevit_{number}_{place}" if place else f"edgevit_{number}", params)
             node.args = (*node.args[:place], pairs[key], *node.args[place + 1 :])
 
 
@@ -76,7 +74,7 @@ def _place_bias(
     node.args = (*node.args[:2], made, *node.args[3:])
 
 
-def _pair(node: torch.fx.Node, x: torch.fx.Node, name: str, params: QuantParams) -> torch.fx.Node:
+def _pair(x: torch.fx.Node, name: str, params: QuantParams) -> torch.fx.Node:
     """A quantize and a dequantize right behind `x`, so that all its readers can share them."""
     import torch
 

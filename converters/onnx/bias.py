@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def integer(
-    graph: ir.Graph, site: SitePlan, main: ir.Node, last: ir.Node, tensors: Mapping[str, NDArray[np.generic]]
+    graph: ir.Graph, site: SitePlan, main: ir.Node, tensors: Mapping[str, NDArray[np.generic]]
 ) -> ir.Value | None:
     """The plan's int32 bias, in steps of input scale * weight scale, behind DequantizeLinear.
 
@@ -41,14 +41,12 @@ def corrected(
     site: SitePlan,
     main: ir.Node,
     last: ir.Node,
-    channels: int,
     tensors: Mapping[str, NDArray[np.generic]],
 ) -> ir.Node:
     """Give the site the plan's float32 bias, if there is one, also where the layer has none.
 
     Args:
         main, last: the node that multiplies, and the site's last one.
-        channels: that go out.
 
     Returns:
         The site's last node.

@@ -98,6 +98,7 @@ def dequantized(
     axis: int | None,
     reader: ir.Node,
 ) -> ir.Value:
+    """Store integers with their scales, and a DequantizeLinear in front of `reader`; the real value."""
     import numpy as np
     import onnx_ir as ir
 
@@ -168,6 +169,7 @@ def folded(
 
 
 def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """Store an array in the graph; its value."""
     import onnx_ir as ir
 
     tensor = ir.tensor(array, name=name)

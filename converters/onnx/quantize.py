@@ -146,7 +146,7 @@ def _place(
         integer, real = qdq_nodes.quantized(graph, x, site.input, done, main)
         taps[0] = _name(integer)
         weight = qdq_nodes.dequantized(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
-        bias = onnx_bias.integer(graph, site, main, last, tensors)
+        bias = onnx_bias.integer(graph, site, main, tensors)
         if linear:
             last = gemm.multiply(graph, site.site, (main, last), integer, weight, bias, matrices)
         else:
@@ -162,7 +162,7 @@ def _place(
         weight = qdq_nodes.folded(graph, f"{site.site}.weight", stored, site.weight, stored_axis, main)
         main.replace_input_with(1, weight)
     if site.input is None:
-        last = onnx_bias.corrected(graph, site, main, last, len(integers), tensors)
+        last = onnx_bias.corrected(graph, site, main, last, tensors)
     out = last.outputs[0]
     if site.output is not None:
         readers = list(out.uses())

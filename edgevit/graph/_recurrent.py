@@ -59,13 +59,13 @@ def _gru(emit: Emit, row: torch.fx.Node, product: torch.fx.Node, state: State) -
     return (emit(aten.add.Tensor, new, kept),)
 
 
-def _rnn_tanh(emit: Emit, row: torch.fx.Node, product: torch.fx.Node, state: State) -> State:
+def _rnn_tanh(emit: Emit, row: torch.fx.Node, product: torch.fx.Node, _state: State) -> State:
     import torch
 
     return (emit(torch.ops.aten.tanh.default, emit(torch.ops.aten.add.Tensor, row, product)),)
 
 
-def _rnn_relu(emit: Emit, row: torch.fx.Node, product: torch.fx.Node, state: State) -> State:
+def _rnn_relu(emit: Emit, row: torch.fx.Node, product: torch.fx.Node, _state: State) -> State:
     import torch
 
     return (emit(torch.ops.aten.relu.default, emit(torch.ops.aten.add.Tensor, row, product)),)

@@ -184,7 +184,7 @@ def measure_output_sensitivity(
     def errors_of(name: str) -> Errors:
         low, high = (float(v) for v in stats.values[name, "minmax"])
 
-        def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
+        def errors(value: torch.Tensor, _made: Made) -> Iterator[torch.Tensor]:
             yield from found(value, low, high)
             if name in channels:
                 limits = _site.channel_limits(stats, name, value.shape[1:])

@@ -115,7 +115,8 @@ class Tuner:
     """
 
     def __init__(self, graph: Graph, plan: QuantPlan, images: int, seconds: float, seed: int) -> None:
-        """
+        """Find the blocks, and divide images and seconds among them.
+
         Args:
             plan: as it is without tuning; its sites are those that will be decided.
             images: how many there are for calibration, at least 16.

@@ -226,7 +226,7 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
 
 def _scaled(
     value: torch.Tensor,
-    shape: list[int],
+    _shape: list[int],
     gamma: torch.Tensor | None = None,
     beta: torch.Tensor | None = None,
     eps: float = 1e-5,

@@ -27,8 +27,7 @@ _WEIGHT_INTEGERS: Final = ("int8", "uint8", "int4", "uint4", "int6", "uint6", "i
 def judge(
     artifact: ArtifactReport, limits: Limits, origin: Origin = PLANNED
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """Verdict and its reasons in plain words; the verdict that the artifact carries is not looked at,
-    unless it is `error`, which stands.
+    """Verdict and its reasons in plain words; of the verdict that the artifact carries only `error` stands.
 
     A failed check goes before one that could not be decided. A quantized file whose plan is not known
     (made earlier, or by another tool) is judged without its conversion loss, which cannot be told apart

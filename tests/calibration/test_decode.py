@@ -267,6 +267,10 @@ def test_cut_files_are_named(tmp_path: Path) -> None:
         for length in (8, len(content) // 2, len(content) - 3):
             (tmp_path / name).write_bytes(content[:length])
             try:
-                assert decode(tmp_path / name).pixels.shape == (9, 12, 3)  # what lacks is past the pixels
+                shape = decode(tmp_path / name).pixels.shape
             except InputError as error:
-                assert name in error.message
+                told = error.message
+            else:
+                assert shape == (9, 12, 3)  # what lacks is past the pixels
+                continue
+            assert name in told

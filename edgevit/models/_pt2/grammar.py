@@ -86,13 +86,13 @@ def nothing(value: object) -> object:
 def never(reason: str) -> Rule:
     """Whatever stands here is refused."""
 
-    def rule(value: object) -> object:
+    def rule(_value: object) -> object:
         raise Refused(reason)
 
     return rule
 
 
-def dropped(value: object) -> object:
+def dropped(_value: object) -> object:
     """Anything, of which nothing is handed on."""
     return None
 

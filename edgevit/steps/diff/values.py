@@ -92,7 +92,6 @@ def read_values(
     options: RunOptions,
 ) -> tuple[Values, ...]:
     """Execute the file; for each image, its tapped tensors and its outputs, integers turned into real numbers."""
-
     all_params = {value.tap: value for value in taps}
     found = []
     with runtime.open(path, replace(options, taps=tuple(all_params))) as runner:

@@ -45,12 +45,14 @@ def test_quiet_writes_nothing(terminal: bool) -> None:
 
 def test_an_error_takes_the_bar_away_and_goes_on() -> None:
     out = io.StringIO()
-    with (
-        pytest.raises(RuntimeError, match="boom"),
-        open_progress(False, Console(file=out, force_terminal=True, width=100)) as progress,
-    ):
-        progress.stage("convert")
-        raise RuntimeError("boom")
+
+    def work() -> None:
+        with open_progress(False, Console(file=out, force_terminal=True, width=100)) as progress:
+            progress.stage("convert")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        work()
     assert "✓ convert" not in out.getvalue()
 
 

@@ -140,8 +140,10 @@ def resize(
     interpolation_mode: str = "LINEAR",
     sampling_mode: str = "DEFAULT",
 ) -> Tensor:
-    """The last `resized_dims` axes to the last sizes of `shape`, 0 for as it is: at the points of `grid`,
-    linear, or the samples of `neighbours`."""
+    """The last `resized_dims` axes to the last sizes of `shape`, where 0 leaves an axis as it is.
+
+    LINEAR interpolates at the points of `grid`, NEAREST_NEIGHBOR takes the samples of `neighbours`.
+    """
     for axis in range(-resized_dims, 0):
         size = x.shape[axis]
         wanted = shape[axis] or size

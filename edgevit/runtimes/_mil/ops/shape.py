@@ -59,8 +59,11 @@ def transpose(x: Tensor, perm: list[int]) -> Tensor:
 
 
 def expand_dims(x: Tensor, axes: list[int]) -> Tensor:
-    """y has the elements of x and an axis of size 1 at each of `axes`, which count in the result: (3, 4) with
-    axes [0, 2] becomes (1, 3, 1, 4)."""
+    """y has the elements of x and an axis of size 1 at each of `axes`.
+
+    Args:
+        axes: places in the result: (3, 4) with [0, 2] becomes (1, 3, 1, 4).
+    """
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)

@@ -106,9 +106,14 @@ def test_staged_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 
 def test_work_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
     final = fill(tmp_path / "bundle", "old")
-    with pytest.raises(KeyboardInterrupt), output_folder.staged_beside(final) as staged:
-        (staged / "half").write_text("new")
-        raise KeyboardInterrupt
+
+    def work() -> None:
+        with output_folder.staged_beside(final) as staged:
+            (staged / "half").write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert names(tmp_path) == ["bundle"] and (final / "file").read_text() == "old"
 
 

@@ -15,10 +15,15 @@ def test_a_signal_waits_until_the_work_is_done(
 ) -> None:
     before = signal.signal(number, signal.default_int_handler)
     done = []
-    try:
-        with pytest.raises(KeyboardInterrupt), shielded():
+
+    def work() -> None:
+        with shielded():
             os.kill(os.getpid(), number)
             done.append("cleaned up")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         signal.signal(number, before)
