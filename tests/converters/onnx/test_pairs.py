@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from converters.onnx import TARGET
 from converters.onnx import pairs as weight_pairs
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.precisions import Precision
 from edgevit.core.runner import RunOptions
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Graph
@@ -125,7 +126,7 @@ def test_the_option_on_the_command_line_reaches_the_capabilities() -> None:
     recipe = Recipe(
         model="demo",
         to=("onnx",),
-        precision=("w8a8",),
+        precision=(Precision.W8A8,),
         calibrate="demo",
         option=(("onnx", "saturation_free", "true"),),
     )
