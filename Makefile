@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 CONSTRAINTS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test test-all lint format docs venv clean
+.PHONY: demo test test-all coverage lint format docs venv clean
 
 venv: $(STAMP)
 
@@ -24,6 +24,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(BIN)/mypy
 
 format: $(STAMP)
@@ -35,6 +38,16 @@ PYTEST := $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not family" tests/
+
+# Lines that the tests execute, in steps of their own processes too. It takes longer than `make test`, which it leaves
+# as it is; TESTS=tests/edgevit/core measures a part.
+TESTS ?= tests/
+
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not family" $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # TensorFlow is installed for these only; edgevit keeps it out of every process that imports coremltools.
 KERAS := .venv/.keras
