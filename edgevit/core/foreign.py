@@ -88,22 +88,17 @@ _KNOWN: Final = {
     "error": "its structure is damaged",  # struct.error, zlib.error
 }
 # Marks of ONNX Runtime, the class of an error within an error, places in the source of a library.
-_NOISE: Final = tuple(
-    map(
-        re.compile,
-        (
-            r"^\[\w+\] : \d+ : \w+ : ",
-            r"^Load model from \S* failed:",
-            r"^\w+(?:\.\w+)*(?:Error|Exception): ",
-            r"(?:/[\w.-]+)+\.(?:cc|cpp|h|hpp|py):\d+:?(?: \w[\w:<>~ ]*\([^)]*\))?:?",
-        ),
-    )
+_NOISE: Final = (
+    r"^\[\w+\] : \d+ : \w+ : ",
+    r"^Load model from \S* failed:",
+    r"^\w+(?:\.\w+)*(?:Error|Exception): ",
+    r"(?:/[\w.-]+)+\.(?:cc|cpp|h|hpp|py):\d+:?(?: \w[\w:<>~ ]*\([^)]*\))?:?",
 )
 
 
 def _plain(line: str) -> str:
     for noise in _NOISE:
-        line = noise.sub("", line.strip())
+        line = re.sub(noise, "", line.strip())
     return " ".join(line.split()).strip(" .:")
 
 
