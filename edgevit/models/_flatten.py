@@ -3,7 +3,8 @@
 A mapping, a dataclass and a named tuple give the names of their entries, a tuple or list the numbers, joined by
 underscores: `{"aux": (a, None, b)}` holds `aux_0` and `aux_2`. What is None has no tensor, and takes no name from
 those that have one. Of a tuple or list as the whole output the first tensor is `logits` where the model is a
-classifier, else `features`, and the others are `output_1`, `output_2`, ...
+classifier, else `features`, and the others are `output_1`, `output_2`, ... Integers beside floats (an argmax, ids)
+are left out: a file is judged and quantized by its floats, and the integers follow from them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ Path = tuple[Any, ...]
 def named_tensors(
     found: Any, num_classes: int, source: str
 ) -> tuple[dict[str, Path], dict[str, torch.Tensor], tuple[str, ...]]:
-    """Name -> where a tensor lies, name -> the tensor, and what is left out because it is no tensor.
+    """Name -> where a tensor lies, name -> the tensor, and what is left out because it is no tensor of floats.
+
+    A model without any floats keeps what it has, for the message that says so.
 
     Args:
         found: what the model returned for one image.
@@ -43,6 +46,8 @@ def named_tensors(
             f"the model {source} returns {type(found).__name__} without a tensor in it",
             "tensors may lie in tuples, lists, mappings, dataclasses and named tuples",
         )
+    floats = [(path, value) for path, value in tensors if value.is_floating_point()]
+    tensors = floats or tensors
     unnamed = not tensors[0][0] or (isinstance(found, list | tuple) and not hasattr(found, "_fields"))
     paths: dict[str, Path] = {}
     values: dict[str, torch.Tensor] = {}
@@ -57,12 +62,21 @@ def named_tensors(
             )
         paths[name], values[name] = path, value
     order = sorted(paths, key=lambda name: name != LOGITS_NAME)
+    kept = set(paths.values())
     lost = tuple(
-        f"{_joined(p) or 'the output'} ({type(v).__name__})"
-        for p, v in leaves
-        if not isinstance(v, torch.Tensor)
+        f"{_joined(('output', *path) if unnamed else path)} ({_kind(value)})"
+        for path, value in leaves
+        if path not in kept
     )
     return {name: paths[name] for name in order}, {name: values[name] for name in order}, lost
+
+
+def _kind(value: object) -> str:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} numbers"
+    return type(value).__name__
 
 
 def is_flat(found: Any) -> bool:

@@ -55,8 +55,8 @@ def build(
     found = forward(module, zeros, source)
     paths, named, lost = named_tensors(found, int(getattr(module, "num_classes", 1)), source)
     if lost:
-        warnings = (*warnings, f"left out of the outputs, since they are no tensors: {', '.join(lost)}")
-    if not is_flat(found):
+        warnings = (*warnings, f"left out of the outputs, since they are no floats: {', '.join(lost)}")
+    if lost or not is_flat(found):
         keys = tuple(path[0] for path in paths.values())
         select = getattr(module, "select", None) if all(len(path) == 1 for path in paths.values()) else None
         module = (picking(module, tuple(paths.values())) if select is None else select(keys)).eval()

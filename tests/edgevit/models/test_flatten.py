@@ -60,6 +60,27 @@ def test_what_is_no_tensor_is_told_and_two_of_one_name_are_refused() -> None:
         named_tensors({"a": {"b": ROW}, "a_b": BOX}, 3, "it")
 
 
+@pytest.mark.parametrize(
+    ("given", "names", "lost"),
+    [
+        ((ROW, ROW.argmax(1)), ["logits"], ("output_1 (int64 numbers)",)),
+        ((ROW.argmax(1), ROW), ["logits"], ("output_0 (int64 numbers)",)),
+        (
+            {"ids": ROW.long(), "mask": ROW > 0, "boxes": BOX},
+            ["boxes"],
+            ("ids (int64 numbers)", "mask (bool numbers)"),
+        ),
+        ({"z": torch.fft.fft(ROW), "logits": ROW}, ["logits"], ("z (complex64 numbers)",)),
+        (ROW.argmax(1), ["logits"], ()),  # refused by its type, since nothing else is there
+    ],
+)
+def test_integers_beside_floats_are_left_out_by_name(
+    given: Any, names: list[str], lost: tuple[str, ...]
+) -> None:
+    _, values, told = named_tensors(given, 3, "it")
+    assert (list(values), told) == (names, lost)
+
+
 class Net(nn.Module):
     """One linear layer on the means; what it returns is put together by `give`."""
 
@@ -81,6 +102,7 @@ class Net(nn.Module):
             lambda row, mean, image: {"a": mean, "logits": row, "b": {"c": image}, "n": 1},
             ("logits", "a", "b_c"),
         ),
+        (lambda row, mean, image: (row.argmax(1), row, mean, image), ("logits", "output_2", "output_3")),
     ],
 )
 def test_the_model_gives_just_these(give: Any, names: tuple[str, ...]) -> None:
