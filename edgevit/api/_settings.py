@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,16 @@ def recipe_of(model: object, settings: Mapping[str, object], **defaults: object)
         defaults: where they are not those of a Recipe.
 
     Raises:
-        UsageError, InputError: as for a command, or a module that cannot be exported.
+        UsageError, InputError: as for a command, or a module that cannot be exported; what is raised while it lasts
+            names keywords instead of flags.
     """
+    from edgevit.api._wording import naming_keywords
     from edgevit.core.process.scratch import WORK, scratch
     from edgevit.core.settings.make_recipe import make
+    from edgevit.core.settings.recipe import Recipe
     from edgevit.flows.in_memory import bring, text_of
 
-    with scratch(WORK) as folder:
+    with naming_keywords([entry.name for entry in fields(Recipe)]), scratch(WORK) as folder:
         if model is None or isinstance(model, str | os.PathLike):
             text = None if model is None else os.fspath(model)
             yield make(_as_flags({**settings, "model": text}, folder), defaults=defaults)
