@@ -51,7 +51,7 @@ class Listing:
         classes: name and images of each class folder, sorted; an empty folder is one of them. None in a flat folder.
         loose: the images of a flat folder.
         notes: what was left out or chosen, one sentence each.
-        table: `metadata.csv` beside the images of a flat folder, if there is one.
+        table: `metadata.csv` beside the images or the class folders, if there is one.
     """
 
     path: str
@@ -104,8 +104,8 @@ def _listed(path: str, root: Path, notes: list[str]) -> Listing:
     if loose:
         ignored += [f"{name}/" for name, _ in classes]
         classes = []
-    table = next((root / name for name in others if loose and name == NAME), None)
-    ignored += [name for name in others if table is None or name != NAME]
+    table = root / NAME if NAME in others else None
+    ignored += [name for name in others if name != NAME]
     if ignored:
         notes.append(f"{path}: what is no image was left out: {some_of(sorted(ignored))}")
     if not loose and not inside:

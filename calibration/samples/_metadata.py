@@ -1,4 +1,4 @@
-"""The classes of a flat folder in the `metadata.csv` beside its images, as Hugging Face's ImageFolder has them."""
+"""Classes, of several heads too, in the `metadata.csv` beside images, as Hugging Face's ImageFolder has them."""
 
 from __future__ import annotations
 
@@ -40,17 +40,28 @@ def read_classes(
     Raises:
         InputError: no CSV in UTF-8, no row for an image, or classes that are not the model's.
     """
+    return _indices(path, root, images, head, _LABELS), read_heads(path, root, images, head.others)
+
+
+def read_heads(
+    path: Path, root: Path, images: Sequence[Path], heads: Sequence[Head]
+) -> dict[str, tuple[int, ...]]:
+    """The class of each image for those of `heads` that have a column; raises as `read_classes` does."""
+    found = {head.name: _indices(path, root, images, head) for head in heads}
+    return {name: given for name, given in found.items() if given is not None}
+
+
+def _indices(
+    path: Path, root: Path, images: Sequence[Path], head: Head, names: Sequence[str] = ()
+) -> tuple[int, ...] | None:
     rows, headings = _rows(path)
+    columns = (*names, *(f"{word}{head.name}" for word in _OF_HEADS))
+    column = next((name for name in columns if name in headings), None)
+    if column is None:
+        return None
     by_name = {Path(row[_FILE] or "").as_posix(): row for row in rows}
     found = [by_name.get(image.relative_to(root).as_posix(), {}) for image in images]
-
-    def indices(output: Head, *names: str) -> tuple[int, ...] | None:
-        columns = (*names, *(f"{word}{output.name}" for word in _OF_HEADS))
-        column = next((name for name in columns if name in headings), None)
-        return None if column is None else _column(path, root, column, found, images, output)
-
-    others = {output.name: indices(output) for output in head.others}
-    return indices(head, *_LABELS), {name: given for name, given in others.items() if given is not None}
+    return _column(path, root, column, found, images, head)
 
 
 def _column(

@@ -1,4 +1,7 @@
-"""A folder of class folders, or a flat folder of images, with classes only in a `metadata.csv` among them."""
+"""A folder of class folders, or a flat folder of images, with classes only in a `metadata.csv` among them.
+
+Class folders say the classes of the first output; a `metadata.csv` beside them those of the others.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Final
 from calibration.decode import decode
 from calibration.samples._classes import index_folders, match_names, names_one, number_folders
 from calibration.samples._listing import Listing, list_images, some_of
-from calibration.samples._metadata import has_classes, read_classes
+from calibration.samples._metadata import has_classes, read_classes, read_heads
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Picture, Role, Samples, SampleSource, Survey
@@ -47,7 +50,15 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
         return _samples(found, files, (*found.notes, *notes), head.channels, others)
     classes, said = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
-    return _samples(found, files, (*found.notes, *said), head.channels)
+    others: dict[str, tuple[int, ...]] = {}
+    if found.table is not None:
+        others = read_heads(found.table, found.root, [path for path, _ in files], head.others)
+        said += (f"{found.path}: {_of_table(found.table.name, others)}; the folders say the classes",)
+    return _samples(found, files, (*found.notes, *said), head.channels, others)
+
+
+def _of_table(name: str, heads: Mapping[str, tuple[int, ...]]) -> str:
+    return f"the classes of {', '.join(heads)} are from {name}" if heads else f"{name} was left out"
 
 
 def _classes(found: Listing, head: Head) -> tuple[dict[str, int], tuple[str, ...]]:

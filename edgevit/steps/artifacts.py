@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def find_artifacts(path: Path) -> tuple[FoundArtifact, ...]:
         for file in sorted(path.glob(f"{name}/*/model.{target.suffix}"))
     )
     if not found:
+        inside = [
+            file
+            for place in ("*", "*/*")  # a folder of a bundle, or of files that somebody else put there
+            for target in targets.values()
+            for file in sorted(path.glob(f"{place}.{target.suffix}"))
+        ]
+        if inside:
+            raise InputError(f"{path} is a folder and no bundle", _one_of(inside))
         known = ", ".join(f".{suffix}" for suffix in sorted({t.suffix for t in targets.values()}))
         raise InputError(
             f"{path} holds no converted file", f"give a bundle that edgevit wrote, or a file: {known}"
@@ -68,9 +77,13 @@ def one_artifact(path: Path) -> FoundArtifact:
     """
     found = find_artifacts(path)
     if len(found) > 1:
-        listed = " or ".join(str(one.path) for one in found[:3])
-        raise InputError(f"{path} is a bundle of {len(found)} files", f"give one of them: {listed}")
+        raise InputError(f"{path} is a bundle of {len(found)} files", _one_of([one.path for one in found]))
     return found[0]
+
+
+def _one_of(files: Sequence[Path]) -> str:
+    listed = " or ".join(map(str, files[:3]))
+    return f"give one of them: {listed}" if len(files) > 1 else f"give the file in it: {listed}"
 
 
 def runtime_for(target: str) -> str:

@@ -267,6 +267,27 @@ def test_a_metadata_csv_has_a_column_for_each_head(tmp_path: Path) -> None:
         SAMPLES.open(str(tmp_path), head, "evaluate")
 
 
+def test_a_metadata_csv_beside_class_folders_says_the_other_heads(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "cat/b.png", "dog/a.png"):
+        save(tmp_path / name)
+    table = tmp_path / "metadata.csv"
+    table.write_text(
+        "file_name,label,labels_age\ndog/a.png,cat,old\ncat/b.png,cat,young\ncat/a.png,cat,old\n"
+    )
+    head = Head(("cat", "dog"), 2, "kind", (Head(("young", "old"), 2, "age"), Head(("x", "y"), 2, "other")))
+    samples = SAMPLES.open(str(tmp_path), head, "evaluate")
+    assert samples.labels == (0, 0, 1)  # by the folders, whatever the table says of them
+    assert samples.head_labels == {"age": (1, 0, 1)}
+    told = "the classes of age are from metadata.csv; the folders say the classes"
+    assert f"{tmp_path}: {told}" in samples.warnings
+    alone = opened(str(tmp_path), ("cat", "dog"))
+    assert alone.labels == (0, 0, 1) and not alone.head_labels
+    assert f"{tmp_path}: metadata.csv was left out; the folders say the classes" in alone.warnings
+    save(tmp_path / "dog" / "b.png")
+    with pytest.raises(InputError, match=r"metadata\.csv has no labels_age for dog/b\.png"):
+        SAMPLES.open(str(tmp_path), head, "evaluate")
+
+
 def test_a_table_without_classes_is_no_label(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     for content in (b"file_name,text\na.png,a cat\n", b"one,two\n", b""):

@@ -97,3 +97,7 @@ def test_a_bundle_or_a_folder_of_images_is_named_before_any_work(
     with pytest.raises(InputError, match="is a bundle of 2 files") as caught:
         run(bundle, tuple(pictures), 5, recipe)
     assert str(bundle / "onnx" / "fp16" / "model.onnx") in caught.value.hint
+    for folder, files in (("onnx", ("fp16", "w8")), ("onnx/w8", ("w8",))):
+        with pytest.raises(InputError, match=f"{folder} is a folder and no bundle") as caught:
+            run(bundle / folder, tuple(pictures), 5, recipe)
+        assert all(str(bundle / "onnx" / name / "model.onnx") in caught.value.hint for name in files)
