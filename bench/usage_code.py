@@ -2,13 +2,14 @@
 
 python -m bench.usage_code --wheel kotlin_jupyter_kernel-0.19.0.944-py3-none-any.whl --work DIR
 
-Pages of every kind are rendered: each output, with and without labels, each way to resize, both colour orders, grey and
-each type of input. Their Kotlin files are compiled as printed, by the real compiler, against `usage_stubs`: classes
-with the signatures of Android, CameraX, ONNX Runtime and LiteRT. Then `upright` and `floats` run on images that are
-held as Android holds them (one of them a hardware bitmap, one turned), and are compared with Pillow as calibration
-uses it. The app of `examples/phone_app` is compiled too. Leaves with code 1 if something does not compile or a value is
-off by more than one of 255. The images keep away from black and white, so that no filter overshoots: which of its two
-passes Pillow makes and clips first has changed between its versions.
+Pages of every kind are rendered: each output, with and without labels, several of them, each way to resize, both
+colour orders, grey and each type of input. Their Kotlin files are compiled as printed, by the real compiler, against
+`usage_stubs`: classes with the signatures of Android, CameraX, ONNX Runtime and LiteRT. Then `upright` and `floats` run
+on images that are held as Android holds them (one of them a hardware bitmap, one turned), and are compared with Pillow
+as calibration uses it, and the answers of further outputs with numpy. The app of `examples/phone_app` is compiled too.
+Leaves with code 1 if something does not compile or a value is off by more than one of 255. The images keep away from
+black and white, so that no filter overshoots: which of its two passes Pillow makes and clips first has changed between
+its versions.
 
 The wheel carries the compiler: `pip download --no-deps kotlin-jupyter-kernel`. A JDK has to be installed. There is no
 Swift compiler for this: where `tree_sitter_swift` is installed, the Swift is parsed with that grammar, and that is all
@@ -23,7 +24,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -33,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.preprocess import to_pixels
-from edgevit.core.outputs import Activation, OutputKind, Task
+from edgevit.core.outputs import Activation, OutputKind, Task, probabilities
 from edgevit.core.precisions import Precision
 from edgevit.core.results import report as r
 from edgevit.core.types import Preprocess, TensorSpec
@@ -43,17 +44,19 @@ STUBS: Final = Path(__file__).with_name("usage_stubs")
 APPS: Final = Path(__file__).parents[1] / "examples" / "phone_app"
 SIZES: Final = ((97, 61), (40, 130), (24, 20), (300, 225))  # (width, height)
 DEGREES: Final = (0, 0, 90, 270)
+LOGITS: Final = (0.3, -0.4, 0.9)
 FILTERS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
 @dataclass(frozen=True)
 class Page:
-    """One rendered page: its name is a Kotlin package."""
+    """One rendered page: its name is a Kotlin package; `heads` are its further outputs."""
 
     name: str
     preprocess: Preprocess
     dtype: usage.InputDtype
     text: str
+    heads: Sequence[OutputKind]
 
 
 def main() -> None:
@@ -65,10 +68,11 @@ def main() -> None:
     pages = list(_pages())
     jars = _jars(asked.wheel, asked.work / "jars")
     _compile(pages, jars, asked.work)
-    off = _run(pages, jars, asked.work)
+    off, wrong = _run(pages, jars, asked.work)
     print(f"{len(pages)} pages compiled; the largest difference to Pillow is {off:.2f} of 255")
+    print(f"the largest difference to a probability of numpy is {wrong:.1e}")
     broken = _swift(pages)
-    sys.exit(off > 1.01 or bool(broken))
+    sys.exit(off > 1.01 or wrong > 1e-6 or bool(broken))
 
 
 def _pages() -> Iterator[Page]:
@@ -77,6 +81,13 @@ def _pages() -> Iterator[Page]:
     ]
     for i, (kind, labels) in enumerate(product(kinds, (0, 3))):
         yield _page(f"answer{i}", Preprocess(32, 32, (36, 36)), kind, labels, "float32")
+    deciding = [kind for kind in kinds if kind.decides]
+    for dtype, labels in product(get_args(usage.InputDtype), (0, 3)):
+        yield _page(
+            f"heads_{dtype}{labels}", Preprocess(32, 32, (36, 36)), OutputKind(), labels, dtype, deciding
+        )
+    for i, kind in enumerate(deciding):
+        yield _page(f"head{i}", Preprocess(32, 32, (36, 36)), OutputKind("regression"), 0, "float32", [kind])
     resizes = (((30, 30), True), ((30, 40), True), ((34, 26), False), ((20, 20), True))
     for i, (filter_, (resize, shorter)) in enumerate(product(FILTERS, resizes)):
         made = Preprocess(28, 24, resize, shorter, color="bgr" if i % 2 else "rgb")
@@ -89,25 +100,33 @@ def _pages() -> Iterator[Page]:
         yield _page(f"grey_{filter_}", replace(grey, interpolation=filter_), OutputKind(), 3, "float32")
 
 
-def _page(name: str, p: Preprocess, kind: OutputKind, labels: int, dtype: usage.InputDtype) -> Page:
-    logits = TensorSpec(
-        "logits", (1, 3), dtype, None if dtype == "float32" else 0.1, None if dtype == "float32" else -3
-    )
+def _page(
+    name: str,
+    p: Preprocess,
+    kind: OutputKind,
+    labels: int,
+    dtype: usage.InputDtype,
+    others: Sequence[OutputKind] = (),
+) -> Page:
+    steps = (None, None) if dtype == "float32" else (0.1, -3)
+    heads = tuple(r.HeadSummary(f"head_{i}", 3, other) for i, other in enumerate(others))
+    names = ("logits", *(head.name for head in heads), *(("embedding",) if heads else ()))
+    outputs = tuple(TensorSpec(output, (1, 3), dtype, *steps) for output in names)
     files = tuple(
         r.ArtifactReport(
-            target, Precision.FP16, "pass", path=f"{target}/fp16/model.{suffix}", outputs=(logits,)
+            target, Precision.FP16, "pass", path=f"{target}/fp16/model.{suffix}", outputs=outputs
         )
         for target, suffix in (("onnx", "onnx"), ("tflite", "tflite"), ("coreml", "mlpackage"))
     )
     report = r.Report(
-        model=r.ModelSummary("model", "demo", 1, 1, "ab", p, labels, output=kind),
+        model=r.ModelSummary("model", "demo", 1, 1, "ab", p, labels, output=kind, heads=heads),
         samples=r.SampleSets(),
         reference=r.Reference(None, None, 0),
         artifacts=files,
         timings_s=r.Timings(0.0, 0.0),
         environment=r.Environment({}, "", "", 1),
     )
-    return Page(name, p, dtype, usage.render(report, lambda _: dtype))
+    return Page(name, p, dtype, usage.render(report, lambda _: dtype), others)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -142,12 +161,22 @@ def _compile(pages: list[Page], jars: str, work: Path) -> None:
 
 
 def _main(pages: list[Page]) -> str:
-    """Reads images, writes what the pages' `floats` make of them, in the order of pages and images."""
+    """Reads images, writes what the pages' `floats` make of them, in the order of pages and images.
+
+    Then what the pages' `READERS` make of LOGITS: how many answers, the index and the probability of each.
+    """
     calls = "\n".join(
         f"    for ((image, degrees) in images) write({page.name}.floats({page.name}.upright(image, degrees){order}))"
         for page in pages
         if page.dtype == "float32"
         for order in ((", true", ", false") if page.preprocess.channels == 3 else ("",))
+    )
+    reads = "\n".join(
+        f"    for (read in {page.name}.READERS.values) read(logits, names).let {{ found ->\n"
+        "        out.writeFloat(found.size.toFloat())\n"
+        "        for (answer in found) write(floatArrayOf(answer.index.toFloat(), answer.probability))\n    }"
+        for page in pages
+        if page.heads
     )
     return f"""import android.graphics.Bitmap
 import java.io.DataInputStream
@@ -166,13 +195,16 @@ fun main(args: Array<String>) {{
     }}
     fun write(values: FloatArray) = values.forEach(out::writeFloat)
 {calls}
+    val logits = floatArrayOf({", ".join(f"{value}f" for value in LOGITS)})
+    val names = listOf("a", "b", "c")
+{reads}
     out.close()
 }}
 """
 
 
-def _run(pages: list[Page], jars: str, work: Path) -> float:
-    """The largest difference to Pillow, in steps of 1 / 255."""
+def _run(pages: list[Page], jars: str, work: Path) -> tuple[float, float]:
+    """The largest difference to Pillow, in steps of 1 / 255, and to a probability."""
     rng = np.random.default_rng(0)
     images = [rng.integers(64, 193, (height, width, 3), np.uint8) for width, height in SIZES]
     given, made = work / "images", work / "floats"
@@ -196,8 +228,18 @@ def _run(pages: list[Page], jars: str, work: Path) -> float:
                 size = channels * page.preprocess.height * page.preprocess.width
                 worst = max(worst, _steps(values[:size], image, page.preprocess, planar))
                 values = values[size:]
+    wrong = 0.0
+    for kind in (kind for page in pages for kind in page.heads):
+        count = int(values[0])
+        found, values = values[1 : 1 + 2 * count].reshape(count, 2), values[1 + 2 * count :]
+        wanted = probabilities(np.array([LOGITS[:1] if kind.task == "binary" else LOGITS]), kind)[0]
+        order = np.argsort(-wanted, kind="stable")
+        if kind.task == "multi-label":
+            order = np.flatnonzero(wanted > 0.5)
+        assert found[:, 0].astype(int).tolist() == order.tolist(), (kind, found, wanted)
+        wrong = max(wrong, float(np.abs(found[:, 1] - wanted[order]).max(initial=0)))
     assert not len(values)
-    return worst
+    return worst, wrong
 
 
 def _steps(found: NDArray[np.floating], image: NDArray[np.uint8], p: Preprocess, planar: bool) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from edgevit.core.foreign import printable
+from edgevit.core.outputs import OutputKind
 from edgevit.core.pixels import in_rgb
 from edgevit.core.results.figures import decibel
 from edgevit.core.results.report import ArtifactReport, HeadSummary, Report
@@ -72,7 +73,11 @@ def render(
         dtypes=set(dtype.values()),
         steps=_steps(chosen["tflite"]),
         answer=answer(report.model.output),
-        heads=[_head(head) for head in report.model.heads],
+        heads=[_head(head, chosen["tflite"]) for head in report.model.heads],
+        readers={_reader(head.output): head.output for head in report.model.heads},
+        answer_of=answer,
+        reading="\n".join(line for head in report.model.heads for line in answer(head.output).kotlin),
+        outputs=[spec.name for spec in chosen["tflite"].outputs] if chosen["tflite"] is not None else [],
         python=_python(report),
         labelled=bool(report.model.labels) and report.model.output.decides,
         resized=_resized(report),
@@ -88,15 +93,25 @@ def _python(report: Report) -> tuple[str, ...]:
     return tuple(re.sub(r"NAME\[(\w+)\]", r"\1", line) for line in lines)
 
 
-def _head(head: HeadSummary) -> dict[str, object]:
+def _head(head: HeadSummary, tflite: ArtifactReport | None) -> dict[str, object]:
     """A further output with class names, as the page tells and reads it."""
+    specs = () if tflite is None else tflite.outputs
     return {
         "name": head.name,
         "labels": head.labels,
         "output": head.output,
         "words": answer(head.output).words,
         "threshold": threshold(head.output),
+        "reader": _reader(head.output),
+        "steps": next((s for s in specs if s.name == head.name and s.scale is not None), None),
     }
+
+
+def _reader(kind: OutputKind) -> str:
+    """What the Kotlin and Swift function is called that reads such an output, such as `singleLabelLogits`."""
+    given = "logits" if kind.activation == "none" else kind.activation
+    first, *others = f"{kind.task}-{given}".split("-")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _resized(report: Report) -> str:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from edgevit.core.outputs import OutputKind, Task
-from edgevit.core.results.report import OtherResize, Report
+from edgevit.core.results.report import HeadSummary, OtherResize, Report
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.report import usage
 
@@ -303,6 +303,46 @@ def test_every_page_is_code_whatever_the_output_is(report: Report, task: Task, l
         ast.parse(code)
     check_files(text)
     assert ("argmax" in text) == (task == "single-label") and "NAME" not in text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+@pytest.mark.parametrize("labels", [0, 3])
+def test_every_head_is_read_in_every_language(report: Report, dtype: usage.InputDtype, labels: int) -> None:
+    heads = {
+        "colour": (OutputKind(), "singleLabelLogits"),
+        "lit": (OutputKind("binary", "sigmoid"), "binarySigmoid"),
+        "tags": (OutputKind("multi-label"), "multiLabelLogits"),
+        "form": (OutputKind(), "singleLabelLogits"),
+    }
+    steps = {"scale": 0.25, "zero_point": -3} if dtype != "float32" else {}
+    outputs = tuple(TensorSpec(name, (1, 3), dtype, **steps) for name in ("logits", "embedding", *heads))
+    made = for_files(
+        report, ["onnx/w8/model.onnx", "tflite/w8a8/model.tflite", "coreml/fp16/model.mlpackage"]
+    )
+    told = replace(
+        made,
+        artifacts=tuple(replace(artifact, outputs=outputs) for artifact in made.artifacts),
+        model=replace(
+            made.model,
+            labels=labels,
+            heads=tuple(HeadSummary(name, 3, kind) for name, (kind, _) in heads.items()),
+        ),
+    )
+    text = usage.render(told, lambda _: dtype)
+    check_files(text)
+    kotlin, swift = "".join(blocks(text, "kotlin")), "".join(blocks(text, "swift"))
+    for name, (_, reader) in heads.items():
+        assert f'"{name}" to ::{reader},' in kotlin and f'"{name}": {reader},' in swift
+        assert (
+            kotlin.count(f"fun {reader}(") == swift.count(f"func {reader}(") == 1
+        )  # two outputs of a kind share it
+    assert kotlin.count("fun runHeads(") == 3 and swift.count("func runHeads(") == 1
+    assert kotlin.count("Pair(0.25f, -3)") == (0 if dtype == "float32" else len(heads))
+    assert all(f'        "{spec.name}",' in kotlin for spec in outputs)  # LiteRT wants a buffer for each
+    unknown = replace(told, artifacts=tuple(replace(artifact, outputs=()) for artifact in made.artifacts))
+    text = usage.render(unknown, lambda _: "float32")
+    check_files(text)
+    assert "".join(blocks(text, "kotlin")).count("fun runHeads(") == 2
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])

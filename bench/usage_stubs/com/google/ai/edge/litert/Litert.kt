@@ -69,6 +69,10 @@ class CompiledModel private constructor() : JniHandle() {
     @JvmOverloads
     fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>, signatureIndex: Int = 0) {}
 
+    fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer = TODO()
+
+    fun run(inputs: Map<String, TensorBuffer>, outputs: Map<String, TensorBuffer>, signature: String? = null) {}
+
     companion object {
         @JvmOverloads
         @JvmStatic
