@@ -180,9 +180,10 @@ def _load(name: str) -> TorchModel:
     why: EdgevitError | None = None
     for size in SIZES:
         pair = None if size is None else (size, size)
+        resize = {} if size is None else {"resize": f"{size}x{size}"}  # nothing here is resized
         try:
             return SOURCES.get("timm").load(
-                LoadRequest(f"timm:{name}", name, random_weights=0, image_size=pair)
+                LoadRequest(f"timm:{name}", name, random_weights=0, image_size=pair, preprocess=resize)
             )
         except EdgevitError as error:
             why = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
@@ -34,21 +35,30 @@ def imagenet(size: tuple[int, int]) -> Preprocess:
     return Preprocess(height=size[0], width=size[1], resize=size)
 
 
-def from_timm(config: Mapping[str, Any], size: tuple[int, int] | None) -> Preprocess:
+def from_timm(
+    config: Mapping[str, Any], size: tuple[int, int] | None, given: Mapping[str, str] = MappingProxyType({})
+) -> Preprocess:
     """Convert what `timm.data.resolve_model_data_config` gives.
 
     Args:
         config: keys input_size (C, H, W), interpolation, mean, std, crop_pct, crop_mode.
         size: (height, width) instead of the configuration's.
+        given: by `--preprocess`.
 
     Raises:
-        UnsupportedError: a crop mode or interpolation that edgevit does not have.
+        UnsupportedError: an interpolation that edgevit does not have.
+        UsageError: a crop mode that it does not have, and `given` does not say how an image comes to that size.
     """
     _, height, width = config["input_size"]
     height, width = size or (height, width)
     mode = config["crop_mode"]
-    if mode not in ("center", "squash"):
-        raise UnsupportedError(f"the model's crop mode {mode!r} is not supported", "center and squash are")
+    if mode not in ("center", "squash") and "resize" not in given:
+        raise UsageError(
+            f"the model's crop mode is {mode!r}, which edgevit does not have"
+            + (": it fits the whole image in and fills the rest" if mode == "border" else ""),
+            f"say how images come to it: --preprocess resize={height}x{width} squeezes the whole image, "
+            f"resize={min(height, width)} resizes the shorter side and crops",
+        )
     if config["interpolation"] not in INTERPOLATIONS:
         raise UnsupportedError(f"the model's interpolation {config['interpolation']!r} is not supported")
     return Preprocess(

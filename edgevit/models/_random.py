@@ -74,6 +74,9 @@ def randomise(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> None
 def _response(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> tuple[float, float]:
     """Largest absolute output of any submodule on a noise image, and what is left of a nudge of its pixels.
 
+    Submodules without parameters do not count: no gain changes what a fixed transform gives, such as a cosine transform
+    of pixels from 0 to 255.
+
     Returns:
         The peak, not a number if there is one, and the SQNR in dB between the outputs of the image and of the
         nudged one.
@@ -90,7 +93,8 @@ def _response(module: torch.nn.Module, seed: int, size: tuple[int, int]) -> tupl
     generator = _generator(seed, "images")
     image = torch.randn(1, channels_of(module, size), *size, generator=generator)
     nudged = image * (1 + _NUDGE * torch.randn(image.shape, generator=generator))
-    hooks = [part.register_forward_hook(look) for part in module.modules()]
+    weighted = [part for part in module.modules() if next(part.parameters(), None) is not None]
+    hooks = [part.register_forward_hook(look) for part in weighted]
     try:
         outputs = [forward(module.eval(), x, type(module).__name__) for x in (image, nudged)]
     finally:

@@ -117,7 +117,7 @@ def preprocess_of_module(module: torch.nn.Module, request: LoadRequest) -> tuple
     """
     if getattr(module, "pretrained_cfg", None):
         resolve = require("timm.data").resolve_model_data_config
-        found = from_timm(resolve(module), request.image_size or _made_for(module))
+        found = from_timm(resolve(module), request.image_size or _made_for(module), request.preprocess)
         return for_module(found, "the module's own pretrained_cfg (timm)", module, request)
     size = request.image_size or _DEFAULT_SIZE
     found, origin = not_stated(

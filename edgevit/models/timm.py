@@ -61,7 +61,9 @@ def load(request: LoadRequest) -> TorchModel:
     module = made.module
     fixed = config is None or config.fixed_input_size
     trained = trained_with(made.chosen, fixed or request.image_size is not None)
-    own = from_timm(timm.data.resolve_model_data_config(module, trained), request.image_size)
+    own = from_timm(
+        timm.data.resolve_model_data_config(module, trained), request.image_size, request.preprocess
+    )
     preprocess, origin = for_module(
         own, _origin(name, config, request, made.chosen, trained), module, request
     )

@@ -140,7 +140,9 @@ def _timm(own: Mapping[str, Any], where: str, config: PretrainedConfig, request:
         return _asked(request, config, request.image_size, f"{where} has no {' and '.join(absent)}")
     resolve = require("timm.data").resolve_data_config
     try:
-        found = from_timm(resolve({}, pretrained_cfg=dict(own), verbose=False), request.image_size)
+        found = from_timm(
+            resolve({}, pretrained_cfg=dict(own), verbose=False), request.image_size, request.preprocess
+        )
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not understood: {type(error).__name__}: {brief(error)}") from error
     return for_images(found, where, _channels(config), request)

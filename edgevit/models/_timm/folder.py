@@ -79,7 +79,7 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
     module = made.module
     resolve = require("timm.data").resolve_model_data_config
     try:
-        own = from_timm(resolve(module), request.image_size)
+        own = from_timm(resolve(module), request.image_size, request.preprocess)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"pretrained_cfg in config.json is not understood: {brief(error)}") from error
     preprocess, origin = stated(own, "pretrained_cfg in config.json (timm)", request)

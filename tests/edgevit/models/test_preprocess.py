@@ -67,9 +67,15 @@ def test_timm_s_configuration_and_another_size() -> None:
     assert found == Preprocess(224, 224, (256, 256), mean=(0.5,) * 3, std=(0.25,) * 3)
     assert from_timm(config, (64, 96)).resize == (73, 109)
     assert not from_timm({**config, "crop_mode": "squash"}, None).shorter_side
-    for change in ({"crop_mode": "border"}, {"interpolation": "random"}):
-        with pytest.raises(UnsupportedError):
-            from_timm({**config, **change}, None)
+    with pytest.raises(UnsupportedError):
+        from_timm({**config, "interpolation": "random"}, None)
+    border = {**config, "crop_mode": "border"}
+    with pytest.raises(UsageError, match="fits the whole image in and fills the rest") as asked:
+        from_timm(border, (64, 96))
+    assert "--preprocess resize=64x96 squeezes" in asked.value.hint
+    given = {"resize": "64x96"}
+    squeezed = override(from_timm(border, (64, 96), given), given)
+    assert squeezed.resize == (64, 96) and not squeezed.shorter_side
 
 
 def hf_pixels(processor: object, image: Image.Image) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 
-from edgevit.core.errors import StepError
+from edgevit.core.errors import StepError, UnsupportedError
 from edgevit.models._random import randomise
 
 
@@ -85,3 +85,38 @@ def test_a_size_that_the_model_refuses_is_named() -> None:
     module = timm.create_model("vit_tiny_patch16_224", depth=1)
     with pytest.raises(StepError, match="VisionTransformer fails on one 64x64 image"):
         randomise(module, 0, (64, 64))
+
+
+class _Scaled(torch.nn.Module):
+    """What a fixed transform of pixels from 0 to 255 gives is large, and its own statistics bring it back."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.large, self.head = torch.nn.Threshold(-1e9, 0), torch.nn.Conv2d(3, 4, 3)
+        self.scale = scale
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.large(image * self.scale) / self.scale).mean((2, 3))
+        return out
+
+
+def test_large_values_that_no_weight_made_do_not_count() -> None:
+    found = []
+    for scale in (1.0, 2.0**14):
+        module = _Scaled(scale)
+        randomise(module, 0, (16, 16))
+        found.append(module.head.weight)
+    assert torch.equal(*found)
+    module = _Scaled(1.0)
+    module.head = torch.nn.Sequential(module.head, torch.nn.Conv2d(4, 4, 1), _Large())  # type: ignore[assignment]
+    with pytest.raises(UnsupportedError, match="activations as large as"):
+        randomise(module, 0, (16, 16))
+
+
+class _Large(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        return value * 1e7 * self.gain
