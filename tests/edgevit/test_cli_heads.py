@@ -99,3 +99,20 @@ def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: p
     np.testing.assert_allclose(read["heads_shape"][1], heads["shape"][3], atol=1e-4)
     assert read["lit"][0] == found["lit"][0].label
     assert found["lit"][0].label in NAMES["lit"] and found["lit"][0].probability >= 0.5
+    # of a file with one head that answers wrongly, the limit is missed by that head, and the reason names it
+    broken = onnx.load(out / "onnx/fp32/model.onnx")
+    (weight,) = [held for held in broken.graph.initializer if sorted(held.dims) == [3, 16]]
+    rows = onnx.numpy_helper.to_array(weight)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.roll(rows, 1, list(weight.dims).index(3)), weight.name))
+    onnx.save(broken, out / "onnx/fp32/model.onnx")
+    done = edgevit(
+        *("validate", out / "onnx/fp32/model.onnx", "--reference", f"python:{tmp_path}/nets.py:net", *given),
+        *("--image-size", "16", "--preprocess", "normalize=0..1", "--evaluate", tmp_path / "images.npz"),
+        *("--max-drop", "5", "--json"),
+    )
+    assert done.returncode == 1, done.stderr
+    (judged,) = json.loads(done.stdout)["artifacts"]
+    assert judged["verdict"] == "fail" and judged["accuracy"]["agreement"] == 100.0
+    assert next(reason for reason in judged["reasons"] if "drops" in reason).startswith(
+        "heads_shape: top-1 drops by "
+    )
