@@ -4,6 +4,8 @@ python -m bench.zoo --cache DIR                all rows that are not in DIR yet,
 python -m bench.zoo --cache DIR --only swin,levit    rows whose model contains one of these, in this order
 python -m bench.zoo --cache DIR --table        the table alone
 
+What is not in DIR stays on the page as it is there.
+
 Each row is one `edgevit convert MODEL --precision fp32,fp16`, judged on 16 seeded synthetic images. Its
 report is kept in DIR, so that an interrupted run goes on where it stopped; a row that failed is tried again.
 """
@@ -42,7 +44,7 @@ def main() -> None:
     chosen = list(dict.fromkeys(entry for text in texts for entry in ENTRIES if text in entry.model))
     if not arguments.table:
         _convert_all(chosen, cache, arguments)
-    PAGE.write_text(page(cache))
+    PAGE.write_text(page(cache, PAGE.read_text()))
 
 
 def _convert_all(chosen: list[Entry], cache: Path, arguments: argparse.Namespace) -> None:
@@ -58,7 +60,7 @@ def _convert_all(chosen: list[Entry], cache: Path, arguments: argparse.Namespace
             f"{a['target']} {a['precision']} {reached(a)}" for a in row["artifacts"]
         )
         print(f"{time.perf_counter() - begin:.0f} s: {told}", flush=True)
-        PAGE.write_text(page(cache))
+        PAGE.write_text(page(cache, PAGE.read_text()))
 
 
 def _convert(entry: Entry, cache: Path, timeout: float, keras_python: str) -> dict[str, Any]:

@@ -25,6 +25,10 @@ output against PyTorch on 16 images. *Latency* is the median of up to 40 inferen
 ms, on that machine: an upper bound too (ONNX / TFLite; Core ML has none off a Mac). `python -m bench.latency`
 compares latencies on a machine that does nothing else.
 
+Rows made at different times were made beside different other work. FastViT, RepViT and MobileCLIP were made again when
+their branches came to be fused before the export, on a machine two to three times as busy: of their times nothing
+follows; `python -m bench.reparameterize` compares fused files with others.
+
 | family | source | parameters M | convert s | memory GB | operators | rank | fp32 dB | fp16 dB | latency ms |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
@@ -49,20 +53,33 @@ def reached(artifact: dict[str, Any]) -> str:
     return "-" if total is None or total["sqnr_db"] is None else f"{total['sqnr_db']:.0f}"
 
 
-def page(cache: Path) -> str:
-    """The page as Markdown; rows that have not been run are left out and counted."""
-    rows = [(e, json.loads(row_file(e, cache).read_text())) for e in ENTRIES if row_file(e, cache).exists()]
-    lines = [_HEAD, *(_line(entry, row) for entry, row in rows), ""]
-    passed = sum(error_of(row) is None for _, row in rows)
-    lines.append(
-        f"{passed} of {len(ENTRIES)} models pass in all six files; {len(ENTRIES) - len(rows)} have not been run."
-    )
-    failed = [(entry, told) for entry, row in rows if (told := error_of(row))]
-    lines += ["", *(f"- {entry.model}: {told}" for entry, told in failed)] if failed else []
-    hosts = {
-        f"{r['environment']['cpu']}, {r['environment']['system']}" for _, r in rows if "environment" in r
-    }
-    return "\n".join([*lines, "", *(f"Machine: {host}." for host in sorted(hosts)), ""])
+def page(cache: Path, before: str = "") -> str:
+    """The page as Markdown. A row that is not in `cache` stays as it is in `before`; without it, it is counted.
+
+    Args:
+        before: the page as it was.
+    """
+    kept = {_source(line): line for line in before.splitlines() if line.startswith("| ")}
+    machines = [line for line in before.splitlines() if line.startswith("Machine: ")]
+    shown, failed = [], []
+    for entry in ENTRIES:
+        if row_file(entry, cache).exists():
+            row = json.loads(row_file(entry, cache).read_text())
+            shown.append(_line(entry, row))
+            if told := error_of(row):
+                failed.append(f"- {entry.model}: {told}")
+            if "environment" in row:
+                machines.append(f"Machine: {row['environment']['cpu']}, {row['environment']['system']}.")
+        elif entry.source in kept:
+            shown.append(kept[entry.source])
+    passed = len(shown) - len(failed)
+    count = f"{passed} of {len(ENTRIES)} models pass in all six files; {len(ENTRIES) - len(shown)} have not been run."
+    return "\n".join([_HEAD, *shown, "", count, "", *(failed and [*failed, ""]), *sorted(set(machines)), ""])
+
+
+def _source(line: str) -> str:
+    """The second cell of a row."""
+    return line.split(" | ")[1] if " | " in line else ""
 
 
 def _line(entry: Entry, row: dict[str, Any]) -> str:
