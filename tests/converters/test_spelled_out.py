@@ -17,13 +17,15 @@ from tests.converters import _small_models as models
 
 
 class _Net(nn.Module):
-    """Recurrent layers, uneven maxima, borders and volumes of what a convolution makes: 4 channels of 8x8."""
+    """Layers, borders, windows and volumes of what a convolution makes: 4 channels of 8x8."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 4, 4, 4)
         self.lstm = nn.LSTM(32, 3, batch_first=True, bidirectional=True)
         self.gru = nn.GRU(32, 3)
+        self.apart = nn.ConvTranspose2d(4, 8, 3, 2, padding=1, output_padding=1, groups=2)
+        self.tokens = nn.Conv1d(4, 6, 1)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = self.stem(image)
@@ -37,6 +39,10 @@ class _Net(nn.Module):
             functional.pad(x, (2, 1, 1, 3), "replicate"),
             functional.pad(x, (2, 1, 1, 3), "circular"),
             functional.pad(x, (-1, 2, 1, -3), value=0.5),
+            self.apart(x),
+            self.tokens(x.flatten(2)),
+            functional.fold(functional.unfold(x, 3, padding=1, stride=2), (8, 8), 3, padding=1, stride=2),
+            functional.pad(x, (1, 1, 1, 1)).unfold(2, 6, 4).unfold(3, 6, 4).reshape(2, 2, 4, 36),
             functional.interpolate(x.reshape(1, 2, 2, 8, 8), (3, 5, 12), mode="trilinear"),
         )
 

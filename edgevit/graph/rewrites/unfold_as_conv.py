@@ -74,15 +74,18 @@ def _fold(program: ExportedProgram, node: torch.fx.Node) -> torch.fx.Node:
         cut = edit.emit(node, aten.reshape.default, (columns_node, [batch, channels, kh, kw, rows, columns]))
         moved = edit.emit(node, aten.permute.default, (cut, [0, 1, 4, 2, 5, 3]))
         return edit.emit(node, aten.reshape.default, (moved, list(edit.shape(node))))
-    picks = _picks(program, node, channels, kernel)
-    image = edit.emit(node, aten.reshape.default, (columns_node, [batch, count, rows, columns]))
+    # The channels as a batch: they have one kernel, and TFLite no transposed convolution in groups.
+    picks = _picks(program, node, 1, kernel)
+    cut = [batch * channels, count // channels, rows, columns]
+    image = edit.emit(node, aten.reshape.default, (columns_node, cut))
     reached = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1
         for n, s, p, d, k in zip((rows, columns), stride, padding, dilation, kernel, strict=True)
     ]
     missing = [size[i] - reached[i] for i in (0, 1)]
-    args = (image, picks, None, stride, padding, missing, channels, dilation)
-    return edit.emit(node, aten.conv_transpose2d.input, args, role="fold")
+    args = (image, picks, None, stride, padding, missing, 1, dilation)
+    made = edit.emit(node, aten.conv_transpose2d.input, args, role="fold")
+    return edit.emit(node, aten.reshape.default, (made, list(edit.shape(node))))
 
 
 def _arguments(args: tuple[Any, ...]) -> tuple[torch.fx.Node, list[int], list[int], list[int], list[int]]:

@@ -37,7 +37,8 @@ def blocks(text: str, language: str) -> list[str]:
 KOTLIN = re.compile(
     r"""Array|AutoCloseable|and|Boolean|Double|DoubleArray|Float|FloatArray|Int|IntArray|ByteArray|List|String|Unit
     |also|apply|arrayOfNulls|as|class|const|continue|data|else|emptyList|false|floatArrayOf|for|fun|generateSequence|if
-    |in|inline|is|it|listOf|longArrayOf|mapOf|null|object|override|private|return|setOf|shr|true|until|val|var|when""",
+    |in|inline|is|it|listOf|longArrayOf|Map|mapOf|null|object|override|Pair|private|return|setOf|shr|to|true|until|val|var
+    |when""",
     re.VERBOSE,
 )
 
@@ -66,7 +67,8 @@ def check_files(text: str) -> None:
         name
         for body in bodies
         for found in re.findall(
-            r"(?:fun |val |var |class |for \()(\w+)|(\w+)\s*:\s*[(\w]|(\w+)\s*(?:,\s*(\w+)\s*)?->|([a-z]\w*) =",
+            r"(?:fun |val |var |class |for \()(\w+)|(\w+)\s*:\s*[(\w]|(\w+)\s*(?:,\s*(\w+)\s*)?->"
+            r"|\((\w+), (\w+)\) ->|([a-z]\w*) =",
             body,
         )
         for name in found
