@@ -81,7 +81,8 @@ def _pages() -> Iterator[Page]:
     ]
     for i, (kind, labels) in enumerate(product(kinds, (0, 3))):
         yield _page(f"answer{i}", Preprocess(32, 32, (36, 36)), kind, labels, "float32")
-    deciding = [kind for kind in kinds if kind.decides]
+    # One number alone ends in no softmax.
+    deciding = [k for k in kinds if k.decides and (k.task != "binary" or k.activation in ("none", "sigmoid"))]
     for dtype, labels in product(get_args(usage.InputDtype), (0, 3)):
         yield _page(
             f"heads_{dtype}{labels}", Preprocess(32, 32, (36, 36)), OutputKind(), labels, dtype, deciding
@@ -232,7 +233,8 @@ def _run(pages: list[Page], jars: str, work: Path) -> tuple[float, float]:
     for kind in (kind for page in pages for kind in page.heads):
         count = int(values[0])
         found, values = values[1 : 1 + 2 * count].reshape(count, 2), values[1 + 2 * count :]
-        wanted = probabilities(np.array([LOGITS[:1] if kind.task == "binary" else LOGITS]), kind)[0]
+        given = np.array([LOGITS[:1] if kind.task == "binary" else LOGITS])
+        wanted = np.exp(given[0]) if kind.activation == "log-softmax" else probabilities(given, kind)[0]
         order = np.argsort(-wanted, kind="stable")
         if kind.task == "multi-label":
             order = np.flatnonzero(wanted > 0.5)
