@@ -21,9 +21,13 @@ class LiteRtModel(
     private val labels = context.assets.open("labels.txt").bufferedReader().use { it.readLines() }
 
     fun run(image: Bitmap): List<Answer> {
-        inputs[0].writeFloat(floats(image, planar = false))
+        write(image)
         model.run(inputs, outputs)
         return answers(outputs[0].readFloat(), labels)
+    }
+
+    private fun write(image: Bitmap) {
+        inputs[0].writeFloat(floats(image, planar = false))
     }
 
     override fun close() {
