@@ -105,11 +105,12 @@ def _apart(node: torch.fx.Node, x: torch.fx.Node, stride: tuple[int, int]) -> to
 
 def _turned(weight: torch.Tensor, groups: int) -> torch.Tensor:
     """(inputs, outputs / groups, kh, kw) to (outputs, inputs / groups, kh, kw), each kernel turned by 180 degrees."""
-    parts = weight.unflatten(0, (groups, -1)).transpose(1, 2)
-    return parts.flatten(0, 1).flip(2, 3)
+    inputs, outputs, *kernel = weight.shape
+    parts = weight.reshape(groups, inputs // groups, outputs, *kernel).transpose(1, 2)
+    return parts.reshape(groups * outputs, inputs // groups, *kernel).flip(2, 3)
 
 
-def _pair(value: object) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[int, int]:
     found = list(value) if isinstance(value, list | tuple) else [value]
     return int(found[0]), int(found[-1])
 
