@@ -50,10 +50,10 @@ def open_folder(text: str, head: Head, role: Role) -> Samples:
         return _samples(found, files, (*found.notes, *notes), head.channels, others)
     classes, said = _classes(found, head)
     files = tuple((path, classes[name]) for name, paths in found.classes for path in paths)
-    others: dict[str, tuple[int, ...]] = {}
-    if found.table is not None:
-        others = read_heads(found.table, found.root, [path for path, _ in files], head.others)
-        said += (f"{found.path}: {_of_table(found.table.name, others)}; the folders say the classes",)
+    if found.table is None:
+        return _samples(found, files, (*found.notes, *said), head.channels)
+    others = read_heads(found.table, found.root, [path for path, _ in files], head.others)
+    said += (f"{found.path}: {_of_table(found.table.name, others)}; the folders say the classes",)
     return _samples(found, files, (*found.notes, *said), head.channels, others)
 
 
