@@ -136,10 +136,8 @@ def images(request: dict[str, Any], emit: object) -> dict[str, Any]:
     from edgevit.core.types import Preprocess
     from edgevit.steps.samples import read_samples
 
-    pixels, *_ = read_samples(
-        request["path"], Head(), Preprocess(16, 16, (16, 16)), None, False, lambda n: None
-    )
-    return {"count": len(pixels)}
+    images = read_samples(request["path"], Head(), Preprocess(16, 16, (16, 16)), None, False, lambda n: None)
+    return {"count": len(images.pixels)}
 
 
 def plan(request: dict[str, Any], emit: object) -> dict[str, Any]:

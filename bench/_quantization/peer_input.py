@@ -48,5 +48,5 @@ def given(name: str, cache: Path, calibration: int) -> Given:
 
 def pixels_of(spec: ModelSpec, text: str, count: int) -> tuple[Pixels, NDArray[np.int64] | None]:
     """Images as the model takes them, uint8 (N, height, width, 3), and their classes."""
-    pixels, classes, _, _ = read_samples(text, head_of(spec), spec.preprocess, count, False, lambda n: None)
-    return pixels, classes
+    images = read_samples(text, head_of(spec), spec.preprocess, count, False, lambda n: None)
+    return images.pixels, images.labels

@@ -16,7 +16,7 @@ from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows import _bundle, _jobs
+from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
@@ -84,6 +84,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             memory,
             begin,
         )
+        report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
     return replace(report, folder=place.absolute())

@@ -10,6 +10,7 @@ from typing import Final
 from edgevit.core._plain import written
 from edgevit.core.disk.manifest import Manifest
 from edgevit.core.results.layers import Difference
+from edgevit.core.results.outcomes import Outcomes
 from edgevit.core.results.report import Report
 from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.version import SchemaVersion
@@ -29,6 +30,7 @@ class PlanFile:
 
 _KINDS: Final[dict[str, type]] = {
     "report": Report,
+    "outcomes": Outcomes,
     "manifest": Manifest,
     "plan": PlanFile,
     "diff": Difference,

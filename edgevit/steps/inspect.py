@@ -167,7 +167,7 @@ def model(asked: PrepareRequest, emit: Emit) -> ModelFacts:
 
 def _probe(loaded: TorchModel) -> Floats:
     """The first output on a few synthetic images, float32 (N, ...)."""
-    pixels, *_ = read_samples(
+    images = read_samples(
         _SAMPLES,
         Head(channels=loaded.spec.preprocess.channels),
         loaded.spec.preprocess,
@@ -175,4 +175,4 @@ def _probe(loaded: TorchModel) -> Floats:
         False,
         lambda n: None,
     )
-    return next(iter(run_float(loaded, pixels).values()))
+    return next(iter(run_float(loaded, images.pixels).values()))

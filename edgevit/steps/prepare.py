@@ -6,9 +6,10 @@ Runs in a worker; what later steps need is left in the work folder.
 from __future__ import annotations
 
 import gc
+import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from edgevit.core.errors import InputError
 from edgevit.core.plugins import Head, Samples
 from edgevit.core.process.memory import peak_bytes
 from edgevit.core.progress import Advance, Emit, Stage
-from edgevit.core.results.report import KeptFloat32, Limits, SampleSet
+from edgevit.core.results.report import KeptFloat32, Limits
 from edgevit.core.settings.made_with import MadeWith
 from edgevit.core.settings.plain import settings_to_remember
 from edgevit.core.types import ModelSpec, TorchModel
@@ -33,28 +34,15 @@ from edgevit.steps.planning.auto_float import HeldOut
 from edgevit.steps.planning.decide import measure_all, plan_all
 from edgevit.steps.planning.graph_variants import fold
 from edgevit.steps.run_float import run_float
-from edgevit.steps.samples import SYNTHETIC, open_samples, read_opened
+from edgevit.steps.samples import SYNTHETIC, ReadImages, open_samples, read_opened
 from edgevit.steps.simulate import compare, simulate_all
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from edgevit.core.types import Floats, Pixels
 
 CALIBRATION: Final = "calibration"
-
-
-@dataclass(frozen=True, slots=True)
-class _Images:
-    """Images of one role, normalised and as pixels."""
-
-    pixels: Pixels
-    labels: NDArray[np.int64] | None
-    described: SampleSet | None
-    warnings: tuple[str, ...] = ()
-    head_labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
@@ -99,6 +87,7 @@ def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
         np.save(work / messages.LABELS, judged.labels)
     if evaluate.described is not None:
         named_outputs.save(work / messages.HEAD_LABELS, evaluate.head_labels)
+        (work / messages.NAMES).write_text(json.dumps(evaluate.names))
     first = named_outputs.first(reference)
     kind = model_kind(model.spec.output, graph.program, first)
     diagnosis = Diagnosis()
@@ -209,7 +198,7 @@ def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
 
 
 def _hold_out(
-    images: _Images, calibration: torch.Tensor, model: TorchModel, limits: Limits, emit: Emit
+    images: ReadImages, calibration: torch.Tensor, model: TorchModel, limits: Limits, emit: Emit
 ) -> tuple[torch.Tensor, HeldOut]:
     """The calibration images that decide plans, and those that judge how many sites stay in float."""
     import numpy as np
@@ -231,7 +220,7 @@ def _with_kinds(held_out: HeldOut, spec: ModelSpec) -> HeldOut:
     return replace(held_out, output=spec.output, heads=heads)
 
 
-def _about_heads(spec: ModelSpec, evaluate: _Images) -> Iterator[str]:
+def _about_heads(spec: ModelSpec, evaluate: ReadImages) -> Iterator[str]:
     """Which output the labels of the images were taken for, and what is told of the others."""
     if not spec.heads or evaluate.described is None:
         return
@@ -267,21 +256,23 @@ class _Clock:
         self._last = now
 
 
-def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Images | None, _Images]:
+def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[ReadImages | None, ReadImages]:
     """Calibration images (None if not asked for) and those that the files are judged on."""
     from calibration.suspicious import doubts
 
     spec = opened.model.spec
     static = any(kind.input is not None for p in asked.backends for kind in p.kinds)
 
-    def read(samples: Samples, count: int | None, role: str) -> _Images:
+    def read(samples: Samples, count: int | None, role: str) -> ReadImages:
         emit(Stage(f"reading {role} images"))
-        pixels, labels, described, warnings, heads = read_opened(
+        found = read_opened(
             samples, spec.preprocess, count, asked.recipe.skip_bad_images, lambda n: emit(Advance(n))
         )
         ranges = role == CALIBRATION and static and asked.recipe.plan is None
-        doubted = doubts(pixels, labels, spec.labels, role, ranges) if samples.path != SYNTHETIC else ()
-        return _Images(pixels, labels, described, (*warnings, *doubted), heads)
+        if samples.path == SYNTHETIC:
+            return found
+        doubted = doubts(found.pixels, found.labels, spec.labels, role, ranges)
+        return replace(found, warnings=(*found.warnings, *doubted))
 
     calibrate = None
     if opened.calibrate is not None:
@@ -289,7 +280,7 @@ def _read_images(asked: PrepareRequest, opened: Opened, emit: Emit) -> tuple[_Im
     if opened.evaluate is not None:
         return calibrate, read(opened.evaluate, asked.recipe.evaluate_count, "evaluation")
     if calibrate is not None:
-        return calibrate, _Images(calibrate.pixels, None, None)
+        return calibrate, ReadImages(calibrate.pixels, None, None)
     synthetic = read(
         open_samples(SYNTHETIC, Head(channels=spec.preprocess.channels), "evaluate"), None, "synthetic"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
@@ -58,6 +59,26 @@ def _plugin(text: str) -> SampleSource:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ReadImages:
+    """Images of one role, resized and cropped.
+
+    Attributes:
+        pixels: uint8 (N, height, width, channels).
+        labels: int64 (N,) of the first output; None where there are none.
+        described: None where the images were not given for this role.
+        names: one per image.
+        head_labels: the labels of outputs besides the first, by their names.
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int64] | None
+    described: SampleSet | None
+    names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    head_labels: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
 def read_samples(
     text: str,
     head: Head,
@@ -65,9 +86,9 @@ def read_samples(
     count: int | None,
     skip_bad: bool,
     advance: Callable[[int], None],
-) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...]]:
+) -> ReadImages:
     """`open_samples` and `read_opened` in one, for images that a model is judged on."""
-    return read_opened(open_samples(text, head, "evaluate"), preprocess, count, skip_bad, advance)[:4]
+    return read_opened(open_samples(text, head, "evaluate"), preprocess, count, skip_bad, advance)
 
 
 def read_opened(
@@ -76,11 +97,8 @@ def read_opened(
     count: int | None,
     skip_bad: bool,
     advance: Callable[[int], None],
-) -> tuple[Pixels, NDArray[np.int64] | None, SampleSet, tuple[str, ...], dict[str, NDArray[np.int64]]]:
-    """Read, resize and crop: pixels uint8 (N, height, width, 3), labels int64 (N,), what was read, warnings.
-
-    Last the labels of outputs besides the first, by their names.
-    """
+) -> ReadImages:
+    """Read, resize and crop."""
     import numpy as np
 
     from calibration.load import load_pixels
@@ -97,4 +115,4 @@ def read_opened(
     left_out = (f"left out {name}: {reason}" for name, reason in loaded.skipped)
     warnings = (*samples.warnings, *loaded.remarks, *left_out)
     heads = {head: np.asarray(given, np.int64) for head, given in loaded.head_labels.items()}
-    return loaded.pixels, classes, described, warnings, heads
+    return ReadImages(loaded.pixels, classes, described, loaded.names, warnings, heads)

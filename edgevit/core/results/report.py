@@ -484,6 +484,14 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomesFile:
+    """The answers of each image, in a file of the bundle; see `outcomes.schema.json`."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything.
 
@@ -491,6 +499,7 @@ class Report:
         prune: one line per changed layer.
         rewrites: the names of those that fired.
         notes: what was done to the model before it was exported, and why, one sentence each.
+        outcomes: what was answered for each image; None without images to evaluate on.
         folder: where the paths of the artifacts start, such as the bundle; None in a report that was read back. It is
             not written into report.json, since a bundle may be moved.
     """
@@ -508,6 +517,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     peak_memory_bytes: PeakMemory = PeakMemory()
+    outcomes: OutcomesFile | None = None
     schema_version: SchemaVersion = SCHEMA_VERSION
     folder: Path | None = field(default=None, compare=False, metadata=NOT_WRITTEN)
 

@@ -97,7 +97,7 @@ def diff(asked: DiffRequest, emit: Emit) -> Difference:
         asked.count,
         asked.recipe.skip_bad_images,
         lambda n: None,
-    )[0]
+    ).pixels
     precision = stated_precision(contents) or guess_precision(contents, runtime.integer_macs(path))
     emit(Stage("exporting the graph"))
     assert runtime.values is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 import edgevit as api
+from edgevit.core._plain import from_plain
+from edgevit.core.results.outcomes import Answers, Outcomes, unpack, unpack_names
 from tests._command import ROOT, edgevit
 from tests.edgevit.flows._converted import EVALUATED, Converted
 from tests.edgevit.flows._hybrid import ASSETS, MEAN, SIZE, STD
@@ -44,7 +47,44 @@ def test_every_file_is_there_was_executed_and_passes(converted: Converted) -> No
         assert artifact["accuracy"]["n"] == EVALUATED
         assert (artifact["latency"] is None) == artifact["executed_by"].startswith("coreml-reference")
     names = {"manifest.json", "report.json", "report.html", "plan.json", "plan.safetensors", "USAGE.md"}
+    names |= {"outcomes.json"}
     assert {path.name for path in converted.bundle.iterdir()} == names | set(TARGETS)
+
+
+def test_the_answers_of_each_image_give_the_figures_of_the_report(converted: Converted) -> None:
+    """Counted once more from the file, and named by report.json with its digest."""
+    path, report = converted.bundle / "outcomes.json", converted.report
+    assert report["outcomes"] == {
+        "path": "outcomes.json",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    data = json.loads(path.read_text())
+    jsonschema.validate(data, json.loads((ROOT / "edgevit" / "schemas" / "outcomes.schema.json").read_text()))
+    found = from_plain(Outcomes, data, "outcomes.json")
+    evaluated = report["samples"]["evaluate"]
+    assert (found.path, found.digest, found.count) == (evaluated["path"], evaluated["digest"], EVALUATED)
+    assert len(unpack_names(found.names, EVALUATED, "names")) == EVALUATED
+
+    def column(answers: Answers, name: str) -> Any:
+        return unpack(getattr(answers, name), EVALUATED, name)
+
+    labels = unpack(found.labels, EVALUATED, "labels") if found.labels else None
+    right = column(found.reference, "correct")
+    assert np.array_equal(right, column(found.reference, "answer") == labels)
+    assert 100 * right.mean() == report["reference"]["top1"]
+    figures = artifacts(report)
+    assert {(a.target, a.precision) for a in found.artifacts} == set(figures)
+    for answers in found.artifacts:
+        accuracy = figures[answers.target, answers.precision]["accuracy"]
+        now = column(answers, "correct")
+        same = column(answers, "answer") == column(found.reference, "answer")
+        assert (int((right & ~now).sum()), int((~right & now).sum())) == (
+            accuracy["lost"],
+            accuracy["gained"],
+        )
+        assert 100 * same.mean() == pytest.approx(accuracy["agreement"])
+        assert 100 * column(answers, "top5").mean() == pytest.approx(accuracy["top5"])
+        assert (column(answers, "margin") >= 0).all()
 
 
 def test_every_precision_is_as_close_to_the_float_model_as_it_should_be(converted: Converted) -> None:

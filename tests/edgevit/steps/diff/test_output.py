@@ -78,7 +78,7 @@ def compared(
 
 def logits(nets: Path) -> torch.Tensor:
     model = _faulty.load(nets, "net")
-    pixels = read_samples("synthetic:2", Head(), model.spec.preprocess, 2, False, lambda n: None)[0]
+    pixels = read_samples("synthetic:2", Head(), model.spec.preprocess, 2, False, lambda n: None).pixels
     with torch.no_grad():
         return torch.as_tensor(model.module(torch.from_numpy(normalise(pixels, model.spec.preprocess))))
 

@@ -1,0 +1,82 @@
+"""What the float model and each file answered for each image, from the outputs that the steps left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.core._plain import to_plain
+from edgevit.core.disk.whole_files import sha256_of, write_atomic
+from edgevit.core.results.outcomes import FILE_NAME, Answers, Outcomes, pack_indices, pack_names
+from edgevit.core.results.report import OutcomesFile
+from edgevit.steps import messages, named_outputs
+from edgevit.steps.messages import Executed, Prepared
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgevit.core.outputs import OutputKind
+    from edgevit.core.types import Floats
+
+
+def write(
+    folder: Path, prepared: Prepared, executed: Mapping[tuple[str, str], Executed], work: Path
+) -> OutcomesFile | None:
+    """Put `outcomes.json` into `folder`; None where there were no images to evaluate on.
+
+    Args:
+        executed: (target, precision) -> what its execution gave.
+        work: the folder with the outputs.
+    """
+    import numpy as np
+
+    if prepared.evaluate is None:
+        return None
+    labels = np.load(work / messages.LABELS) if prepared.labelled else None
+    reference = named_outputs.first(named_outputs.load(work / messages.REFERENCE))
+    kind = prepared.output_kind
+    found = Outcomes(
+        path=prepared.evaluate.path,
+        digest=prepared.evaluate.digest,
+        count=prepared.evaluate.count,
+        names=pack_names(json.loads((work / messages.NAMES).read_text())),
+        labels=None if labels is None else pack_indices(labels),
+        reference=_answers(reference, reference, labels, kind, kind, None),
+        artifacts=tuple(
+            _answers(
+                reference,
+                named_outputs.first(named_outputs.load(work / done.outputs)),
+                labels,
+                kind,
+                done.output or kind,
+                key,
+            )
+            for key, done in sorted(executed.items())
+            if done.outputs is not None and done.error is None
+        ),
+    )
+    path = folder / FILE_NAME
+    write_atomic(path, json.dumps(to_plain(found), indent=1) + "\n")
+    return OutcomesFile(FILE_NAME, sha256_of(path))
+
+
+def _answers(
+    reference: Floats,
+    outputs: Floats,
+    labels: NDArray[np.int64] | None,
+    kind: OutputKind,
+    own: OutputKind,
+    file: tuple[str, str] | None,
+) -> Answers:
+    """Of a file, or of the float model where there is none; `own` is what its output is, `kind` the model's."""
+    from edgevit.validate.outcomes import class_answers, feature_answers
+
+    if kind.decides and own.decides:
+        found = class_answers(outputs, labels, own)
+    else:
+        found = feature_answers(reference, None if file is None else outputs)
+    return found if file is None else replace(found, target=file[0], precision=file[1])
