@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core._plain import to_plain
 from edgevit.core.disk.whole_files import sha256_of, write_atomic
+from edgevit.core.precisions import Variant
 from edgevit.core.results.outcomes import FILE_NAME, Answers, Outcomes, pack_indices, pack_names
 from edgevit.core.results.report import OutcomesFile
 from edgevit.steps import messages, named_outputs
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def write(
-    folder: Path, prepared: Prepared, executed: Mapping[tuple[str, str], Executed], work: Path
+    folder: Path, prepared: Prepared, executed: Mapping[Variant, Executed], work: Path
 ) -> OutcomesFile | None:
     """Put `outcomes.json` into `folder`; None where there were no images to evaluate on.
 
     Args:
-        executed: (target, precision) -> what its execution gave.
+        executed: what the execution of each file gave.
         work: the folder with the outputs.
     """
     import numpy as np
@@ -53,9 +54,11 @@ def write(
                 labels,
                 kind,
                 done.output or kind,
-                key,
+                variant,
             )
-            for key, done in sorted(executed.items())
+            for variant, done in sorted(
+                executed.items(), key=lambda entry: (entry[0].target, entry[0].precision)
+            )
             if done.outputs is not None and done.error is None
         ),
     )
@@ -70,7 +73,7 @@ def _answers(
     labels: NDArray[np.int64] | None,
     kind: OutputKind,
     own: OutputKind,
-    file: tuple[str, str] | None,
+    file: Variant | None,
 ) -> Answers:
     """Of a file, or of the float model where there is none; `own` is what its output is, `kind` the model's."""
     from edgevit.validate.outcomes import class_answers, feature_answers
@@ -79,4 +82,4 @@ def _answers(
         found = class_answers(outputs, labels, own)
     else:
         found = feature_answers(reference, None if file is None else outputs)
-    return found if file is None else replace(found, target=file[0], precision=file[1])
+    return found if file is None else replace(found, target=file.target, precision=file.precision)
