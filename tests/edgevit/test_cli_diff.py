@@ -80,7 +80,7 @@ def test_another_input_has_code_1_and_with_the_flag_that_is_named_a_softmax_alon
     assert done.returncode == 1, done.stderr
     data = json.loads(done.stdout)
     jsonschema.validate(data, json.loads((_schemas.FOLDER / "diff.schema.json").read_text()))
-    assert "with --file-preprocess normalize=0..1 it has" in data["explanation"]
+    assert "against the model with --file-preprocess normalize=0..1, and" in data["explanation"]
     done = edgevit(*arguments(folder, "other.onnx"), "-q", "--file-preprocess", "normalize=0..1")
     assert done.returncode == 0, done.stdout + done.stderr
     told = " ".join(done.stdout.replace("│", " ").split())
