@@ -44,6 +44,9 @@ class _Net(nn.Module):
             functional.fold(functional.unfold(x, 3, padding=1, stride=2), (8, 8), 3, padding=1, stride=2),
             functional.pad(x, (1, 1, 1, 1)).unfold(2, 6, 4).unfold(3, 6, 4).reshape(2, 2, 4, 36),
             functional.interpolate(x.reshape(1, 2, 2, 8, 8), (3, 5, 12), mode="trilinear"),
+            torch.addcmul(x[:, :1], x, x.sigmoid(), value=0.5),
+            torch.addcmul(x, x.tanh(), x[:, :, :1]),
+            torch.addcdiv(x, x, x.abs() + 1, value=-2),
         )
 
 
