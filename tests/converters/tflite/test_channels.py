@@ -106,15 +106,19 @@ def test_the_weights_are_not_rounded_again(
     np.testing.assert_allclose(scale, np.array(site.weight.scale) / np.array(site.output.scale), rtol=1e-6)
 
 
-def test_a_scale_per_channel_has_no_zero_point(graph: Graph, per_channel: QuantPlan) -> None:
-    def shifted(site: SitePlan) -> SitePlan:
-        if site.site != "proj:linear" or site.output is None:
-            return site
-        return replace(site, output=replace(site.output, zero_point=(1,) * 24))
-
-    wrong = replace(per_channel, sites=tuple(map(shifted, per_channel.sites)))
-    with pytest.raises(InputError, match="proj:linear.*needs the zero points 0"):
-        check_sites(wrong, graph, wrong.capabilities)
+def test_a_scale_per_channel_has_no_zero_point(
+    graph: Graph, plain: QuantPlan, per_channel: QuantPlan
+) -> None:
+    (site,) = (s for s in per_channel.sites if s.site == "proj:linear")
+    assert site.output is not None
+    for zero in (0, 1):
+        output = replace(site.output, zero_point=(zero,) * 24, axis=2)
+        edited = tuple(replace(s, output=output) if s.site == site.site else s for s in plain.sites)
+        if zero == 0:
+            check_sites(replace(plain, sites=edited), graph, plain.capabilities)
+            continue
+        with pytest.raises(InputError, match="proj:linear.*needs the zero points 0"):
+            check_sites(replace(plain, sites=edited), graph, plain.capabilities)
 
 
 class _Layers(torch.nn.Module):
