@@ -13,6 +13,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from edgevit.core.outputs import OutputKind
+from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, Limits
 from edgevit.flows._assemble import artifact_report
 from edgevit.models._preprocess import override
@@ -78,7 +79,7 @@ class Case:
         return path
 
     def judge(self, path: Path, precision: str, limits: Limits, **fed: str) -> ArtifactReport:
-        built = Built("onnx", precision, 0.0, str(path))
+        built = Built("onnx", Precision(precision), 0.0, str(path))
         request = ExecuteRequest(
             work=str(self.work),
             runtime="onnxruntime",

@@ -47,7 +47,7 @@ def test_inputs_and_outputs_on_static_grids_are_found_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "grid", "limits"), [("image", PIXELS, (0, 255)), ("patch:conv", TOKENS, (-128, 127))]
+    ("tensor", "params", "limits"), [("image", PIXELS, (0, 255)), ("patch:conv", TOKENS, (-128, 127))]
 )
 def test_figures_are_those_of_numpy(tensor: str, params: QuantParams, limits: tuple[int, int]) -> None:
     graph, images = small.vit_graph(), 3 * small.images(9)

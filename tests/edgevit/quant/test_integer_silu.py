@@ -56,7 +56,7 @@ def test_a_sigmoid_is_in_8_bits_where_only_integers_come_out_of_the_silu() -> No
     assert not integer_silu_sites(graph, float_silu, choose_sites(graph, float_silu)[0])
 
 
-@pytest.mark.parametrize("grid", [SIXTEENTHS, None], ids=["as planned", "float"])
+@pytest.mark.parametrize("params", [SIXTEENTHS, None], ids=["as planned", "float"])
 def test_the_simulation_rounds_the_sigmoid_of_the_plan(params: QuantParams | None) -> None:
     graph, images = small.conv_graph(), small.images()
     plan = plan_of(graph)

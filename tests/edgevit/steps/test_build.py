@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import EdgevitError, StepError, UnsupportedError
 from edgevit.core.process import worker
-from edgevit.core.progress import Silent
+from edgevit.core.progress import Event, FileDone, Silent
 from edgevit.flows import _jobs
 from edgevit.registries import TARGETS
 from edgevit.steps import build, messages
-from edgevit.steps.messages import BuildRequest, Built, BuiltAll
+from edgevit.steps.messages import BuildRequest, Built
 from tests.edgevit.flows._tiny import prepared, write_model
 
 
@@ -56,12 +55,14 @@ def test_a_refusal_becomes_a_row_that_knows_where_it_was_raised(
 ) -> None:
     request = ask(tmp_path / "work")
     monkeypatch.setattr(build, "TARGETS", Targets())
-    events: list[dict[str, Any]] = []
-    done = from_plain(BuiltAll, build.build(to_plain(request), events.append), "built")
+    events: list[Event] = []
+    done = build.build(request, events.append)
     (file,) = done.files
     assert (file.path, file.error) == (None, "this operator is unknown; try another")
     assert "ZeroDivisionError: deep inside" in file.trace and "in refusing" in file.trace
-    assert [event["built"]["error"] for event in events if "built" in event] == [file.error]
+    assert [event for event in events if isinstance(event, FileDone)] == [
+        FileDone(file.target, file.precision)
+    ]
 
 
 class Listener(Silent):

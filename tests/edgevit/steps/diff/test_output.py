@@ -122,5 +122,5 @@ def test_another_input_differs_and_with_what_is_named_it_agrees(
     behind: Function, nets: Path, tmp_path: Path
 ) -> None:
     found = compared(nets, tmp_path, lambda x: (x - MEAN) / STD, behind)
-    assert not found.same and "with --file-preprocess normalize=0..1 it has" in verdict(found)
+    assert not found.same and "against the model with --file-preprocess normalize=0..1" in verdict(found)
     assert compared(nets, tmp_path, lambda x: (x - MEAN) / STD, behind, "0..1").same
