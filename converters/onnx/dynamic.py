@@ -10,7 +10,7 @@ bench.integer_products` times the forms. A plan may ask for one scale for the te
 division and one pass over the result.
 
 x86 without VNNI adds pairs of these uint8 x int8 products in 16 bits with saturation, unless the weights
-obey the pair limit (`onnx.saturation_free`), or the session is opened with `session.x64quantprecision=1`.
+keep the saturation limit (`onnx.saturation_free`), or the session is opened with `session.x64quantprecision=1`.
 """
 
 from __future__ import annotations

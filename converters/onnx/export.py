@@ -43,7 +43,6 @@ class FloatConversion:
         weights: site -> float32 weight in PyTorch's layout, of every linear layer and convolution
             whose weight is a constant.
         spec: for the names of the outputs and the embedded metadata.
-        safe: the weights of integer kernels have to keep the pair limit.
         opset: of the files; the model has 18 at least.
         batch: images in one execution, None for any number.
         takes_pixels: the input of the files is uint8 (batch, height, width, channels).
@@ -52,7 +51,6 @@ class FloatConversion:
     model: ir.Model
     weights: Mapping[str, NDArray[np.float32]]
     spec: ModelSpec
-    safe: bool = False
     opset: int = FIRST_OPSET
     batch: int | None = 1
     takes_pixels: bool = False

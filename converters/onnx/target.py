@@ -167,9 +167,7 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export
     prepared = export.export(graph, spec, opset)
     if attention == "fused":
         onnx_attention.fuse(prepared.model)
-    return replace(
-        prepared, safe=_is_safe(options), batch=_batch(options), takes_pixels=_takes_pixels(options)
-    )
+    return replace(prepared, batch=_batch(options), takes_pixels=_takes_pixels(options))
 
 
 def _forms(options: Mapping[str, str]) -> tuple[int, str]:

@@ -115,11 +115,11 @@ def test_weights_of_float_products_need_no_limit(graph: Graph, prepared: object,
     np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
 
 
-def test_host_safe_is_true_or_false(graph: Graph) -> None:
+def test_saturation_free_is_true_or_false() -> None:
     with pytest.raises(UsageError, match="saturation_free"):
         TARGET.capabilities("w8a8", {"saturation_free": "yes"})
     with pytest.raises(UsageError, match="saturation_free"):
-        TARGET.prepare(graph, models.spec_of(10), {"saturation_free": "1"})
+        TARGET.check_options({"saturation_free": "1"})
 
 
 def test_the_option_on_the_command_line_reaches_the_capabilities() -> None:
