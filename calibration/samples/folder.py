@@ -107,14 +107,12 @@ def _samples(
 
     def digest() -> str:
         total = hashlib.sha256()
-        for name, (path, label) in zip(names, files, strict=True):
+        for name, (path, _) in zip(names, files, strict=True):
             try:
                 content = hashlib.sha256(regular_file(path, "image").read_bytes()).hexdigest()
             except (OSError, InputError):
                 content = "unreadable"  # `read` is where this is an error, unless such files are left out
-            total.update(f"{name}\n{label}\n{content}\n".encode(errors="surrogateescape"))
-        if others:
-            total.update(f"{dict(others)}".encode())
+            total.update(f"{name}\n{content}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
     return Samples(found.path, names, classes or None, read, digest, warnings, others)

@@ -344,7 +344,7 @@ class Samples:
         labels: class index per image, None if unlabelled.
         read: index -> the decoded image; raises InputError naming the file.
         head_labels: output -> class index per image, for outputs besides the first.
-        digest: sha256 over names, labels and bytes.
+        digest: sha256 over names and bytes, whatever the labels are.
     """
 
     path: str

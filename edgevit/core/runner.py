@@ -124,6 +124,8 @@ class Contents:
         operators: (operator type, count), most frequent first.
         max_rank: highest rank of any tensor.
         metadata: everything else that is embedded, as text.
+        requires: what an app or device must have to load it: operator sets with their version, the version of the
+            format, operators that are not the runtime's own; sorted.
     """
 
     preprocess: Preprocess | None
@@ -136,3 +138,4 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=dict)
     output: OutputKind | None = None
     activation: Activation = "none"
+    requires: tuple[str, ...] = ()

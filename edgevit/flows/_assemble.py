@@ -257,6 +257,7 @@ def _with_execution(
         explanation=executed.explanation,
         inputs=executed.takes,
         outputs=executed.gives,
+        requires=executed.requires,
     )
 
 

@@ -43,9 +43,11 @@ def write(
     found = Outcomes(
         path=prepared.evaluate.path,
         digest=prepared.evaluate.digest,
+        pictures=prepared.evaluate.pictures,
         count=prepared.evaluate.count,
         names=pack_names(json.loads((work / messages.NAMES).read_text())),
         labels=None if labels is None else pack_indices(labels),
+        classes=pack_names(prepared.spec.labels) if prepared.spec.labels else None,
         reference=_answers(reference, reference, labels, kind, kind, None),
         artifacts=tuple(
             _answers(

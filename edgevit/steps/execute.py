@@ -114,6 +114,7 @@ def _execute_one(
         other_pixels=other_pixels(contents, asked.preprocess),
         takes=contents.inputs,
         gives=contents.outputs,
+        requires=contents.requires,
     )
 
 

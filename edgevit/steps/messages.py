@@ -244,6 +244,7 @@ class Executed:
         explanation: why it is far from the model, in one sentence; "" where nothing explains it.
         other_pixels: how its own preprocessing differs from the model's before there are pixels; "" where it agrees.
         takes, gives: its inputs and outputs, as it says itself.
+        requires: what it wants of whoever loads it, such as operator sets.
         trace: where the error was raised, for `-v`.
     """
 
@@ -263,6 +264,7 @@ class Executed:
     other_pixels: str = ""
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
+    requires: tuple[str, ...] = ()
     trace: str = ""
 
     @property

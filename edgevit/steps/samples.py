@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -105,14 +106,22 @@ def read_opened(
 
     loaded = load_pixels(samples, preprocess, count=count, skip_bad=skip_bad, advance=advance)
     classes = None if loaded.labels is None else np.asarray(loaded.labels, np.int64)
+    pictures = samples.digest()
     described = SampleSet(
         path=samples.path,
         count=len(loaded.pixels),
-        digest=samples.digest(),
+        digest=_with_labels(pictures, samples),
         labelled=classes is not None,
         skipped=tuple(name for name, _ in loaded.skipped),
+        pictures=pictures,
     )
     left_out = (f"left out {name}: {reason}" for name, reason in loaded.skipped)
     warnings = (*samples.warnings, *loaded.remarks, *left_out)
     heads = {head: np.asarray(given, np.int64) for head, given in loaded.head_labels.items()}
     return ReadImages(loaded.pixels, classes, described, loaded.names, warnings, heads)
+
+
+def _with_labels(pictures: str, samples: Samples) -> str:
+    """The digest of the images and of what they are."""
+    given = f"{pictures}\n{samples.labels}\n{sorted(samples.head_labels.items())}"
+    return hashlib.sha256(given.encode()).hexdigest()

@@ -72,10 +72,11 @@ class Outcomes:
     """All answers of a run on one set of images.
 
     Attributes:
-        path, digest: of the images, as in report.json's `samples.evaluate`.
+        path, digest, pictures: of the images, as in report.json's `samples.evaluate`.
         count: number of images.
         names: of the images, in the order of all columns.
         labels: class index of each image; None where they have none.
+        classes: names of the classes in index order; None where the model has none.
         reference: answers of the float model.
         artifacts: answers of each file that was executed.
     """
@@ -86,12 +87,14 @@ class Outcomes:
     names: Column
     labels: Column | None
     reference: Answers
+    pictures: str = ""
+    classes: Column | None = None
     artifacts: tuple[Answers, ...] = ()
     schema_version: SchemaVersion = SCHEMA_VERSION
 
 
 def pack_names(names: Sequence[str]) -> Column:
-    """Names of the images as a column."""
+    """Names, of images or classes, as a column."""
     return Column("text", _packed(json.dumps(list(names), ensure_ascii=False).encode()))
 
 
@@ -157,17 +160,29 @@ def unpack_names(column: Column, count: int, where: str) -> tuple[str, ...]:
     Raises:
         InputError: other than that, or no list of strings.
     """
+    found = unpack_text(column, count, where)
+    if len(found) != count:
+        raise InputError(f"{where}: no list of {count} names", _HINT)
+    if len(set(found)) != count:
+        raise InputError(f"{where}: a name stands twice", _HINT)
+    return found
+
+
+def unpack_text(column: Column, most: int, where: str) -> tuple[str, ...]:
+    """At most `most` strings.
+
+    Raises:
+        InputError: more of them, or no list of strings.
+    """
     if column.type != "text":
         raise InputError(f"{where}: numbers where names are expected", _HINT)
-    data = _unpacked(column.data, count * _NAME_BYTES + 2, where)
+    data = _unpacked(column.data, most * _NAME_BYTES + 2, where)
     try:
         found = json.loads(data)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{where}: no list of names", _HINT) from error
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found) or len(found) != count:
-        raise InputError(f"{where}: no list of {count} names", _HINT)
-    if len(set(found)) != count:
-        raise InputError(f"{where}: a name stands twice", _HINT)
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found) or len(found) > most:
+        raise InputError(f"{where}: no list of at most {most} names", _HINT)
     return tuple(found)
 
 

@@ -59,13 +59,19 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """Images that were used: `count` read, the names of those `skipped` as unreadable."""
+    """Images that were used: `count` read, the names of those `skipped` as unreadable.
+
+    Attributes:
+        digest: sha256 over `pictures` and the labels of all outputs.
+        pictures: sha256 over names and bytes of all images, whatever their labels are called or numbered.
+    """
 
     path: str
     count: int
     digest: str
     labelled: bool = False
     skipped: tuple[str, ...] = ()
+    pictures: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +396,7 @@ class ArtifactReport:
         head: name of the first output where there are such `heads`, else "".
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
         inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
+        requires: what an app or device must have to load it, such as `opset ai.onnx 17`; empty if not executed.
     """
 
     target: str
@@ -426,6 +433,7 @@ class ArtifactReport:
     heads: tuple[HeadAccuracy, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    requires: tuple[str, ...] = ()
     head: str = ""
 
 

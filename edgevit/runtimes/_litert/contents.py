@@ -47,6 +47,9 @@ def read(path: Path) -> Contents:
         output=outputs.loads(file.metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(file),
         metadata=shown | ({"description": file.description} if file.description else {}),
+        requires=tuple(
+            sorted({f"custom operator {operator.kind}" for operator in file.operators if operator.custom})
+        ),
     )
 
 

@@ -31,6 +31,7 @@ _INTEGER_WEIGHTS = {
     "constexpr_blockwise_shift_scale": "data",
     "dequantize": "input",
 }
+_OLDEST = {6: "iOS 15", 7: "iOS 16", 8: "iOS 17", 9: "iOS 18", 10: "iOS 26"}
 _OWN = (metadata_keys.PREPROCESS, metadata_keys.LABELS, metadata_keys.OUTPUT)
 _DTYPES = {"fp16": "float16", "fp32": "float32"}
 
@@ -97,7 +98,17 @@ def contents(path: Path) -> Contents:
         output=outputs.loads(file.metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(file),
         metadata={key: value for key, value in file.metadata.items() if key not in _OWN},
+        requires=(_requires(file.version),),
     )
+
+
+def _requires(version: int) -> str:
+    """The version of the specification, and the oldest iOS that loads it where that is known.
+
+    https://apple.github.io/coremltools/mlmodel/Format/Model.html
+    """
+    system = _OLDEST.get(version)
+    return f"Core ML specification {version}" + (f" ({system})" if system else "")
 
 
 def _activation(file: MilFile) -> outputs.Activation:

@@ -43,6 +43,7 @@ class MilProgram:
         outputs: names of the program's outputs in the order of the model description.
         classes: labels of the classify operation, empty without one.
         metadata: the user-defined strings.
+        version: of the specification, which says the oldest system that loads it.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class MilProgram:
     outputs: tuple[str, ...]
     classes: tuple[str, ...]
     metadata: dict[str, str]
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _read(path: Path) -> tuple[MilProgram, Any, Any]:
         outputs=tuple(output.name for output in spec.description.output),
         classes=_classes(function),
         metadata=dict(spec.description.metadata.userDefined),
+        version=int(spec.specificationVersion),
     )
     return program, spec, function
 

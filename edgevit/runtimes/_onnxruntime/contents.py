@@ -51,7 +51,8 @@ def read(path: Path) -> Contents:
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]
     extra = {"producer": model.producer_name} if model.producer_name else {}
-    opsets = {f"opset.{o.domain or 'ai.onnx'}": str(o.version) for o in model.opset_import}
+    versions = sorted((o.domain or "ai.onnx", int(o.version)) for o in model.opset_import)
+    opsets = {f"opset.{domain}": str(version) for domain, version in versions}
     kernels = {"x64quantprecision": "1"} if session.exact_sums_needed() else {}
     return Contents(
         preprocess=preprocess_json.loads(text)[0] if text is not None else None,
@@ -64,6 +65,7 @@ def read(path: Path) -> Contents:
         output=outputs.loads(metadata.get(metadata_keys.OUTPUT), path),
         activation=_activation(model.graph),
         metadata={k: v for k, v in metadata.items() if k not in _OWN} | extra | opsets | kernels,
+        requires=tuple(f"opset {domain} {version}" for domain, version in versions),
     )
 
 
