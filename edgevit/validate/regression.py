@@ -15,11 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from edgevit.core.require import require
 from edgevit.validate.statistics import CONFIDENCE, POWER, drop_bounds, images_to_decide, tango_score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALPHA: Final = 1 - CONFIDENCE
 
@@ -40,7 +45,7 @@ class Judged:
     """One accuracy check.
 
     Attributes:
-        drop: (lost - gained) / n, a fraction.
+        drop: (lost - gained) / n, a fraction; of a mean, the mean.
         bounds: one-sided 95 % ends of the drop.
         p_value: of a drop as large as seen, if the true one were the margin.
         images_needed: that would decide, if the shares stay as they are; None where it is decided, or where none do.
@@ -53,16 +58,53 @@ class Judged:
     images_needed: int | None = None
 
 
-def judge_drops(checks: Sequence[Pairs], margin: float) -> tuple[Judged, ...]:
+def judge_drops(
+    checks: Sequence[Pairs], margins: Sequence[float], alpha: float = ALPHA
+) -> tuple[Judged, ...]:
     """One verdict for each of a run's accuracy checks.
 
     Args:
-        margin: the drop that is allowed, a fraction.
+        margins: the drops that are allowed, fractions, one for each check.
+        alpha: chance of a false alarm over all of them.
     """
-    p_values = [p_of_drop(pairs, margin) for pairs in checks]
-    rejected = holm(p_values)
-    return tuple(
-        _judged(pairs, margin, p, worse) for pairs, p, worse in zip(checks, p_values, rejected, strict=True)
+    p_values = [p_of_drop(pairs, margin) for pairs, margin in zip(checks, margins, strict=True)]
+    rejected = holm(p_values, alpha)
+    return tuple(map(_judged, checks, margins, p_values, rejected))
+
+
+def judge_means(
+    losses: Sequence[NDArray[np.floating]], margins: Sequence[float], alpha: float = ALPHA
+) -> tuple[Judged, ...]:
+    """The same for a loss that each image has, such as dB of SQNR, by its mean and Student's t.
+
+    Args:
+        losses: (N,) of each check, N at least 2.
+        margins: mean losses that are allowed.
+    """
+    import numpy as np
+
+    t = require("scipy.stats").t
+
+    found = []
+    for loss, margin in zip(losses, margins, strict=True):
+        n, mean = len(loss), float(np.mean(loss))
+        error = float(np.std(loss, ddof=1)) / math.sqrt(n)
+        if error == 0:
+            found.append(Judged("pass", mean, (mean, mean), float(mean <= margin)))
+            continue
+        half = float(t.ppf(CONFIDENCE, n - 1)) * error
+        p_value = float(t.sf((mean - margin) / error, n - 1))
+        away = abs(mean - margin)
+        needed = math.ceil(n * (half / away) ** 2) if away else None
+        found.append(Judged("pass", mean, (mean - half, mean + half), p_value, needed))
+    rejected = holm([one.p_value for one in found], alpha)
+    return tuple(map(_of_mean, found, margins, rejected))
+
+
+def _of_mean(one: Judged, margin: float, worse: bool) -> Judged:
+    outcome: Outcome = "regressed" if worse else "pass" if one.bounds[1] <= margin else "inconclusive"
+    return replace(
+        one, outcome=outcome, images_needed=one.images_needed if outcome == "inconclusive" else None
     )
 
 

@@ -25,13 +25,13 @@ def test_holm_goes_on_as_long_as_the_smallest_p_value_is_small_enough() -> None:
 
 
 def test_counts_that_anyone_would_call_the_same_way() -> None:
-    same, worse, few = judge_drops([Pairs(0, 0, 2000), Pairs(90, 10, 2000), Pairs(1, 0, 60)], 0.01)
+    same, worse, few = judge_drops([Pairs(0, 0, 2000), Pairs(90, 10, 2000), Pairs(1, 0, 60)], [0.01] * 3)
     assert (same.outcome, same.images_needed) == ("pass", None)
     assert worse.outcome == "regressed" and worse.drop == 0.04 and worse.bounds[0] > 0.01
     assert few.outcome == "inconclusive" and few.images_needed is not None and few.images_needed > 60
     assert p_of_drop(Pairs(20, 0, 2000), 0.01) == pytest.approx(0.5)
     # the other way round nothing is lost
-    assert judge_drops([Pairs(10, 90, 2000)], 0.01)[0].outcome == "pass"
+    assert judge_drops([Pairs(10, 90, 2000)], [0.01])[0].outcome == "pass"
 
 
 @pytest.mark.parametrize(("n", "discordance"), [(500, 0.03), (2000, 0.05)])
@@ -40,7 +40,7 @@ def test_files_as_bad_as_is_allowed_raise_few_false_alarms(n: int, discordance: 
     random = np.random.default_rng(0)
     alarms = 0
     for _ in range(RUNS):
-        found = judge_drops([drawn(random, n, 0.01, discordance) for _ in range(6)], 0.01)
+        found = judge_drops([drawn(random, n, 0.01, discordance) for _ in range(6)], [0.01] * 6)
         alarms += any(one.outcome == "regressed" for one in found)
     assert alarms / RUNS <= 0.05 + 3 * (0.05 * 0.95 / RUNS) ** 0.5
 
@@ -50,7 +50,7 @@ def test_so_many_images_as_are_told_show_it_as_often_as_is_told() -> None:
     for margin, discordance in ((0.005, 0.02), (0.01, 0.05)):
         n = images_for(margin, discordance)
         shown = sum(
-            judge_drops([drawn(random, n, 0.0, discordance)], margin)[0].outcome == "pass"
+            judge_drops([drawn(random, n, 0.0, discordance)], [margin])[0].outcome == "pass"
             for _ in range(RUNS)
         )
         assert abs(shown / RUNS - 0.8) < 0.07, (margin, discordance, n)

@@ -1,0 +1,1 @@
+"""The checks of `edgevit gate`: what shipped against what is to ship."""

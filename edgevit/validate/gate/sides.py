@@ -1,0 +1,102 @@
+"""The two things that are compared, unpacked, with the answers of both in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import InputError
+from edgevit.core.results.baseline import AGAIN, Baseline, BaselineFile, Decoded, decode
+from edgevit.core.results.outcomes import unpack_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_CLASSES: Final = 1_000_000
+MOST_SITES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A bundle as the gate sees it.
+
+    Attributes:
+        classes: names in index order; empty if unknown.
+        in_float: file -> names of the sites that stayed in float.
+        reference: answers of the float model.
+        answers: file -> its answers; nothing for a file that was not executed.
+    """
+
+    facts: Baseline
+    classes: tuple[str, ...]
+    in_float: Mapping[str, tuple[str, ...]]
+    reference: Decoded
+    answers: Mapping[str, Decoded]
+
+    def file(self, name: str) -> BaselineFile | None:
+        """What is known of a file."""
+        return next((file for file in self.facts.files if file.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The evaluation images as the new run saw them, (N,).
+
+    Attributes:
+        names: of the images.
+        labels: index of the class, -1 for none; None without labels.
+        margins: by how much the float model's best class leads the second one, in logits; None where nothing is
+            decided.
+    """
+
+    names: tuple[str, ...]
+    labels: NDArray[np.int64] | None
+    margins: NDArray[np.float32] | None
+
+
+def open_baseline(facts: Baseline, where: str) -> Shipped:
+    """Unpack a baseline.
+
+    Raises:
+        InputError: what is packed is damaged, or no answers of that many images.
+    """
+    count, packed = facts.images.count, facts.packed
+    reference = decode(packed.reference, count, f"{where}: float model")
+    answers = {}
+    for one in packed.files:
+        name = f"{one.target}/{one.precision}"
+        answers[name] = decode(one, count, f"{where}: {name}", reference)
+    classes = () if packed.classes is None else unpack_text(packed.classes, MOST_CLASSES, f"{where}: classes")
+    sites = {name: unpack_text(c, MOST_SITES, f"{where}: {name}") for name, c in packed.in_float.items()}
+    for name, found in (("float model", reference), *answers.items()):
+        _check_classes(found, classes, f"{where}: {name}")
+    return Shipped(facts, classes, sites, reference, answers)
+
+
+def _check_classes(found: Decoded, classes: tuple[str, ...], where: str) -> None:
+    if found.answer is not None and classes and int(found.answer.max(initial=0)) >= len(classes):
+        raise InputError(f"{where}: an answer is no index of the {len(classes)} classes", AGAIN)
+
+
+def in_words_of(old: Shipped, new: Shipped) -> Shipped:
+    """The old answers as indices of the new classes, where these have another order; -1 for a name that is gone."""
+    import numpy as np
+
+    if old.classes == new.classes or not old.classes or not new.classes:
+        return old
+    place = {name: index for index, name in enumerate(new.classes)}
+    # Where no name is the same the classes were renamed, not put in another order: then the indices count.
+    if not set(place) & set(old.classes):
+        return old
+    moved = np.array([place.get(name, -1) for name in old.classes], np.int64)
+
+    def mapped(found: Decoded) -> Decoded:
+        return found if found.answer is None else replace(found, answer=moved[found.answer])
+
+    return replace(
+        old,
+        reference=mapped(old.reference),
+        answers={name: mapped(found) for name, found in old.answers.items()},
+    )
