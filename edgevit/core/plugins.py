@@ -263,6 +263,8 @@ class Runtime:
         suffix: of the files it executes, without the dot.
         extra: the edgevit extra that brings it; "" where its own package does.
         has_latency: whether its latency says anything about the device's.
+        cpu_bound: whether threads of the calling process do all the work of an inference, so that with one thread its
+            processor time is its latency on a core that nobody else wants; not so with an accelerator.
         unavailable: None if it works here, else the reason in one sentence.
         label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".
         open: a Runner, to be used as a context manager.
@@ -282,6 +284,7 @@ class Runtime:
     integer_macs: Callable[[Path], IntegerMacs]
     contents: Callable[[Path], Contents]
     values: Callable[[Path], tuple[FileValue, ...]] | None = None
+    cpu_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,11 +393,17 @@ class SampleSource:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Raw latency of one artifact: milliseconds per run after warm-up, and the cold load."""
+    """Raw latency of one artifact: milliseconds per run after warm-up, and the cold load.
+
+    Attributes:
+        cpu_ms: processor time of each run; empty where it is no latency: several threads, or a runtime that is not
+            `cpu_bound`.
+    """
 
     runs_ms: tuple[float, ...]
     cold_load_ms: float
     threads: int
+    cpu_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,4 +33,5 @@ RUNTIME: Final = Runtime(
     integer_macs=integer.count,
     contents=contents.read,
     values=values.read,
+    cpu_bound=True,
 )

@@ -82,3 +82,37 @@ def test_a_slow_model_is_timed_in_fewer_rounds(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(local, "ROUNDS_SECONDS", 0.0)
     timings = local.measure("local", candidates(Recorder()), IMAGE, 1, 40)
     assert [len(timing.runs_ms) for timing in timings] == [local.ROUNDS_LEAST] * 3
+
+
+def test_processor_time_is_taken_of_one_thread_on_the_cpu_alone() -> None:
+    one, *_ = local.measure("local", candidates(Recorder()), IMAGE, 1, 3)
+    assert len(one.cpu_ms) == len(one.runs_ms) == 3
+    assert all(0 <= own <= wall + 0.1 for own, wall in zip(one.cpu_ms, one.runs_ms, strict=True))
+    two, *_ = local.measure("local", candidates(Recorder()), IMAGE, 2, 3)
+    elsewhere = replace(candidates(Recorder())[0].runtime, cpu_bound=False)
+    (other,) = local.measure("local", (Candidate(Path("a.onnx"), elsewhere),), IMAGE, 1, 3)
+    assert two.cpu_ms == other.cpu_ms == ()
+
+
+def test_processor_time_leaves_out_what_a_run_waits() -> None:
+    class Waiting(_Runner):
+        def invoke(self, prepared: object) -> None:
+            time.sleep(0.01)
+
+    runtime = replace(RUNTIME, open=lambda path, options: Waiting(Recorder(), "a"))
+    (timing,) = local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 3)
+    assert min(timing.runs_ms) >= 10
+    assert max(timing.cpu_ms) < 5
+
+
+def test_the_warm_up_goes_on_while_runs_get_faster() -> None:
+    class Slow(_Runner):
+        def invoke(self, prepared: object) -> None:
+            super().invoke(prepared)
+            time.sleep(max(0.002, 0.03 / len(self.recorder.invoked)))
+
+    recorder = Recorder()
+    runtime = replace(RUNTIME, open=lambda path, options: Slow(recorder, "a"))
+    local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 1)
+    # One to load, 15 until a run takes 2 ms, and the one that is timed.
+    assert len(recorder.invoked) > 15
