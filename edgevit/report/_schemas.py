@@ -1,4 +1,4 @@
-"""JSON Schemas of report, manifest and plan, made from the dataclasses: `python -m edgevit.report._schemas`."""
+"""JSON Schemas of what edgevit writes for programs, made from the dataclasses: `python -m edgevit.report._schemas`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from edgevit.core._plain import written
 from edgevit.core.disk.manifest import Manifest
+from edgevit.core.results.gate import GateReport
 from edgevit.core.results.layers import Difference
 from edgevit.core.results.outcomes import Outcomes
 from edgevit.core.results.report import Report
@@ -34,6 +35,7 @@ _KINDS: Final[dict[str, type]] = {
     "manifest": Manifest,
     "plan": PlanFile,
     "diff": Difference,
+    "gate": GateReport,
 }
 
 

@@ -15,6 +15,7 @@ from edgevit.report._figures import (
     remarks,
     rows,
 )
+from edgevit.report._fit import fits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ def show(report: Report, console: Console) -> None:
 
     whole = _table(COLUMNS, [(row.artifact, row.cells) for row in rows(report)])
     few = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
-    table = next((table for table in (whole, few) if _fits(table, console)), None)
+    table = next((table for table in (whole, few) if fits(table, console)), None)
     console.print(Text(printable(f"{report.model.name}: {heading(report)}")))
     if report.model.weights_origin:
         console.print(Text(printable(f"weights: {report.model.weights_origin}")), soft_wrap=True)
@@ -57,13 +58,6 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(printable(line)), soft_wrap=True)
     for doubt in report.reference.doubts:
         console.print(Text(printable(f"WARNING: {doubt.text}"), style="bold red"), soft_wrap=True)
-
-
-def _fits(table: Table, console: Console) -> bool:
-    from rich.measure import Measurement
-
-    unbounded = console.options.update(width=1 << 16)
-    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def _blocks(report: Report, console: Console) -> None:

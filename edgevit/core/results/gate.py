@@ -185,6 +185,7 @@ class GateReport:
         checks: those that regressed first, then inconclusive, not-compared, pass.
         power: what drop in accuracy these images could have shown, in one sentence.
         policy: where the limits are from, such as "pyproject.toml" or "defaults".
+        on_inconclusive: whether a check that could not be decided closes the gate.
         flips: by file; empty where nothing is decided by the outputs.
         notes: plain sentences, such as that files are new and have no baseline.
     """
@@ -197,6 +198,7 @@ class GateReport:
     checks: tuple[Check, ...]
     power: str
     policy: str
+    on_inconclusive: Literal["fail", "pass"] = "fail"
     flips: tuple[Flips, ...] = ()
     points: tuple[FilePoint, ...] = ()
     notes: tuple[str, ...] = ()
@@ -205,6 +207,12 @@ class GateReport:
     def of(self, outcome: Outcome) -> tuple[Check, ...]:
         """The checks that ended so."""
         return tuple(check for check in self.checks if check.outcome == outcome)
+
+    def closes(self, check: Check) -> bool:
+        """Whether this check alone would keep the gate from opening."""
+        return check.outcome == "regressed" or (
+            check.outcome == "inconclusive" and self.on_inconclusive == "fail"
+        )
 
     def raise_for_regression(self) -> None:
         """Do nothing where the gate is open.
@@ -223,6 +231,6 @@ class RegressionError(EdgevitError):
     code = "regressed"
 
     def __init__(self, report: GateReport) -> None:
-        closed = (*report.of("regressed"), *report.of("inconclusive"))
+        closed = (check for check in report.checks if report.closes(check))
         super().__init__("\n".join(f"{check.outcome}: {check.name}: {check.reason}" for check in closed))
         self.report = report

@@ -1,0 +1,1 @@
+"""What `edgevit gate` found, for people and for programs of CI: one module per form."""
