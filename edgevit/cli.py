@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from edgevit.commands import convert, diff, doctor, inspect, profile, quantize, run, validate, verify
+from edgevit.commands import convert, diff, doctor, gate, inspect, profile, quantize, run, validate, verify
 from edgevit.commands import list as list_
 from edgevit.commands._panels import PanelCommand
 from edgevit.commands._streams import StdoutError, mend, say, write
@@ -33,6 +33,7 @@ app.command("quantize", cls=PanelCommand, short_help="Make the quantization plan
 app.command("validate", cls=PanelCommand, short_help="Judge files made earlier or by other tools.")(
     validate.command
 )
+app.command("gate", cls=PanelCommand, short_help="Hold a bundle against what shipped before.")(gate.command)
 app.command("profile", cls=PanelCommand, short_help="Measure the latency of one file.")(profile.command)
 app.command("run", cls=PanelCommand, short_help="Classify images with one file.")(run.command)
 app.command(

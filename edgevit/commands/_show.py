@@ -29,8 +29,8 @@ def show_answer(answer: Answer, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    console = _console()
-    with stdout_errors(), console.capture() as printed:
+    shown = console()
+    with stdout_errors(), shown.capture() as printed:
         for table in answer.tables:
             title = Text(printable(table.title), style="bold")
             drawn = Table(title=title, title_justify="left", pad_edge=False)
@@ -38,7 +38,7 @@ def show_answer(answer: Answer, as_json: bool) -> int:
                 drawn.add_column(column, overflow="fold")
             for row in table.rows:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
-            console.print(drawn)
+            shown.print(drawn)
     write(printed.get())
     return answer.exit_code
 
@@ -54,14 +54,14 @@ def show_report(report: Report, as_json: bool) -> int:
     else:
         from edgevit.report import terminal
 
-        console = _console()
-        with stdout_errors(), console.capture() as printed:
-            terminal.show(report, console)
+        shown = console()
+        with stdout_errors(), shown.capture() as printed:
+            terminal.show(report, shown)
         write(printed.get())
     return exit_code(artifact.verdict for artifact in report.artifacts)
 
 
-def _console() -> Console:
+def console() -> Console:
     """As wide as the terminal; in a pipe or a log there is no reason to squeeze a table."""
     from rich.console import Console
 
