@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +9,9 @@ from edgevit.core.precisions import Precision
 from edgevit.core.results.figures import decibel, megabytes
 from edgevit.core.results.report import SITE_DB, ArtifactReport, Report
 from edgevit.report import _svg
+from edgevit.report._axes import LEFT, RIGHT, grid_y, labels, ticks_x
 from edgevit.report._figures import TIMES
 
-_LEFT: Final = 52
-_RIGHT: Final = _svg.WIDTH - 16
 _WIDE: Final = 1040
 _TOP_DB: Final = 120.0
 _WORST: Final = 10
@@ -47,14 +45,14 @@ def accuracy_by_size(report: Report) -> Plot | None:
     if report.reference.top1 is not None:
         scores.append(report.reference.top1)
     height = 300
-    x = _svg.spanning([p.megabytes for p in points], _LEFT, _RIGHT, zero=True)
+    x = _svg.spanning([p.megabytes for p in points], LEFT, RIGHT, zero=True)
     y = _svg.spanning(scores, height - 40, 14)
-    parts = [*_grid_y(y), *_ticks_x(x, height - 40, "size in MB")]
+    parts = [*grid_y(y), *ticks_x(x, height - 40, "size in MB")]
     if report.reference.top1 is not None:
         level = y.at(report.reference.top1)
         parts += [
-            _svg.line(_LEFT, level, _RIGHT, level, "mark"),
-            _svg.text(_LEFT + 4, level - 5, "float model"),
+            _svg.line(LEFT, level, RIGHT, level, "mark"),
+            _svg.text(LEFT + 4, level - 5, "float model"),
         ]
     colours = _colours(report)
     parts += [
@@ -64,7 +62,7 @@ def accuracy_by_size(report: Report) -> Plot | None:
         for p in points
     ]
     parts += [_svg.dot(x.at(p.megabytes), y.at(p.score), colours[p.target], p.tooltip) for p in points]
-    parts += _labels([(x.at(p.megabytes), y.at(p.score), p.precision) for p in points])
+    parts += labels([(x.at(p.megabytes), y.at(p.score), p.precision) for p in points])
     what = "Top-1 in percent, with the 95 % interval of its drop"
     if not labelled:
         what = "Agreement with the float model in percent"
@@ -107,7 +105,7 @@ def latency(report: Report) -> Plot | None:
     left, right = 98, _svg.WIDTH - 180
     x = _svg.spanning([t.p90_ms or t.p50_ms for _, t in timed], left, right, zero=True)
     colours = _colours(report)
-    parts = _ticks_x(x, top + row * len(timed), "milliseconds per image")
+    parts = ticks_x(x, top + row * len(timed), "milliseconds per image")
     for i, (a, t) in enumerate(timed):
         y = top + i * row
         words, ratio = f"{t.p50_ms:.3g} ms", ""
@@ -144,14 +142,14 @@ def _depth(report: Report, precision: Precision) -> Plot:
     values = [min(s.db, _TOP_DB) for a in shown for s in a.sites] + [SITE_DB]
     y = _svg.spanning(values, height - 40, 14)
     right = _WIDE - 16
-    x = _svg.Axis(0, max(len(a.sites) for a in shown) - 1, _LEFT + 10, right - 10)
+    x = _svg.Axis(0, max(len(a.sites) for a in shown) - 1, LEFT + 10, right - 10)
     colours = _colours(report)
     level = y.at(SITE_DB)
     parts = [
-        *_grid_y(y, right),
-        _svg.line(_LEFT, level, right, level, "mark"),
+        *grid_y(y, right),
+        _svg.line(LEFT, level, right, level, "mark"),
         _svg.text(right, level - 5, f"{SITE_DB:.0f} dB", "tick", "end"),
-        _svg.text((_LEFT + right) / 2, height - 10, "sites, from the input to the output", "tick", "middle"),
+        _svg.text((LEFT + right) / 2, height - 10, "sites, from the input to the output", "tick", "middle"),
     ]
     for a in shown:
         points = [(x.at(i), y.at(min(s.db, _TOP_DB))) for i, s in enumerate(a.sites)]
@@ -182,7 +180,7 @@ def _worst(report: Report, a: ArtifactReport) -> Plot:
     bottom = top + row * len(shown)
     x = _svg.spanning([max(s.sqnr_db, 0.0) for s in shown], left, right, zero=True)
     colour = _colours(report)[a.target]
-    parts = _ticks_x(x, bottom, "dB of the model's output with this site alone quantized")
+    parts = ticks_x(x, bottom, "dB of the model's output with this site alone quantized")
     for i, site in enumerate(shown):
         y = top + i * row
         name = site.site if len(site.site) <= _NAME else f"…{site.site[1 - _NAME :]}"
@@ -214,41 +212,3 @@ def _colours(report: Report) -> dict[str, int]:
 
 def _legend(report: Report) -> tuple[tuple[int, str], ...]:
     return tuple((colour, target) for target, colour in _colours(report).items())
-
-
-def _grid_y(y: _svg.Axis, right: float = _RIGHT) -> list[str]:
-    parts = []
-    for value in y.ticks():
-        parts.append(_svg.line(_LEFT, y.at(value), right, y.at(value), "grid"))
-        parts.append(_svg.text(_LEFT - 8, y.at(value) + 4, _svg.tick_text(value), "tick", "end"))
-    return parts
-
-
-def _ticks_x(x: _svg.Axis, bottom: float, name: str) -> list[str]:
-    parts = [_svg.line(x.start, bottom, x.end, bottom, "axis")]
-    parts += [
-        _svg.text(x.at(value), bottom + 16, _svg.tick_text(value), "tick", "middle") for value in x.ticks()
-    ]
-    half = _svg.text_width(name) / 2  # a long name is centred as far as the edge of the plot lets it
-    centre = max(min((x.start + x.end) / 2, _svg.WIDTH - half - 4), half + 4)
-    parts.append(_svg.text(centre, bottom + 33, name, "tick", "middle"))
-    return parts
-
-
-def _labels(points: Sequence[tuple[float, float, str]]) -> list[str]:
-    """A name beside each group of like points; one that would cover an earlier name moves up or down."""
-    placed: list[tuple[float, float]] = []
-    named: list[tuple[float, str]] = []
-    parts = []
-    for x, y, name in sorted(points):
-        if any(name == other and abs(x - at) < 60 for at, other in named):
-            continue
-        named.append((x, name))
-        left = x > _RIGHT - 60
-        for shift in (0, 13, -13, 26):
-            at = (x - 9 if left else x + 9, y + 4 + shift)
-            if all(abs(at[0] - px) > 48 or abs(at[1] - py) > 11 for px, py in placed):
-                placed.append(at)
-                parts.append(_svg.text(*at, name, "label", "end" if left else "start"))
-                break
-    return parts

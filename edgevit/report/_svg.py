@@ -77,6 +77,14 @@ def dot(x: float, y: float, colour: int, tooltip: str, radius: float = 5.0) -> s
     )
 
 
+def ring(x: float, y: float, colour: int, tooltip: str, radius: float = 5.0) -> str:
+    """A hollow point with its tooltip."""
+    return (
+        f'<circle class="{_classes("ring", colour)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
+        f"<title>{_escaped(tooltip)}</title></circle>"
+    )
+
+
 def bar(x: float, y: float, width: float, height: float, colour: int, tooltip: str) -> str:
     """A bar with its tooltip."""
     return (

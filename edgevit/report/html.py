@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgevit.core.foreign import printable
-from edgevit.core.results.figures import megabytes, summary
+from edgevit.core.results.figures import summary
 from edgevit.core.results.report import Report
 from edgevit.report._figures import COLUMNS, other_warnings, remarks, rows
+from edgevit.report._page import template
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading
 
@@ -20,18 +20,7 @@ def render(report: Report) -> str:
     No scripts, no fonts, no addresses: everything is inline, and everything that came from a user
     or a file is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("edgevit.report"),
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["megabytes"] = megabytes
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         report=report,
         heading=heading(report),
         summary=summary(report),
@@ -42,11 +31,6 @@ def render(report: Report) -> str:
         timings=_timings(report),
         warnings=other_warnings(report),
     )
-
-
-def _printable(value: object) -> object:
-    """Text without what controls or hides, before it is escaped; markup of ours, such as a plot, as it is."""
-    return printable(value, lines=True) if type(value) is str else value
 
 
 def _timings(report: Report) -> tuple[tuple[str, float], ...]:

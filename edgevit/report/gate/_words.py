@@ -144,16 +144,17 @@ def remarks(report: GateReport) -> tuple[Remark, ...]:
     return tuple(Remark(", ".join(names), word, text) for (word, text), names in about.items())
 
 
-def has_figures(check: Check) -> bool:
-    """Whether a row of a table says more than its outcome."""
-    return check.old is not None or check.new is not None or check.change is not None
+def has_row(check: Check) -> bool:
+    """Whether it stands in a table: what passed and has no figures is told in a line instead."""
+    figures = check.old is not None or check.new is not None or check.change is not None
+    return figures or check.outcome != "pass" or check.accepted
 
 
 def also_passed(report: GateReport) -> tuple[str, ...]:
     """What passed and has no figures, together for the files that passed the same."""
     kinds: dict[str, list[str]] = {}
     for check in report.of("pass"):
-        if not has_figures(check) and not check.accepted:
+        if not has_row(check):
             kinds.setdefault(check.subject, []).append(check.kind)
     subjects: dict[tuple[str, ...], list[str]] = {}
     for subject, passed in kinds.items():

@@ -31,7 +31,7 @@ def show(report: GateReport, console: Console) -> None:
     """
     from rich.text import Text
 
-    shown = [check for check in report.checks if _has_row(check)]
+    shown = [check for check in report.checks if w.has_row(check)]
     whole = _table(w.COLUMNS, [(check, w.cells(check)) for check in shown])
     few = _table(_FEW, [(check, _few_cells(check)) for check in shown])
     table = next((table for table in (whole, few) if fits(table, console)), None)
@@ -59,10 +59,6 @@ def lines(report: GateReport) -> tuple[str, ...]:
         *(f"note: {text}" for text in report.notes),
         *([report.power] if report.power else []),
     )
-
-
-def _has_row(check: Check) -> bool:
-    return check.outcome != "pass" or check.accepted or w.has_figures(check)
 
 
 def _few_cells(check: Check) -> tuple[str, ...]:
