@@ -120,12 +120,11 @@ def _untimed(pair: Pair) -> TimedPair | None:
 def _timed(name: str, pair: Pair, limit: float, recipe: Recipe, progress: Progress, device: str) -> TimedPair:
     step = f"timing {name} beside the baseline"
     try:
-        with scratch(WORK) as work:
-            measured = _until_decided(_blocks(step, pair, recipe, device, work), limit, step, progress)
+        measured = until_decided(timed_blocks(step, pair, recipe, device), limit, step, progress)
     except EdgevitError as error:
         progress.trace(f"{step}:\n{worker.trace_of(error)}")
         return TimedPair("not compared", f"it could not be timed: {error.message}")
-    clock, blocks = _compared(measured)
+    clock, blocks = compared(measured)
     ratio = ratio_of_blocks(blocks)
     return TimedPair(
         outcome=judge(ratio, limit),
@@ -138,7 +137,7 @@ def _timed(name: str, pair: Pair, limit: float, recipe: Recipe, progress: Progre
     )
 
 
-def _until_decided(
+def until_decided(
     blocks: Iterator[TimedBlock], limit: float, step: str, progress: Progress
 ) -> tuple[TimedBlock, ...]:
     """As many as the first look that decides takes, or as there is time for."""
@@ -151,46 +150,56 @@ def _until_decided(
                 return tuple(found)
             found.append(next(blocks))
             progress.advance()
-        if judge(ratio_of_blocks(_compared(found)[1]), limit) != "inconclusive":
+        if judge(ratio_of_blocks(compared(found)[1]), limit) != "inconclusive":
             break
     return tuple(found)
 
 
-def _blocks(step: str, pair: Pair, recipe: Recipe, device: str, work: Path) -> Iterator[TimedBlock]:
-    """One block after the other, each a process of its own; who is opened first goes ABBA from a random start."""
+def timed_blocks(step: str, pair: Pair, recipe: Recipe, device: str = "local") -> Iterator[TimedBlock]:
+    """One block after the other without end; who is opened first goes ABBA from a random start.
+
+    Args:
+        step: what messages call it.
+    """
     start = random.Random(f"{recipe.seed} {step}").random() < 0.5
     # Not counted: it brings the files into memory, and says how long they take.
-    tried = _block(step, pair, start, BLOCK_RUNS[0] // 2, recipe, device, work)
+    tried = block_of(step, pair, start, BLOCK_RUNS[0] // 2, recipe, device)
     slowest_ms = max(statistics.median(timing.runs_ms) for timing in (tried.old, tried.new))
     least, most = BLOCK_RUNS
     runs = max(least, min(most, round(BLOCK_SECONDS * 1e3 / slowest_ms)))
     for number in itertools.count():
-        yield _block(step, pair, start ^ (number % 4 in (1, 2)), runs, recipe, device, work)
+        yield block_of(step, pair, start ^ (number % 4 in (1, 2)), runs, recipe, device)
 
 
-def _block(
-    step: str, pair: Pair, new_first: bool, runs: int, recipe: Recipe, device: str, work: Path
+def block_of(
+    step: str, pair: Pair, new_first: bool, runs: int, recipe: Recipe, device: str = "local"
 ) -> TimedBlock:
+    """One block in a process of its own.
+
+    Raises:
+        EdgevitError: a file could not be executed, or a limit of the recipe was broken.
+    """
     runtime = executing_runtime(pair.target)
     assert runtime is not None
     threads = recipe.threads or 1
     order = (pair.new, pair.old) if new_first else (pair.old, pair.new)
-    request = TimeRequest(
-        work=str(work),
-        runtime=runtime,
-        device=device,
-        threads=threads,
-        runs=runs,
-        paths=tuple(str(path.absolute()) for path in order),
-    )
-    job = _jobs.job(
-        step, "time_files:measure", request, recipe, threads, _jobs.silent, data_only=True, alone=True
-    )
-    first, second = _jobs.run(job, Timed).timings
+    with scratch(WORK) as work:  # without images in it: noise does
+        request = TimeRequest(
+            work=str(work),
+            runtime=runtime,
+            device=device,
+            threads=threads,
+            runs=runs,
+            paths=tuple(str(path.absolute()) for path in order),
+        )
+        job = _jobs.job(
+            step, "time_files:measure", request, recipe, threads, _jobs.silent, data_only=True, alone=True
+        )
+        first, second = _jobs.run(job, Timed).timings
     return TimedBlock(second, first, True) if new_first else TimedBlock(first, second, False)
 
 
-def _compared(measured: Sequence[TimedBlock]) -> tuple[Clock, tuple[Block, ...]]:
+def compared(measured: Sequence[TimedBlock]) -> tuple[Clock, tuple[Block, ...]]:
     """What is compared of the blocks: time on the processor where all have it, else time by the wall clock."""
     if all(block.old.cpu_ms and block.new.cpu_ms for block in measured):
         return "processor", tuple(Block(b.old.cpu_ms, b.new.cpu_ms, b.new_first) for b in measured)
@@ -199,11 +208,13 @@ def _compared(measured: Sequence[TimedBlock]) -> tuple[Clock, tuple[Block, ...]]
 
 def _reason(ratio: Ratio, limit: float, clock: Clock, measured: Sequence[TimedBlock]) -> str:
     low, high = ratio.ci95
-    threads = measured[0].new.threads
+    count = measured[0].new.threads
+    threads = "one thread" if count == 1 else f"{count} threads"
     said = (
-        f"the new file takes {ratio.value:.3f} times as long [{low:.3f}, {high:.3f}], limit {1 + limit / 100:g}"
-        + (" (processor time of one thread)" if clock == "processor" else f" ({threads} threads, wall clock)")
+        f"the new file takes {ratio.value:.3f} times as long [{low:.3f}, {high:.3f}], limit {1 + limit / 100:g} "
+        f"({clock} time of {threads})"
     )
     if judge(ratio, limit) != "inconclusive":
         return said
-    return f"{said}: {len(measured)} blocks do not decide; close other programs, or measure with --threads 1"
+    hint = "" if clock == "processor" else "; close other programs, or measure with --threads 1"
+    return f"{said}: {len(measured)} blocks do not tell on which side of the limit it is{hint}"

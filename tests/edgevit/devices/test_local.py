@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -105,14 +106,20 @@ def test_processor_time_leaves_out_what_a_run_waits() -> None:
     assert max(timing.cpu_ms) < 5
 
 
-def test_the_warm_up_goes_on_while_runs_get_faster() -> None:
+def test_the_warm_up_goes_on_while_runs_get_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    clock = SimpleNamespace(perf_counter=lambda: now, process_time=lambda: now)
+    monkeypatch.setattr(local, "time", clock)
+    monkeypatch.setattr(local, "WARMUP_SECONDS", 0.1)
+
     class Slow(_Runner):
         def invoke(self, prepared: object) -> None:
+            nonlocal now
             super().invoke(prepared)
-            time.sleep(max(0.002, 0.03 / len(self.recorder.invoked)))
+            now += max(0.01, 0.05 - 0.002 * len(self.recorder.invoked))
 
     recorder = Recorder()
     runtime = replace(RUNTIME, open=lambda path, options: Slow(recorder, "a"))
-    local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 1)
-    # One to load, 15 until a run takes 2 ms, and the one that is timed.
-    assert len(recorder.invoked) > 15
+    (timing,) = local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 1)
+    assert timing.runs_ms == pytest.approx((10.0,))  # from the 20th run on, long after WARMUP_SECONDS
+    assert now < local.WARMUP_ENOUGH

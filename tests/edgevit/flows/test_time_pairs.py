@@ -106,9 +106,10 @@ def test_blocks_change_who_is_opened_first_and_are_kept(tmp_path: Path, asked: l
 def test_several_threads_are_timed_by_the_wall_clock(tmp_path: Path, asked: list[TimeRequest]) -> None:
     few, more = write(tmp_path / "few.onnx", 2), write(tmp_path / "more.onnx", 3)
     found = timed(Pair(few, more, "onnx"), limit=10_000.0, threads=2)
+    assert found.outcome == "pass"
     assert {request.threads for request in asked} == {2}
     assert found.clock == "wall"
-    assert "2 threads, wall clock" in found.reason
+    assert "(wall time of 2 threads)" in found.reason
 
 
 def test_the_same_bytes_need_no_clock(tmp_path: Path, asked: list[TimeRequest]) -> None:
@@ -145,11 +146,11 @@ def test_files_that_take_images_of_different_size_are_not_compared(
 
 def test_each_block_is_a_process_of_its_own(tmp_path: Path) -> None:
     pair = Pair(write(tmp_path / "few.onnx", 2), write(tmp_path / "many.onnx", 16), "onnx")
-    block = _time_pairs._block("timing", pair, True, 10, RECIPE, "local", tmp_path)
+    block = _time_pairs.block_of("timing", pair, True, 10, RECIPE)
     assert len(block.old.cpu_ms) == len(block.new.runs_ms) == 10
     assert np.median(block.new.cpu_ms) > 2 * np.median(block.old.cpu_ms)
     with pytest.raises(StepTimeoutError):
-        _time_pairs._block("timing", pair, True, 10, replace(RECIPE, timeout=0.01), "local", tmp_path)
+        _time_pairs.block_of("timing", pair, True, 10, replace(RECIPE, timeout=0.01))
 
 
 def simulated(ratio: float, seed: int, noise: float = 0.02) -> Iterator[TimedBlock]:
@@ -182,8 +183,8 @@ def simulated(ratio: float, seed: int, noise: float = 0.02) -> Iterator[TimedBlo
 def outcomes(ratio: float, count: int, noise: float = 0.02) -> dict[str, int]:
     found = {"pass": 0, "regressed": 0, "inconclusive": 0}
     for seed in range(count):
-        measured = _time_pairs._until_decided(simulated(ratio, seed, noise), 10.0, "", Silent())
-        found[judge(ratio_of_blocks(_time_pairs._compared(measured)[1]), 10.0)] += 1
+        measured = _time_pairs.until_decided(simulated(ratio, seed, noise), 10.0, "", Silent())
+        found[judge(ratio_of_blocks(_time_pairs.compared(measured)[1]), 10.0)] += 1
     return found
 
 
@@ -207,10 +208,10 @@ def test_at_the_limit_itself_both_errors_keep_to_their_share() -> None:
 def test_a_noisy_machine_gets_more_blocks_and_a_slow_file_no_more_than_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert len(_time_pairs._until_decided(simulated(1.0, 0, noise=0.001), 10.0, "", Silent())) == LOOKS[0]
-    assert len(_time_pairs._until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[-1]
+    assert len(_time_pairs.until_decided(simulated(1.0, 0, noise=0.001), 10.0, "", Silent())) == LOOKS[0]
+    assert len(_time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[-1]
     monkeypatch.setattr(_time_pairs, "PAIR_SECONDS", 0.0)
-    assert len(_time_pairs._until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[0]
+    assert len(_time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[0]
 
 
 def test_no_runtime_is_timed_by_its_processor_time_unless_it_says_so() -> None:
