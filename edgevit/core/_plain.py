@@ -8,6 +8,7 @@ import numbers
 import types
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -115,7 +116,7 @@ def _read(kind: Any, data: object, where: str) -> object:
 def _read_dataclass(kind: type[DataclassInstance], data: object, where: str) -> object:
     if not isinstance(data, dict):
         raise _wrong(where, "an object", data)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     values: dict[str, object] = {}
     for f in written(kind):
         if f.name in data:
@@ -123,6 +124,12 @@ def _read_dataclass(kind: type[DataclassInstance], data: object, where: str) -> 
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise InputError(f"{where}: {f.name} is missing", "is it a file that edgevit wrote?")
     return kind(**values)
+
+
+@cache
+def _hints(kind: type[DataclassInstance]) -> Mapping[str, Any]:
+    """Its annotations as types, which Python makes anew from their text each time it is asked."""
+    return get_type_hints(kind)
 
 
 def _read_one_of(kinds: list[Any], data: object, where: str) -> object:

@@ -32,17 +32,15 @@ _MOST_SHARE: Final = 0.9  # of all images; a larger slice is the whole set
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Images that belong together: `members` bool (N,)."""
+    """Images that belong together: `members` are their indices, (n,)."""
 
     by: Literal["class", "folder"]
     name: str
-    members: NDArray[np.bool_]
+    members: NDArray[np.intp]
 
 
 def slice_checks(compared: Sequence[Compared], seen: Seen, classes: Sequence[str]) -> Iterator[Check]:
     """One regression for each slice that was found and confirmed."""
-    import numpy as np
-
     slices = tuple(slices_of(seen, classes))
     proposing = half(seen.names)
     proposed = []
@@ -57,7 +55,6 @@ def slice_checks(compared: Sequence[Compared], seen: Seen, classes: Sequence[str
         if not holds:
             continue
         before, now = (100 * float(values[part.members].mean()) for values in (one.before, one.now))
-        n = int(part.members.sum())
         pairs = _pairs(one, part.members)
         what = f"the class {part.name!r}" if part.by == "class" else f"the folder {part.name!r}"
         yield Check(
@@ -65,25 +62,22 @@ def slice_checks(compared: Sequence[Compared], seen: Seen, classes: Sequence[str
             kind="slice",
             outcome="regressed",
             reason=f"{what} fell from {before:.1f} % to {now:.1f} %, {pairs.lost} images lost and "
-            f"{pairs.gained} gained of {n:,}; found on one half of the images, confirmed on the other",
+            f"{pairs.gained} gained of {pairs.n:,}; found on one half of the images, confirmed on the other",
             old=before,
             new=now,
             unit="%",
             limit=one.margin,
             change=before - now,
-            n=int(np.count_nonzero(part.members)),
+            n=pairs.n,
         )
 
 
 def slices_of(seen: Seen, classes: Sequence[str]) -> Iterator[Slice]:
     """Every class and every folder at any depth, those with the same images once."""
-    import numpy as np
-
     known: set[bytes] = set()
     for part in (*_classes(seen, classes), *_folders(seen.names)):
-        mark = np.packbits(part.members).tobytes()
-        count = int(part.members.sum())
-        if mark not in known and 2 * _LEAST_IMAGES <= count <= _MOST_SHARE * len(part.members):
+        mark, count = part.members.tobytes(), len(part.members)
+        if mark not in known and 2 * _LEAST_IMAGES <= count <= _MOST_SHARE * len(seen.names):
             known.add(mark)
             yield part
 
@@ -104,7 +98,7 @@ def _classes(seen: Seen, classes: Sequence[str]) -> Iterator[Slice]:
         return
     for index in np.unique(seen.labels):
         name = classes[index] if 0 <= index < len(classes) else str(index)
-        yield Slice("class", name, np.asarray(seen.labels == index))
+        yield Slice("class", name, np.flatnonzero(seen.labels == index))
 
 
 def _folders(names: Sequence[str]) -> Iterator[Slice]:
@@ -116,19 +110,17 @@ def _folders(names: Sequence[str]) -> Iterator[Slice]:
         for depth in range(1, len(parts) + 1):
             members.setdefault("/".join(parts[:depth]), []).append(index)
     for folder, indices in members.items():
-        mask = np.zeros(len(names), bool)
-        mask[indices] = True
-        yield Slice("folder", folder, mask)
+        yield Slice("folder", folder, np.array(indices))
 
 
-def _pairs(one: Compared, members: NDArray[np.bool_]) -> Pairs:
+def _pairs(one: Compared, members: NDArray[np.intp]) -> Pairs:
     before, now = one.before[members], one.now[members]
     return Pairs(int((before & ~now).sum()), int((now & ~before).sum()), len(now))
 
 
 def _p(one: Compared, part: Slice, among: NDArray[np.bool_]) -> float:
     """The larger of both p values; 1 for too few images."""
-    pairs = _pairs(one, part.members & among)
+    pairs = _pairs(one, part.members[among[part.members]])
     if pairs.n < _LEAST_IMAGES or pairs.lost <= pairs.gained:
         return 1.0
     return max(sign_p(pairs.lost, pairs.gained), p_of_drop(pairs, one.margin / 100))

@@ -1,0 +1,1 @@
+"""What the simulations of the gate share."""
