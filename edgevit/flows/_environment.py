@@ -8,9 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edgevit.core.requirements import requirements
-from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.report import Environment
-from edgevit.registries import RUNTIMES
 
 
 def environment() -> Environment:
@@ -23,12 +21,6 @@ def environment() -> Environment:
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
     )
-
-
-def fingerprint(runtime: str, threads: int) -> Fingerprint:
-    """Of this machine with a runtime, by its name, and so many threads; 0 for all cores."""
-    here = environment()
-    return Fingerprint.of(here, RUNTIMES.get(runtime).label(), threads or here.cores)
 
 
 def _version(package: str) -> str:

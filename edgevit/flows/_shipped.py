@@ -23,6 +23,7 @@ from edgevit.core.results.baseline import (
     pack_small,
     read,
 )
+from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.report import ArtifactReport, Report
 from edgevit.core.settings.made_with import PLAN_BYTES, plan_file
 from edgevit.core.version import SCHEMA_VERSION
@@ -231,12 +232,10 @@ def _names(labels: NDArray[np.generic], classes: tuple[str, ...]) -> list[str]:
 def _file(report: Report, a: ArtifactReport, in_float: int) -> BaselineFile:
     latency = None
     if a.latency is not None:
-        here = report.environment
-        device = (
-            f"{here.cpu}, {here.cores} cores, {here.system}, {a.executed_by}, {a.latency.threads} threads"
-        )
         latency = RememberedLatency(
-            p50_ms=a.latency.p50_ms, ratio_to_fp32=a.latency.ratio_to_fp32, device=device
+            p50_ms=a.latency.p50_ms,
+            ratio_to_fp32=a.latency.ratio_to_fp32,
+            device=Fingerprint.of(report.environment, str(a.executed_by), a.latency.threads),
         )
     accuracy = a.accuracy
     return BaselineFile(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import InputError
+from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.outcomes import (
     MOST_IMAGES,
     Answers,
@@ -76,12 +77,12 @@ class RememberedLatency:
     """What a file took when the bundle was made.
 
     Attributes:
-        device: what executed it, in words; times of another device are never compared.
+        device: what it was timed on; times of another device are never compared.
     """
 
     p50_ms: float
     ratio_to_fp32: Ratio | None
-    device: str
+    device: Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,10 +30,10 @@ class Fingerprint:
         return cls(environment.system, environment.cpu, environment.cores, runtime, threads)
 
     def difference(self, earlier: Fingerprint) -> str:
-        """What is not as it was earlier, in one clause; "" where nothing differs."""
+        """What is not as it was for a baseline, in one clause; "" where nothing differs."""
         changed = [
             f"{field.name} {getattr(self, field.name)} instead of {getattr(earlier, field.name)}"
             for field in fields(self)
             if getattr(self, field.name) != getattr(earlier, field.name)
         ]
-        return f"measured on another device or runtime: {', '.join(changed)}" if changed else ""
+        return f"the baseline was timed on another device or runtime: {', '.join(changed)}" if changed else ""

@@ -69,9 +69,8 @@ def _remembered(name: str, old: Shipped, new: Shipped, limit: float, why_not: st
     before, now = (None if file is None else file.latency for file in (known, found))
     if before is None or now is None:
         return _not(name, "; ".join(filter(None, (why_not, "it was not timed in both runs"))))
-    if before.device != now.device:
-        why = f"the baseline was timed on another device or runtime: {before.device}; now {now.device}"
-        return _not(name, why)
+    if now.device != before.device:
+        return _not(name, now.device.difference(before.device))
     if before.ratio_to_fp32 is None or now.ratio_to_fp32 is None:
         why = "times of two runs differ by more than files do; give the earlier bundle as the baseline to time both"
         return _not(name, why)
