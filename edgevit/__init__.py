@@ -11,6 +11,7 @@ from types import ModuleType
 from edgevit.api.artifacts import profile, run
 from edgevit.api.convert import convert
 from edgevit.api.diff import diff
+from edgevit.api.gate import gate
 from edgevit.api.quantize import quantize
 from edgevit.api.validate import validate
 from edgevit.core.errors import (
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "convert",
     "diff",
+    "gate",
     "profile",
     "quantize",
     "run",

@@ -55,6 +55,7 @@ def gate(
         checks=checks,
         power=power(same_words, new.shipped, policy),
         policy=policy.origin,
+        classes=new.shipped.classes,
         flips=tuple(find_flips(same_words, new.shipped, new.seen)),
         points=(*_points(old, "old", timed), *_points(new.shipped, "new", timed)),
         notes=tuple(_notes(old, new)),
