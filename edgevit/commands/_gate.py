@@ -33,6 +33,8 @@ class Asked:
     junit: Path | None
     markdown: Path | None
     benchmark: Path | None
+    html: Path | None
+    thumbnails: bool
     threads: int
     json: bool
     quiet: bool
@@ -67,12 +69,14 @@ def run(asked: Asked) -> int:
             "leave --update-baseline out, and give the new bundle as --baseline from now on",
         )
     from edgevit.core.settings.gate_policy import make
+    from edgevit.flows._gate_page import write_page
     from edgevit.report.progress import open_progress
 
     policy = make(asked.flags, asked.accept, asked.on_inconclusive, asked.policy)
     recipe = make_recipe({"model": str(bundle), "threads": asked.threads})
     with open_progress(asked.quiet) as progress:
         report = flow.gate(bundle, asked.baseline, policy, recipe, progress)
+        write_page(report, asked.html, asked.thumbnails, recipe, progress)
     _write(report, asked)
     if not asked.update:
         return report.exit_code

@@ -10,7 +10,7 @@ import typer
 from edgevit.commands import _options as o
 
 _CHECKS = "Checks"
-_LIMIT = "or off; also in the policy."
+_OFF = "off for no limit."
 
 
 def command(
@@ -25,14 +25,16 @@ def command(
     max_drop: Annotated[
         str | None,
         typer.Option(
-            metavar="PP", help=f"Accuracy, percentage points. [default: 1] {_LIMIT}", rich_help_panel=_CHECKS
+            metavar="PP",
+            help=f"Percentage points that accuracy may fall; {_OFF} [default: 1]",
+            rich_help_panel=_CHECKS,
         ),
     ] = None,
     max_agreement_loss: Annotated[
         str | None,
         typer.Option(
             metavar="PP",
-            help=f"Agreement with the float model, percentage points. [default: 2] {_LIMIT}",
+            help=f"Percentage points that agreement with the float model may fall; {_OFF} [default: 2]",
             rich_help_panel=_CHECKS,
         ),
     ] = None,
@@ -46,21 +48,25 @@ def command(
     ] = None,
     max_sqnr_loss: Annotated[
         str | None,
-        typer.Option(metavar="DB", help=f"Total SQNR. [default: 3] {_LIMIT}", rich_help_panel=_CHECKS),
+        typer.Option(
+            metavar="DB", help=f"Total SQNR that may be lost; {_OFF} [default: 3]", rich_help_panel=_CHECKS
+        ),
     ] = None,
     max_size_growth: Annotated[
         str | None,
-        typer.Option(metavar="PCT", help=f"Size of a file. [default: 5] {_LIMIT}", rich_help_panel=_CHECKS),
+        typer.Option(metavar="PCT", help=f"Growth of a file; {_OFF} [default: 5]", rich_help_panel=_CHECKS),
     ] = None,
     max_latency_regression: Annotated[
         str | None,
-        typer.Option(metavar="PCT", help=f"Median latency. [default: 10] {_LIMIT}", rich_help_panel=_CHECKS),
+        typer.Option(
+            metavar="PCT", help=f"Growth of the latency; {_OFF} [default: 10]", rich_help_panel=_CHECKS
+        ),
     ] = None,
     max_integer_loss: Annotated[
         str | None,
         typer.Option(
             metavar="PP",
-            help=f"Share of the multiply-accumulates in integers. [default: 1] {_LIMIT}",
+            help=f"Share of the multiply-accumulates that may leave the integers, percentage points; {_OFF} [default: 1]",
             rich_help_panel=_CHECKS,
         ),
     ] = None,
@@ -118,9 +124,14 @@ def command(
     benchmark_json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Figures for benchmark-action's trend pages.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="For timing; 0 takes all cores. [default: 0]")
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page of the comparison. [default: gate.html in BUNDLE]"),
     ] = None,
+    no_thumbnails: Annotated[
+        bool, typer.Option("--no-thumbnails", help="Leave the pictures out of the page.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=0, help="For timing. [default: 1]")] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -164,6 +175,8 @@ def command(
             junit=junit_xml,
             markdown=markdown,
             benchmark=benchmark_json,
+            html=html,
+            thumbnails=not no_thumbnails,
             threads=threads or 0,
             json=json,
             quiet=quiet,

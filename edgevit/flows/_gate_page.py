@@ -23,22 +23,14 @@ _MOST: Final = 300  # pictures of a page, of about 3 kB each
 
 
 def write_page(
-    report: GateReport,
-    place: Path | None,
-    thumbnails: bool,
-    classes: tuple[str, ...],
-    recipe: Recipe,
-    told: Progress,
+    report: GateReport, place: Path | None, thumbnails: bool, recipe: Recipe, told: Progress
 ) -> None:
     """Write it; by default into the new bundle, whose manifest then lists it.
-
-    Args:
-        classes: names in index order, of the model that was judged.
 
     Raises:
         StorageError: `place` is read-only or full. A bundle that is read-only gets no page, which is told.
     """
-    pictures = _pictures(report, classes, recipe, told) if thumbnails else {}
+    pictures = _pictures(report, recipe, told) if thumbnails else {}
     text = html.render(report, pictures)
     if place is not None:
         write_atomic(place, text)
@@ -63,16 +55,14 @@ def _list(bundle: Path) -> None:
     write_atomic(path, json.dumps(manifest.to_json(manifest.with_files(found, files)), indent=1) + "\n")
 
 
-def _pictures(
-    report: GateReport, classes: tuple[str, ...], recipe: Recipe, told: Progress
-) -> Mapping[int, bytes]:
+def _pictures(report: GateReport, recipe: Recipe, told: Progress) -> Mapping[int, bytes]:
     """Small pictures of the flips, the worst of each file first; none where the images are gone, which is told."""
     named = {flip.index: flip.image for flips in report.flips for flip in flips.worst}
     wanted = tuple(Wanted(index, name) for index, name in list(named.items())[:_MOST])
     if not wanted:
         return {}
     request = ThumbnailsRequest(
-        samples=report.images.path, images=wanted, pictures=report.images.digest, labels=classes
+        samples=report.images.path, images=wanted, pictures=report.images.digest, labels=report.classes
     )
     told.stage("making small pictures", len(wanted))
     job = _jobs.job(

@@ -186,6 +186,7 @@ class GateReport:
         power: what drop in accuracy these images could have shown, in one sentence.
         policy: where the limits are from, such as "pyproject.toml" or "defaults".
         on_inconclusive: whether a check that could not be decided closes the gate.
+        classes: names in index order; empty where the model has none.
         flips: by file; empty where nothing is decided by the outputs.
         notes: plain sentences, such as that files are new and have no baseline.
     """
@@ -199,6 +200,7 @@ class GateReport:
     power: str
     policy: str
     on_inconclusive: Literal["fail", "pass"] = "fail"
+    classes: tuple[str, ...] = ()
     flips: tuple[Flips, ...] = ()
     points: tuple[FilePoint, ...] = ()
     notes: tuple[str, ...] = ()
