@@ -66,7 +66,8 @@ def command(
         str | None,
         typer.Option(
             metavar="PP",
-            help=f"Share of the multiply-accumulates that may leave the integers, percentage points; {_OFF} [default: 1]",
+            help=f"Percentage points of the multiply-accumulates that may leave the integers; {_OFF} "
+            "[default: 1]",
             rich_help_panel=_CHECKS,
         ),
     ] = None,

@@ -47,11 +47,11 @@ class BaselineModel:
     name: str
     source: str
     weights_sha256: str
+    top1: float | None
     parameters: int
     macs: int
-    preprocess: Preprocess
     output: str
-    top1: float | None
+    preprocess: Preprocess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

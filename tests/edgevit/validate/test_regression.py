@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from edgevit.validate.regression import Pairs, holm, images_for, judge_drops, p_of_drop
+from edgevit.validate.regression import Pairs, holm, images_for, judge_drops, judge_means, p_of_drop
 
 RUNS = 400
 
@@ -58,3 +59,16 @@ def test_so_many_images_as_are_told_show_it_as_often_as_is_told() -> None:
     for wrong in ((0.0, 0.1), (0.1, 0.0), (2.0, 0.1)):
         with pytest.raises(ValueError, match="fractions"):
             images_for(*wrong)
+
+
+def test_a_mean_loss_is_judged_as_scipy_judges_it() -> None:
+    random = np.random.default_rng(3)
+    loss = random.normal(0.6, 2.0, 400)
+    (found,) = judge_means([loss], [0.5])
+    wanted = stats.ttest_1samp(loss, 0.5, alternative="greater")
+    assert found.p_value == pytest.approx(wanted.pvalue)
+    interval = stats.ttest_1samp(loss, 0.0).confidence_interval(0.9)
+    assert found.bounds == pytest.approx((interval.low, interval.high))
+    outcomes = [one.outcome for one in judge_means([loss, loss + 3, loss - 3, np.zeros(9)], [0.5] * 4)]
+    assert outcomes == ["inconclusive", "regressed", "pass", "pass"]
+    assert judge_means([np.full(9, 2.0)], [1.0])[0].outcome == "regressed"
