@@ -75,6 +75,8 @@ class ValidateKeywords(Judged, total=False):
     evaluate: str | Path | None
     evaluate_count: int | None
     jobs: int
+    output: str | Path | None
+    overwrite: bool
 
 
 class ConvertKeywords(Planned, total=False):

@@ -36,7 +36,7 @@ def validate(
     The others are those of `edgevit.convert`.
 
     Returns:
-        The report; nothing is written, and `report.folder` is where its paths start.
+        The report; `report.folder` is where its paths start. Nothing is written without `output`.
 
     Raises:
         edgevit.EdgevitError: what the command would print, by kind.

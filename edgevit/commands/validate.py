@@ -12,7 +12,11 @@ from edgevit.commands._settings import Settings, with_settings
 from edgevit.commands._show import make_recipe, show_report
 
 
-@with_settings("validate")
+@with_settings(
+    "validate",
+    output="Keep it: a bundle of these files, with report, page and the answers of each image. [default: nothing is "
+    "written]",
+)
 def command(
     *,
     path: Annotated[
@@ -41,6 +45,7 @@ def command(
       edgevit validate dist/demo --reference demo --evaluate demo
       edgevit validate model.onnx --reference timm:vit_tiny_patch16_224 --weights vit.safetensors \\
           --evaluate photos/val --min-agreement 98
+      edgevit validate other/model.tflite --reference hf:./my-model --evaluate photos/val -o dist/other
     """
     from edgevit.core.settings.parse import parse_pairs
     from edgevit.core.settings.recipe import FILE_PREPROCESS_KEYS

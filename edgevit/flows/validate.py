@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edgevit.core.disk import manifest
+from edgevit.core.disk import manifest, output_folder
+from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.disk.regular import is_there
+from edgevit.core.disk.space import storage_errors
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.precisions import Precision
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.report import NotDone, PeakMemory, Report
@@ -18,12 +22,13 @@ from edgevit.core.settings.made_with import plan_file, read_made_with
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
-from edgevit.flows import _jobs
+from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
 from edgevit.registries import SOURCES
+from edgevit.steps import messages
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.inspect import ArtifactFacts, ArtifactRequest
 from edgevit.steps.messages import Built, Executed
@@ -44,10 +49,11 @@ def validate(
 
     Args:
         file_preprocess: color, mean, std or normalize of files that carry none, as `--preprocess` takes them.
+        recipe: with an `output`, the files are judged where they are copied to, and the bundle is kept.
 
     Raises:
         InputError: no such file, or nothing that a target writes.
-        UsageError: no images to evaluate on.
+        UsageError: no images to evaluate on, or `output` is taken.
     """
     told = progress or Silent()
     begin = time.perf_counter()
@@ -59,19 +65,22 @@ def validate(
         )
     work = resolve(replace(recipe, to=(), precision=(Precision.FP32,), prune=()))
     check_limits(work.recipe)
-    with scratch(WORK) as folder:
+    if recipe.output is not None:
+        output_folder.check_output(recipe.output, recipe.overwrite)
+    with scratch(WORK) as folder, _staged(recipe.output) as bundle:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
         # before the model is loaded: a file that cannot be read is told at once
         files: dict[str, tuple[Built, ...]] = {}
         for file in found:
-            built = Built(file.target, _precision(file, recipe), 0.0, str(file.path.absolute()))
+            variant = Variant(file.target, _precision(file, recipe))
             others = files.get(file.target, ())
-            twin = next((b for b in others if b.variant == built.variant), None)
+            twin = next((b for b in others if b.variant == variant), None)
             if twin is not None:
                 raise InputError(
-                    f"{twin.path} and {file.path} are both {built.variant}", "validate one after the other"
+                    f"{twin.path} and {file.path} are both {variant}", "validate one after the other"
                 )
-            files[file.target] = (*others, built)
+            path_now = file.path.absolute() if bundle is None else _copied(file.path, bundle / str(variant))
+            files[file.target] = (*others, Built(file.target, variant.precision, 0.0, str(path_now)))
         prepared = prepare(asked, folder, told)
         prepared = replace(
             prepared, warnings=(*prepared.warnings, *_other_weights(found[0].path, prepared.spec))
@@ -84,7 +93,7 @@ def validate(
         missing = tuple(
             NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
         )
-        root = path.absolute().parent if found[0].path == path else path.absolute()
+        root = bundle or (path.absolute().parent if found[0].path == path else path.absolute())
         plans = NotDone(
             "compression and conversion loss apart",
             "the plan's graph is not kept; `total` holds both together",
@@ -102,7 +111,45 @@ def validate(
             PeakMemory(prepared.peak_bytes),
             begin,
         )
+        if bundle is not None and recipe.output is not None:
+            report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
+            _bundle.write(bundle, report, recipe, prepared.spec, folder / messages.PLANS)
+            root = _bundle.swap_in(bundle, report, recipe.output, recipe.overwrite, told).absolute()
     return replace(report, folder=root)
+
+
+@contextmanager
+def _staged(output: Path | None) -> Iterator[Path | None]:
+    """A folder to build the bundle in; none where nothing is kept."""
+    if output is None:
+        yield None
+        return
+    with output_folder.staged_beside(output) as bundle:
+        yield bundle
+
+
+def _copied(file: Path, folder: Path) -> Path:
+    """A file under the name that all files of a bundle have.
+
+    Raises:
+        InputError: it keeps its weights in another file, which it names, so that neither can be renamed.
+        StorageError: the disk is full.
+    """
+    place = folder / f"model{file.suffix}"
+    beside = weights_beside(file)
+    if beside.is_file() and file.name != place.name:
+        raise InputError(
+            f"{file.name} keeps its weights in {beside.name}, and files of a bundle are called {place.name}",
+            f"export it as {place.name}, or with its weights inside; or leave -o out",
+        )
+    with storage_errors(place):
+        folder.mkdir(parents=True)
+        for one in (file, beside):
+            if one.is_dir():
+                shutil.copytree(one, place)
+            elif one.is_file():
+                shutil.copyfile(one, place if one == file else folder / one.name)
+    return place
 
 
 def _other_weights(file: Path, spec: ModelSpec) -> tuple[str, ...]:

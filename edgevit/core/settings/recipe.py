@@ -311,11 +311,11 @@ class Recipe:
     output: Path | None = field(
         default=None,
         metadata=setting(
-            "Folder for the files and the report.", _BUILD, "Output", "DIR", default="dist/NAME", short="-o"
+            "Folder for the files and the report.", _JUDGE, "Output", "DIR", default="dist/NAME", short="-o"
         ),
     )
     overwrite: bool = field(
-        default=False, metadata=setting("Replace an existing output folder.", _BUILD, "Output")
+        default=False, metadata=setting("Replace an existing output folder.", _JUDGE, "Output")
     )
     jobs: int = field(
         default=0,

@@ -34,7 +34,8 @@ def test_bundle_is_judged_as_it_was_when_it_was_made_and_a_file_that_got_worse_f
     plan["made_with"]["weights_sha256"] = "0" * 64
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     shutil.copy(hybrid.bundle / "manifest.json", tmp_path)
-    done = edgevit("validate", tmp_path, *AGAINST, "--max-drop", "8")
+    kept = tmp_path / "kept"
+    done = edgevit("validate", tmp_path, *AGAINST, "--max-drop", "8", "-o", kept)
     assert done.returncode == 1, done.stderr
     assert "was made of weights with the sha256 000000000000" in done.stdout
     before = {(a["target"], a["precision"]): a for a in hybrid.report["artifacts"]}
@@ -49,6 +50,19 @@ def test_bundle_is_judged_as_it_was_when_it_was_made_and_a_file_that_got_worse_f
         assert artifact["total"]["sqnr_db"] == pytest.approx(made["total"]["sqnr_db"], abs=0.01)
         assert artifact["sha256"] == made["sha256"]
         assert artifact["integer_mac_fraction"] == made["integer_mac_fraction"]
+    # What validate keeps is a bundle: it verifies, and the gate finds in it the one file that got worse.
+    assert edgevit("verify", kept).returncode == 0
+    gated = edgevit(
+        *("gate", kept, "--baseline", hybrid.bundle, "--max-latency-regression", "off", "--accept", "*/*"),
+        *("--no-thumbnails", "--json", "-q"),
+    )
+    assert gated.returncode == 1, gated.stderr
+    checks = json.loads(gated.stdout)["checks"]
+    worst = {(c["subject"], c["kind"]) for c in checks if c["outcome"] == "regressed"}
+    assert {("onnx/fp16", "accuracy"), ("onnx/fp16", "agreement")} <= worst
+    assert {subject for subject, _ in worst} == {"onnx/fp16"}
+    same = [c for c in checks if c["kind"] == "accuracy" and c["subject"] in ("onnx/w8a8", "coreml/w8a8")]
+    assert len(same) == 2 and all(c["outcome"] == "pass" and "byte for byte" in c["reason"] for c in same)
 
 
 def negate_last_layer(path: Path) -> None:
