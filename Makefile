@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 CONSTRAINTS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test test-all coverage lint format docs venv clean
+.PHONY: demo test test-all test-browser coverage lint format docs venv clean
 
 venv: $(STAMP)
 
@@ -58,6 +58,21 @@ $(KERAS): $(STAMP)
 
 test-all: lint $(KERAS)
 	$(PYTEST) tests/
+
+# The pages in a real browser; pip brings what drives it, and no browser of its own. What they look like is then in
+# build/browser.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+BROWSER := .venv/.browser
+
+$(BROWSER): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+	touch $@
+
+test-browser: $(STAMP)
+	@test -n "$(CHROMIUM)" || { \
+		echo "no Chromium here: apt-get install chromium, or make test-browser CHROMIUM=/path/to/chrome" >&2; exit 1; }
+	$(MAKE) $(BROWSER)
+	CHROMIUM="$(CHROMIUM)" SCREENSHOTS=build/browser $(BIN)/python -m pytest tests/edgevit/report/check_in_browser.py
 
 # The generator has an environment of its own: the site is built from text and docstrings, without the libraries.
 DOCS := .venv-docs

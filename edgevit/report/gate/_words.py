@@ -137,11 +137,22 @@ class Remark:
 
 def remarks(report: GateReport) -> tuple[Remark, ...]:
     """Reasons of all checks that are no plain pass; one that several share is told once, at the first."""
-    about: dict[tuple[str, str], list[str]] = {}
+    about: dict[tuple[str, str], list[Check]] = {}
     for check in report.checks:
         if check.outcome != "pass" or check.accepted:
-            about.setdefault((outcome(check), check.reason), []).append(check.name)
-    return tuple(Remark(", ".join(names), word, text) for (word, text), names in about.items())
+            about.setdefault((outcome(check), check.reason), []).append(check)
+    return tuple(Remark(_names(checks), word, text) for (word, text), checks in about.items())
+
+
+def _names(checks: list[Check]) -> str:
+    """As "tflite/w8 size", or "size of tflite/w8, onnx/w8"."""
+    subjects: dict[str, list[str]] = {}
+    for check in checks:
+        subjects.setdefault(check.kind, []).append(check.subject)
+    return "; ".join(
+        f"{kind} of {', '.join(names)}" if len(names) > 1 else f"{names[0]} {kind}"
+        for kind, names in subjects.items()
+    )
 
 
 def has_row(check: Check) -> bool:

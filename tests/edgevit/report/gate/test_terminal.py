@@ -58,7 +58,7 @@ def test_below_that_every_check_is_a_block(found: GateReport) -> None:
 
 def test_the_words_below_it(found: GateReport) -> None:
     text = shown(found, 160)
-    assert "onnx/w8a8 latency, tflite/w8a8 latency, onnx/fp32 latency: not compared: The baseline" in text
+    assert "latency of onnx/w8a8, tflite/w8a8, onnx/fp32: not compared: The baseline" in text
     assert "also passed: onnx/w8a8, onnx/fp32: inputs, outputs" in text
     assert "61 of 2,000 answers changed (3.05 % [2.38, 3.90]): 50 lost, 8 gained; 9 within a hair" in text
     assert text.count("worst flip: ") == 3
