@@ -156,13 +156,12 @@ def _names(checks: list[Check]) -> str:
 
 
 def has_row(check: Check) -> bool:
-    """Whether it stands in a table: what passed and has no figures is told in a line instead."""
-    figures = check.old is not None or check.new is not None or check.change is not None
-    return figures or check.outcome != "pass" or check.accepted
+    """Whether it stands in a table: what passed with the same figures, or has none, is told in a line instead."""
+    return check.outcome != "pass" or check.accepted or check.old != check.new
 
 
 def also_passed(report: GateReport) -> tuple[str, ...]:
-    """What passed and has no figures, together for the files that passed the same."""
+    """What passed and has no row, together for the files that passed the same."""
     kinds: dict[str, list[str]] = {}
     for check in report.of("pass"):
         if not has_row(check):
@@ -173,8 +172,14 @@ def also_passed(report: GateReport) -> tuple[str, ...]:
     return tuple(f"{', '.join(names)}: {', '.join(passed)}" for passed, names in subjects.items())
 
 
-def flips_words(flips: Flips) -> str:
-    """How many answers of a file changed, and to what."""
+def flips_told(report: GateReport) -> tuple[tuple[str, str], ...]:
+    """(files, how many of their answers changed); those without any change together, at the end."""
+    still = [flips.subject for flips in report.flips if not flips.changed]
+    changed = tuple((flips.subject, _flips_words(flips)) for flips in report.flips if flips.changed)
+    return (*changed, *([(", ".join(still), "no answer changed")] if still else []))
+
+
+def _flips_words(flips: Flips) -> str:
     low, high = flips.share_ci95
     return (
         f"{flips.changed:,} of {flips.n:,} answers changed ({percent(flips.share_pct)} [{low:.2f}, {high:.2f}]): "

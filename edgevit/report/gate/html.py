@@ -40,7 +40,7 @@ def render(report: GateReport, pictures: Mapping[int, bytes] = _NONE) -> str:
         remarks=w.remarks(report),
         also_passed=w.also_passed(report),
         plots=plots(report),
-        flips=[(flips, w.flips_words(flips)) for flips in report.flips],
+        flips=w.flips_told(report),
         gallery=gallery(report, pictures),
     )
 

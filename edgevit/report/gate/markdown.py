@@ -53,7 +53,7 @@ def append_summary(report: GateReport, path: Path) -> bool:
         InputError: something other than a file stands at `path`.
         StorageError: it cannot be written.
     """
-    there = path.exists() and regular_file(path, "the summary of the step").stat().st_size
+    there = regular_file(path, "the summary of the step").stat().st_size if path.exists() else 0
     before = "\n\n" if there else ""
     made = render(report, LIMIT_BYTES - there - len(before))
     if made:

@@ -54,7 +54,7 @@ def lines(report: GateReport) -> tuple[str, ...]:
     return (
         *(f"{remark.about}: {remark.outcome}: {remark.text}" for remark in w.remarks(report)),
         *(f"also passed: {text}" for text in w.also_passed(report)),
-        *(f"{flips.subject}: {w.flips_words(flips)}" for flips in report.flips if flips.changed),
+        *(f"{files}: {words}" for files, words in w.flips_told(report)),
         *(f"worst flip: {subject}: {w.flip_words(flip)}" for subject, flip in w.worst(report)),
         *(f"note: {text}" for text in report.notes),
         *([report.power] if report.power else []),

@@ -61,6 +61,7 @@ def test_the_words_below_it(found: GateReport) -> None:
     assert "latency of onnx/w8a8, tflite/w8a8, onnx/fp32: not compared: The baseline" in text
     assert "also passed: onnx/w8a8, onnx/fp32: inputs, outputs" in text
     assert "61 of 2,000 answers changed (3.05 % [2.38, 3.90]): 50 lost, 8 gained; 9 within a hair" in text
+    assert "float model: no answer changed" in text
     assert text.count("worst flip: ") == 3
     assert "val/cat/0001.png (cat): cat \u2192 dog; the float model says cat by 7.2" in text
     assert "could have shown a drop of 0.9 points" in text
@@ -82,6 +83,16 @@ def test_nothing_hostile_reaches_the_terminal(found: GateReport, width: int) -> 
     text = shown(replace(found, checks=checks, policy=name, power=name), width)
     assert not set(text) & set("\x00\u202e\u200b\ud800\uffff")
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
+
+
+def test_what_passed_with_the_same_figures_has_no_row(found: GateReport) -> None:
+    same = Check(
+        subject="onnx/fp32", kind="agreement", outcome="pass", reason="Equal.", old=99.0, new=99.0, unit="%"
+    )
+    text = shown(replace(found, checks=(*found.checks, same)), 160)
+    assert "99.00 %" not in text and "also passed: onnx/fp32: inputs, outputs, agreement" in text
+    lost = replace(same, outcome="regressed")
+    assert "99.00 %" in shown(replace(found, checks=(lost, *found.checks)), 160)
 
 
 def test_a_report_without_checks_says_so(found: GateReport) -> None:
