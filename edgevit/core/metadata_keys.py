@@ -21,3 +21,4 @@ SITES: Final = (
     "edgevit.sites"  # of several: of a node that does the work of all of them, or of a whole package
 )
 ROLE: Final = "edgevit.role"
+MEAN_FREE: Final = "edgevit.mean_free"  # of a layer norm in a program: what it reads has no mean

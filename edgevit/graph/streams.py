@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edgevit.core import metadata_keys
 from edgevit.graph import _chains, _layers
 from edgevit.program import constants, edit
 from edgevit.program.sites import site_of
@@ -54,10 +55,13 @@ def centre(program: ExportedProgram) -> tuple[str, ...]:
     """Subtract the mean over the channels from all that goes into a stream; returns the norms that read one.
 
     Exact up to rounding: those norms subtract it anyway. A weight (outputs, inputs, ...) loses its mean over the
-    outputs, a bias (outputs,) its mean, a constant its mean over the channels.
+    outputs, a bias (outputs,) its mean, a constant its mean over the channels. Every norm that reads a stream without
+    a mean is marked, also where there was nothing to subtract: see `mean_free_norms`.
     """
     changed: list[str] = []
     for stream in streams(program):
+        for norm in stream.norms:
+            norm.meta["custom"] = {**(norm.meta.get("custom") or {}), metadata_keys.MEAN_FREE: True}
         if is_centred(program, stream):
             continue
         for node, axis in stream.parts:
@@ -80,9 +84,17 @@ def is_centred(program: ExportedProgram, stream: Stream) -> bool:
 
 
 def mean_free_norms(program: ExportedProgram) -> frozenset[torch.fx.Node]:
-    """The layer norms that read a centred stream, so that there is no mean to subtract."""
+    """The layer norms that `centre` marked: those that read a stream without a mean, and need not subtract one.
+
+    The mark stays with the program when it is saved, and with what later rewrites make of the norm.
+    """
+    import torch
+
     return frozenset(
-        norm for stream in streams(program) if is_centred(program, stream) for norm in stream.norms
+        node
+        for node in program.graph_module.graph.nodes
+        if node.target is torch.ops.aten.layer_norm.default
+        and (node.meta.get("custom") or {}).get(metadata_keys.MEAN_FREE)
     )
 
 

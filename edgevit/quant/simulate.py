@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Around = Callable[[torch.fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 NOISE = 1e-7
-# The fold behind which a target's layer norms subtract no mean.
-TO_RMSNORM = "layernorm_to_rmsnorm"
 
 
 def simulate(
@@ -178,8 +176,7 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
     import torch
 
     sites = _by_name(plan)
-    mean_free = TO_RMSNORM in plan.capabilities.folds
-    no_mean = streams.mean_free_norms(graph.program) if mean_free else frozenset()
+    no_mean = streams.mean_free_norms(graph.program)
     sigmoids = {name: site.sigmoid for name, site in sites.items() if site.sigmoid is not None}
     half = plan.compute == "float16"
     generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None

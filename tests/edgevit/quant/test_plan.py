@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,10 +15,12 @@ from calibration.collect import collect
 from calibration.observers import channel_absmax as absmax_observer
 from calibration.observers import channel_moments as moments_observer
 from calibration.observers import minmax as minmax_observer
+from edgevit.core import metadata_keys
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import DynamicQuantization, QuantParams
 from edgevit.core.types import Graph, Stats
+from edgevit.program import graph_file
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
 from edgevit.quant._site import Choices, channel_limits
@@ -305,11 +307,14 @@ def test_a_norm_without_a_mean_is_root_mean_square_norm() -> None:
     torch.testing.assert_close(_scaled(value, [12]), torch.nn.functional.rms_norm(value, [12], eps=1e-5))
 
 
-def test_only_plans_that_say_so_simulate_norms_without_a_mean() -> None:
+def test_norms_that_the_fold_marked_are_simulated_without_a_mean(tmp_path: Path) -> None:
     """The stream was centred; rounding its parts has given it a small mean again."""
     graph = small.graph_of(small.randomised(Residual("mean")))
     layernorm_to_rmsnorm.ALGORITHM.apply(graph, Stats({}, 0))
     plan = make_plan(graph, measured(graph, small.images()), None, W8A8, CHOICES)
-    free = replace(plan, capabilities=replace(plan.capabilities, folds=("layernorm_to_rmsnorm",)))
-    plain, without = (simulate(graph, p, small.images())[0] for p in (plan, free))
+    graph_file.save(graph, tmp_path / "folded.pt2")
+    stored = graph_file.load(tmp_path / "folded.pt2")
+    for node in graph.program.graph_module.graph.nodes:
+        (node.meta.get("custom") or {}).pop(metadata_keys.MEAN_FREE, None)
+    plain, without = (simulate(g, plan, small.images())[0] for g in (graph, stored))
     assert 20 < small.db(plain, without) < 100
