@@ -12,20 +12,27 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from edgevit import registries
 from edgevit.core.process import forking
+from edgevit.core.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 # Besides what a conversion's own server imports: what a hundred commands would each import anew, the converters too.
 _LIBRARIES: Final = (
-    "timm",
-    "onnx",
-    "onnxscript",
-    "litert_torch",
-    "coremltools",
-    "safetensors.torch",
-    "scipy.optimize",
+    *("timm", "safetensors.torch", "pydantic", "scipy.cluster", "scipy.optimize", "tests._quick_torch"),
+    *("onnx", "onnxscript.function_libs.torch_lib", "torch.onnx._internal.exporter._torchlib"),
+    *("litert_torch", "coremltools"),
 )
-_MODULES: Final = (*forking.MODULES, *_LIBRARIES)
+_STEPS: Final = tuple(f"edgevit.steps.{name}" for name in ("prepare", "build", "execute", "diff.compare"))
+_PARTS: Final = ("edgevit.graph.export", "edgevit.quant.plan", "edgevit.quant.reconstruct")
+
+
+def _plugins() -> list[str]:
+    kinds = [kind for kind in vars(registries).values() if isinstance(kind, Registry)]
+    return [f"{kind.package}.{name}" for kind in kinds for name in kind.own()]
+
+
+_MODULES: Final = (*forking.MODULES, *_LIBRARIES, *_STEPS, *_PARTS, *_plugins())
 
 
 def without_progress(told: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
@@ -29,6 +30,7 @@ SHARING = {
     BUNDLES: ("convert", "diff", "inspect", "run", "validate", "verify"),
     "tests/converters/tflite": ("tflite", "channels", "ends"),
 }
+FROZEN = pytest.StashKey[str]()  # the file of tests at which that was done
 TOGETHER = {f"{folder}/test_{name}.py": folder for folder, names in SHARING.items() for name in names}
 
 
@@ -43,6 +45,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0 if together == BUNDLES else 1 if together.startswith("tests/edgevit/test_") else 2
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Where the tests at hand use PyTorch: what it costs anyway is not paid here."""
+    if "torch" in sys.modules:
+        importlib.import_module("tests._quick_torch")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Keep the collector off what libraries hold, a million objects: converters start it nine times for one file.
+
+    Anew at each file of tests, when what the one before it has made is gone and what it has imported is there to stay.
+    """
+    file = item.nodeid.partition("::")[0]
+    if item.config.stash.get(FROZEN, "") != file:
+        item.config.stash[FROZEN] = file
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

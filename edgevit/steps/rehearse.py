@@ -55,7 +55,7 @@ def rehearse(asked: PrepareRequest, emit: Emit) -> Rehearsed:
     from calibration.load import load_pixels
     from edgevit.core.pixels import normalise
     from edgevit.program.sites import total_macs
-    from edgevit.steps.prepare import run_reference
+    from edgevit.steps.run_float import run_reference
 
     opened = open.open_all(asked, emit)
     model, left_out = opened.model, opened.left_out

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from edgevit.core.errors import InputError
 from edgevit.core.pixels import normalise
+from edgevit.core.progress import Advance, Emit, Stage
 
 if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels, TorchModel
@@ -31,3 +33,22 @@ def run_float(
                 parts[name].append(value.numpy())
             advance(len(chunk))
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def run_reference(model: TorchModel, pixels: Pixels, emit: Emit) -> dict[str, Floats]:
+    """Outputs of the float model on all images by name, each float32 (N, ...); the stage is told.
+
+    Raises:
+        InputError: one of them is not finite.
+    """
+    import numpy as np
+
+    emit(Stage("running the float reference", len(pixels)))
+    found = run_float(model, pixels, lambda images: emit(Advance(images)))
+    bad = [name for name, values in found.items() if not np.isfinite(values).all()]
+    if bad:
+        raise InputError(
+            f"the float model gives NaN or infinite values in its output {bad[0]} on these images",
+            "check its weights and preprocessing",
+        )
+    return found

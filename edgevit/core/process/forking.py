@@ -26,7 +26,10 @@ from edgevit.core.process._server import MESSAGE_BYTES, SHARED, THREAD_VARIABLES
 from edgevit.core.process.scratch import scratch
 
 # What every step that has a model in PyTorch imports.
-MODULES: Final = ("torch", "torch.export.pt2_archive", "torch.fx.experimental.proxy_tensor", "numpy")
+MODULES: Final = (
+    *("torch", "torch.export.pt2_archive", "torch.export._trace", "torch.fx.experimental.proxy_tensor"),
+    *("torch._inductor.ir", "numpy"),  # the former to read and write graphs
+)
 _ANSWER_S: Final = 120.0  # a busy machine imports for long
 
 # Of this process: the flow starts it, and the worker below asks it, through many hands that need not know.

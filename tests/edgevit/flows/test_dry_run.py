@@ -17,7 +17,8 @@ from edgevit.core.errors import EdgevitError, InputError, MissingDependencyError
 from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows import dry_run
 from edgevit.flows._run_prepare import request_of
-from edgevit.steps import prepare, rehearse
+from edgevit.steps import rehearse
+from edgevit.steps.planning import quantize
 from edgevit.steps.resolve import resolve
 from tests.edgevit.flows._tiny import settings_of, write_model
 
@@ -37,7 +38,7 @@ def test_it_says_what_a_run_would_work_on(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The numbers of the net by hand: its stem, five layers of 16x16 on 4 tokens, and its head."""
-    monkeypatch.setattr(prepare, "measure_all", None)  # whoever calibrates fails
+    monkeypatch.setattr(quantize, "measure_all", None)  # whoever calibrates fails
     settings = {"evaluate": str(model / "other.npz"), "evaluate_count": 40}
     found = rehearsed(model, tmp_path / "work", **settings)
     assert found.macs == 4 * 16 * 3 * 64 + 5 * 4 * 16 * 16 + 16 * 4
