@@ -43,6 +43,7 @@ class Check:
         subject: `target/precision`, or "float model".
         kind: what is compared. `slice`: accuracy within one class or folder; `present`: the file is there and could
             be executed; `integer`: share of the multiply-accumulates in integers, and what stays in float.
+        part: of a slice, which one, such as `class 'cat'`; "" elsewhere.
         outcome: not-compared wherever nothing can be said; `reason` has why.
         reason: one or two plain sentences.
         old, new: percent (accuracy, agreement, integer), dB, bytes, or milliseconds; None where it is no number.
@@ -62,6 +63,7 @@ class Check:
     kind: CheckKind
     outcome: Outcome
     reason: str
+    part: str = ""
     old: float | None = None
     new: float | None = None
     unit: str = ""
@@ -77,7 +79,12 @@ class Check:
     @property
     def name(self) -> str:
         """One short text that no other check has: `tflite/w8a8 accuracy`."""
-        return f"{self.subject} {self.kind}"
+        return f"{self.subject} {self.what}"
+
+    @property
+    def what(self) -> str:
+        """What is compared, one text for each check of a subject: `accuracy`, `slice class 'cat'`."""
+        return f"{self.kind} {self.part}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,7 @@ def _names(checks: list[Check]) -> str:
     """As "tflite/w8 size", or "size of tflite/w8, onnx/w8"."""
     subjects: dict[str, list[str]] = {}
     for check in checks:
-        subjects.setdefault(check.kind, []).append(check.subject)
+        subjects.setdefault(check.what, []).append(check.subject)
     return "; ".join(
         f"{kind} of {', '.join(names)}" if len(names) > 1 else f"{names[0]} {kind}"
         for kind, names in subjects.items()

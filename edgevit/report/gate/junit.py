@@ -37,7 +37,7 @@ def render(report: GateReport) -> str:
     for key, value in _properties(report).items():
         Tree.SubElement(properties, "property", {"name": key, "value": printable(value)})
     for check, name in found:
-        told = {"classname": printable(check.subject), "name": check.kind, "time": "0"}
+        told = {"classname": printable(check.subject), "name": printable(check.what), "time": "0"}
         case = Tree.SubElement(suite, "testcase", told)
         if name is None:
             Tree.SubElement(case, "system-out").text = _words(check)

@@ -59,6 +59,17 @@ def test_there_is_a_case_for_each_check_with_its_reason(found: GateReport) -> No
     ]  # fmt: skip
 
 
+def test_two_slices_of_a_file_are_two_cases(found: GateReport) -> None:
+    one = Check(
+        subject="tflite/w8a8", kind="slice", outcome="regressed", reason="It fell.", part="class 'cat'"
+    )
+    slices = (one, replace(one, part=f"folder '{_report.HIDDEN}'"))
+    assert list(cases(replace(found, checks=slices))) == [
+        ("tflite/w8a8", "slice class 'cat'"),
+        ("tflite/w8a8", r"slice folder 'cat\x00\u202egnp.exe\u200b\ud800\uffff'"),
+    ]
+
+
 def test_the_counts_are_those_of_the_cases(found: GateReport) -> None:
     read = JUnitXml.fromstring(junit.render(found).encode())
     for counted in (read, next(iter(read))):
