@@ -56,6 +56,7 @@ class Drawn:
     pictures: str = "photos"
     preprocess: Preprocess = PREPROCESS
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    heads: Mapping[str, Drawn] = field(default_factory=dict)
 
 
 def write(folder: Path, drawn: Drawn) -> Path:
@@ -181,6 +182,19 @@ def _outcomes(drawn: Drawn) -> o.Outcomes:
         classes=o.pack_names(drawn.classes) if drawn.classes else None,
         reference=answers(drawn.reference),
         artifacts=tuple(answers(found, *name.split("/")) for name, found in drawn.files.items()),
+        heads=tuple(_head(name, head) for name, head in drawn.heads.items()),
+    )
+
+
+def _head(name: str, drawn: Drawn) -> o.HeadAnswers:
+    found = _outcomes(drawn)
+    assert found.classes is not None
+    return o.HeadAnswers(
+        name=name,
+        labels=found.labels,
+        classes=found.classes,
+        reference=found.reference,
+        artifacts=found.artifacts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgevit.core._plain import to_plain
 from edgevit.core.disk.whole_files import sha256_of, write_atomic
 from edgevit.core.precisions import Variant
-from edgevit.core.results.outcomes import FILE_NAME, Answers, Outcomes, pack_indices, pack_names
+from edgevit.core.results.outcomes import FILE_NAME, Answers, HeadAnswers, Outcomes, pack_indices, pack_names
 from edgevit.core.results.report import OutcomesFile
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Executed, Prepared
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgevit.core.outputs import OutputKind
-    from edgevit.core.types import Floats
+    from edgevit.core.types import Floats, ModelSpec
 
 
 def write(
@@ -40,6 +40,14 @@ def write(
     labels = np.load(work / messages.LABELS) if prepared.labelled else None
     reference = named_outputs.first(named_outputs.load(work / messages.REFERENCE))
     kind = prepared.output_kind
+    files = sorted(
+        (
+            (variant, done.outputs)
+            for variant, done in executed.items()
+            if done.outputs is not None and done.error is None
+        ),
+        key=lambda entry: (entry[0].target, entry[0].precision),
+    )
     found = Outcomes(
         path=prepared.evaluate.path,
         digest=prepared.evaluate.digest,
@@ -52,21 +60,45 @@ def write(
         artifacts=tuple(
             _answers(
                 reference,
-                named_outputs.first(named_outputs.load(work / done.outputs)),
+                named_outputs.first(named_outputs.load(work / file)),
                 labels,
                 kind,
-                done.output or kind,
+                executed[variant].output or kind,
                 variant,
             )
-            for variant, done in sorted(
-                executed.items(), key=lambda entry: (entry[0].target, entry[0].precision)
-            )
-            if done.outputs is not None and done.error is None
+            for variant, file in files
         ),
+        heads=tuple(_heads(prepared.spec, dict(files), work)),
     )
     path = folder / FILE_NAME
     write_atomic(path, json.dumps(to_plain(found), indent=1) + "\n")
     return OutcomesFile(FILE_NAME, sha256_of(path))
+
+
+def _heads(spec: ModelSpec, files: Mapping[Variant, str], work: Path) -> Iterator[HeadAnswers]:
+    """Of the further outputs with class names; a head decides by its own scores in every file."""
+    labels = named_outputs.load(work / messages.HEAD_LABELS) if spec.heads else {}
+    reference = named_outputs.load(work / messages.REFERENCE)
+    for name, head in spec.heads.items():
+        known, wanted = labels.get(name), reference[name]
+        classes = None if known is None else known.astype("int64")
+        yield HeadAnswers(
+            name=name,
+            labels=None if classes is None else pack_indices(classes),
+            classes=pack_names(head.labels),
+            reference=_answers(wanted, wanted, classes, head.output, head.output, None),
+            artifacts=tuple(
+                _answers(
+                    wanted,
+                    named_outputs.load(work / file)[name],
+                    classes,
+                    head.output,
+                    head.output,
+                    variant,
+                )
+                for variant, file in files.items()
+            ),
+        )
 
 
 def _answers(

@@ -18,6 +18,7 @@ from edgevit.core.results.baseline import (
     BaselineImages,
     BaselineModel,
     Packed,
+    PackedHead,
     RememberedLatency,
     digest_of,
     pack_small,
@@ -221,7 +222,21 @@ def _facts(
                     key=lambda answers: (answers.target, answers.precision),
                 )
             ),
+            heads=tuple(_head(head, count) for head in outcomes.heads),
         ),
+    )
+
+
+def _head(head: o.HeadAnswers, count: int) -> PackedHead:
+    labels = None if head.labels is None else o.unpack(head.labels, count, head.name)
+    classes = o.unpack_text(head.classes, MOST_CLASSES, head.name)
+    return PackedHead(
+        name=head.name,
+        by_index="" if labels is None else digest_of(labels.tolist()),
+        by_name="" if labels is None else digest_of(_names(labels, classes)),
+        classes=head.classes,
+        reference=replace(head.reference, margin=None),
+        files=tuple(pack_small(answers, head.reference, count) for answers in head.artifacts),
     )
 
 

@@ -108,6 +108,14 @@ def _check_same(old: Baseline, new: OpenBundle, policy: Policy, where: Path) -> 
         raise InputError(f"only {which} images have labels", again)
     if before.by_index != now.by_index and before.by_name != now.by_name:
         raise InputError(f"the images are those of the baseline {where}, but their labels are others", again)
+    before_heads = {head.name: head for head in old.packed.heads}
+    for head in new.facts.packed.heads:
+        known = before_heads.get(head.name)
+        if known and known.by_index != head.by_index and known.by_name != head.by_name:
+            raise InputError(
+                f"the images are those of the baseline {where}, but their labels for {head.name} are others",
+                again,
+            )
     if old.model.name != new.facts.model.name and not policy.accepts("model"):
         raise InputError(
             f"the baseline {where} is of the model {old.model.name}, the bundle of {new.facts.model.name}",
@@ -190,9 +198,4 @@ def _notes(old: Shipped, new: OpenBundle) -> list[str]:
             notes.append(f"{what} of the float model: {getattr(before, what)} became {getattr(now, what)}")
     if old.facts.created_by != new.facts.created_by:
         notes.append(f"made by {new.facts.created_by}, the baseline by {old.facts.created_by}")
-    if new.report.model.heads:
-        named = ", ".join(head.name for head in new.report.model.heads)
-        notes.append(
-            f"not compared: the accuracy of {named}, since answers of the first output alone are kept"
-        )
     return notes

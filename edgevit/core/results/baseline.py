@@ -112,6 +112,18 @@ class BaselineFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackedHead:
+    """Answers of an output besides the first; `by_index` and `by_name` as those of the images."""
+
+    name: str
+    by_index: str
+    by_name: str
+    classes: Column
+    reference: Answers
+    files: tuple[Answers, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """The long part.
 
@@ -120,12 +132,14 @@ class Packed:
         in_float: file -> names of the sites that stayed in float.
         reference: answers of the float model.
         files: answers of the files; `answer`, `correct` and `top5` as differences from those of the float model.
+        heads: the same of further outputs with class names.
     """
 
     classes: Column | None
     in_float: Mapping[str, Column]
     reference: Answers
     files: tuple[Answers, ...]
+    heads: tuple[PackedHead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +181,14 @@ def read(path: Path) -> Baseline:
     if not 1 <= found.images.count <= MOST_IMAGES:
         raise InputError(f"the baseline {path} is of {found.images.count} images", AGAIN)
     names = [file.name for file in found.files]
-    packed = [f"{answers.target}/{answers.precision}" for answers in found.packed.files]
-    for twice in ([n for n in names if names.count(n) > 1], [n for n in packed if packed.count(n) > 1]):
+    lists = [names, [head.name for head in found.packed.heads]]
+    for files in (found.packed.files, *(head.files for head in found.packed.heads)):
+        lists.append([f"{answers.target}/{answers.precision}" for answers in files])
+    for each in lists:
+        twice = [name for name in each if each.count(name) > 1]
         if twice:
             raise InputError(f"the baseline {path} has {twice[0]} twice", AGAIN)
-    strange = sorted({*packed, *found.packed.in_float} - set(names))
+    strange = sorted({*found.packed.in_float, *(name for each in lists[2:] for name in each)} - set(names))
     if strange:
         raise InputError(
             f"the baseline {path} has answers of {strange[0]}, a file that it does not list", AGAIN

@@ -68,6 +68,23 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadAnswers:
+    """The same of an output besides the first that has class names.
+
+    Attributes:
+        name: of the output.
+        labels: class index of each image; None where they have none for this output.
+        classes: names of its classes in index order.
+    """
+
+    name: str
+    labels: Column | None
+    classes: Column
+    reference: Answers
+    artifacts: tuple[Answers, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """All answers of a run on one set of images.
 
@@ -79,6 +96,7 @@ class Outcomes:
         classes: names of the classes in index order; None where the model has none.
         reference: answers of the float model.
         artifacts: answers of each file that was executed.
+        heads: the answers of further outputs with class names.
     """
 
     path: str
@@ -89,6 +107,7 @@ class Outcomes:
     reference: Answers
     pictures: str = ""
     classes: Column | None = None
+    heads: tuple[HeadAnswers, ...] = ()
     artifacts: tuple[Answers, ...] = ()
     schema_version: SchemaVersion = SCHEMA_VERSION
 

@@ -65,26 +65,45 @@ def accuracy_checks(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Chec
 
 def what_to_compare(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Compared]:
     """Every file on which both sides answered, and the float model; what the policy switched off is not among them."""
-    for subject, before, now, same in _both(old, new):
-        limits = policy.limits_for(subject)
+    for one in _both(old, new):
+        limits, before, now = policy.limits_for(one.file), one.before, one.now
         if before.correct is not None and now.correct is not None and limits.max_drop is not None:
-            yield Compared(subject, "accuracy", before.correct, now.correct, limits.max_drop, same)
-        if subject == FLOAT_MODEL or limits.max_agreement_loss is None:
+            yield Compared(one.subject, "accuracy", before.correct, now.correct, limits.max_drop, one.same)
+        if one.file == FLOAT_MODEL or limits.max_agreement_loss is None:
             continue
-        agreed, agrees = _agreement(old.reference, before), _agreement(new.reference, now)
+        agreed, agrees = _agreement(one.reference_before, before), _agreement(one.reference, now)
         if agreed is not None and agrees is not None:
-            yield Compared(subject, "agreement", agreed, agrees, limits.max_agreement_loss, same)
+            yield Compared(one.subject, "agreement", agreed, agrees, limits.max_agreement_loss, one.same)
 
 
-def _both(old: Shipped, new: Shipped) -> Iterator[tuple[str, Decoded, Decoded, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """An output of a file, or of the float model, that both sides answered."""
+
+    file: str
+    subject: str
+    before: Decoded
+    now: Decoded
+    reference_before: Decoded
+    reference: Decoded
+    same: bool
+
+
+def _both(old: Shipped, new: Shipped) -> Iterator[_Both]:
     same_model = old.facts.model.weights_sha256 == new.facts.model.weights_sha256
-    yield FLOAT_MODEL, old.reference, new.reference, same_model
-    for name, before in old.answers.items():
-        now = new.answers.get(name)
-        if now is not None:
-            known, found = old.file(name), new.file(name)
-            same = known is not None and found is not None and known.sha256 == found.sha256
-            yield name, before, now, same
+    outputs = [("", old.first, new.first)]
+    outputs += [
+        (f" output {name}", head, new.heads[name]) for name, head in old.heads.items() if name in new.heads
+    ]
+    for named, before, now in outputs:
+        known = before.reference, now.reference
+        yield _Both(FLOAT_MODEL, FLOAT_MODEL + named, *known, *known, same_model)
+        for name, answers in before.answers.items():
+            found = now.answers.get(name)
+            if found is not None:
+                files = old.file(name), new.file(name)
+                same = files[0] is not None and files[1] is not None and files[0].sha256 == files[1].sha256
+                yield _Both(name, name + named, answers, found, *known, same)
 
 
 def _agreement(reference: Decoded, file: Decoded) -> NDArray[np.bool_] | None:
@@ -103,7 +122,7 @@ def _untouched(one: Compared) -> bool:
 def _same(one: Compared) -> Check:
     n = len(one.now)
     share = 100 * float(one.now.mean())
-    what = "the same weights" if one.subject == FLOAT_MODEL else "the same file, byte for byte"
+    what = "the same weights" if one.subject.startswith(FLOAT_MODEL) else "the same file, byte for byte"
     return Check(
         subject=one.subject,
         kind=one.kind,
@@ -159,17 +178,17 @@ def _decide(found: Judged, n: int) -> str:
 
 def _switched_off(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Check]:
     """What is not compared, so that nobody takes silence for a pass."""
-    for subject, before, now, _ in _both(old, new):
-        limits = policy.limits_for(subject)
-        if before.answer is None and now.answer is None:
+    for one in _both(old, new):
+        limits = policy.limits_for(one.file)
+        if one.before.answer is None and one.now.answer is None:
             continue
-        if before.correct is None or now.correct is None:
+        if one.before.correct is None or one.now.correct is None:
             why = "the images have no labels: agreement with the float model is compared"
         elif limits.max_drop is None:
             why = "the policy sets no limit"
         else:
             continue
-        yield Check(subject=subject, kind="accuracy", outcome="not-compared", reason=why)
+        yield Check(subject=one.subject, kind="accuracy", outcome="not-compared", reason=why)
 
 
 def _floors(new: Shipped, policy: Policy) -> Iterator[Check]:
@@ -196,10 +215,10 @@ def _floors(new: Shipped, policy: Policy) -> Iterator[Check]:
 def sqnr_checks(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Check]:
     """Of outputs without classes: the mean loss of SQNR over the images, in dB."""
     both = [
-        (name, before.sqnr_db, now.sqnr_db, limit)
-        for name, before, now, _ in _both(old, new)
-        if before.sqnr_db is not None and now.sqnr_db is not None and len(now.sqnr_db) > 1
-        for limit in [policy.limits_for(name).max_sqnr_loss]
+        (one.subject, one.before.sqnr_db, one.now.sqnr_db, limit)
+        for one in _both(old, new)
+        if one.before.sqnr_db is not None and one.now.sqnr_db is not None and len(one.now.sqnr_db) > 1
+        for limit in [policy.limits_for(one.file).max_sqnr_loss]
         if limit is not None
     ]
     judged = judge_means([b - n for _, b, n, _ in both], [limit for *_, limit in both], _ALPHA)

@@ -18,6 +18,14 @@ def interface_checks(old: Shipped, new: Shipped) -> Iterator[Check]:
     yield _check(
         FLOAT_MODEL, "labels", labels_changed(old.classes, new.classes), "the same labels in the same order"
     )
+    for name, head in old.heads.items():
+        if name in new.heads:
+            change = labels_changed(head.classes, new.heads[name].classes)
+            yield _check(
+                f"{FLOAT_MODEL} output {name}", "labels", change, "the same labels in the same order"
+            )
+        else:
+            yield _check(f"{FLOAT_MODEL} output {name}", "outputs", f"the output {name} is gone", "")
     yield _check(FLOAT_MODEL, "preprocess", _preprocess_changed(old, new), "the same preprocessing")
     before_kind, kind = old.facts.model.output, new.facts.model.output
     change = "" if before_kind == kind else f"the first output was {before_kind} and is {kind}"

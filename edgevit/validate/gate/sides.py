@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import InputError
 from edgevit.core.results.baseline import AGAIN, Baseline, BaselineFile, Decoded, decode
-from edgevit.core.results.outcomes import unpack_text
+from edgevit.core.results.outcomes import Answers, Column, unpack_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,21 +19,52 @@ MOST_SITES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One output with its answers.
+
+    Attributes:
+        classes: names in index order; empty if unknown.
+        reference: answers of the float model.
+        answers: file -> its answers; nothing for a file that was not executed.
+        by_index, by_name: digests of the images' labels, as indices and as names of classes; "" without labels.
+    """
+
+    classes: tuple[str, ...]
+    reference: Decoded
+    answers: Mapping[str, Decoded]
+    by_index: str = ""
+    by_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shipped:
     """A bundle as the gate sees it.
 
     Attributes:
-        classes: names in index order; empty if unknown.
         in_float: file -> names of the sites that stayed in float.
-        reference: answers of the float model.
-        answers: file -> its answers; nothing for a file that was not executed.
+        first: the first output.
+        heads: further outputs with class names, by their names.
     """
 
     facts: Baseline
-    classes: tuple[str, ...]
     in_float: Mapping[str, tuple[str, ...]]
-    reference: Decoded
-    answers: Mapping[str, Decoded]
+    first: Output
+    heads: Mapping[str, Output]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the first output."""
+        return self.first.classes
+
+    @property
+    def reference(self) -> Decoded:
+        """What the float model's first output answers."""
+        return self.first.reference
+
+    @property
+    def answers(self) -> Mapping[str, Decoded]:
+        """What each file's first output answers."""
+        return self.first.answers
 
     def file(self, name: str) -> BaselineFile | None:
         """What is known of a file."""
@@ -62,17 +93,26 @@ def open_baseline(facts: Baseline, where: str) -> Shipped:
     Raises:
         InputError: what is packed is damaged, or no answers of that many images.
     """
-    count, packed = facts.images.count, facts.packed
-    reference = decode(packed.reference, count, f"{where}: float model")
-    answers = {}
-    for one in packed.files:
-        name = f"{one.target}/{one.precision}"
-        answers[name] = decode(one, count, f"{where}: {name}", reference)
-    classes = () if packed.classes is None else unpack_text(packed.classes, MOST_CLASSES, f"{where}: classes")
+    count, packed, images = facts.images.count, facts.packed, facts.images
+
+    def output(classes: Column | None, reference: Answers, files: tuple[Answers, ...], named: str) -> Output:
+        names = () if classes is None else unpack_text(classes, MOST_CLASSES, f"{where}: classes")
+        base = decode(reference, count, f"{where}: float model{named}")
+        answers = {}
+        for one in files:
+            name = f"{one.target}/{one.precision}"
+            answers[name] = decode(one, count, f"{where}: {name}{named}", base)
+        for name, found in (("float model", base), *answers.items()):
+            _check_classes(found, names, f"{where}: {name}{named}")
+        return Output(names, base, answers)
+
+    first = output(packed.classes, packed.reference, packed.files, "")
+    heads = {}
+    for head in packed.heads:
+        found = output(head.classes, head.reference, head.files, f" output {head.name}")
+        heads[head.name] = replace(found, by_index=head.by_index, by_name=head.by_name)
     sites = {name: unpack_text(c, MOST_SITES, f"{where}: {name}") for name, c in packed.in_float.items()}
-    for name, found in (("float model", reference), *answers.items()):
-        _check_classes(found, classes, f"{where}: {name}")
-    return Shipped(facts, classes, sites, reference, answers)
+    return Shipped(facts, sites, replace(first, by_index=images.by_index, by_name=images.by_name), heads)
 
 
 def _check_classes(found: Decoded, classes: tuple[str, ...], where: str) -> None:
@@ -82,6 +122,14 @@ def _check_classes(found: Decoded, classes: tuple[str, ...], where: str) -> None
 
 def in_words_of(old: Shipped, new: Shipped) -> Shipped:
     """The old answers as indices of the new classes, where these have another order; -1 for a name that is gone."""
+    heads = {
+        name: _in_words_of(head, new.heads[name]) if name in new.heads else head
+        for name, head in old.heads.items()
+    }
+    return replace(old, first=_in_words_of(old.first, new.first), heads=heads)
+
+
+def _in_words_of(old: Output, new: Output) -> Output:
     import numpy as np
 
     if old.classes == new.classes or not old.classes or not new.classes:

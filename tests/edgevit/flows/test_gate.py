@@ -237,6 +237,24 @@ def test_inputs_outputs_and_what_a_file_requires(build: Build, baseline: Path, s
     assert "mean was" in one(report, "float model preprocess").reason
 
 
+def test_further_outputs_are_compared_like_the_first(build: Build, tmp_path: Path, shipped: d.Drawn) -> None:
+    colour = d.a_model(np.random.default_rng(9), N, 4)
+    both = replace(shipped, heads={"colour": colour})
+    file = tmp_path / "heads.json"
+    flow.save_baseline(d.write(tmp_path / "both", both), file)
+    assert held(build(both), file).exit_code == 0
+    files = {**colour.files, "onnx/w8a8": worse(colour.files["onnx/w8a8"], colour, 0.05)}
+    bad = replace(shipped, heads={"colour": replace(colour, files=files)}, content="two")
+    report = held(build(bad), file)
+    assert {check.subject for check in report.of("regressed")} == {"onnx/w8a8 output colour"}
+    assert {"onnx/w8a8 output colour accuracy", "onnx/w8a8 output colour agreement"} <= closed(report)
+    assert colour.labels is not None
+    other = replace(shipped, heads={"colour": replace(colour, labels=(colour.labels + 1) % 4)})
+    with pytest.raises(InputError, match="labels for colour are others"):
+        held(build(other), file)
+    assert closed(held(build(shipped), file)) == {"float model output colour outputs"}
+
+
 def test_a_verdict_that_was_pass_must_stay_one(build: Build, baseline: Path, shipped: d.Drawn) -> None:
     changed = {
         "onnx/fp16": {"verdict": "fail"},
