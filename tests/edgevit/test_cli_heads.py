@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from edgevit.core._plain import from_plain
+from edgevit.core.results.outcomes import Outcomes, unpack, unpack_text
 from edgevit.steps.classify import ClassifyRequest, classify
 from tests._command import edgevit
 
@@ -73,6 +75,12 @@ def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: p
     assert (shape["head"], lit["head"]) == ("heads_shape", "lit")
     assert shape["reference_top1"] == shape["accuracy"]["top1"] == 90.0 and shape["sqnr_db"] > 80
     assert lit["reference_top1"] is None and lit["accuracy"]["agreement"] == 100.0
+    kept = from_plain(Outcomes, json.loads((out / "outcomes.json").read_text()), "outcomes.json")
+    assert [head.name for head in kept.heads] == ["heads_shape", "lit"] and kept.heads[1].labels is None
+    shapes = kept.heads[0]
+    assert unpack_text(shapes.classes, 9, "classes") == tuple(NAMES["heads_shape"])
+    for column in (shapes.reference.correct, shapes.artifacts[0].correct):
+        assert column is not None and unpack(column, len(images), "right").mean() == pytest.approx(0.9)
     told = " ".join(done.stdout.split())
     assert "heads_shape: agreement 100.00 %" in told and "nothing says what the images show for lit" in told
     metadata = {p.key: p.value for p in onnx.load(out / "onnx/fp32/model.onnx").metadata_props}
