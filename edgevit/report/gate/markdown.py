@@ -17,6 +17,8 @@ from edgevit.report.gate._within import Block, join
 
 # GitHub refuses a step's summary above 1024 KiB as a whole.
 LIMIT_BYTES: Final = 1 << 20
+# Nor does it take a comment of more than 65,536 characters, and bytes are never fewer than characters.
+COMMENT_BYTES: Final = 1 << 16
 _ICONS: Final[dict[Outcome, str]] = {
     "regressed": "\u274c",
     "inconclusive": "\u26a0\ufe0f",

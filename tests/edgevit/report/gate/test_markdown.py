@@ -115,6 +115,13 @@ def test_many_flips_stay_within_the_mebibyte(found: GateReport) -> None:
     assert "of 100 images and all that follows would exceed 1,048,576 bytes." in text
 
 
+def test_a_comment_is_short_enough_for_github(found: GateReport) -> None:
+    flip = found.flips[0].worst[-1]
+    files = tuple(replace(found.flips[0], subject=f"onnx/{i}", worst=(flip,) * 60) for i in range(12))
+    text = markdown.render(replace(found, flips=files), markdown.COMMENT_BYTES)
+    assert len(text) <= 65_536 and text.startswith("## ") and "Cut here: " in text
+
+
 def test_the_summary_of_the_step_is_appended_to(found: GateReport, tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     assert markdown.append_summary(found, path)
