@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,15 +92,6 @@ def _write(report: GateReport, asked: Asked) -> None:
     from edgevit.core.foreign import json_text
     from edgevit.report.gate import annotations, benchmark_action, junit, markdown, terminal
 
-    for place, render in (
-        (asked.junit, junit.render),
-        (asked.markdown, markdown.render),
-        (asked.benchmark, benchmark_action.render),
-    ):
-        if place is not None:
-            write_atomic(place, render(report))
-    if (summary := markdown.summary_file()) is not None:
-        markdown.append_summary(report, summary)
     if asked.json:
         write(json_text(to_plain(report), 2) + "\n")
     else:
@@ -111,6 +103,16 @@ def _write(report: GateReport, asked: Asked) -> None:
     if annotations.in_actions():
         # stdout is the document's alone with --json; a runner reads both.
         (sys.stderr.write if asked.json else write)(annotations.render(report))
+    # After the verdict: a place that cannot be written hides nothing.
+    for place, render in (
+        (asked.junit, junit.render),
+        (asked.markdown, partial(markdown.render, limit_bytes=markdown.COMMENT_BYTES)),
+        (asked.benchmark, benchmark_action.render),
+    ):
+        if place is not None:
+            write_atomic(place, render(report))
+    if (summary := markdown.summary_file()) is not None:
+        markdown.append_summary(report, summary)
 
 
 def plan(margin: str, discordance: str | None, as_json: bool) -> int:

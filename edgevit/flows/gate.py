@@ -52,6 +52,7 @@ def gate(
         images=Images(path=images.path, digest=images.pictures, count=images.count, labelled=images.labelled),
         outcome=outcome,
         exit_code=exit_code(outcome, policy.on_inconclusive),
+        on_inconclusive=policy.on_inconclusive or "fail",
         checks=checks,
         power=power(same_words, new.shipped, policy),
         policy=policy.origin,

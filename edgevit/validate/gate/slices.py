@@ -60,6 +60,7 @@ def slice_checks(compared: Sequence[Compared], seen: Seen, classes: Sequence[str
         yield Check(
             subject=one.subject,
             kind="slice",
+            part=f"{part.by} {part.name!r}",
             outcome="regressed",
             reason=f"{what} fell from {before:.1f} % to {now:.1f} %, {pairs.lost} images lost and "
             f"{pairs.gained} gained of {pairs.n:,}; found on one half of the images, confirmed on the other",

@@ -310,8 +310,8 @@ def test_a_regression_that_sits_in_one_folder_is_named(
         baseline,
         policy(max_drop=3, max_agreement_loss="off"),
     )
-    assert closed(report) == {"onnx/w8a8 slice"}
-    found = one(report, "onnx/w8a8 slice")
+    assert closed(report) == {"onnx/w8a8 slice class 'class 3'"}
+    found = one(report, "onnx/w8a8 slice class 'class 3'")
     assert "the class 'class 3' fell from" in found.reason and "confirmed on the other" in found.reason
     assert found.n == int((shipped.labels == 3).sum())
 
