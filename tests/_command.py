@@ -56,7 +56,7 @@ def edgevit(*arguments: str | Path, **changes: str | Path) -> subprocess.Complet
     All of them share a process that has imported the libraries, from which their steps are forked. With
     `changes` that a library might look at, the steps are started anew.
     """
-    shared = _server().fileno()
+    shared = server()
     return subprocess.run(
         command(*arguments),
         capture_output=True,
@@ -66,6 +66,11 @@ def edgevit(*arguments: str | Path, **changes: str | Path) -> subprocess.Complet
         timeout=900,
         pass_fds=(shared,),
     )
+
+
+def server() -> int:
+    """Descriptor of the process that all commands share, for a test that has something else start them."""
+    return _server().fileno()
 
 
 @cache
