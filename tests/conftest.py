@@ -30,19 +30,25 @@ SHARING = {
     BUNDLES: ("convert", "diff", "inspect", "run", "validate", "verify"),
     "tests/converters/tflite": ("tflite", "channels", "ends"),
 }
+# Begun first, in this order: what shares bundles, what starts many processes, what converts.
+LONG = (
+    BUNDLES,
+    "tests/edgevit/test_",
+    "tests/examples",
+    "tests/test_wheel",
+    "tests/converters",
+    "tests/edgevit/api",
+)
 FROZEN = pytest.StashKey[str]()  # the file of tests at which that was done
 TOGETHER = {f"{folder}/test_{name}.py": folder for folder, names in SHARING.items() for name in names}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first: begun last, it would keep one of two processes alone.
-
-    That are the tests that share the bundles, and then the command line's, which start many processes.
-    """
+    """What takes minutes comes first: begun last, it would keep one of two processes alone."""
 
     def place(item: pytest.Item) -> int:
         together = _what_stays_together(item.nodeid)
-        return 0 if together == BUNDLES else 1 if together.startswith("tests/edgevit/test_") else 2
+        return next((i for i, start in enumerate(LONG) if together.startswith(start)), len(LONG))
 
     items.sort(key=place)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UsageError
@@ -33,14 +34,18 @@ def open_synthetic(text: str, head: Head, role: Role) -> Samples:
     """
     count = _count(text)
 
+    @lru_cache(maxsize=_DEFAULT)  # each is read and then hashed
+    def made(index: int) -> Pixels:
+        return bands(index, head.channels)
+
     def digest() -> str:
         total = hashlib.sha256()
         for index in range(count):
-            total.update(bands(index, head.channels).data)
+            total.update(made(index).data)
         return total.hexdigest()
 
     names = tuple(f"synthetic[{index}]" for index in range(count))
-    return Samples(text, names, None, lambda index: Picture(bands(index, head.channels)), digest)
+    return Samples(text, names, None, lambda index: Picture(made(index)), digest)
 
 
 def _count(text: str) -> int:
