@@ -32,7 +32,9 @@ def read_npy(path: Path, text: str) -> NDArray[Any]:
         with reading(text, ".npy file"), path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
     except MemoryError as error:  # more than there is, which a few wrong bytes can ask for
-        raise InputError(f"{text} is not a readable .npy file: {brief(error)}") from error
+        raise InputError(
+            f"{text} is not a readable .npy file: {brief(error)}", "write it again with numpy.save"
+        ) from error
 
 
 def read_picture(path: Path, channels: int = 3) -> Picture:
@@ -46,7 +48,10 @@ def read_picture(path: Path, channels: int = 3) -> Picture:
     """
     array = read_npy(path, str(path))
     if array.ndim not in (2, 3):
-        raise InputError(f"{path} holds {_what(array)}, not one image: uint8 (height, width, 1, 3 or 4)")
+        raise InputError(
+            f"{path} holds {_what(array)}, not one image: uint8 (height, width, 1, 3 or 4)",
+            "save one image for each .npy file, as uint8",
+        )
     batch = array[None] if array.ndim == 3 else array[None, ..., None]
     return as_picture(checked(batch, str(path), channels)[0], channels)
 
@@ -99,9 +104,14 @@ def checked(images: NDArray[Any], where: str, channels: int = 3) -> NDArray[Any]
         or (channels not in _PICTURES and images.shape[3] != channels)
     ):
         kinds = "1, 3 or 4" if channels in _PICTURES else channels
-        raise InputError(f"{where} is {_what(images)}, not uint8 (N, height, width, {kinds})")
+        raise InputError(
+            f"{where} is {_what(images)}, not uint8 (N, height, width, {kinds})",
+            "save the pixels as they are, before any normalisation",
+        )
     if 0 in images.shape:
-        raise InputError(f"{where} holds no images: its shape is {images.shape}")
+        raise InputError(
+            f"{where} holds no images: its shape is {images.shape}", "save at least one image in it"
+        )
     return images
 
 

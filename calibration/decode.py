@@ -68,14 +68,18 @@ def decode(path: Path, channels: int = 3) -> Picture:
             with pillow.open(path, formats=_formats(kind, path)) as image:
                 return _picture(image, path)
     except pillow.DecompressionBombError as error:
-        raise InputError(f"{path} would decompress to an absurd size: {brief(error)}") from error
+        raise InputError(
+            f"{path} would decompress to an absurd size: {brief(error)}", f"make it smaller, {_SKIP}"
+        ) from error
     except unknown as error:
         if kind:
             raise InputError(
                 f"{path} is damaged, or {kind} of a form that Pillow does not read",
                 f"save it as PNG, {_SKIP}",
             ) from error
-        raise InputError(f"{path} is not an image ({', '.join(READ)} are read)") from error
+        raise InputError(
+            f"{path} is not an image ({', '.join(READ)} are read)", f"convert it to PNG or JPEG, {_SKIP}"
+        ) from error
 
 
 def _kind(path: Path) -> str:

@@ -51,7 +51,10 @@ def evenly(total: int, count: int | None) -> tuple[int, ...]:
     if count is None:
         return tuple(range(total))
     if count < 1:
-        raise UsageError(f"the number of images must be at least 1, not {count}")
+        raise UsageError(
+            f"the number of images must be at least 1, not {count}",
+            "give a whole number from 1 on, or leave it out",
+        )
     taken = min(count, total)
     return tuple(index * total // taken for index in range(taken))
 
@@ -98,7 +101,10 @@ def load_pixels(
         advance(1)
     if not kept:
         why = f"; the first: {skipped[0][1]}" if skipped else ""
-        raise InputError(f"no image of {samples.path} could be read{why}")
+        raise InputError(
+            f"no image of {samples.path} could be read{why}",
+            "convert one of them to PNG and look at it: are they images at all?",
+        )
     return LoadedPixels(
         pixels=pixels[: len(kept)],
         labels=None if samples.labels is None else tuple(samples.labels[index] for index in kept),

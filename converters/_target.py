@@ -41,6 +41,7 @@ def checked_conversion(
         raise UnsupportedError(f"{target} cannot write {precision}", f"it can: {', '.join(offered)}")
     if (plan is None) != (capabilities is None):
         raise UsageError(
-            f"{target} {precision} {'needs a' if plan is None else 'takes no'} quantization plan"
+            f"{target} {precision} {'needs a' if plan is None else 'takes no'} quantization plan",
+            "write it through edgevit.convert, which makes the plan that belongs to the precision",
         )
     return prepared

@@ -88,9 +88,15 @@ def _array(arrays: Mapping[str, Any], name: str, text: str) -> NDArray[Any]:
     try:
         found = arrays[name]
     except MemoryError as error:  # more than there is, which a few wrong bytes can ask for
-        raise InputError(f"{text} is not a readable .npz file: {brief(error)}") from error
+        raise InputError(
+            f"{text} is not a readable .npz file: {brief(error)}",
+            "write it again with numpy.savez(FILE, images=images, labels=labels)",
+        ) from error
     if not isinstance(found, np.ndarray):  # a member that does not begin as one is given as it is
-        raise InputError(f"{text}: {name!r} in it is no array")
+        raise InputError(
+            f"{text}: {name!r} in it is no array",
+            "write it again with numpy.savez(FILE, images=images, labels=labels)",
+        )
     return found
 
 
@@ -137,12 +143,18 @@ def class_indices(
             f"{found}, a row for each image", "save one class index for each: labels.argmax(axis=1)"
         )
     if classes.shape not in ((count,), (count, 1)):
-        raise InputError(f"{found}, not one for each of {count} images")
+        raise InputError(
+            f"{found}, not one for each of {count} images",
+            "save labels of shape (N,), one class index for each image",
+        )
     flat = classes.reshape(-1)
     if flat.dtype.kind in "US":
         return _named(flat, head, text, column)
     if flat.dtype.kind not in "iu":
-        raise InputError(f"{found}, not {count} integers for {count} images")
+        raise InputError(
+            f"{found}, not {count} integers for {count} images",
+            "save labels of shape (N,), one class index for each image",
+        )
     low, high = int(flat.min()), int(flat.max())
     if low >= 0 and (head.classes is None or high < head.classes):
         return tuple(flat.tolist())

@@ -51,7 +51,9 @@ def open_synthetic(text: str, head: Head, role: Role) -> Samples:
 def _count(text: str) -> int:
     number = text.partition(":")[2] or str(_DEFAULT)
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= 100_000):
-        raise UsageError(f"{text!r}: the number of synthetic images must be from 1 to 100000")
+        raise UsageError(
+            f"{text!r}: the number of synthetic images must be from 1 to 100000", "write it as synthetic:16"
+        )
     return int(number)
 
 

@@ -102,14 +102,20 @@ def _mark_sites(model: ir.Model, program: ExportedProgram) -> dict[str, NDArray[
             continue  # not weighted, or its weight is computed: stays as the exporter wrote it
         main = [node for node in groups[fx.name] if node.op_type in _MAIN[kind]]
         if len(main) != 1:
-            raise UnsupportedError(f"site {site}: torch.onnx wrote {len(main)} products for it instead of 1")
+            raise UnsupportedError(
+                f"site {site}: torch.onnx wrote {len(main)} products for it instead of 1",
+                "leave onnx out of --to, or write the layer as a plain Linear or Conv2d",
+            )
         found = _value(main[0].inputs[1])
         if main[0].op_type == "MatMul" or (
             main[0].op_type == "Gemm" and not main[0].attributes.get_int("transB", 0)
         ):
             found = None if found is None else found.T
         if found is None or found.shape != weight.shape or not (found == weight).all():
-            raise UnsupportedError(f"site {site}: the weight in the ONNX model is not the one in the graph")
+            raise UnsupportedError(
+                f"site {site}: the weight in the ONNX model is not the one in the graph",
+                "leave onnx out of --to, or write the layer as a plain Linear or Conv2d",
+            )
         marked = [main[0]] if kind == "conv" else _plain_linear(model.graph, main[0], weight)
         for node in marked:
             node.metadata_props[metadata_keys.SITE] = site
@@ -193,7 +199,8 @@ def _name_ends(model: ir.Model, spec: ModelSpec) -> None:
     if len(graph.inputs) != 1 or len(graph.outputs) != len(names):
         raise UnsupportedError(
             f"the ONNX model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, "
-            f"expected 1 and {len(names)}"
+            f"expected 1 and {len(names)}",
+            "try another --option onnx.opset",
         )
     taken = {value.name: value for node in graph for value in node.outputs}
     for wanted, value in (("image", graph.inputs[0]), *zip(names, graph.outputs, strict=True)):

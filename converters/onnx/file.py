@@ -66,7 +66,10 @@ def _check(model: ir.Model, what: str) -> None:
     try:
         onnx.checker.check_model(_finished(ir.to_proto(_light(model))), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise UnsupportedError(f"the ONNX model of {what} is not valid: {error}") from error
+        raise UnsupportedError(
+            f"the ONNX model of {what} is not valid: {error}",
+            "try another --option onnx.opset, or leave onnx out of --to",
+        ) from error
 
 
 def _finished(proto: onnx.ModelProto) -> onnx.ModelProto:

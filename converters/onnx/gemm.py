@@ -48,7 +48,10 @@ def multiply(
     main, last = nodes
     old = last.outputs[0]
     if integers.shape is None or old.shape is None:
-        raise UnsupportedError(f"site {site}: the shapes of its input and output are not known")
+        raise UnsupportedError(
+            f"site {site}: the shapes of its input and output are not known",
+            "leave that layer out of the plan, or leave onnx out of --to",
+        )
     inputs, outputs = _sizes(integers.shape), _sizes(old.shape)
     if integers not in done:
         done[integers] = _matrix(graph, integers, inputs, main)

@@ -117,7 +117,10 @@ def _half_attribute(node: ir.Node, attribute: ir.Attr) -> ir.Attr:
     import onnx_ir as ir
 
     if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-        raise UnsupportedError(f"{node.op_type} has branches: float16 is not written for control flow")
+        raise UnsupportedError(
+            f"{node.op_type} has branches: float16 is not written for control flow",
+            "choose fp32 or w8, or write the model without control flow",
+        )
     if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype == ir.DataType.FLOAT:
         return ir.AttrTensor(attribute.name, _half(attribute.as_tensor(), str(node.name)))
     casts = node.op_type == "Cast" and attribute.name == "to"
@@ -134,7 +137,8 @@ def _refuse_shared(value: ir.Value) -> None:
         or value.producer() is not None
     ):
         raise UnsupportedError(
-            f"{value.name} must stay float32 for one operator and become float16 for another"
+            f"{value.name} must stay float32 for one operator and become float16 for another",
+            "choose fp32 or w8, which stay in float32",
         )
 
 

@@ -84,7 +84,8 @@ def graph(model: Model) -> SubGraph:
     """
     if len(model.subgraphs) != 1:
         raise UnsupportedError(
-            f"the converted model has {len(model.subgraphs)} subgraphs, edgevit writes models with one"
+            f"the converted model has {len(model.subgraphs)} subgraphs, edgevit writes models with one",
+            "write the model without control flow, or leave tflite out of --to",
         )
     return model.subgraphs[0]
 

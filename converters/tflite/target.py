@@ -225,7 +225,8 @@ def _name_interface(model: Model, spec: ModelSpec) -> None:
     signature.inputs[0].name = b"image"
     if len(signature.outputs) != len(spec.outputs):
         raise UnsupportedError(
-            f"the file has {len(signature.outputs)} outputs, the model {len(spec.outputs)}"
+            f"the file has {len(signature.outputs)} outputs, the model {len(spec.outputs)}",
+            "return each output once, or leave tflite out of --to",
         )
     for entry, output in zip(signature.outputs, spec.outputs, strict=True):
         entry.name = output.name.encode()

@@ -40,7 +40,8 @@ def measure(
     for file in files:
         if not file.runtime.has_latency:
             raise UnsupportedError(
-                f"{file.path.name} is executed by {file.runtime.label()}, whose time says nothing about a device"
+                f"{file.path.name} is executed by {file.runtime.label()}, whose time says nothing about a device",
+                "profile it on a device whose runtime executes it, such as a Mac for Core ML",
             )
     used = threads or os.cpu_count() or 1
     if files:  # the import of the runtime is the process's cost, not that of the file that comes first

@@ -87,7 +87,10 @@ def from_lines(text: str, where: str) -> Named:
     if numbered:
         return numbered[0]
     if "" in lines:
-        raise InputError(f"{where}: line {lines.index('') + 1} is empty, so the classes would shift")
+        raise InputError(
+            f"{where}: line {lines.index('') + 1} is empty, so the classes would shift",
+            "take that line out, or write the name of its class there",
+        )
     return Named(tuple(lines))
 
 

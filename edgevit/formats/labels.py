@@ -74,7 +74,7 @@ def parse_labels(content: str | bytes, path: Path) -> tuple[str, ...]:
     where = f"{path}: the text of its labels"
     found = parse_json(content, where)
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise InputError(f"{where} is not a list of names")
+        raise InputError(f"{where} is not a list of names", HINT)
     return tuple(found)
 
 
@@ -140,5 +140,8 @@ def parse_heads(content: str, path: Path) -> dict[str, LabelledOutput]:
     where = f"{path}: {metadata_keys.HEADS}"
     found = parse_json(content, where) if content else {}
     if not isinstance(found, dict):
-        raise InputError(f"{where} is no object of outputs")
+        raise InputError(
+            f"{where} is no object of outputs",
+            "convert the model again: edgevit writes the names of each output there",
+        )
     return {str(head): from_plain(LabelledOutput, given, where) for head, given in found.items()}

@@ -66,7 +66,10 @@ def loads(text: str | bytes) -> FileInput:
         raise _bad("it", data, "an object")
     missing = [key for key in _KEYS if key not in data]
     if missing:
-        raise InputError(f"the preprocessing metadata lacks {', '.join(missing)}")
+        raise InputError(
+            f"the preprocessing metadata lacks {', '.join(missing)}",
+            "convert the model again, or add them to the file's metadata",
+        )
     shorter_side = data["shorter_side"]
     if not isinstance(shorter_side, bool):
         raise _bad("shorter_side", shorter_side, "true or false")
@@ -97,7 +100,10 @@ def loads(text: str | bytes) -> FileInput:
 
 
 def _bad(key: str, value: object, wanted: str) -> InputError:
-    return InputError(f"preprocessing metadata: {key} must be {wanted}, not {str(value)[:80]!r}")
+    return InputError(
+        f"preprocessing metadata: {key} must be {wanted}, not {str(value)[:80]!r}",
+        "convert the model again, or mend that entry of the file's metadata",
+    )
 
 
 def _word(key: str, value: object, allowed: tuple[str, ...]) -> str:

@@ -74,4 +74,7 @@ def _rename_input(program: ExportedProgram) -> None:
 def _keep_outputs(program: ExportedProgram, names: tuple[str, ...]) -> None:
     found = len(program.graph_signature.user_outputs)
     if found != len(names):
-        raise UnsupportedError(f"the exported program has {found} outputs, the model {len(names)}")
+        raise UnsupportedError(
+            f"the exported program has {found} outputs, the model {len(names)}",
+            "return the same outputs on each call, as tensors",
+        )

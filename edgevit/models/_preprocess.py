@@ -60,7 +60,10 @@ def from_timm(
             f"resize={min(height, width)} resizes the shorter side and crops",
         )
     if config["interpolation"] not in INTERPOLATIONS:
-        raise UnsupportedError(f"the model's interpolation {config['interpolation']!r} is not supported")
+        raise UnsupportedError(
+            f"the model's interpolation {config['interpolation']!r} is not supported",
+            "name another one: --preprocess interpolation=bicubic",
+        )
     return Preprocess(
         height=height,
         width=width,
@@ -196,4 +199,4 @@ def _numbers(key: str, text: str, counts: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def _wrong(key: str, text: str, wanted: str) -> UsageError:
-    return UsageError(f"--preprocess {key}={text}: the value must be {wanted}")
+    return UsageError(f"--preprocess {key}={text}: the value must be {wanted}", "see edgevit convert --help")

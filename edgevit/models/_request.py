@@ -25,7 +25,10 @@ def literals(arguments: Mapping[str, str]) -> dict[str, object]:
     found: dict[str, Any] = {}
     for key, text in arguments.items():
         if not key.isidentifier():
-            raise UsageError(f"--model-arg {key}={text}: {key!r} is no argument name")
+            raise UsageError(
+                f"--model-arg {key}={text}: {key!r} is no argument name",
+                "write the name as Python does, such as --model-arg drop_rate=0.1",
+            )
         try:
             found[key] = (
                 {"true": True, "false": False}.get(text)

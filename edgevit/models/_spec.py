@@ -156,5 +156,6 @@ def _check_outputs(named: Mapping[str, torch.Tensor], source: str) -> None:
             )
         if not bool(torch.isfinite(value).all()):
             raise InputError(
-                f"the model {source} gives NaN or infinite values on a zero image: its weights are broken"
+                f"the model {source} gives NaN or infinite values on a zero image: its weights are broken",
+                "check the checkpoint, or give another one with --weights FILE",
             )

@@ -73,7 +73,10 @@ def guarded(what: str, call: Callable[[], T]) -> T:
         ) from error
     except Exception as error:  # foreign code may raise anything
         said = " ".join(str(error).split())[:300]
-        raise StepError(f"{what} failed{_line(error)}: {type(error).__name__}: {said}") from error
+        raise StepError(
+            f"{what} failed{_line(error)}: {type(error).__name__}: {said}",
+            "mend it there; edgevit calls it without arguments but for --model-arg and --num-classes",
+        ) from error
 
 
 def look_up(module: ModuleType, place: str, name: str) -> Any:

@@ -80,7 +80,10 @@ def open_program(path: Path) -> tuple[torch.nn.Module, tuple[int, int], int]:
         except (EdgevitError, MemoryError):
             raise
         except Exception as error:  # a graph that doesn't hang together fails in a hundred ways
-            raise InputError(f"{path} is not a readable .pt2 file: {_reason(error)}") from error
+            raise InputError(
+                f"{path} is not a readable .pt2 file: {_reason(error)}",
+                "write it again with torch.export.save",
+            ) from error
     check_finite(module, str(path))
     return (_one_by_one(module) if batch == 1 else module), size, channels
 
@@ -107,7 +110,8 @@ def _input(program: torch.export.ExportedProgram, path: Path) -> tuple[int | Non
     batch, channels, height, width = value.shape
     if not isinstance(height, int) or not isinstance(width, int) or not isinstance(channels, int):
         raise UnsupportedError(
-            f"{path} takes {tuple(value.shape)}, not (N, channels, height, width) of fixed size"
+            f"{path} takes {tuple(value.shape)}, not (N, channels, height, width) of fixed size",
+            "export it with one image tensor, such as torch.zeros(1, 3, 224, 224)",
         )
     if isinstance(batch, int) and batch != 1:
         raise UnsupportedError(

@@ -221,7 +221,10 @@ def _from_pretrained(
             attn_implementation=config._attn_implementation,
         )
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"the weights in {where} do not fit: {brief(error)}") from error
+        raise InputError(
+            f"the weights in {where} do not fit: {brief(error)}",
+            "check config.json, --num-classes, --image-size and --model-arg",
+        ) from error
     finally:
         logging.set_verbosity(before)
         if bars:

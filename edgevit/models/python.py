@@ -44,7 +44,10 @@ def load(request: LoadRequest) -> TorchModel:
     """
     place, colon, factory = request.argument.rpartition(":")
     if not colon or not place or not factory:
-        raise UsageError(f"{request.source!r} is not of the form python:MODULE_OR_FILE:FACTORY")
+        raise UsageError(
+            f"{request.source!r} is not of the form python:MODULE_OR_FILE:FACTORY",
+            "name the file or module and a function or class in it, such as python:net.py:make",
+        )
     arguments: dict[str, object] = literals(request.model_args)
     if request.num_classes is not None:
         arguments["num_classes"] = request.num_classes

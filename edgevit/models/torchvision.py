@@ -100,7 +100,10 @@ def _preprocess(transforms: Any, size: tuple[int, int] | None) -> Preprocess:
         mean, std = triple(transforms.mean), triple(transforms.std)
         interpolation = str(transforms.interpolation.value)
     except (AttributeError, TypeError, IndexError) as error:
-        raise InputError(f"the weights' preprocessing {transforms} is not understood") from error
+        raise InputError(
+            f"the weights' preprocessing {transforms} is not understood",
+            "say it with --preprocess, such as normalize=imagenet",
+        ) from error
     height, width = size or (crop, crop)
     base = imagenet((height, width))
     return Preprocess(

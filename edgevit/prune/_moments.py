@@ -61,7 +61,10 @@ def moments_of_input(module: torch.nn.Module, path: str, inputs: torch.Tensor) -
     finally:
         handle.remove()
     if not tokens:
-        raise UnsupportedError(f"{path} is not called when the model runs, so its input cannot be measured")
+        raise UnsupportedError(
+            f"{path} is not called when the model runs, so its input cannot be measured",
+            "leave out --prune, or take the unused layer out of the model",
+        )
     if not torch.isfinite(products).all():
         raise InputError(
             f"the input of {path} is not finite on the calibration images",

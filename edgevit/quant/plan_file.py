@@ -104,7 +104,10 @@ def _read(text: Path, stored: Path) -> tuple[QuantPlan, ...]:
             "edgevit/schemas/plan.schema.json says what each entry holds; scales and zero points are lists",
         ) from error
     except KeyError as error:
-        raise InputError(f"the tensor {error} is not in {stored.name}") from error
+        raise InputError(
+            f"the tensor {error} is not in {stored.name}",
+            "keep plan.safetensors as it was written beside plan.json",
+        ) from error
     return tuple(plans)
 
 

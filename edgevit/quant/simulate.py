@@ -128,7 +128,10 @@ def _constants_of(
         if site is not None and planned.rhs is not None:
             continue
         if site is None or site.weight is None:
-            raise InputError(f"the plan names {planned.site}, which this model does not have")
+            raise InputError(
+                f"the plan names {planned.site}, which this model does not have",
+                "make the plan again for this model",
+            )
         rounds = half and planned.site not in keep
         if planned.weight is not None or planned.palette is not None:
             replaced[site.weight] = partial(_stored_weight, planned, plan, rounds)

@@ -31,9 +31,12 @@ def check_images(pixels: Pixels, size: tuple[int, ...], path: Path, count: int |
 
     wanted = (len(pixels) if count is None else count, *size)
     if pixels.dtype != np.uint8 or pixels.shape != wanted:
-        raise InputError(f"{path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}")
+        raise InputError(
+            f"{path} takes images uint8 {wanted}, got {pixels.dtype} {pixels.shape}",
+            "give pixels of the size and channels that the file's preprocessing names",
+        )
     if not len(pixels):
-        raise InputError(f"no image was given to {path}")
+        raise InputError(f"no image was given to {path}", "give at least one")
 
 
 def check_size(size: Sequence[int | str], preprocess: Preprocess, path: Path) -> None:
@@ -48,7 +51,8 @@ def check_size(size: Sequence[int | str], preprocess: Preprocess, path: Path) ->
         given = "" if size[2] == wanted[2] else f" of {wanted[2]}"
         raise InputError(
             f"{path} takes {size[0]}x{size[1]} images{several}, but its preprocessing gives "
-            f"{wanted[0]}x{wanted[1]}{given}"
+            f"{wanted[0]}x{wanted[1]}{given}",
+            "mend edgevit.preprocess in its metadata, or convert it again",
         )
 
 

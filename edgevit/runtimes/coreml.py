@@ -79,7 +79,10 @@ class CoreMLRunner:
         try:
             return self.predict(prepared)
         except RuntimeError as error:
-            raise StepError(f"Core ML cannot execute {self.file.path}: {error}") from error
+            raise StepError(
+                f"Core ML cannot execute {self.file.path}: {error}",
+                "the runtime coreml_reference executes it operation by operation",
+            ) from error
 
     def _row(self, found: Mapping[str, Any]) -> dict[str, NDArray[np.generic]]:
         """Outputs of one image; a dictionary of probabilities becomes a vector in the order of the classes."""
@@ -116,7 +119,9 @@ def open_package(path: Path, options: RunOptions) -> CoreMLRunner:
     try:
         model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.ALL)
     except RuntimeError as error:
-        raise StepError(f"Core ML cannot load {path}: {error}") from error
+        raise StepError(
+            f"Core ML cannot load {path}: {error}", "the runtime coreml_reference says more of a broken file"
+        ) from error
     return CoreMLRunner(file, model.predict, preprocess)
 
 

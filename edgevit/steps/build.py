@@ -91,7 +91,8 @@ def _build_form(
                 sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
                 if not isinstance(sites, tuple):  # of a plug-in; () where it names no site
                     raise StepError(
-                        f"the target {asked.target} returned no tuple of SiteTensors but {sites!r}"
+                        f"the target {asked.target} returned no tuple of SiteTensors but {sites!r}",
+                        "mend the package of that target: `write` returns (), or where each site is",
                     )
         except EdgevitError as error:
             message = f"{error.message}; {error.hint}" if error.hint else error.message

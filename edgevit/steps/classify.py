@@ -105,7 +105,10 @@ def classify(asked: ClassifyRequest, emit: Emit) -> Classified:
         raise StepError(f"{path.name} gives NaN or infinite outputs on these images", "validate the file")
     kind = file_kind(contents, values)
     if kind.task == "features":
-        raise InputError(f"{path.name} gives features of shape {values.shape[1:]}, not classes")
+        raise InputError(
+            f"{path.name} gives features of shape {values.shape[1:]}, not classes",
+            "only files with classes can be run; `edgevit validate` compares any outputs",
+        )
     told = partial(
         Classified,
         runtime.label(),
@@ -117,7 +120,10 @@ def classify(asked: ClassifyRequest, emit: Emit) -> Classified:
         rows = values.reshape(len(values), -1).tolist()
         return told(tuple(Answered(p, (), tuple(r)) for p, r in zip(asked.images, rows, strict=True)))
     if contents.labels and len(contents.labels) != class_scores(values, kind).shape[1]:
-        raise InputError(f"{path.name} carries {len(contents.labels)} labels for {values.shape[1]} classes")
+        raise InputError(
+            f"{path.name} carries {len(contents.labels)} labels for {values.shape[1]} classes",
+            "convert it again with --labels FILE, one name for each class",
+        )
     classes = _most_likely(values, kind, contents.labels, asked.top)
     others = {
         name: _most_likely(np.asarray(outputs[name], np.float64), head.output, head.labels, asked.top)

@@ -85,7 +85,8 @@ def compare_sites(
         where = by_name.get(planned.site)
         if where is None:
             raise StepError(
-                f"{planned.site}: the plan has it, the {built.target} file does not say where it is"
+                f"{planned.site}: the plan has it, the {built.target} file does not say where it is",
+                "leave the layer in float: take its site out of the plan",
             )
         entering, leaving = simulator.shapes(planned.site)
         seconds: list[torch.Tensor | None] = [None] * len(pixels)

@@ -83,7 +83,8 @@ def _execute_one(
         else:
             raise InputError(
                 f"{path.name} gives {name} of shape {outputs[name].shape[1:]}, the float model "
-                f"{wanted.shape[1:]}: it was made from another one"
+                f"{wanted.shape[1:]}: it was made from another one",
+                "give the model that it was made from with --reference",
             )
     file = f"executed-{built.target}-{built.precision}.npz"
     named_outputs.save(work / file, outputs)
@@ -167,7 +168,8 @@ def run_all(
             missing = [name for name in names if name not in outputs]
             if missing:
                 raise InputError(
-                    f"{path.name} has no output {', '.join(missing)}; it has {', '.join(outputs)}"
+                    f"{path.name} has no output {', '.join(missing)}; it has {', '.join(outputs)}",
+                    "give the model that it was made from with --reference",
                 )
             for name in names:
                 parts[name].append(np.asarray(outputs[name], np.float32))

@@ -95,7 +95,7 @@ def thumbnails(asked: ThumbnailsRequest, emit: Emit) -> Thumbnails:
 
 def _read(samples: Samples, places: Mapping[str, int], name: str) -> Picture:
     if name not in places:
-        raise InputError(f"{samples.path} has no image {name}")
+        raise InputError(f"{samples.path} has no image {name}", "give the images that were evaluated")
     return samples.read(places[name])
 
 

@@ -47,5 +47,8 @@ def _image(pixels: Path, runtime: Runtime, artifact: Path) -> Pixels:
         last = shape[3] == 3 or shape[3] < shape[1]
         height, width, channels = shape[1:] if last else (*shape[2:], shape[1])
     else:
-        raise InputError(f"{artifact.name} takes no image: its input is {shape}")
+        raise InputError(
+            f"{artifact.name} takes no image: its input is {shape}",
+            "only files that take an image (1, height, width, channels) can be timed",
+        )
     return np.random.default_rng(0).integers(0, 256, (1, height, width, channels), dtype=np.uint8)

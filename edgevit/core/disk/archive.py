@@ -62,7 +62,8 @@ def check_zip(path: Path, stored_only: bool) -> None:
             )
     elif unpacked > _SUSPICIOUS_BYTES and unpacked > _SUSPICIOUS_RATIO * on_disk:
         raise InputError(
-            f"{path}: {on_disk} bytes would unpack to {unpacked}, which is absurd for image data"
+            f"{path}: {on_disk} bytes would unpack to {unpacked}, which is absurd for image data",
+            "save the images again, and look where this file is from",
         )
 
 
@@ -94,7 +95,10 @@ def plain_members(path: Path) -> dict[str, zipfile.ZipInfo]:
             if reason is None and end > archive.start_dir:
                 reason = "overlaps the directory"
             if reason is not None:
-                raise InputError(f"{path} is refused: its member {ascii(member.filename)[:200]} {reason}")
+                raise InputError(
+                    f"{path} is refused: its member {ascii(member.filename)[:200]} {reason}",
+                    "get the file from its source again; do not unpack this one",
+                )
             seen.add(same)
             found[member.filename] = member
     return found

@@ -56,7 +56,9 @@ def read_shards(index: Path, files: tuple[Path, ...]) -> Contents:
             if not part.key:
                 state.update(part.state)
     if not state:
-        raise InputError(f"the files that {index} names hold no tensors by name")
+        raise InputError(
+            f"the files that {index} names hold no tensors by name", "save model.state_dict() as .safetensors"
+        )
     return Contents((Part("", state),))
 
 

@@ -62,7 +62,10 @@ def parts_of(index: Path, find: Find | None = None) -> tuple[Path, ...]:
     """
     places = read_json(index, "the index of weights", limit=_INDEX_BYTES).get("weight_map")
     if not isinstance(places, dict):
-        raise InputError(f"{index} has no weight_map that says where each tensor is")
+        raise InputError(
+            f"{index} has no weight_map that says where each tensor is",
+            "give the index that save_pretrained wrote, or the folder that it is in",
+        )
     found = []
     for name in sorted(set(map(str, places.values()))):
         part = (find or _beside(index))(name) if Path(name).name == name else None

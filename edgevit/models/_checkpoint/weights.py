@@ -139,7 +139,10 @@ def check_finite(module: torch.nn.Module, where: str) -> None:
     tensors = {**dict(module.named_parameters()), **_statistics(module)}
     bad = [n for n, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
     if bad:
-        raise InputError(f"{len(bad)} tensors in {where} hold NaN or infinite values: {some(bad)}")
+        raise InputError(
+            f"{len(bad)} tensors in {where} hold NaN or infinite values: {some(bad)}",
+            "give a checkpoint without them, such as an earlier one of the same training",
+        )
 
 
 def _statistics(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -177,7 +180,8 @@ def _load_jax(module: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
             )
         if len(blocks) != have:
             raise InputError(
-                f"{path} is for another architecture: {len(blocks)} blocks, the model has {have}"
+                f"{path} is for another architecture: {len(blocks)} blocks, the model has {have}",
+                "name the model that these weights were trained for",
             )
         # timm's loader leaves alone what the file lacks; NaN makes that visible.
         with torch.no_grad():

@@ -50,7 +50,10 @@ def configuration(request: LoadRequest, data: dict[str, Any]) -> Any:
     try:
         return CONFIG_MAPPING[kind].from_dict({**data, **changes})
     except Exception as error:  # the validation of each configuration class raises its own types
-        raise InputError(f"config.json is not a valid {kind} configuration: {brief(error)}") from error
+        raise InputError(
+            f"config.json is not a valid {kind} configuration: {brief(error)}",
+            "give the folder as save_pretrained wrote it",
+        ) from error
 
 
 def without_code(data: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,10 @@ def create(kind: type[PreTrainedModel], config: PretrainedConfig) -> torch.nn.Mo
             config, attn_implementation="sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
         )
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"transformers cannot build the model of config.json: {brief(error)}") from error
+        raise InputError(
+            f"transformers cannot build the model of config.json: {brief(error)}",
+            "check config.json; transformers itself must load it: AutoModel.from_pretrained(FOLDER)",
+        ) from error
     return module
 
 

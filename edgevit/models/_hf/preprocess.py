@@ -144,7 +144,10 @@ def _timm(own: Mapping[str, Any], where: str, config: PretrainedConfig, request:
             resolve({}, pretrained_cfg=dict(own), verbose=False), request.image_size, request.preprocess
         )
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{where} is not understood: {type(error).__name__}: {brief(error)}") from error
+        raise InputError(
+            f"{where} is not understood: {type(error).__name__}: {brief(error)}",
+            "mend it, or say it with --preprocess resize=N --preprocess mean=R,G,B --preprocess std=R,G,B",
+        ) from error
     return for_images(found, where, _channels(config), request)
 
 

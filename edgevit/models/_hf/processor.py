@@ -51,7 +51,10 @@ def from_processor(
     try:
         return _convert(config, model_size, kind, channels)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{where} is not understood: {brief(error)}") from error
+        raise InputError(
+            f"{where} is not understood: {brief(error)}",
+            "mend it, or say it with --preprocess resize=N --preprocess mean=R,G,B --preprocess std=R,G,B",
+        ) from error
 
 
 def _convert(
@@ -78,10 +81,14 @@ def _convert(
     elif shorter and kind.startswith("Levit"):
         resize = _scaled(resize, _LEVIT)
     if crop is not None and (crop[0] > resize[0] or crop[1] > resize[1]):
-        raise UnsupportedError("the processor crops more than it resizes to, and pads the rest with black")
+        raise UnsupportedError(
+            "the processor crops more than it resizes to, and pads the rest with black",
+            "say how images come to the model: --preprocess resize=N resizes the shorter side and crops",
+        )
     if not config.get("do_resize", True):
         raise UnsupportedError(
-            "the processor does not resize images, so the input size is unknown", "--image-size"
+            "the processor does not resize images, so the input size is unknown",
+            "give it: --image-size N or HxW",
         )
     if crop is None and shorter:
         crop = resize  # the aspect is kept and nothing says how to become a rectangle of fixed size

@@ -81,7 +81,10 @@ def load_timm_folder(request: LoadRequest, data: Mapping[str, Any], find: Find) 
     try:
         own = from_timm(resolve(module), request.image_size, request.preprocess)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"pretrained_cfg in config.json is not understood: {brief(error)}") from error
+        raise InputError(
+            f"pretrained_cfg in config.json is not understood: {brief(error)}",
+            "write the folder again with timm.models.save_for_hf",
+        ) from error
     preprocess, origin = stated(own, "pretrained_cfg in config.json (timm)", request)
     size = (preprocess.height, preprocess.width)
     notes = given_weights(module, filled, size, adapt(module), made.chosen)

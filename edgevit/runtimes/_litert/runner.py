@@ -108,12 +108,16 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     """
     file = litert_file.read(path)
     if len(file.inputs) != 1:
-        raise InputError(f"{path} must take one image, it takes {len(file.inputs)} tensors")
+        raise InputError(
+            f"{path} must take one image, it takes {len(file.inputs)} tensors",
+            "convert a model with the image as its only input",
+        )
     entry = file.tensors[file.inputs[0]]
     if entry.dtype not in _INPUTS or len(entry.shape) != 4 or entry.shape[0] != 1:
         raise InputError(
             f"{path} must take one image (1, height, width, channels) as {', '.join(_INPUTS[:-1])} or {_INPUTS[-1]}, "
-            f"it takes {entry.dtype} {entry.shape}"
+            f"it takes {entry.dtype} {entry.shape}",
+            "convert it again with one image as its input",
         )
     preprocess, takes_pixels = _preprocess(file, options)
     _check_integers(entry, takes_pixels, path)
@@ -141,7 +145,10 @@ def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool
     if text is not None:
         preprocess, layout, takes_pixels = preprocess_json.loads(text)
         if layout != "NHWC":
-            raise UnsupportedError(f"{file.path} asks for the layout {layout!r}, its input is NHWC")
+            raise UnsupportedError(
+                f"{file.path} asks for the layout {layout!r}, its input is NHWC",
+                "write NHWC into edgevit.preprocess of its metadata, or convert it again",
+            )
     elif options.preprocess is None:
         raise InputError(
             f"{file.path} does not say how images become its input",

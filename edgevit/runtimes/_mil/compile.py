@@ -12,6 +12,7 @@ from edgevit.runtimes._mil.batch import broadcasts, with_images
 from edgevit.runtimes._mil.call import call
 from edgevit.runtimes._mil.fuse import fuse, stage_of
 from edgevit.runtimes._mil.kernel import Kernel
+from edgevit.runtimes._mil.package import AGAIN
 from edgevit.runtimes._mil.read import MilProgram, constant, plain, type_name
 from edgevit.runtimes._mil.step import Output, Program, Stage, Step, as_numbers
 from edgevit.runtimes._mil.table import KERNELS
@@ -70,7 +71,10 @@ def _wanted(
 ) -> dict[str, str]:
     unknown = [name for name in taps if name not in types]
     if unknown:
-        raise InputError(f"{file.path} has no value {', '.join(unknown)} that can be tapped")
+        raise InputError(
+            f"{file.path} has no value {', '.join(unknown)} that can be tapped",
+            "see the names with `edgevit inspect FILE`",
+        )
     names = [name for name in file.outputs if labelled is None or name not in labelled[:2]]
     names += [labelled[2]] if labelled is not None else []
     return {name: types[name] for name in dict.fromkeys((*names, *taps))}
@@ -93,7 +97,10 @@ def bind(path: Path, operation: Operation, values: Mapping[str, Tensor]) -> Step
         if given is None:
             continue
         if name not in parameters:
-            raise UnsupportedError(f"{path}: operation {operation.op_type!r} with the input {name!r}")
+            raise UnsupportedError(
+                f"{path}: operation {operation.op_type!r} with the input {name!r}",
+                "on macOS Core ML itself can run the file",
+            )
         several = isinstance(given, list | tuple)
         if parameters[name]:
             sources = tuple(given) if several else (given,)
@@ -112,7 +119,7 @@ def bind(path: Path, operation: Operation, values: Mapping[str, Tensor]) -> Step
             fixed[name] = _plain(path, operation, given, values)
     missing = [name for name in kernel.required() if name not in operands and name not in fixed]
     if missing:
-        raise InputError(f"{path}: operation {operation.name!r} lacks {', '.join(missing)}")
+        raise InputError(f"{path}: operation {operation.name!r} lacks {', '.join(missing)}", AGAIN)
     outputs = tuple(_output(var) for var in operation.outputs)
     return Step(
         operation.op_type,
@@ -223,7 +230,10 @@ def stored(type_text: str) -> torch.dtype:
         return torch.bool
     if type_text in ("int16", "uint16", "int32", "uint32"):
         return torch.int32
-    raise UnsupportedError(f"the reference evaluator has no tensors of the Core ML type {type_text}")
+    raise UnsupportedError(
+        f"the reference evaluator has no tensors of the Core ML type {type_text}",
+        "on macOS Core ML itself can run the file",
+    )
 
 
 def _output(var: Var) -> Output:

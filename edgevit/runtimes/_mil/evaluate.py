@@ -33,7 +33,10 @@ def evaluate(path: Path, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str,
     """
     program = compile_program(read_program(path))
     if inputs.keys() != program.inputs.keys():
-        raise InputError(f"{path} takes {', '.join(program.inputs)}, not {', '.join(inputs)}")
+        raise InputError(
+            f"{path} takes {', '.join(program.inputs)}, not {', '.join(inputs)}",
+            "give each of its inputs, by its name",
+        )
     given = {name: _tensor(inputs[name], kind) for name, kind in program.inputs.items()}
     return {name: value.numpy() for name, value in run(program, given).items()}
 

@@ -143,7 +143,7 @@ def _output(file: MilFile, name: str) -> TensorSpec:
                 type_text = type_name(var)
                 shape = () if type_text == "dict" else tuple(int(n) for n in var.shape)
                 return TensorSpec(name, shape, _DTYPES.get(type_text, type_text))
-    raise InputError(f"{file.path}: nothing in the program makes the output {name}")
+    raise InputError(f"{file.path}: nothing in the program makes the output {name}", AGAIN)
 
 
 def _sources(operation: Operation) -> list[tuple[str, Any]]:

@@ -95,17 +95,20 @@ def _read(path: Path) -> tuple[MilProgram, Any, Any]:
         try:
             spec = ct.utils.load_spec(str(package.model))
         except Exception as error:  # protobuf raises its own classes
-            raise InputError(f"{path}: the model cannot be read: {brief(error)}") from error
+            raise InputError(f"{path}: the model cannot be read: {brief(error)}", AGAIN) from error
         kind = spec.WhichOneof("Type")
         if kind is None:
             raise InputError(f"{path} is damaged: its model is of no kind", AGAIN)
         if kind != "mlProgram":
-            raise UnsupportedError(f"{path} is a Core ML {kind}, only ML programs can run")
+            raise UnsupportedError(
+                f"{path} is a Core ML {kind}, only ML programs can run",
+                "convert it again with convert_to='mlprogram'",
+            )
         _check_operations(path, spec, package)
         loaded = _load(path, spec, package)
     name = spec.description.defaultFunctionName or "main"
     if name not in loaded.functions:
-        raise InputError(f"{path}: the program has no function {name!r}")
+        raise InputError(f"{path}: the program has no function {name!r}", AGAIN)
     function = loaded.functions[name]
     program = MilProgram(
         path=path,
@@ -163,7 +166,7 @@ def _check_operations(path: Path, spec: Any, package: Package) -> None:
         )
     missing = sorted(name for name in files if not (package.weights / name).is_file())
     if missing:
-        raise InputError(f"{path}: the weights {', '.join(missing)} are missing")
+        raise InputError(f"{path}: the weights {', '.join(missing)} are missing", AGAIN)
 
 
 def _load(path: Path, spec: Any, package: Package) -> Any:
@@ -173,7 +176,7 @@ def _load(path: Path, spec: Any, package: Package) -> Any:
         with mil_weights.mapped():
             return load(spec, spec.specificationVersion, str(package.weights))
     except Exception as error:  # whatever a damaged program makes coremltools raise
-        raise InputError(f"{path}: the program cannot be read: {brief(error)}") from error
+        raise InputError(f"{path}: the program cannot be read: {brief(error)}", AGAIN) from error
 
 
 def _input(path: Path, spec: Any, function: Function) -> MilInput:
@@ -182,7 +185,10 @@ def _input(path: Path, spec: Any, function: Function) -> MilInput:
     described = list(spec.description.input)
     if len(described) != 1 or described[0].name not in function.inputs:
         names = ", ".join(d.name for d in described)
-        raise UnsupportedError(f"{path} has the inputs {names}; only a single image or tensor can be fed")
+        raise UnsupportedError(
+            f"{path} has the inputs {names}; only a single image or tensor can be fed",
+            "convert a model that takes the image alone",
+        )
     name, feature = described[0].name, described[0].type
     if any(is_symbolic(n) for n in function.inputs[name].shape):
         raise UnsupportedError(
@@ -197,7 +203,8 @@ def _input(path: Path, spec: Any, function: Function) -> MilInput:
     colors: dict[str, Literal["rgb", "bgr", "gray"]] = {"RGB": "rgb", "BGR": "bgr", "GRAYSCALE": "gray"}
     if space not in colors:
         raise UnsupportedError(
-            f"{path}: the input {name} is {space}, only RGB, BGR and GRAYSCALE images can be fed"
+            f"{path}: the input {name} is {space}, only RGB, BGR and GRAYSCALE images can be fed",
+            "convert it again with one of these as the colour layout",
         )
     return MilInput(name, shape, "image", colors[space])
 

@@ -45,7 +45,9 @@ def read(path: Path) -> Contents:
     try:
         inferred = onnx.shape_inference.infer_shapes(model)
     except Exception as error:  # the C++ checker raises its own classes and RuntimeError
-        raise InputError(f"{path}: its shapes contradict each other: {brief(error)}") from error
+        raise InputError(
+            f"{path}: its shapes contradict each other: {brief(error)}", session.AGAIN
+        ) from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     text = metadata.get(metadata_keys.PREPROCESS)
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]

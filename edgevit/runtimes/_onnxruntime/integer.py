@@ -159,7 +159,10 @@ def _shapes(
     feed: dict[str, NDArray[np.generic]] = {}
     for value in session.get_inputs():
         if not all(isinstance(size, int) for size in value.shape[1:]):
-            raise InputError(f"{path}: the input {value.name} has no fixed shape: {value.shape}")
+            raise InputError(
+                f"{path}: the input {value.name} has no fixed shape: {value.shape}",
+                "export it with a fixed image size",
+            )
         size = [n if isinstance(n, int) else 1 for n in value.shape]
         feed[value.name] = np.zeros(size, _INPUTS.get(value.type, "float32"))
     values = session.run(rest, feed)

@@ -139,7 +139,8 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     if len(taken) != 1 or taken[0].type not in _INPUTS or len(taken[0].shape) != 4:
         shown = ", ".join(f"{value.name}: {value.type} {value.shape}" for value in taken)
         raise InputError(
-            f"{path} must take one image of rank 4, float or uint8, it takes {shown or 'nothing'}"
+            f"{path} must take one image of rank 4, float or uint8, it takes {shown or 'nothing'}",
+            "export a model that takes the image alone, as (N, C, H, W) or (N, H, W, C)",
         )
     preprocess, layout = _preprocess(
         path, session.get_modelmeta().custom_metadata_map, taken[0].shape, options
@@ -165,7 +166,10 @@ def _preprocess(
     if text is not None:
         preprocess, layout, _ = preprocess_json.loads(text)
         if layout == "image":
-            raise UnsupportedError(f"{path} asks for the layout {layout!r}, which an ONNX input cannot have")
+            raise UnsupportedError(
+                f"{path} asks for the layout {layout!r}, which an ONNX input cannot have",
+                "write NCHW or NHWC into edgevit.preprocess of its metadata",
+            )
     elif options.preprocess is None:
         raise InputError(
             f"{path} does not say how images become its input",

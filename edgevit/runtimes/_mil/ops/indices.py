@@ -36,5 +36,5 @@ def places(indices: Tensor, size: int, validated: bool | None) -> Tensor:
                 f"{found}, and without validate_indices what it gives is undefined in Core ML",
                 "from iOS 17 on add the axis' size to negative indices before the operation",
             )
-        raise InputError(found)
+        raise InputError(found, "keep indices within the axis: Core ML reads elsewhere what is beyond it")
     return torch.where(wide < 0, wide + size, wide)

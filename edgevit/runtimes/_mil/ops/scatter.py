@@ -111,14 +111,20 @@ def resample(
 
     modes = {"constant": "zeros", "border": "border", "reflection": "reflection", "symmetric": "reflection"}
     if padding_mode not in modes:
-        raise UnsupportedError(f"Core ML 'resample' with padding_mode {padding_mode!r}")
+        raise UnsupportedError(
+            f"Core ML 'resample' with padding_mode {padding_mode!r}",
+            "on macOS Core ML itself can run the file",
+        )
     centres = {"reflection": True, "symmetric": False}.get(padding_mode, align_corners)
     size = torch.tensor([x.shape[-1], x.shape[-2]], dtype=torch.float32)
     grid = coordinates.float()
     if coordinates_mode == "normalized_zero_to_one":
         grid = 2 * grid - 1
     elif coordinates_mode not in ("unnormalized", "normalized_minus_one_to_one"):
-        raise UnsupportedError(f"Core ML 'resample' with coordinates_mode {coordinates_mode!r}")
+        raise UnsupportedError(
+            f"Core ML 'resample' with coordinates_mode {coordinates_mode!r}",
+            "on macOS Core ML itself can run the file",
+        )
     if coordinates_mode == "unnormalized" or centres != align_corners:
         if coordinates_mode != "unnormalized":
             grid = (grid + 1) / 2 * (size - 1) if align_corners else ((grid + 1) * size - 1) / 2

@@ -150,7 +150,10 @@ def split(
     """Pieces of these sizes, or so many equal ones, along an axis."""
     if split_sizes is None:
         if not num_splits:
-            raise UnsupportedError("Core ML operation 'split' without num_splits or split_sizes")
+            raise UnsupportedError(
+                "Core ML operation 'split' without num_splits or split_sizes",
+                "give one of them when the program is made",
+            )
         split_sizes = [x.shape[axis] // num_splits] * num_splits
     pieces: tuple[Tensor, ...] = x.split(split_sizes, axis)
     return pieces
