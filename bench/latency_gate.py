@@ -218,7 +218,7 @@ def clopper_pearson(count: int, n: int) -> tuple[float, float]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 @contextmanager
