@@ -27,6 +27,7 @@ from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.core.version import SCHEMA_VERSION
 
 SIX = ("onnx/fp16", "onnx/w8a8", "tflite/fp16", "tflite/w8a8", "coreml/fp16", "coreml/w8")
+SIZE = 1000  # bytes of a file
 PREPROCESS = Preprocess(8, 8, (8, 8))
 Answers = NDArray[np.integer[Any]]
 
@@ -124,7 +125,8 @@ def _artifact(folder: Path, drawn: Drawn, name: str) -> r.ArtifactReport:
     suffix = {"onnx": "onnx", "tflite": "tflite"}.get(target, "bin")
     path = folder / name / f"model.{suffix}"
     path.parent.mkdir(parents=True)
-    path.write_text(f"{name} {drawn.content}")
+    given = dict(drawn.changed.get(name, {}))
+    path.write_text(f"{name} {drawn.content}".ljust(given.get("size_bytes") or SIZE))
     values = drawn.files[name]
     accuracy = None
     if drawn.reference is not None:
@@ -136,7 +138,7 @@ def _artifact(folder: Path, drawn: Drawn, name: str) -> r.ArtifactReport:
         precision=Precision(precision),
         verdict="pass",
         path=path.relative_to(folder).as_posix(),
-        size_bytes=1_000_000,
+        size_bytes=SIZE,
         sha256=sha256_of(path),
         executed_by=f"{target} 1.0",
         integer_mac_fraction=0.9 if precision == "w8a8" else 0.0,
@@ -146,7 +148,7 @@ def _artifact(folder: Path, drawn: Drawn, name: str) -> r.ArtifactReport:
         outputs=(TensorSpec("logits", (1, 10), "float32"),),
         requires=("opset ai.onnx 17",),
     )
-    return replace(found, **dict(drawn.changed.get(name, {})))
+    return replace(found, **given)
 
 
 def _outcomes(drawn: Drawn) -> o.Outcomes:

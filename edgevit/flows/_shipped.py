@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core._plain import from_plain
@@ -20,6 +20,7 @@ from edgevit.core.results.baseline import (
     Packed,
     PackedHead,
     RememberedLatency,
+    check_figures,
     digest_of,
     pack_small,
     read,
@@ -28,6 +29,7 @@ from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.report import ArtifactReport, Report
 from edgevit.core.settings.made_with import PLAN_BYTES, plan_file
 from edgevit.core.version import SCHEMA_VERSION
+from edgevit.flows._consistent import AGAIN, check
 from edgevit.flows.verify import verify
 from edgevit.validate.gate.sides import MOST_CLASSES, Seen, Shipped, open_baseline
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 _REPORT: Final = "report.json"
 _REPORT_BYTES: Final = 256 << 20
 _OUTCOMES_BYTES: Final = 1 << 30
-_AGAIN: Final = "make the bundle again with edgevit convert, with --evaluate SAMPLES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +74,20 @@ def open_bundle(path: Path) -> OpenBundle:
     if checked.exit_code:
         first = checked.tables[0].rows[0][0]
         raise InputError(
-            f"the bundle {path} was changed after it was made: {first}", "see edgevit verify; " + _AGAIN
+            f"the bundle {path} was changed after it was made: {first}", "see edgevit verify; " + AGAIN
         )
-    document = read_json(path / _REPORT, "the report", _AGAIN, _REPORT_BYTES)
+    document = read_json(path / _REPORT, "the report", AGAIN, _REPORT_BYTES)
     if document.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"the report of {path} has schema_version {str(document.get('schema_version'))[:40]}, this edgevit reads "
             f"{SCHEMA_VERSION}",
-            _AGAIN,
+            AGAIN,
         )
     report = reports.from_json(document)
     outcomes = _outcomes(path, report)
-    _check(path, report, outcomes)
+    check(path, report, outcomes)
     facts = _facts(report, outcomes, _in_float(path, report), str(checked.data["created_by"]))
+    check_figures(facts, str(path), AGAIN)
     shipped = open_baseline(facts, str(path))
     return OpenBundle(path, report, facts, shipped, _seen(path, outcomes))
 
@@ -103,49 +105,14 @@ def _outcomes(bundle: Path, report: Report) -> o.Outcomes:
     if report.outcomes is None:
         raise InputError(
             f"the bundle {bundle} holds no answers of images: it was made without --evaluate, or before they were kept",
-            _AGAIN,
+            AGAIN,
         )
     if report.outcomes.path != o.FILE_NAME:
-        raise InputError(f"the report of {bundle} names {report.outcomes.path!r} for the answers", _AGAIN)
+        raise InputError(f"the report of {bundle} names {report.outcomes.path!r} for the answers", AGAIN)
     file = bundle / o.FILE_NAME
     if sha256_of(file) != report.outcomes.sha256:
-        raise InputError(f"{file} is not the file that the report was made with: its hash differs", _AGAIN)
-    return from_plain(o.Outcomes, read_json(file, "the answers", _AGAIN, _OUTCOMES_BYTES), str(file))
-
-
-def _check(bundle: Path, report: Report, outcomes: o.Outcomes) -> None:
-    """Whether the answers are those that the report's figures were made from, and its paths lie in the bundle."""
-    for artifact in report.artifacts:
-        parts = () if artifact.path is None else PurePosixPath(artifact.path).parts
-        if artifact.path is not None and (
-            artifact.path.startswith("/") or ".." in parts or "\\" in artifact.path
-        ):
-            raise InputError(f"the report of {bundle} names a file outside of it: {artifact.path!r}", _AGAIN)
-    said = report.samples.evaluate
-    if said is None or (said.digest, said.count) != (outcomes.digest, outcomes.count):
-        raise InputError(f"the answers in {bundle} are of other images than its report is", _AGAIN)
-    if not outcomes.pictures:
-        raise InputError(f"the answers in {bundle} do not say of which pictures they are", _AGAIN)
-    if not 1 <= outcomes.count <= o.MOST_IMAGES:
-        raise InputError(f"the answers in {bundle} are of {outcomes.count} images", _AGAIN)
-    known = {(a.target, str(a.precision)): a for a in report.artifacts}
-    right = [("float model", outcomes.reference, report.reference.top1)]
-    for answers in outcomes.artifacts:
-        judged = known.get((answers.target, answers.precision))
-        name = f"{answers.target}/{answers.precision}"
-        if judged is None:
-            raise InputError(f"{bundle} holds answers of {name}, which is not in its report", _AGAIN)
-        right.append((name, answers, judged.accuracy.top1 if judged.accuracy else None))
-    for name, answers, top1 in right:
-        if answers.correct is None or top1 is None:
-            continue
-        share = 100 * float(o.unpack(answers.correct, outcomes.count, f"{bundle}: {name}").mean())
-        if abs(share - top1) > 1e-6:
-            raise InputError(
-                f"{bundle}: the answers of {name} are right on {share:.2f} % of the images, its report says "
-                f"{top1:.2f} %",
-                _AGAIN,
-            )
+        raise InputError(f"{file} is not the file that the report was made with: its hash differs", AGAIN)
+    return from_plain(o.Outcomes, read_json(file, "the answers", AGAIN, _OUTCOMES_BYTES), str(file))
 
 
 def _seen(bundle: Path, outcomes: o.Outcomes) -> Seen:
@@ -163,7 +130,7 @@ def _seen(bundle: Path, outcomes: o.Outcomes) -> Seen:
 def _in_float(bundle: Path, report: Report) -> dict[str, tuple[str, ...]]:
     """File -> the sites that its plan, or float16's range, left in float."""
     found = {f"{a.target}/{a.precision}": [kept.site for kept in a.float32_kept] for a in report.artifacts}
-    plans = read_json(plan_file(bundle), "the plan", _AGAIN, PLAN_BYTES).get("plans")
+    plans = read_json(plan_file(bundle), "the plan", AGAIN, PLAN_BYTES).get("plans")
     for plan in plans if isinstance(plans, list) else []:
         if isinstance(plan, dict) and isinstance(skipped := plan.get("skipped"), list):
             name = f"{plan.get('target')}/{plan.get('precision')}"
@@ -210,6 +177,7 @@ def _facts(
             labelled=labels is not None,
             by_index="" if labels is None else digest_of(labels.tolist()),
             by_name="" if labels is None else digest_of(_names(labels, classes)),
+            names=digest_of(o.unpack_names(outcomes.names, count, "names")),
         ),
         files=tuple(files),
         packed=Packed(

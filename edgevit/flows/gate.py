@@ -18,6 +18,7 @@ from edgevit.validate.gate.accuracy import power
 from edgevit.validate.gate.flips import find_flips
 from edgevit.validate.gate.judge import exit_code, judge, outcome_of
 from edgevit.validate.gate.latency import Beside
+from edgevit.validate.gate.rules import without_effect
 from edgevit.validate.gate.sides import Shipped, in_words_of, open_baseline
 
 
@@ -59,7 +60,7 @@ def gate(
         classes=new.shipped.classes,
         flips=tuple(find_flips(same_words, new.shipped, new.seen)),
         points=(*_points(old, "old", timed), *_points(new.shipped, "new", timed)),
-        notes=tuple(_notes(old, new)),
+        notes=(*_notes(old, new), *without_effect(policy, old.facts, new.facts, checks)),
     )
 
 
@@ -74,8 +75,8 @@ def save_baseline(bundle: Path, file: Path) -> None:
     if file.exists() or file.is_symlink():
         raise UsageError(
             f"{file} exists",
-            f"edgevit gate {bundle} --baseline {file} --update-baseline compares and rewrites it; or choose another "
-            "name",
+            f"edgevit gate {bundle} --baseline {file} --update-baseline compares and rewrites it; for other images, "
+            "remove it first",
         )
     write_atomic(file, to_text(open_bundle(bundle).facts))
 
@@ -91,17 +92,23 @@ def update_baseline(bundle: Path, file: Path) -> None:
         raise UsageError(
             f"{file} is a bundle, which is never rewritten", "give the new bundle as --baseline from now on"
         )
-    write_atomic(file, to_text(open_bundle(bundle).facts))
+    # A link stays one, and what it names is rewritten.
+    write_atomic(file.resolve(), to_text(open_bundle(bundle).facts))
 
 
 def _check_same(old: Baseline, new: OpenBundle, policy: Policy, where: Path) -> None:
     """Raise where a comparison would say nothing."""
     before, now = old.images, new.facts.images
-    again = "evaluate on the same images, or make the baseline anew with --save-baseline"
+    again = "evaluate on the same images, or remove the baseline and make it anew with --save-baseline"
     if (before.pictures, before.count) != (now.pictures, now.count):
         raise InputError(
             f"another image set: the baseline {where} was evaluated on {before.count:,} images of {before.path} "
             f"(digest {before.pictures[:12]}), the bundle on {now.count:,} of {now.path} ({now.pictures[:12]})",
+            again,
+        )
+    if before.names != now.names:
+        raise InputError(
+            f"of the images of {now.path} others could be read than for the baseline {where}, or in another order",
             again,
         )
     if before.labelled != now.labelled:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from edgevit.core._plain import from_plain, to_plain
+from edgevit.core.decibels import LIMIT_DB
 from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import InputError
 from edgevit.core.results.fingerprint import Fingerprint
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "edgevit gate baseline"
 AGAIN: Final = "make it again from a bundle that you trust: edgevit gate BUNDLE --save-baseline FILE"
+_MOST: Final = 1e15  # of any size, time or ratio
 _STEP_DB: Final = 0.5  # a per-image SQNR is remembered to half a decibel
 
 
@@ -62,6 +64,7 @@ class BaselineImages:
         pictures: digest of their names and bytes.
         by_index, by_name: digests of the labels, as indices and as names of classes; one of them is the same where
             the classes were only renamed or only put in another order. Both "" without labels.
+        names: digest of the names of the images that were read, in their order: unreadable ones may be left out.
     """
 
     path: str
@@ -70,6 +73,7 @@ class BaselineImages:
     labelled: bool
     by_index: str
     by_name: str
+    names: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +184,7 @@ def read(path: Path) -> Baseline:
     found = from_plain(Baseline, data, f"the baseline {path}")
     if not 1 <= found.images.count <= MOST_IMAGES:
         raise InputError(f"the baseline {path} is of {found.images.count} images", AGAIN)
+    check_figures(found, f"the baseline {path}", AGAIN)
     names = [file.name for file in found.files]
     lists = [names, [head.name for head in found.packed.heads]]
     for files in (found.packed.files, *(head.files for head in found.packed.heads)):
@@ -194,6 +199,43 @@ def read(path: Path) -> Baseline:
             f"the baseline {path} has answers of {strange[0]}, a file that it does not list", AGAIN
         )
     return found
+
+
+def check_figures(baseline: Baseline, where: str, hint: str) -> None:
+    """Whether each figure is one that can be.
+
+    Raises:
+        InputError: a share beyond 100 %, a negative size, a ratio of 0, ...
+    """
+    model = baseline.model
+    wrong = [f"{what} {value}" for what, value in (("top1", model.top1),) if not _within(value, 0, 100)]
+    for file in baseline.files:
+        latency = file.latency
+        ratio = None if latency is None else latency.ratio_to_fp32
+        times = (
+            ()
+            if latency is None
+            else (latency.p50_ms, *(() if ratio is None else (ratio.value, *ratio.ci95)))
+        )
+        figures = (
+            ("top1", file.top1, 0.0, 100.0),
+            ("agreement", file.agreement, 0.0, 100.0),
+            ("sqnr_db", file.sqnr_db, -LIMIT_DB, LIMIT_DB),
+            ("integer_mac_fraction", file.integer_mac_fraction, 0.0, _MOST),
+            ("size_bytes", file.size_bytes, 0.0, _MOST),
+            *(("latency", time, 1 / _MOST, _MOST) for time in times),
+        )
+        wrong += [
+            f"{file.name}: {what} {value}" for what, value, *ends in figures if not _within(value, *ends)
+        ]
+        if ratio is not None and ratio.ci95[0] > ratio.ci95[1]:
+            wrong.append(f"{file.name}: latency {ratio.ci95}")
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]} is no figure that was measured", hint)
+
+
+def _within(value: float | None, low: float, high: float) -> bool:
+    return value is None or low <= value <= high
 
 
 def pack_small(answers: Answers, reference: Answers, count: int) -> Answers:

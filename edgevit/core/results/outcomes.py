@@ -26,6 +26,7 @@ FILE_NAME: Final = "outcomes.json"
 # More than any set that is judged here has; a file that names more would only fill the memory.
 MOST_IMAGES: Final = 10_000_000
 _NAME_BYTES: Final = 4096  # of one image's name at the most
+_TEXT_BYTES: Final = 128 << 20  # of all names together
 _LEVEL: Final = 9
 _BITS: Final = 8
 _ITEM_BYTES: Final = {"uint8": 1, "uint16": 2, "uint32": 4, "float16": 2}
@@ -195,7 +196,7 @@ def unpack_text(column: Column, most: int, where: str) -> tuple[str, ...]:
     """
     if column.type != "text":
         raise InputError(f"{where}: numbers where names are expected", _HINT)
-    data = _unpacked(column.data, most * _NAME_BYTES + 2, where)
+    data = _unpacked(column.data, min(most * _NAME_BYTES + 2, _TEXT_BYTES), where)
     try:
         found = json.loads(data)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

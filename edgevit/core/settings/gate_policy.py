@@ -111,7 +111,8 @@ def make(
             f"{place}: {_PATTERNS} is no table", f'write [tool.edgevit.gate.{_PATTERNS}."tflite/*"]'
         )
     default = table.get("on_inconclusive")
-    words = [*_words(table.get("accept", []), f"{place}: accept"), *_words(list(accept), "--accept")]
+    given_words = accept if isinstance(accept, str) else list(accept)
+    words = [*_words(table.get("accept", []), f"{place}: accept"), *_words(given_words, "--accept")]
     return Policy(
         limits=replace(GateLimits(), **_limits(table, str(place))),
         patterns=tuple((pattern, _of_pattern(pattern, own, str(place))) for pattern, own in files.items()),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.results.baseline import Decoded
 from edgevit.core.results.gate import FLOAT_MODEL, Check, CheckKind
 from edgevit.core.settings.gate_policy import Policy
-from edgevit.validate.gate.sides import Shipped
-from edgevit.validate.regression import ALPHA, Judged, Pairs, images_for, judge_drops, judge_means
+from edgevit.validate.gate.sides import Shipped, outputs_of
+from edgevit.validate.regression import ALPHA, Judged, Pairs, images_for, judge_drops
 from edgevit.validate.statistics import detectable_drop, wilson_interval
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # One fifth of the chance of a false alarm is for slices.
 SLICES_ALPHA: Final = ALPHA / 5
-_ALPHA: Final = ALPHA - SLICES_ALPHA
+FILES_ALPHA: Final = ALPHA - SLICES_ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,19 @@ def accuracy_checks(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Chec
     """Accuracy (with labels) and agreement with the float model, of the float model and all files that both have."""
     compared = tuple(what_to_compare(old, new, policy))
     undecided = [one for one in compared if not _untouched(one)]
-    judged = judge_drops([one.pairs for one in undecided], [one.margin / 100 for one in undecided], _ALPHA)
+    judged = judge_drops(
+        [one.pairs for one in undecided], [one.margin / 100 for one in undecided], FILES_ALPHA
+    )
     verdicts = dict(zip(map(id, undecided), judged, strict=True))
     for one in compared:
         found = verdicts.get(id(one))
         yield _same(one) if found is None else _check(one, found)
-    yield from _switched_off(old, new, policy)
     yield from _floors(new, policy)
 
 
 def what_to_compare(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Compared]:
     """Every file on which both sides answered, and the float model; what the policy switched off is not among them."""
-    for one in _both(old, new):
+    for one in on_both(old, new):
         limits, before, now = policy.limits_for(one.file), one.before, one.now
         if before.correct is not None and now.correct is not None and limits.max_drop is not None:
             yield Compared(one.subject, "accuracy", before.correct, now.correct, limits.max_drop, one.same)
@@ -77,8 +78,8 @@ def what_to_compare(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Comp
 
 
 @dataclass(frozen=True, slots=True)
-class _Both:
-    """An output of a file, or of the float model, that both sides answered."""
+class Both:
+    """An output of a file, or of the float model, that both sides answered; `file` has it, `subject` names it."""
 
     file: str
     subject: str
@@ -89,21 +90,18 @@ class _Both:
     same: bool
 
 
-def _both(old: Shipped, new: Shipped) -> Iterator[_Both]:
+def on_both(old: Shipped, new: Shipped) -> Iterator[Both]:
+    """Every output of the float model and of all files on which both sides answered."""
     same_model = old.facts.model.weights_sha256 == new.facts.model.weights_sha256
-    outputs = [("", old.first, new.first)]
-    outputs += [
-        (f" output {name}", head, new.heads[name]) for name, head in old.heads.items() if name in new.heads
-    ]
-    for named, before, now in outputs:
+    for named, before, now in outputs_of(old, new):
         known = before.reference, now.reference
-        yield _Both(FLOAT_MODEL, FLOAT_MODEL + named, *known, *known, same_model)
+        yield Both(FLOAT_MODEL, FLOAT_MODEL + named, *known, *known, same_model)
         for name, answers in before.answers.items():
             found = now.answers.get(name)
             if found is not None:
                 files = old.file(name), new.file(name)
                 same = files[0] is not None and files[1] is not None and files[0].sha256 == files[1].sha256
-                yield _Both(name, name + named, answers, found, *known, same)
+                yield Both(name, name + named, answers, found, *known, same)
 
 
 def _agreement(reference: Decoded, file: Decoded) -> NDArray[np.bool_] | None:
@@ -151,7 +149,7 @@ def _check(one: Compared, found: Judged) -> Check:
         "pass": f"within the {one.margin:g} that are allowed",
         "regressed": f"more than the {one.margin:g} that are allowed",
         "inconclusive": f"which may be more or less than the {one.margin:g} that are allowed; "
-        f"{_decide(found, pairs.n)}",
+        f"{decide(found, pairs.n)}",
     }
     return Check(
         subject=one.subject,
@@ -165,37 +163,27 @@ def _check(one: Compared, found: Judged) -> Check:
         change=100 * found.drop,
         bounds=(low, high),
         n=pairs.n,
-        detectable=100 * detectable_drop(pairs.lost + pairs.gained, pairs.n, _ALPHA),
+        detectable=100 * detectable_drop(pairs.lost + pairs.gained, pairs.n, FILES_ALPHA),
         images_needed=found.images_needed,
     )
 
 
-def _decide(found: Judged, n: int) -> str:
+def decide(found: Judged, n: int) -> str:
+    """How many images would decide, in one clause."""
     if found.images_needed is None:
         return "no number of images decides a drop that is the limit itself"
     return f"about {max(found.images_needed, n + 1):,} images would decide, {n:,} are here"
-
-
-def _switched_off(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Check]:
-    """What is not compared, so that nobody takes silence for a pass."""
-    for one in _both(old, new):
-        limits = policy.limits_for(one.file)
-        if one.before.answer is None and one.now.answer is None:
-            continue
-        if one.before.correct is None or one.now.correct is None:
-            why = "the images have no labels: agreement with the float model is compared"
-        elif limits.max_drop is None:
-            why = "the policy sets no limit"
-        else:
-            continue
-        yield Check(subject=one.subject, kind="accuracy", outcome="not-compared", reason=why)
 
 
 def _floors(new: Shipped, policy: Policy) -> Iterator[Check]:
     """`min_agreement`, whatever the baseline had: by one-sided 95 % Wilson bounds."""
     for name, now in new.answers.items():
         least, agrees = policy.limits_for(name).min_agreement, _agreement(new.reference, now)
-        if least is None or agrees is None:
+        if least is None:
+            continue
+        if agrees is None:
+            why = "its outputs name no classes that could agree"
+            yield Check(subject=f"{name} minimum", kind="agreement", outcome="not-compared", reason=why)
             continue
         n, share = len(agrees), 100 * float(agrees.mean())
         low, high = (100 * end for end in wilson_interval(int(agrees.sum()), n, 0.9))
@@ -212,41 +200,6 @@ def _floors(new: Shipped, policy: Policy) -> Iterator[Check]:
         )
 
 
-def sqnr_checks(old: Shipped, new: Shipped, policy: Policy) -> Iterator[Check]:
-    """Of outputs without classes: the mean loss of SQNR over the images, in dB."""
-    both = [
-        (one.subject, one.before.sqnr_db, one.now.sqnr_db, limit)
-        for one in _both(old, new)
-        if one.before.sqnr_db is not None and one.now.sqnr_db is not None and len(one.now.sqnr_db) > 1
-        for limit in [policy.limits_for(one.file).max_sqnr_loss]
-        if limit is not None
-    ]
-    judged = judge_means([b - n for _, b, n, _ in both], [limit for *_, limit in both], _ALPHA)
-    for (name, before, now, limit), found in zip(both, judged, strict=True):
-        low, high = found.bounds
-        words = {
-            "pass": f"within the {limit:g} dB that are allowed",
-            "regressed": f"more than the {limit:g} dB that are allowed",
-            "inconclusive": f"which may be more or less than the {limit:g} dB that are allowed; "
-            f"{_decide(found, len(now))}",
-        }
-        yield Check(
-            subject=name,
-            kind="sqnr",
-            outcome=found.outcome,
-            reason=f"mean SQNR of an image was {before.mean():.1f} dB and is {now.mean():.1f} dB, a loss of "
-            f"{found.drop:.2f} dB [{low:.2f}, {high:.2f}], {words[found.outcome]}",
-            old=float(before.mean()),
-            new=float(now.mean()),
-            unit="dB",
-            limit=limit,
-            change=found.drop,
-            bounds=found.bounds,
-            n=len(now),
-            images_needed=found.images_needed,
-        )
-
-
 def power(old: Shipped, new: Shipped, policy: Policy) -> str:
     """What drop these images could have shown, and how many the limit needs, in one or two sentences."""
     found = [one for one in what_to_compare(old, new, policy) if one.kind == "accuracy"]
@@ -256,7 +209,7 @@ def power(old: Shipped, new: Shipped, policy: Policy) -> str:
     most = max(found, key=lambda one: one.pairs.lost + one.pairs.gained)
     pairs = most.pairs
     changed = pairs.lost + pairs.gained
-    shown = 100 * detectable_drop(changed, pairs.n, _ALPHA)
+    shown = 100 * detectable_drop(changed, pairs.n, FILES_ALPHA)
     said = (
         f"On these {pairs.n:,} images, of which at most {100 * changed / pairs.n:.1f} % changed ({most.subject}), "
         f"a drop of {shown:.2f} points is found with a power of 80 %."

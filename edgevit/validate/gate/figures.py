@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from edgevit.core.results.baseline import BaselineFile
-from edgevit.core.results.gate import Check
+from edgevit.core.results.gate import Check, CheckKind
 from edgevit.core.settings.gate_policy import Policy
 from edgevit.validate.gate.sides import Shipped
 
@@ -15,11 +15,11 @@ EXACT_DB: Final = 80.0
 _SITES: Final = 3  # named in one sentence
 
 
-def figure_checks(old: Shipped, new: Shipped, policy: Policy, by_image: bool) -> Iterator[Check]:
+def figure_checks(old: Shipped, new: Shipped, policy: Policy, by_image: frozenset[str]) -> Iterator[Check]:
     """All of every file that the baseline has.
 
     Args:
-        by_image: SQNR is judged image by image elsewhere, since nothing else can be.
+        by_image: files whose SQNR is judged image by image elsewhere.
     """
     for before in old.facts.files:
         now = new.file(before.name)
@@ -29,7 +29,7 @@ def figure_checks(old: Shipped, new: Shipped, policy: Policy, by_image: bool) ->
         limits = policy.limits_for(before.name)
         yield _verdict(before, now)
         yield _size(before, now, limits.max_size_growth)
-        if not by_image:
+        if before.name not in by_image or limits.max_sqnr_loss is None:
             yield _sqnr(before, now, limits.max_sqnr_loss)
         yield _integer(before, now, limits.max_integer_loss, _new_in_float(old, new, before.name))
 
@@ -38,6 +38,8 @@ def _present(old: BaselineFile, new: BaselineFile | None) -> Check:
     """Whether the file is still made and executed."""
     if new is None:
         reason = f"{old.name} is gone: the baseline has it. If that is meant: --accept {old.name}"
+    elif new.size_bytes is None and old.size_bytes is None:
+        return _nothing(old.name, "present", "it could not be made, nor could the baseline's")
     elif new.size_bytes is None:
         reason = f"{old.name} could not be made: see its error in the report of the bundle"
     elif new.executed_by is None and old.executed_by is not None:
@@ -85,7 +87,7 @@ def _size(old: BaselineFile, new: BaselineFile, limit: float | None) -> Check:
 
 def _sqnr(old: BaselineFile, new: BaselineFile, limit: float | None) -> Check:
     if old.sqnr_db is None or new.sqnr_db is None:
-        return _nothing(old.name, "sqnr", "it was not executed on both sides")
+        return _unknown(old, new, "sqnr", "its SQNR", old.sqnr_db is not None)
     loss = old.sqnr_db - new.sqnr_db
     said = f"SQNR against its own float model was {old.sqnr_db:.1f} dB and is {new.sqnr_db:.1f} dB"
     if new.sqnr_db >= EXACT_DB and limit is not None and loss > limit:
@@ -106,7 +108,7 @@ def _sqnr(old: BaselineFile, new: BaselineFile, limit: float | None) -> Check:
 def _integer(old: BaselineFile, new: BaselineFile, limit: float | None, come: tuple[str, ...]) -> Check:
     """Share of the multiply-accumulates in integers, and which sites fell back to float."""
     if old.integer_mac_fraction is None or new.integer_mac_fraction is None:
-        return _nothing(old.name, "integer", "what runs in integers is not known on both sides")
+        return _unknown(old, new, "integer", "what runs in integers", old.integer_mac_fraction is not None)
     before, now = 100 * old.integer_mac_fraction, 100 * new.integer_mac_fraction
     said = f"{before:.1f} % of the multiply-accumulates ran in integers, {now:.1f} % do"
     if come:
@@ -147,6 +149,16 @@ def _against(
         limit=limit,
         change=loss,
     )
+
+
+def _unknown(old: BaselineFile, new: BaselineFile, kind: CheckKind, what: str, was_known: bool) -> Check:
+    """A figure that one side lacks: where it was measured and is no more, anything may be behind that."""
+    if not was_known:
+        return _nothing(old.name, kind, f"the baseline does not know {what}")
+    reason = f"the baseline knows {what}, the new report does not"
+    if new.executed_by is None:  # which `present` says
+        return _nothing(old.name, kind, reason)
+    return Check(subject=old.name, kind=kind, outcome="inconclusive", reason=reason)
 
 
 def _nothing(name: str, kind: str, reason: str) -> Check:

@@ -8,12 +8,14 @@ from typing import Final
 
 from edgevit.core.results.gate import FLOAT_MODEL, Check, Outcome
 from edgevit.core.settings.gate_policy import OnInconclusive, Policy
-from edgevit.validate.gate.accuracy import accuracy_checks, sqnr_checks, what_to_compare
+from edgevit.validate.gate.accuracy import accuracy_checks, what_to_compare
 from edgevit.validate.gate.figures import figure_checks
 from edgevit.validate.gate.interface import interface_checks
 from edgevit.validate.gate.latency import Beside, latency_checks
+from edgevit.validate.gate.missing import missing_checks
 from edgevit.validate.gate.sides import Seen, Shipped
 from edgevit.validate.gate.slices import slice_checks
+from edgevit.validate.gate.sqnr import by_image, sqnr_checks
 
 _ORDER: Final[tuple[Outcome, ...]] = ("regressed", "inconclusive", "not-compared", "pass")
 
@@ -32,12 +34,13 @@ def judge(
         old: in the words of `new` (`sides.in_words_of`); its `classes` are its own.
         timed, not_timed: as `latency_checks` takes them.
     """
-    by_image = new.reference.answer is None
+    decibels = by_image(old, new)
     found = (
         *accuracy_checks(old, new, policy),
-        *(sqnr_checks(old, new, policy) if by_image else ()),
+        *missing_checks(old, new, policy),
+        *sqnr_checks(decibels, policy),
         *slice_checks(tuple(what_to_compare(old, new, policy)), seen, new.classes),
-        *figure_checks(old, new, policy, by_image),
+        *figure_checks(old, new, policy, frozenset(decibels)),
         *latency_checks(old, new, policy, timed, not_timed),
         *interface_checks(old, new),
     )

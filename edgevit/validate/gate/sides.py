@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -120,8 +120,16 @@ def _check_classes(found: Decoded, classes: tuple[str, ...], where: str) -> None
         raise InputError(f"{where}: an answer is no index of the {len(classes)} classes", AGAIN)
 
 
+def outputs_of(old: Shipped, new: Shipped) -> Iterator[tuple[str, Output, Output]]:
+    """What both have: what is added to the name of a file for that output, "" for the first, and the two of it."""
+    yield "", old.first, new.first
+    for name, head in old.heads.items():
+        if name in new.heads:
+            yield f" output {name}", head, new.heads[name]
+
+
 def in_words_of(old: Shipped, new: Shipped) -> Shipped:
-    """The old answers as indices of the new classes, where these have another order; -1 for a name that is gone."""
+    """The old answers as indices of the new classes; each name that is gone becomes a negative number of its own."""
     heads = {
         name: _in_words_of(head, new.heads[name]) if name in new.heads else head
         for name, head in old.heads.items()
@@ -132,13 +140,11 @@ def in_words_of(old: Shipped, new: Shipped) -> Shipped:
 def _in_words_of(old: Output, new: Output) -> Output:
     import numpy as np
 
-    if old.classes == new.classes or not old.classes or not new.classes:
+    # The same labels under other names: then the classes kept their indices, whatever they are called.
+    renamed = bool(old.by_index) and old.by_index == new.by_index and old.by_name != new.by_name
+    if old.classes == new.classes or not old.classes or not new.classes or renamed:
         return old
-    place = {name: index for index, name in enumerate(new.classes)}
-    # Where no name is the same the classes were renamed, not put in another order: then the indices count.
-    if not set(place) & set(old.classes):
-        return old
-    moved = np.array([place.get(name, -1) for name in old.classes], np.int64)
+    moved = np.array(places(old.classes, new.classes), np.int64)
 
     def mapped(found: Decoded) -> Decoded:
         return found if found.answer is None else replace(found, answer=moved[found.answer])
@@ -148,3 +154,29 @@ def _in_words_of(old: Output, new: Output) -> Output:
         reference=mapped(old.reference),
         answers={name: mapped(found) for name, found in old.answers.items()},
     )
+
+
+def places(old: Sequence[str], new: Sequence[str]) -> list[int]:
+    """Where each old class is among the new ones, by its name; no two are at one place.
+
+    Names that stand twice (ImageNet has two cranes) are taken in their order. Where a name that is gone had the index
+    of one that is new, the class was renamed. Any other that is gone is at -1, -2, ...
+    """
+    before, now = _numbered(old), _numbered(new)
+    index = {name: place for place, name in enumerate(now)}
+    gone = set(before) - set(now)
+    come = set(now) - set(before)
+    return [
+        place if name in gone and place < len(now) and now[place] in come else index.get(name, -1 - place)
+        for place, name in enumerate(before)
+    ]
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name, and how many of the same stand before it."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        found.append((name, seen.get(name, 0)))
+        seen[name] = seen.get(name, 0) + 1
+    return found

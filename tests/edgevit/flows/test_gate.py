@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +12,11 @@ import pytest
 
 from bench._gate import drawn as d
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.results.gate import Check, GateReport
-from edgevit.core.settings.gate_policy import Policy, make
-from edgevit.core.settings.recipe import Recipe
+from edgevit.core.settings.gate_policy import make
 from edgevit.core.types import TensorSpec
 from edgevit.flows import gate as flow
+from tests.edgevit.flows._gate import closed, damaged, held, one, policy
 
-RECIPE = Recipe(model="drawn")
 N = 2000
 Build = Callable[[d.Drawn], Path]
 
@@ -39,23 +36,6 @@ def baseline(tmp_path: Path, shipped: d.Drawn) -> Path:
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     return lambda drawn: d.write(tmp_path / "new", drawn)
-
-
-def policy(**flags: Any) -> Policy:
-    return make(flags, folder=Path("/"))
-
-
-def held(bundle: Path, baseline: Path, rules: Policy | None = None) -> GateReport:
-    return flow.gate(bundle, baseline, rules or policy(), RECIPE)
-
-
-def closed(report: GateReport, outcome: Any = "regressed") -> set[str]:
-    return {check.name for check in report.of(outcome)}
-
-
-def one(report: GateReport, name: str) -> Check:
-    (found,) = (check for check in report.checks if check.name == name)
-    return found
 
 
 def worse(answers: d.Answers, shipped: d.Drawn, drop: float, seed: int = 1) -> d.Answers:
@@ -134,7 +114,7 @@ def test_a_bad_range_is_a_regression_of_one_file_by_name(
 
 
 def test_a_file_that_lost_its_integers(build: Build, baseline: Path, shipped: d.Drawn) -> None:
-    changed = {"onnx/w8a8": {"integer_mac_fraction": 0.4, "size_bytes": 1_600_000}}
+    changed = {"onnx/w8a8": {"integer_mac_fraction": 0.4, "size_bytes": 1_600}}
     sites = {"onnx/w8a8": ("blocks.0.attn.qkv", "blocks.1.mlp.fc1")}
     report = held(build(replace(shipped, changed=changed, skipped=sites, content="two")), baseline)
     assert closed(report) == {"onnx/w8a8 integer", "onnx/w8a8 size"}
@@ -323,7 +303,7 @@ def test_limits_for_some_files_come_from_the_policy(
     rules.write_text(
         'max_size_growth = 1\n[files."tflite/*"]\nmax_size_growth = 30\n[files."*/w8"]\nmax_size_growth = "off"\n'
     )
-    grown = {name: {"size_bytes": 1_200_000} for name in d.SIX}
+    grown = {name: {"size_bytes": 1_200} for name in d.SIX}
     report = held(build(replace(shipped, changed=grown)), baseline, make({}, file=rules))
     assert closed(report) == {f"{name} size" for name in ("onnx/fp16", "onnx/w8a8", "coreml/fp16")}
     assert one(report, "coreml/w8 size").outcome == "not-compared"
@@ -366,12 +346,6 @@ def test_ten_thousand_images_and_six_files_fit_into_a_small_file(tmp_path: Path)
     features = d.Drawn(None, None, {name: random.normal(35, 6, 10_000) for name in d.SIX})
     flow.save_baseline(d.write(tmp_path / "big", features), tmp_path / "features.json")
     assert (tmp_path / "features.json").stat().st_size <= 100_000
-
-
-def damaged(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    data = json.loads(file.read_text())
-    change(data)
-    file.write_text(json.dumps(data))
 
 
 @pytest.mark.parametrize(
