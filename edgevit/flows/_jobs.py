@@ -77,7 +77,7 @@ def on_file(
 
 def _isolated(model: str) -> bool:
     """Whether loading `model` neither runs the user's own code nor may download anything."""
-    source, argument = parse_source(model)
+    source, argument = parse_source(model, SOURCES.names())
     isolated = SOURCES.get(source).isolated
     return isolated is not None and isolated(argument)
 

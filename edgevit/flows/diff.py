@@ -52,7 +52,7 @@ def diff(
         raise UsageError(f"--threshold {threshold:g} is out of range", "give dB from -200 to 400")
     found = one_artifact(artifact)
     artifact = found.path
-    source, _ = parse_source(recipe.model)
+    source, _ = parse_source(recipe.model, SOURCES.names())
     images = recipe.evaluate or SOURCES.get(source).images or f"synthetic:{count}"
     request = DiffRequest(
         recipe=recipe,

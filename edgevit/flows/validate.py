@@ -58,7 +58,7 @@ def validate(
     told = progress or Silent()
     begin = time.perf_counter()
     found = find_artifacts(path)
-    source, _ = parse_source(recipe.model)
+    source, _ = parse_source(recipe.model, SOURCES.names())
     if recipe.evaluate is None and not SOURCES.get(source).images:
         raise UsageError(
             "validate needs images", "add --evaluate SAMPLES: a folder of images, a .npz, or demo"

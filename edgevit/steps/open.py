@@ -82,7 +82,7 @@ def open_all(asked: PrepareRequest, emit: Emit) -> Opened:
 
 def load_model(recipe: Recipe, needs_preprocess: bool = True) -> TorchModel:
     """The model that a recipe names, from its source; for its graph alone preprocessing may be unknown."""
-    source, argument = parse_source(recipe.model)
+    source, argument = parse_source(recipe.model, SOURCES.names())
     names: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
     files = label_files(recipe)
