@@ -132,7 +132,7 @@ def command(
     no_thumbnails: Annotated[
         bool, typer.Option("--no-thumbnails", help="Leave the pictures out of the page.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(metavar="N", min=0, help="For timing. [default: 1]")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="For timing. [default: 1]")] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
