@@ -63,6 +63,7 @@ def gate(
     from edgevit.core.settings.gate_policy import make
     from edgevit.core.settings.make_recipe import make as make_recipe
     from edgevit.flows._gate_page import write_page
+    from edgevit.flows._gate_places import check_places
     from edgevit.flows.gate import gate as flow
     from edgevit.report.progress import progress_for
 
@@ -77,8 +78,10 @@ def gate(
     }
     rules = make(limits, accept, on_inconclusive, None if policy is None else Path(policy))
     recipe = make_recipe({"model": str(bundle), "threads": str(threads)})
+    page = None if html is None else Path(html)
+    check_places({"html": page}, Path(bundle), {"the baseline": Path(baseline)})
     with progress_for(progress) as display:
         report = flow(Path(bundle), Path(baseline), rules, recipe, display)
-        if html is not None:
-            write_page(report, Path(html), thumbnails, recipe, display)
+        if page is not None:
+            write_page(report, page, thumbnails, recipe, display)
     return report

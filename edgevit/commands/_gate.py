@@ -16,6 +16,7 @@ from edgevit.core.errors import UsageError
 if TYPE_CHECKING:
     from edgevit.core.results.gate import GateReport
 
+_LEAST_PERCENT = 1e-6  # less than any set of images can show
 _DISCORDANCES = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)  # percent, for those who do not know theirs
 
 
@@ -52,7 +53,16 @@ def run(asked: Asked) -> int:
     if bundle is None:
         raise UsageError("the bundle is missing", "edgevit gate BUNDLE --baseline WHAT")
     from edgevit.flows import gate as flow
+    from edgevit.flows._gate_places import check_places
 
+    places = {
+        "--html": asked.html,
+        "--junit-xml": asked.junit,
+        "--markdown": asked.markdown,
+        "--benchmark-json": asked.benchmark,
+        "--save-baseline": asked.save,
+    }
+    check_places(places, bundle, {"the baseline": asked.baseline, "the policy": asked.policy})
     if asked.save is not None:
         if asked.baseline is not None or asked.update:
             raise UsageError("--save-baseline compares nothing", "leave --baseline and --update-baseline out")
@@ -140,6 +150,6 @@ def _percent(flag: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 100:
-        raise UsageError(f"{flag} {text!r} is no percentage", "a number above 0 and at most 100")
+    if not _LEAST_PERCENT <= value <= 100:
+        raise UsageError(f"{flag} {text!r} is no percentage", f"a number from {_LEAST_PERCENT:f} to 100")
     return value

@@ -103,6 +103,9 @@ def test_updating_says_what_changed_and_a_read_only_place_keeps_the_old_file(
         (("{old}", "--baseline", "nowhere.json"), "nowhere.json"),
         (("{old}", "--baseline", "{base}", "--policy", "none.toml"), "none.toml"),
         (("--plan-images", "0"), "is no percentage"),
+        (("--plan-images", "1e-300"), "is no percentage"),
+        (("{old}", "--baseline", "{base}", "--min-agreement", "150"), "no file agrees on 150 %"),
+        (("{old}", "--baseline", "{base}", "--junit-xml", "{base}"), "would be written over the baseline"),
     ],
 )
 def test_what_cannot_be_done_is_told(place: Path, arguments: Sequence[str], says: str) -> None:

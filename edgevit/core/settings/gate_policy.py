@@ -171,6 +171,8 @@ def _limit(where: str, value: object) -> float | None:
         number = math.nan
     if not 0 <= number < math.inf:
         raise UsageError(f"{where}: {value!r} is no limit", f"a number from 0 on, or {OFF}")
+    if number > 100 and where.replace("-", "_").endswith("min_agreement"):
+        raise UsageError(f"{where}: no file agrees on {value} % of the images", f"at most 100, or {OFF}")
     return number
 
 
