@@ -55,6 +55,7 @@ class Drawn:
     weights: str = "aa" * 32
     model: str = "drawn"
     pictures: str = "photos"
+    path: str = "photos/val"
     preprocess: Preprocess = PREPROCESS
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     heads: Mapping[str, Drawn] = field(default_factory=dict)
@@ -175,7 +176,7 @@ def _outcomes(drawn: Drawn) -> o.Outcomes:
         )
 
     return o.Outcomes(
-        path="photos/val",
+        path=drawn.path,
         digest=f"{drawn.pictures} labelled",
         pictures=drawn.pictures,
         count=count,

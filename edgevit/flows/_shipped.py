@@ -177,7 +177,10 @@ def _facts(
             labelled=labels is not None,
             by_index="" if labels is None else digest_of(labels.tolist()),
             by_name="" if labels is None else digest_of(_names(labels, classes)),
-            names=digest_of(o.unpack_names(outcomes.names, count, "names")),
+            # Names of the images of an array begin with its path, which may be another one elsewhere.
+            names=digest_of(
+                [name.removeprefix(outcomes.path) for name in o.unpack_names(outcomes.names, count, "names")]
+            ),
         ),
         files=tuple(files),
         packed=Packed(

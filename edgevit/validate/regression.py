@@ -69,7 +69,12 @@ def judge_drops(
     """
     p_values = [p_of_drop(pairs, margin) for pairs, margin in zip(checks, margins, strict=True)]
     rejected = holm(p_values, alpha)
-    return tuple(map(_judged, checks, margins, p_values, rejected))
+    # What is more than its margin has to be so beyond the chance that all checks together are given.
+    strict = 1 - alpha / max(1, len(checks))
+    return tuple(
+        _judged(pairs, margin, p_value, worse, strict)
+        for pairs, margin, p_value, worse in zip(checks, margins, p_values, rejected, strict=True)
+    )
 
 
 def judge_means(
@@ -108,12 +113,14 @@ def _of_mean(one: Judged, margin: float, worse: bool) -> Judged:
     )
 
 
-def _judged(pairs: Pairs, margin: float, p_value: float, worse: bool) -> Judged:
+def _judged(pairs: Pairs, margin: float, p_value: float, worse: bool, strict: float) -> Judged:
     counts = (pairs.lost, pairs.gained, pairs.n)
     low, high = drop_bounds(*counts)
+    drop = (pairs.lost - pairs.gained) / pairs.n
     outcome: Outcome = "regressed" if worse else "pass" if high <= margin else "inconclusive"
-    needed = images_to_decide(*counts, margin) if outcome == "inconclusive" else None
-    return Judged(outcome, (pairs.lost - pairs.gained) / pairs.n, (low, high), p_value, needed)
+    confidence = strict if drop > margin else CONFIDENCE
+    needed = images_to_decide(*counts, margin, confidence) if outcome == "inconclusive" else None
+    return Judged(outcome, drop, (low, high), p_value, needed)
 
 
 def p_of_drop(pairs: Pairs, margin: float) -> float:

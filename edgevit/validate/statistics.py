@@ -66,7 +66,9 @@ def smallest_limit(n: int, confidence: float = CONFIDENCE) -> float:
     return z * z / (n + z * z)
 
 
-def images_to_decide(lost: int, gained: int, n: int, limit: float) -> int | None:
+def images_to_decide(
+    lost: int, gained: int, n: int, limit: float, confidence: float = CONFIDENCE
+) -> int | None:
     """How many images decide about `limit`, a fraction, if the shares of lost and gained ones stay as they are.
 
     Tango's score of k times the counts is sqrt(k) times as large, so it reaches the quantile at
@@ -78,7 +80,7 @@ def images_to_decide(lost: int, gained: int, n: int, limit: float) -> int | None
     score = tango_score(lost, gained, n, limit)
     if score == 0 or not math.isfinite(score):
         return None
-    z = NormalDist().inv_cdf(CONFIDENCE)
+    z = NormalDist().inv_cdf(confidence)
     return math.ceil(n * (z / score) ** 2)
 
 

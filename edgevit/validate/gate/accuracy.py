@@ -148,8 +148,7 @@ def _check(one: Compared, found: Judged) -> Check:
     words = {
         "pass": f"within the {one.margin:g} that are allowed",
         "regressed": f"more than the {one.margin:g} that are allowed",
-        "inconclusive": f"which may be more or less than the {one.margin:g} that are allowed; "
-        f"{decide(found, pairs.n)}",
+        "inconclusive": f"{_maybe(low, one.margin)}; {decide(found, pairs.n)}",
     }
     return Check(
         subject=one.subject,
@@ -166,6 +165,12 @@ def _check(one: Compared, found: Judged) -> Check:
         detectable=100 * detectable_drop(pairs.lost + pairs.gained, pairs.n, FILES_ALPHA),
         images_needed=found.images_needed,
     )
+
+
+def _maybe(low: float, margin: float) -> str:
+    if low > margin:
+        return f"more than the {margin:g} that are allowed, but by chance one of so many checks may look so"
+    return f"which may be more or less than the {margin:g} that are allowed"
 
 
 def decide(found: Judged, n: int) -> str:

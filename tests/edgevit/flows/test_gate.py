@@ -444,3 +444,14 @@ def test_files_of_an_earlier_bundle_are_timed_beside_the_new_ones(
         ("old", 10),
         ("new", 13),
     }
+
+
+def test_the_same_array_elsewhere_is_the_same_images(build: Build, tmp_path: Path, shipped: d.Drawn) -> None:
+    """Names of its images begin with its path; those of folders do not."""
+    file = tmp_path / "array.json"
+    here = replace(shipped, names=tuple(f"photos/val[{i}]" for i in range(N)))
+    flow.save_baseline(d.write(tmp_path / "array", here), file)
+    there = replace(
+        shipped, names=tuple(f"/elsewhere/val.npz[{i}]" for i in range(N)), path="/elsewhere/val.npz"
+    )
+    assert held(build(there), file).exit_code == 0

@@ -72,3 +72,14 @@ def test_a_mean_loss_is_judged_as_scipy_judges_it() -> None:
     outcomes = [one.outcome for one in judge_means([loss, loss + 3, loss - 3, np.zeros(9)], [0.5] * 4)]
     assert outcomes == ["inconclusive", "regressed", "pass", "pass"]
     assert judge_means([np.full(9, 2.0)], [1.0])[0].outcome == "regressed"
+
+
+def test_how_many_images_would_show_that_one_of_several_is_worse() -> None:
+    """Seven files, one of them worse by 2.4 points; so many times the images, in the same shares, decide it."""
+    checks = [Pairs(0, 0, 1000)] * 6 + [Pairs(42, 18, 1000)]
+    found = judge_drops(checks, [0.01] * 7)[-1]
+    assert found.outcome == "inconclusive" and found.bounds[0] > 0.01 and found.images_needed is not None
+    for factor, outcome in ((0.95, "inconclusive"), (1.05, "regressed")):
+        times = factor * found.images_needed / 1000
+        more = Pairs(round(42 * times), round(18 * times), round(1000 * times))
+        assert judge_drops([*checks[:6], more], [0.01] * 7)[-1].outcome == outcome
