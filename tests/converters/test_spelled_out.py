@@ -26,10 +26,14 @@ class _Net(nn.Module):
         self.gru = nn.GRU(32, 3)
         self.apart = nn.ConvTranspose2d(4, 8, 3, 2, padding=1, output_padding=1, groups=2)
         self.tokens = nn.Conv1d(4, 6, 1)
+        self.narrow = nn.Conv2d(3, 4, (16, 32))
+        self.pointwise = nn.Linear(4, 5)
+        self.one = nn.Linear(1, 3, bias=False)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = self.stem(image)
         rows = x.permute(0, 2, 1, 3).flatten(2)
+        q, k, v = self.one(x[:, :1].flatten(2).mT).unbind(-1)
         return (
             self.lstm(rows)[0],
             self.gru(rows[:, :3].mT.reshape(3, 1, 32))[1],
@@ -47,6 +51,9 @@ class _Net(nn.Module):
             torch.addcmul(x[:, :1], x, x.sigmoid(), value=0.5),
             torch.addcmul(x, x.tanh(), x[:, :, :1]),
             torch.addcdiv(x, x, x.abs() + 1, value=-2),
+            (q @ k.mT).softmax(-1) @ v,
+            self.pointwise(self.narrow(image).permute(0, 2, 3, 1)),
+            self.tokens(x.flatten(2) @ x.flatten(2).sigmoid().mT),
         )
 
 
