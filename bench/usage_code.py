@@ -93,6 +93,9 @@ def _pages() -> Iterator[Page]:
     for i, (filter_, (resize, shorter)) in enumerate(product(FILTERS, resizes)):
         made = Preprocess(28, 24, resize, shorter, color="bgr" if i % 2 else "rgb")
         yield _page(f"resize{i}", replace(made, interpolation=filter_), OutputKind(), 3, "float32")
+    for i, (filter_, resize) in enumerate(product(FILTERS, ((28, 24), (34, 26)))):
+        made = Preprocess(28, 24, resize, False, color="bgr" if i % 2 else "rgb", border=(124, 116, 104))
+        yield _page(f"border{i}", replace(made, interpolation=filter_), OutputKind(), 3, "float32")
     grey = Preprocess(28, 24, (34, 30), color="gray", mean=(0.4,), std=(0.2,))
     for dtype in get_args(usage.InputDtype):
         yield _page(f"input_{dtype}", Preprocess(32, 32, (36, 36)), OutputKind(), 3, dtype)

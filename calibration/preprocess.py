@@ -59,7 +59,10 @@ def to_pixels(
     if (width, height) != size:
         filter_ = getattr(pillow.Resampling, preprocess.interpolation.upper())
         planes = tuple(plane.resize((width, height), filter_) for plane in planes)
-    return _centre(np.dstack([np.asarray(p, np.uint8) for p in planes]), preprocess.height, preprocess.width)
+    pixels = np.dstack([np.asarray(p, np.uint8) for p in planes])
+    return _centre(
+        pixels, preprocess.height, preprocess.width, preprocess.border or (0,) * preprocess.channels
+    )
 
 
 def planes_of(image: Pixels, channels: int, name: str = "the image") -> tuple[Image.Image, ...]:
@@ -108,6 +111,9 @@ def _resized(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
     """(width, height) after resizing an image of `size` = (width, height)."""
     wanted_height, wanted_width = preprocess.resize
     width, height = size
+    if preprocess.border is not None:  # all of it, by the longer side: timm's ResizeKeepRatio again
+        ratio = max(height / wanted_height, width / wanted_width)
+        return max(round(width / ratio), 1), max(round(height / ratio), 1)
     if not preprocess.shorter_side:
         return wanted_width, wanted_height
     if wanted_height != wanted_width:
@@ -120,13 +126,16 @@ def _resized(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
     return int(wanted_height * width / height), wanted_height
 
 
-def _centre(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Crop the centre; where the image is smaller it gets a black border first, as torchvision does."""
+def _centre(pixels: Pixels, height: int, width: int, border: tuple[int, ...]) -> Pixels:
+    """Crop the centre; where the image is smaller it gets a border first, as torchvision and timm do."""
     import numpy as np
 
     short_y, short_x = max(height - pixels.shape[0], 0), max(width - pixels.shape[1], 0)
     if short_y or short_x:
-        borders = ((short_y // 2, (short_y + 1) // 2), (short_x // 2, (short_x + 1) // 2), (0, 0))
-        pixels = np.pad(pixels, borders)
+        framed = np.empty((pixels.shape[0] + short_y, pixels.shape[1] + short_x, pixels.shape[2]), np.uint8)
+        framed[:] = border
+        top, left = short_y // 2, short_x // 2
+        framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        pixels = framed
     top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])

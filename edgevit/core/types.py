@@ -43,9 +43,9 @@ class Preprocess:
     """From an image file to the model's input; the one contract of calibration, validation and artifacts.
 
     Decode to RGB; turn it upright if `orient` says so; resize so that the *shorter side* is `resize` (or,
-    with `squash`, both sides to `height`/`width` over `crop_pct`) with Pillow's `interpolation`; crop
-    `height` x `width` from the centre; reorder the channels to `color`; then `(value / 255 - mean) / std`
-    per channel.
+    with `squash`, both sides to `height`/`width` over `crop_pct`; or, with `border`, so that the whole image
+    fits into `resize`) with Pillow's `interpolation`; crop `height` x `width` from the
+    centre; reorder the channels to `color`; then `(value / 255 - mean) / std` per channel.
 
     Attributes:
         height, width: pixels of the model's input.
@@ -59,6 +59,9 @@ class Preprocess:
         mean, std: per channel in the model's own order, in units of the [0, 1] range; as many as there are channels.
         orient: exif to turn images as their EXIF orientation says, as transformers does; none to take the
             pixels as they are stored, as timm, torchvision and Keras do.
+        border: of each channel, in RGB where there are three, the byte that surrounds an image which is fitted
+            into `resize` as a whole, its aspect kept: timm's crop mode "border". None for the other two ways,
+            which leave no border; `shorter_side` is False with it.
     """
 
     height: int
@@ -70,6 +73,7 @@ class Preprocess:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     orient: Literal["none", "exif"] = "none"
+    border: tuple[int, ...] | None = None
 
     @property
     def channels(self) -> int:

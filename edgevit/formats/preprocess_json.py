@@ -22,6 +22,7 @@ COLORS = ("rgb", "bgr", "gray", "bands")
 ORIENTS = ("none", "exif")
 MAX_CHANNELS: Final = 512
 _COLOURS: Final = 3
+_BYTE: Final = 255
 _INPUT: Final = "input"  # of files that take bytes, with the word PIXELS
 _PIXELS: Final = "pixels"
 _KEYS = ("height", "width", "resize", "shorter_side", "interpolation", "color", "mean", "std", "layout")
@@ -93,6 +94,7 @@ def loads(text: str | bytes) -> FileInput:
         std=std,
         # files that were written before there was this key took the pixels as they are stored
         orient=cast("_Orient", _word("orient", data.get("orient", "none"), ORIENTS)),
+        border=_border(data.get("border"), len(mean), shorter_side),
     )
     layout = cast("Layout", _word("layout", data["layout"], LAYOUTS))
     takes_pixels = _INPUT in data and _word(_INPUT, data[_INPUT], (_PIXELS,)) == _PIXELS
@@ -110,6 +112,20 @@ def _word(key: str, value: object, allowed: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise _bad(key, value, "one of " + ", ".join(allowed))
     return value
+
+
+def _border(value: object, channels: int, shorter_side: bool) -> tuple[int, ...] | None:
+    """The bytes of a colour, one for each channel; files without a border, or from before there was one, have none."""
+    if value is None:
+        return None
+    if shorter_side:
+        raise _bad("border", value, "null where the shorter side is resized")
+    found = tuple(
+        item for item in _list("border", value, channels) if isinstance(item, int) and item is not True
+    )
+    if len(found) != channels or not all(0 <= item <= _BYTE for item in found):
+        raise _bad("border", value, f"{channels} whole numbers from 0 to {_BYTE}")
+    return found
 
 
 def _pixels(key: str, value: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, cast
@@ -20,6 +20,7 @@ Orient = Literal["none", "exif"]
 INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "lanczos")
 COLORS: Final = ("rgb", "bgr")
 _COLOURS: Final = 3
+_LAST: Final = "border"
 # Usual normalisations by name: mean and std in units of the range 0 to 1. Ranges are those of the input tensor.
 NORMALIZATIONS: Final[Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -47,15 +48,15 @@ def from_timm(
 
     Raises:
         UnsupportedError: an interpolation that edgevit does not have.
-        UsageError: a crop mode that it does not have, and `given` does not say how an image comes to that size.
+        UsageError: a crop mode that timm does not have either, and `given` does not say how an image comes to that
+            size.
     """
     _, height, width = config["input_size"]
     height, width = size or (height, width)
     mode = config["crop_mode"]
-    if mode not in ("center", "squash") and "resize" not in given:
+    if mode not in ("center", "squash", "border") and "resize" not in given:
         raise UsageError(
-            f"the model's crop mode is {mode!r}, which edgevit does not have"
-            + (": it fits the whole image in and fills the rest" if mode == "border" else ""),
+            f"the model's crop mode is {mode!r}, which edgevit does not have",
             f"say how images come to it: --preprocess resize={height}x{width} squeezes the whole image, "
             f"resize={min(height, width)} resizes the shorter side and crops",
         )
@@ -73,6 +74,7 @@ def from_timm(
         color=color_of(len(config["mean"])),
         mean=tuple(float(value) for value in config["mean"]),
         std=tuple(float(value) for value in config["std"]),
+        border=_bytes(config["mean"]) if mode == "border" else None,
     )
 
 
@@ -81,7 +83,13 @@ def for_channels(preprocess: Preprocess, channels: int) -> Preprocess:
     if preprocess.channels == channels:
         return preprocess
     halves = (0.5,) * channels
-    return replace(preprocess, color=color_of(channels), mean=halves, std=halves)
+    border = None if preprocess.border is None else _bytes(halves)
+    return replace(preprocess, color=color_of(channels), mean=halves, std=halves, border=border)
+
+
+def _bytes(mean: Iterable[float]) -> tuple[int, ...]:
+    """timm's border: what becomes 0 once it is normalised."""
+    return tuple(min(max(round(255 * value), 0), 255) for value in mean)
 
 
 def color_of(channels: int) -> Color:
@@ -110,7 +118,8 @@ def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
 
     `resize=256` resizes the shorter side, `resize=256x320` both sides (height x width);
     `crop_pct=0.9` derives the resize from the input size; `mean` and `std` take one number or one for each channel;
-    `normalize` sets both by name (see NORMALIZATIONS).
+    `normalize` sets both by name (see NORMALIZATIONS); `border=127` or `border=R,G,B` fits the whole image into the
+    resize, one side of it standing for both, and surrounds it with that colour.
 
     Raises:
         UsageError: an unknown key, a malformed value, `resize` with `crop_pct`, or `normalize` with
@@ -125,8 +134,8 @@ def override(preprocess: Preprocess, values: Mapping[str, str]) -> Preprocess:
         raise UsageError(
             "--preprocess takes normalize, or mean and std, not both", "normalize sets mean and std"
         )
-    for key, text in values.items():
-        preprocess = _apply(preprocess, key, text)
+    for key in sorted(values, key=_LAST.__eq__):  # a resize alone has no border
+        preprocess = _apply(preprocess, key, values[key])
     return preprocess
 
 
@@ -137,7 +146,8 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
             side.isascii() and side.isdigit() and 0 < int(side) <= 65536 for side in sides
         ):
             raise _wrong(key, text, "a number of pixels (shorter side) or HEIGHTxWIDTH")
-        return replace(preprocess, resize=(int(sides[0]), int(sides[-1])), shorter_side=len(sides) == 1)
+        size = (int(sides[0]), int(sides[-1]))
+        return replace(preprocess, resize=size, shorter_side=len(sides) == 1, border=None)
     if key == "crop_pct":
         (fraction,) = _numbers(key, text, (1,))
         if not 0.05 <= fraction <= 1:
@@ -167,6 +177,12 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
             raise _wrong(key, text, "exif (turn images as their EXIF orientation says) or none")
         return replace(preprocess, orient=cast("Orient", text))
     channels = preprocess.channels
+    if key == _LAST:
+        whole = text.split(",")
+        if len(whole) not in (1, channels) or not all(_is_byte(part) for part in whole):
+            raise _wrong(key, text, f"one whole number from 0 to 255, or {channels} separated by commas")
+        colour = tuple(map(int, whole * channels if len(whole) == 1 else whole))
+        return replace(preprocess, shorter_side=False, border=colour)
     numbers = _numbers(key, text, tuple(dict.fromkeys((1, channels))))
     values = numbers * channels if len(numbers) == 1 else numbers
     if key == "mean":
@@ -174,6 +190,10 @@ def _apply(preprocess: Preprocess, key: str, text: str) -> Preprocess:
     if min(values) <= 0:
         raise _wrong(key, text, "positive")
     return replace(preprocess, std=values)
+
+
+def _is_byte(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) <= 255
 
 
 def _images(preprocess: Preprocess) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,19 +125,25 @@ def preprocessing(model: ModelSummary) -> str:
     """How an image becomes the input, and where that was taken from, in one line."""
     p = model.preprocess
     height, width = p.resize
-    if not p.shorter_side:
+    if p.border is not None:
+        resized = f"fitted whole into {height}x{width}"
+    elif not p.shorter_side:
         resized = f"resized to {height}x{width}"
     elif height == width:
         resized = f"shorter side resized to {height}"
     else:
         resized = f"resized to cover {height}x{width}"
     turned = "turned upright by EXIF, " if p.orient == "exif" else ""
+    size = f"{p.height}x{p.width}"
+    cropped = (
+        f"cropped to {size}" if p.border is None else f"centred in {size} of colour {_numbers(p.border)}"
+    )
     text = (
-        f"{turned}{resized} ({p.interpolation}), cropped to {p.height}x{p.width}, {p.color}, "
+        f"{turned}{resized} ({p.interpolation}), {cropped}, {p.color}, "
         f"mean {_numbers(p.mean)}, std {_numbers(p.std)}"
     )
     return f"{text}; from {model.preprocess_origin}" if model.preprocess_origin else text
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in (values[:1] if len(set(values)) == 1 else values))

@@ -56,6 +56,30 @@ def test_squash_equals_timm(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("crop_pct", "resize"), [(1.0, (48, 64)), (0.9, (53, 71))])
+def test_the_whole_image_within_a_border_equals_timm(
+    size: tuple[int, int], crop_pct: float, resize: tuple[int, int]
+) -> None:
+    image = picture(*size)
+    expected = timm_pixels(
+        image,
+        input_size=(3, 48, 64),
+        crop_pct=crop_pct,
+        interpolation="bicubic",
+        crop_mode="border",
+        mean=MEAN,
+    )
+    mine = to_pixels(image, Preprocess(48, 64, resize, shorter_side=False, border=(102, 128, 153)))
+    np.testing.assert_array_equal(mine, expected)
+
+
+def test_a_thread_within_a_border_keeps_a_pixel() -> None:
+    thread = np.full((1, 1000, 3), 9, np.uint8)
+    mine = to_pixels(thread, Preprocess(8, 8, (8, 8), shorter_side=False, border=(1, 2, 3)))
+    assert (mine[3] == 9).all() and (mine[:3] == (1, 2, 3)).all() and (mine[4:] == (1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_crop_larger_than_the_image_is_padded_as_torchvision_does(size: tuple[int, int]) -> None:
     image = picture(*size)
     preset = ImageClassification(crop_size=61, resize_size=40, interpolation=InterpolationMode.BILINEAR)

@@ -25,6 +25,7 @@ PREPROCESS_KEYS: Final = (
     "color",
     "normalize",
     "orient",
+    "border",
 )
 # What a file can be fed otherwise: the images are cropped once for all.
 FILE_PREPROCESS_KEYS: Final = ("mean", "std", "color", "normalize")
@@ -126,7 +127,8 @@ class Recipe:
         default_factory=dict,
         metadata=setting(
             "Override one value of the preprocessing: resize, crop_pct, interpolation, color, mean, std, "
-            "orient (exif or none). normalize=imagenet, clip, -1..1, 0..1 or 0..255 sets mean and std.",
+            "orient (exif or none), border (a colour such as 127: fit the whole image). "
+            "normalize=imagenet, clip, -1..1, 0..1 or 0..255 sets mean and std.",
             _LOAD,
             "Model",
             "KEY=VALUE",

@@ -24,10 +24,10 @@ _WANTED_DB: Final[Mapping[Precision, float]] = {Precision.FP32: 80.0, Precision.
 _QUANTIZED_DB: Final = 20.0
 _FOUND_DB: Final = 15.0
 _GAIN_DB: Final = 10.0
-_FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation", "orient")
+_FIELDS: Final = ("color", "mean", "std", "resize", "shorter_side", "interpolation", "orient", "border")
 
 # How an image file becomes pixels, before any file is fed: what a comparison on the same pixels cannot see.
-_BEFORE_PIXELS: Final = ("resize", "shorter_side", "interpolation", "orient")
+_BEFORE_PIXELS: Final = ("resize", "shorter_side", "interpolation", "orient", "border")
 
 # Preprocess, uint8 pixels (N, height, width, 3) -> SQNR of the file against the model, in dB
 Sqnr = Callable[[Preprocess, "Pixels"], float]

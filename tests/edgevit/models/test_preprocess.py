@@ -12,7 +12,7 @@ from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess
 from edgevit.models._hf.preprocess import preprocess_of
-from edgevit.models._preprocess import from_timm, override
+from edgevit.models._preprocess import for_channels, from_timm, override
 
 
 def from_file(config: dict[str, object]) -> Preprocess:
@@ -35,6 +35,8 @@ BASE = Preprocess(224, 192, (256, 256))
         ({"mean": "0.5"}, Preprocess(224, 192, (256, 256), mean=(0.5, 0.5, 0.5))),
         ({"std": "0.1,0.2,0.3"}, Preprocess(224, 192, (256, 256), std=(0.1, 0.2, 0.3))),
         ({"color": "bgr"}, Preprocess(224, 192, (256, 256), color="bgr")),
+        ({"border": "127"}, Preprocess(224, 192, (256, 256), shorter_side=False, border=(127, 127, 127))),
+        ({"border": "1,2,3", "resize": "224x192"}, Preprocess(224, 192, (224, 192), False, border=(1, 2, 3))),
         ({}, BASE),
     ],
 )
@@ -47,7 +49,7 @@ def test_overrides_change_just_their_field(values: dict[str, str], expected: Pre
     [
         ("resize", "0"), ("resize", "a"), ("resize", "1x2x3"), ("resize", ""), ("crop_pct", "1.5"), ("crop_pct", "x"),
         ("interpolation", "cubic"), ("mean", "1,2"), ("mean", "nan"), ("std", "0"), ("std", "-1,1,1"),
-        ("color", "RGB"), ("colour", "rgb"),
+        ("color", "RGB"), ("colour", "rgb"), ("border", "256"), ("border", "1,2"), ("border", "black"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_a_usage_error_that_names_it(key: str, value: str) -> None:
@@ -69,13 +71,17 @@ def test_timm_s_configuration_and_another_size() -> None:
     assert not from_timm({**config, "crop_mode": "squash"}, None).shorter_side
     with pytest.raises(UnsupportedError):
         from_timm({**config, "interpolation": "random"}, None)
-    border = {**config, "crop_mode": "border"}
-    with pytest.raises(UsageError, match="fits the whole image in and fills the rest") as asked:
-        from_timm(border, (64, 96))
-    assert "--preprocess resize=64x96 squeezes" in asked.value.hint
+    bordered = from_timm({**config, "crop_mode": "border"}, (64, 96))
+    assert bordered.border == (128, 128, 128) and bordered.resize == (73, 109) and not bordered.shorter_side
+    assert for_channels(bordered, 1).border == (128,)
     given = {"resize": "64x96"}
-    squeezed = override(from_timm(border, (64, 96), given), given)
-    assert squeezed.resize == (64, 96) and not squeezed.shorter_side
+    squeezed = override(bordered, given)
+    assert squeezed.resize == (64, 96) and not squeezed.shorter_side and squeezed.border is None
+    other = {**config, "crop_mode": "another"}
+    with pytest.raises(UsageError, match="crop mode is 'another'") as asked:
+        from_timm(other, (64, 96))
+    assert "--preprocess resize=64x96 squeezes" in asked.value.hint
+    assert override(from_timm(other, (64, 96), given), given) == squeezed
 
 
 def hf_pixels(processor: object, image: Image.Image) -> np.ndarray:

@@ -36,7 +36,7 @@ def blocks(text: str, language: str) -> list[str]:
 # What Kotlin has without an import, as far as the pages use it.
 KOTLIN = re.compile(
     r"""Array|AutoCloseable|and|Boolean|Double|DoubleArray|Float|FloatArray|Int|IntArray|ByteArray|List|String|Unit
-    |also|apply|arrayOfNulls|as|class|const|continue|data|else|emptyList|false|floatArrayOf|for|fun|generateSequence|if
+    |also|apply|arrayOfNulls|as|class|const|continue|data|else|emptyList|false|floatArrayOf|intArrayOf|for|fun|generateSequence|if
     |in|inline|is|it|listOf|longArrayOf|Map|mapOf|null|object|override|Pair|private|return|setOf|shr|to|true|until|val|var
     |when""",
     re.VERBOSE,
@@ -198,14 +198,20 @@ def test_squashing_is_described_and_done(report: Report) -> None:
     assert "centre(image.width, 9, WIDTH)" in text and "centre(image.height, 7, HEIGHT)" in text
 
 
-@pytest.mark.parametrize("resize", [(10, 10), (9, 13)])
+@pytest.mark.parametrize(
+    ("resize", "border"), [((10, 10), None), ((9, 13), None), ((6, 8), (1, 2, 3)), ((9, 9), (0, 0, 255))]
+)
 @pytest.mark.parametrize("size", [(20, 15), (15, 20), (31, 17), (37, 37)])
 def test_the_crop_is_the_one_of_calibration(
-    report: Report, tmp_path: Path, size: tuple[int, int], resize: tuple[int, int]
+    report: Report,
+    tmp_path: Path,
+    size: tuple[int, int],
+    resize: tuple[int, int],
+    border: tuple[int, int, int] | None,
 ) -> None:
     from calibration.preprocess import to_pixels
 
-    preprocess = replace(P, resize=resize)
+    preprocess = replace(P, resize=resize, border=border, shorter_side=border is None)
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
     image.save(tmp_path / "image.png")
     names: dict[str, Any] = {}
@@ -345,6 +351,24 @@ def test_every_head_is_read_in_every_language(report: Report, dtype: usage.Input
     text = usage.render(unknown, lambda _: "float32")
     check_files(text)
     assert "".join(blocks(text, "kotlin")).count("fun runHeads(") == 2
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bicubic"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_every_page_is_code_where_the_image_has_a_border(
+    report: Report, interpolation: str, grey: bool
+) -> None:
+    own = (
+        Preprocess(6, 8, (6, 8), color="gray", mean=(0.4,), std=(0.2,)) if grey else replace(P, resize=(6, 8))
+    )
+    border = (77,) if grey else (7, 8, 9)
+    made = replace(own, shorter_side=False, interpolation=interpolation, border=border)
+    files = ["onnx/fp16/model.onnx", "tflite/fp16/model.tflite", "coreml/fp16/model.mlpackage"]
+    text = usage.render(for_files(report, files, made))
+    check_files(text)
+    assert f"centred in 8 x 6 pixels of the colour {', '.join(map(str, border))}." in text
+    assert "import Vision" not in text and f"CIColor(red: {border[0]} / 255" in text
+    assert ("BORDER = 77" if grey else "BORDER = intArrayOf(7, 8, 9)") in text
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
