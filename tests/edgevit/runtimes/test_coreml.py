@@ -23,6 +23,7 @@ FILE = MilFile(
     outputs=("y",),
     classes=("a", "b"),
     metadata={},
+    version=8,
 )
 
 
