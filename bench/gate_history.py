@@ -20,19 +20,20 @@ import typer
 from safetensors.torch import load_file, save_file
 
 from bench._gate.history import Repository, Step, play
+from calibration.load import evenly
 from edgevit.core.assets import demo_asset
 
-COUNT = 2000
 HALVINGS = 7
 
 
 def main(
     folder: Annotated[Path | None, typer.Option(help="Where the builds go; kept.")] = None,
+    count: Annotated[int, typer.Option(help="Evaluation images, at most 2,000.")] = 2000,
 ) -> None:
     """Play it and print it."""
     place = folder or Path(tempfile.mkdtemp(prefix="gate-history-"))
     place.mkdir(parents=True, exist_ok=True)
-    steps = play(_demo(place), place, _run, _tell)
+    steps = play(_demo(place, count), place, _run, _tell)
     print("\n| build | exit code | regressed |\n| --- | ---: | --- |")
     for step in steps:
         print(
@@ -40,12 +41,12 @@ def main(
         )
 
 
-def _demo(folder: Path) -> Repository:
+def _demo(folder: Path, count: int) -> Repository:
     weights = load_file(demo_asset("model.safetensors"))
     labels = demo_asset("labels.txt").read_text().splitlines()
     noisy, worse, moved = (folder / f"{name}.safetensors" for name in ("noisy", "worse", "moved"))
     save_file(noised(weights, 0.002), noisy)
-    save_file(noised(weights, _noise_that_costs(weights, 0.02, folder)), worse)
+    save_file(noised(weights, _noise_that_costs(weights, 0.02, count)), worse)
     head = {
         name: torch.roll(value, 1, 0) if name.startswith("head.fc") else value
         for name, value in weights.items()
@@ -54,9 +55,9 @@ def _demo(folder: Path) -> Repository:
     (folder / "labels.txt").write_text("\n".join([labels[-1], *labels[:-1]]) + "\n")
     build = (
         *("demo", "--to", "onnx,tflite", "--precision", "w8a8", "--calibration-count", "128"),
-        *("--evaluate", "demo", "--evaluate-count", str(COUNT)),
+        *("--evaluate", "demo", "--evaluate-count", str(count)),
     )
-    few = tuple("60" if word == str(COUNT) else word for word in build)
+    few = tuple("60" if word == str(count) else word for word in build)
     return Repository(
         build=build,
         noisy=(*build, "--weights", str(noisy)),
@@ -80,7 +81,7 @@ def noised(weights: dict[str, torch.Tensor], share: float) -> dict[str, torch.Te
     }
 
 
-def _noise_that_costs(weights: dict[str, torch.Tensor], drop: float, folder: Path) -> float:
+def _noise_that_costs(weights: dict[str, torch.Tensor], drop: float, count: int) -> float:
     """By halving, with edgevit's own figure of the float model."""
     import numpy as np
     import timm
@@ -89,12 +90,13 @@ def _noise_that_costs(weights: dict[str, torch.Tensor], drop: float, folder: Pat
     images = np.load(demo_asset("evaluation.npz"))
     mean, std = (np.array(config[key], np.float32) for key in ("mean", "std"))
     side = config["input_size"]
+    chosen = np.array(evenly(len(images["images"]), count))  # as edgevit takes some of them
     from PIL import Image
 
     pixels = np.stack(
         [
             np.asarray(Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC))
-            for i in images["images"]
+            for i in images["images"][chosen]
         ]
     )
     inputs = torch.from_numpy(
@@ -106,7 +108,7 @@ def _noise_that_costs(weights: dict[str, torch.Tensor], drop: float, folder: Pat
         model.load_state_dict(state)
         with torch.inference_mode():
             found = torch.cat([model(part) for part in inputs.split(200)]).argmax(1).numpy()
-        return float((found == images["labels"]).mean())
+        return float((found == images["labels"][chosen]).mean())
 
     whole, low, high = top1(weights), 0.0, 0.3
     for _ in range(HALVINGS):
