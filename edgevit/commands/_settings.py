@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from edgevit.core.settings.gate_limits import OFF, GateLimits
 from edgevit.core.settings.recipe import Recipe, default_of, settings_of
 from edgevit.core.settings.setting import Setting, flag_of, setting_of
 
@@ -26,20 +27,48 @@ def with_settings(command: str, **words: str) -> Callable[[Callable[..., int]], 
     Args:
         words: help of flags that mean something of their own in this command.
     """
+    names = settings_of(command)
+    return _spread(
+        "settings",
+        [_parameter(field, words.get(field.name)) for field in fields(Recipe) if field.name in names],
+    )
+
+
+def with_limits(function: Callable[..., int]) -> Callable[..., int]:
+    """Put a flag for each limit of the gate where the function has the parameter `limits`."""
+    flags = []
+    for limit in fields(GateLimits):
+        default = "" if limit.default is None else f" [default: {limit.default:g}]"
+        option = typer.Option(
+            metavar=limit.metadata["unit"],
+            help=f"{limit.metadata['help']} Or {OFF}.{default}",
+            rich_help_panel="Checks",
+        )
+        flags.append(
+            inspect.Parameter(
+                limit.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[str | None, option],
+            )
+        )
+    return _spread("limits", flags)(function)
+
+
+def _spread(
+    place: str, flags: Sequence[inspect.Parameter]
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Let a function take `flags` in the place of its one parameter `place`, which gets them as a dict."""
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         own = inspect.signature(function, eval_str=True).parameters
-        names = settings_of(command)
-        flags = [_parameter(field, words.get(field.name)) for field in fields(Recipe) if field.name in names]
 
         def call(**given: object) -> int:
-            settings = {name: given[name] for name in names}
-            return function(settings=settings, **{name: given[name] for name in own if name != "settings"})
+            gathered = {flag.name: given[flag.name] for flag in flags}
+            return function(**{place: gathered}, **{name: given[name] for name in own if name != place})
 
         order = [
-            found
-            for name, parameter in own.items()
-            for found in (flags if name == "settings" else (parameter,))
+            found for name, parameter in own.items() for found in (flags if name == place else (parameter,))
         ]
         call.__doc__ = function.__doc__
         call.__signature__ = inspect.Signature(order)  # type: ignore[attr-defined]  # Typer looks for it

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from edgevit.commands import _options as o
+from edgevit.commands._settings import Settings, with_limits
 
 _CHECKS = "Checks"
-_OFF = "off for no limit."
 
 
+@with_limits
 def command(
     *,
     bundle: Annotated[
@@ -22,55 +23,7 @@ def command(
         Path | None,
         typer.Option(metavar="WHAT", help="What shipped: an earlier bundle, or a file of --save-baseline."),
     ] = None,
-    max_drop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PP",
-            help=f"Percentage points that accuracy may fall; {_OFF} [default: 1]",
-            rich_help_panel=_CHECKS,
-        ),
-    ] = None,
-    max_agreement_loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PP",
-            help=f"Percentage points that agreement with the float model may fall; {_OFF} [default: 2]",
-            rich_help_panel=_CHECKS,
-        ),
-    ] = None,
-    min_agreement: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PCT",
-            help="Least agreement with the float model, whatever it was.",
-            rich_help_panel=_CHECKS,
-        ),
-    ] = None,
-    max_sqnr_loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DB", help=f"Total SQNR that may be lost; {_OFF} [default: 3]", rich_help_panel=_CHECKS
-        ),
-    ] = None,
-    max_size_growth: Annotated[
-        str | None,
-        typer.Option(metavar="PCT", help=f"Growth of a file; {_OFF} [default: 5]", rich_help_panel=_CHECKS),
-    ] = None,
-    max_latency_regression: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PCT", help=f"Growth of the latency; {_OFF} [default: 10]", rich_help_panel=_CHECKS
-        ),
-    ] = None,
-    max_integer_loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PP",
-            help=f"Percentage points of the multiply-accumulates that may leave the integers; {_OFF} "
-            "[default: 1]",
-            rich_help_panel=_CHECKS,
-        ),
-    ] = None,
+    limits: Settings,
     accept: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,15 +105,6 @@ def command(
     """
     from edgevit.commands import _gate
 
-    flags: dict[str, object] = {
-        "max_drop": max_drop,
-        "max_agreement_loss": max_agreement_loss,
-        "min_agreement": min_agreement,
-        "max_sqnr_loss": max_sqnr_loss,
-        "max_size_growth": max_size_growth,
-        "max_latency_regression": max_latency_regression,
-        "max_integer_loss": max_integer_loss,
-    }
     if plan_images is not None:
         return _gate.plan(plan_images, discordance, json)
     return _gate.run(
@@ -169,7 +113,7 @@ def command(
             baseline=baseline,
             save=save_baseline,
             update=update_baseline,
-            flags=flags,
+            flags=limits,
             accept=tuple(accept or ()),
             on_inconclusive=on_inconclusive,
             policy=policy,

@@ -12,36 +12,14 @@ from typing import Final, Literal
 from edgevit.core.disk.documents import read_toml
 from edgevit.core.errors import UsageError, nearest
 from edgevit.core.results.gate import INTERFACE
+from edgevit.core.settings.gate_limits import OFF, GateLimits
 
 OnInconclusive = Literal["fail", "pass"]
-OFF: Final = "off"
 _PATTERNS: Final = "files"
 _ANSWERS: Final[tuple[OnInconclusive, ...]] = ("fail", "pass")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateLimits:
-    """What one file may lose against the baseline; None switches a check off.
-
-    Attributes:
-        max_drop: percentage points of accuracy, image by image.
-        max_agreement_loss: percentage points of agreement with the float model.
-        min_agreement: percent of agreement with the float model, whatever it was.
-        max_sqnr_loss: dB of total SQNR; 3 dB is twice the noise.
-        max_size_growth: percent of the file's size.
-        max_latency_regression: percent of the median latency.
-        max_integer_loss: percentage points of the multiply-accumulates in integers.
-    """
-
-    max_drop: float | None = 1.0
-    max_agreement_loss: float | None = 2.0
-    min_agreement: float | None = None
-    max_sqnr_loss: float | None = 3.0
-    max_size_growth: float | None = 5.0
-    max_latency_regression: float | None = 10.0
-    max_integer_loss: float | None = 1.0
-
-
+_DEFAULT: Final = GateLimits()
 _LIMITS: Final = tuple(field.name for field in fields(GateLimits))
 Settings = Mapping[str, float | None]  # some fields of GateLimits
 
@@ -59,7 +37,7 @@ class Policy:
         origin: where this is from, for people.
     """
 
-    limits: GateLimits = GateLimits()
+    limits: GateLimits = _DEFAULT
     patterns: tuple[tuple[str, Settings], ...] = ()
     flags: Settings
     accept: tuple[str, ...] = ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.settings.gate_policy import GateLimits, make
+from edgevit.core.settings.gate_limits import GateLimits
+from edgevit.core.settings.gate_policy import make
 
 RULES = """
 [tool.edgevit.gate]
@@ -90,3 +93,15 @@ def test_flags_that_are_no_limits(tmp_path: Path) -> None:
         make({}, ["lables"], folder=tmp_path)
     with pytest.raises(InputError):
         make({}, file=tmp_path / "missing.toml")
+
+
+def test_flags_and_keywords_are_the_limits() -> None:
+    """A limit that is added is a flag, a keyword and a key of the policy, or this fails."""
+    import typer
+
+    import edgevit
+    from edgevit.cli import app
+
+    names = {field.name for field in fields(GateLimits)}
+    flags = {p.name for p in typer.main.get_command(app).commands["gate"].params}  # type: ignore[attr-defined]
+    assert names <= flags and names <= set(inspect.signature(edgevit.gate).parameters)
