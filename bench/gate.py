@@ -110,9 +110,15 @@ def simulate(n: int, discordance: float, change: str, run: int, work: Path) -> t
 
 
 def power(n: int, discordance: float, drop: float, alpha: float) -> float:
-    """Normal approximation of the chance that Tango's score rejects a drop of at most MARGIN."""
+    """Normal approximation of the chance that Tango's score rejects a drop of at most MARGIN.
+
+    The score's variance is that of its restricted estimate in expectation (Tango 1998, equations 14 to 17).
+    """
+    gained = (discordance - drop) / 2
+    b = -discordance + (2 - drop) * MARGIN
+    q = (math.sqrt(b * b + 8 * gained * MARGIN * (1 - MARGIN)) - b) / 4
+    restricted, own = math.sqrt(2 * q + MARGIN * (1 - MARGIN)), math.sqrt(discordance - drop * drop)
     z = NormalDist().inv_cdf(1 - alpha)
-    restricted, own = (math.sqrt(discordance - value * value) for value in (MARGIN, drop))
     return NormalDist().cdf(((drop - MARGIN) * math.sqrt(n) - z * restricted) / own)
 
 
