@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.disk.artifact import artifact_sha256, artifact_size
 from edgevit.core.errors import InputError
 from edgevit.core.results import outcomes as o
-from edgevit.core.results.report import ArtifactReport, Report
+from edgevit.core.results.report import Report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,21 +32,17 @@ def check(bundle: Path, report: Report, outcomes: o.Outcomes) -> None:
         raise InputError(f"{bundle}: {fault}", AGAIN)
 
 
-def _name(of: ArtifactReport | o.Answers) -> str:
-    return f"{of.target}/{of.precision}"
-
-
 def _twice(names: list[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
 def _files(bundle: Path, report: Report) -> Iterator[str]:
-    for name in _twice([_name(artifact) for artifact in report.artifacts]):
+    for name in _twice([artifact.name for artifact in report.artifacts]):
         yield f"its report has {name} twice"
     for artifact in report.artifacts:
         if artifact.path is None:
             if artifact.size_bytes is not None:
-                yield f"its report has a size of {_name(artifact)}, but no file"
+                yield f"its report has a size of {artifact.name}, but no file"
             continue
         parts = PurePosixPath(artifact.path).parts
         if artifact.path.startswith("/") or ".." in parts or "\\" in artifact.path:
@@ -72,8 +68,8 @@ def _images(report: Report, outcomes: o.Outcomes) -> Iterator[str]:
 
 
 def _answers(bundle: Path, report: Report, outcomes: o.Outcomes) -> Iterator[str]:
-    known = {_name(artifact): artifact for artifact in report.artifacts}
-    names = [_name(answers) for answers in outcomes.artifacts]
+    known = {artifact.name: artifact for artifact in report.artifacts}
+    names = [answers.name for answers in outcomes.artifacts]
     for name in _twice(names):
         yield f"it holds answers of {name} twice"
     for name in sorted(set(names) - set(known)):
@@ -92,7 +88,7 @@ def _answers(bundle: Path, report: Report, outcomes: o.Outcomes) -> Iterator[str
         given = (
             None if head.labels is None else o.unpack(head.labels, outcomes.count, f"{bundle}: {head.name}")
         )
-        for name, answers in (("the float model", head.reference), *((_name(a), a) for a in head.artifacts)):
+        for name, answers in (("the float model", head.reference), *((a.name, a) for a in head.artifacts)):
             yield from _not_labels(f"{name} for {head.name}", answers, given, outcomes.count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,7 @@ def _list(bundle: Path) -> None:
     entry = manifest.FileEntry(FILE_NAME, sha256_of(bundle / FILE_NAME), size_of(bundle / FILE_NAME))
     others = [file for file in found.files if file.path != FILE_NAME]
     files = tuple(sorted((*others, entry), key=lambda file: file.path))
-    write_atomic(path, json.dumps(manifest.to_json(manifest.with_files(found, files)), indent=1) + "\n")
+    write_atomic(path, json.dumps(manifest.to_json(replace(found, files=files)), indent=1) + "\n")
 
 
 def _pictures(report: GateReport, recipe: Recipe, told: Progress) -> Mapping[int, bytes]:

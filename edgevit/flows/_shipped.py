@@ -129,7 +129,7 @@ def _seen(bundle: Path, outcomes: o.Outcomes) -> Seen:
 
 def _in_float(bundle: Path, report: Report) -> dict[str, tuple[str, ...]]:
     """File -> the sites that its plan, or float16's range, left in float."""
-    found = {f"{a.target}/{a.precision}": [kept.site for kept in a.float32_kept] for a in report.artifacts}
+    found = {a.name: [kept.site for kept in a.float32_kept] for a in report.artifacts}
     plans = read_json(plan_file(bundle), "the plan", AGAIN, PLAN_BYTES).get("plans")
     for plan in plans if isinstance(plans, list) else []:
         if isinstance(plan, dict) and isinstance(skipped := plan.get("skipped"), list):
@@ -152,10 +152,7 @@ def _facts(
     labels = None if outcomes.labels is None else o.unpack(outcomes.labels, count, "labels")
     model = report.model
     files = sorted(
-        (
-            _file(report, artifact, len(in_float[f"{artifact.target}/{artifact.precision}"]))
-            for artifact in report.artifacts
-        ),
+        (_file(report, artifact, len(in_float[artifact.name])) for artifact in report.artifacts),
         key=lambda file: file.name,
     )
     return Baseline(

@@ -17,6 +17,7 @@ from edgevit.core.plugins import Timing
 from edgevit.core.process import worker
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Progress
+from edgevit.core.results.gate import Outcome
 from edgevit.core.results.report import Ratio
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
@@ -24,7 +25,6 @@ from edgevit.flows._run_execute import executing_runtime, unavailable_reason
 from edgevit.registries import RUNTIMES
 from edgevit.steps.messages import Timed, TimeRequest
 from edgevit.validate.latency_regression import LOOKS, Block, judge, ratio_of_blocks
-from edgevit.validate.latency_regression import Outcome as Judged
 
 # Runs of each file in a block: so many seconds of them, within these numbers.
 BLOCK_SECONDS: Final = 0.3
@@ -32,7 +32,6 @@ BLOCK_RUNS: Final = (10, 60)
 # Of one pair: no block begins after this time once there are as many as the first look takes.
 PAIR_SECONDS: Final = 600.0
 
-Outcome = Judged | Literal["not compared"]
 Clock = Literal["processor", "wall"]
 
 
@@ -108,11 +107,11 @@ def _untimed(pair: Pair) -> TimedPair | None:
         return TimedPair("pass", "same bytes")
     runtime = executing_runtime(pair.target)
     if runtime is None:
-        return TimedPair("not compared", f"nothing here executes it: {unavailable_reason(pair.target)}")
+        return TimedPair("not-compared", f"nothing here executes it: {unavailable_reason(pair.target)}")
     if not RUNTIMES.get(runtime).has_latency:
         label = RUNTIMES.get(runtime).label()
         return TimedPair(
-            "not compared", f"it is executed here by {label}, whose time says nothing about a device"
+            "not-compared", f"it is executed here by {label}, whose time says nothing about a device"
         )
     return None
 
@@ -123,7 +122,7 @@ def _timed(name: str, pair: Pair, limit: float, recipe: Recipe, progress: Progre
         measured = until_decided(timed_blocks(step, pair, recipe, device), limit, step, progress)
     except EdgevitError as error:
         progress.trace(f"{step}:\n{worker.trace_of(error)}")
-        return TimedPair("not compared", f"it could not be timed: {error.message}")
+        return TimedPair("not-compared", f"it could not be timed: {error.message}")
     clock, blocks = compared(measured)
     ratio = ratio_of_blocks(blocks)
     return TimedPair(

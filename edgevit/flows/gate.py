@@ -6,7 +6,6 @@ from pathlib import Path
 
 from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.precisions import Variant
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.baseline import Baseline, to_text
 from edgevit.core.results.gate import FilePoint, GateReport, Images, Side
@@ -137,10 +136,10 @@ def _time(
     """The files that both bundles hold, beside each other; nothing where the baseline has no files."""
     if not isinstance(old, OpenBundle):
         return {}
-    before = {str(Variant(a.target, a.precision)): a for a in old.report.artifacts if a.path is not None}
+    before = {a.name: a for a in old.report.artifacts if a.path is not None}
     pairs, limits = {}, {}
     for artifact in new.report.artifacts:
-        name = str(Variant(artifact.target, artifact.precision))
+        name = artifact.name
         limit = policy.limits_for(name).max_latency_regression
         known = before.get(name)
         if limit is None or artifact.path is None or known is None or known.path is None:
@@ -149,13 +148,7 @@ def _time(
         limits[name] = limit
     found = time_pairs(pairs, limits, recipe, progress)
     return {
-        name: Beside(
-            "not-compared" if one.outcome == "not compared" else one.outcome,
-            one.reason,
-            one.ratio,
-            one.old_p50_ms,
-            one.new_p50_ms,
-        )
+        name: Beside(one.outcome, one.reason, one.ratio, one.old_p50_ms, one.new_p50_ms)
         for name, one in found.items()
     }
 

@@ -19,15 +19,14 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from edgevit.core.results.report import Ratio
+from edgevit.validate.regression import Outcome
 from edgevit.validate.statistics import CONFIDENCE
 
 # Blocks after which it is asked whether the interval decides.
 LOOKS: Final = (6, 12, 24)
-
-Outcome = Literal["pass", "regressed", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -62,11 +62,6 @@ def build(bundle: Path, created_by: str, model: ManifestModel, recipe: Mapping[s
     names = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
     files = tuple(_entry(bundle, name) for name in names if name != FILE_NAME)
     return Manifest(created_by, files, model, dict(recipe))
-
-
-def with_files(manifest: Manifest, files: tuple[FileEntry, ...]) -> Manifest:
-    """The same of other files."""
-    return replace(manifest, files=files)
 
 
 def to_json(manifest: Manifest) -> dict[str, object]:

@@ -188,7 +188,7 @@ def read(path: Path) -> Baseline:
     names = [file.name for file in found.files]
     lists = [names, [head.name for head in found.packed.heads]]
     for files in (found.packed.files, *(head.files for head in found.packed.heads)):
-        lists.append([f"{answers.target}/{answers.precision}" for answers in files])
+        lists.append([answers.name for answers in files])
     for each in lists:
         twice = [name for name in each if each.count(name) > 1]
         if twice:

@@ -67,6 +67,11 @@ class Answers:
     margin: Column | None = None
     sqnr_db: Column | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the file, as checks and policies call it: `tflite/w8a8`."""
+        return f"{self.target}/{self.precision}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadAnswers:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
-from edgevit.core.precisions import Precision
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
@@ -435,6 +435,11 @@ class ArtifactReport:
     outputs: tuple[TensorSpec, ...] = ()
     requires: tuple[str, ...] = ()
     head: str = ""
+
+    @property
+    def name(self) -> str:
+        """As messages call it: `onnx/w8a8`."""
+        return str(Variant(self.target, self.precision))
 
 
 @dataclass(frozen=True, slots=True)

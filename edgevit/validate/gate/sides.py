@@ -100,8 +100,7 @@ def open_baseline(facts: Baseline, where: str) -> Shipped:
         base = decode(reference, count, f"{where}: float model{named}")
         answers = {}
         for one in files:
-            name = f"{one.target}/{one.precision}"
-            answers[name] = decode(one, count, f"{where}: {name}{named}", base)
+            answers[one.name] = decode(one, count, f"{where}: {one.name}{named}", base)
         for name, found in (("float model", base), *answers.items()):
             _check_classes(found, names, f"{where}: {name}{named}")
         return Output(names, base, answers)

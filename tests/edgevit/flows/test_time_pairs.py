@@ -122,7 +122,7 @@ def test_a_runtime_without_latency_is_not_compared(
 ) -> None:
     pair = Pair(write(tmp_path / "a.onnx", 2), write(tmp_path / "b.onnx", 3), "coreml")
     found = timed(pair)
-    assert (found.outcome, found.ratio, asked) == ("not compared", None, [])
+    assert (found.outcome, found.ratio, asked) == ("not-compared", None, [])
     assert "says nothing about a device" in found.reason
     monkeypatch.setattr(_time_pairs, "executing_runtime", lambda target: None)
     assert "nothing here executes it" in timed(pair).reason
@@ -132,7 +132,7 @@ def test_a_file_that_fails_is_not_compared(tmp_path: Path, asked: list[TimeReque
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
     found = timed(Pair(write(tmp_path / "a.onnx", 2), broken, "onnx"))
-    assert found.outcome == "not compared"
+    assert found.outcome == "not-compared"
     assert found.reason.startswith("it could not be timed: ")
     assert "broken.onnx" in found.reason
 
@@ -141,7 +141,7 @@ def test_files_that_take_images_of_different_size_are_not_compared(
     tmp_path: Path, asked: list[TimeRequest]
 ) -> None:
     found = timed(Pair(write(tmp_path / "a.onnx", 2), write(tmp_path / "b.onnx", 2, size=32), "onnx"))
-    assert found.outcome == "not compared"
+    assert found.outcome == "not-compared"
 
 
 def test_each_block_is_a_process_of_its_own(tmp_path: Path) -> None:
