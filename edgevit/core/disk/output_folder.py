@@ -20,6 +20,7 @@ from edgevit.core.process.scratch import dead, owned
 # A folder with one of these was written by edgevit and may be replaced by it.
 _OURS: Final = ("manifest.json", "plan.json", "report.json")
 _TAKEN: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
+_OCCUPIED: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY})  # nothing but a folder there gives these
 _TRIES: Final = 20  # of two runs that overwrite the same folder again and again
 
 
@@ -118,7 +119,11 @@ def replace_dir(staged: Path, final: Path, overwrite: bool) -> None:
                     staged.rename(final)  # refused by the system where something stands, however new it is
                     return
             except OSError as error:
-                if error.errno not in _TAKEN or not (final.is_symlink() or final.exists()):
+                if error.errno not in _TAKEN:
+                    raise
+                if not (final.is_symlink() or final.exists()):
+                    if error.errno in _OCCUPIED:
+                        continue  # what stood there was moved aside by another run since
                     raise
             if not overwrite:
                 raise UsageError(
