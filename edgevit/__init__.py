@@ -15,6 +15,8 @@ from edgevit.api.gate import gate
 from edgevit.api.quantize import quantize
 from edgevit.api.validate import validate
 from edgevit.core.errors import (
+    DeviceError,
+    DeviceLostError,
     EdgevitError,
     InputError,
     MissingDependencyError,
@@ -28,6 +30,8 @@ from edgevit.core.errors import (
 from edgevit.core.version import __version__
 
 __all__ = [
+    "DeviceError",
+    "DeviceLostError",
     "EdgevitError",
     "InputError",
     "MissingDependencyError",

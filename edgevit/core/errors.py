@@ -67,6 +67,18 @@ class StepMemoryError(StepError):
     code = "out-of-memory"
 
 
+class DeviceError(EdgevitError):
+    """A device that cannot be reached, lacks something, or gives no answer that can be used."""
+
+    code = "device"
+
+
+class DeviceLostError(DeviceError):
+    """The connection to a device broke: what was done there may be asked for again."""
+
+    code = "device-lost"
+
+
 class StorageError(EdgevitError):
     """The disk is full or the place is read-only: nothing was changed."""
 
