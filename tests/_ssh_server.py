@@ -15,6 +15,7 @@ import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Final, Literal
 
 import asyncssh
@@ -40,6 +41,7 @@ class Server:
         accepts_key: whether the client's key may log in.
         login_shell: what is given `-c COMMAND`, as sshd does; a script of a test can print or refuse first.
         environment: of commands.
+        connections: how many there have been.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,6 +52,7 @@ class Server:
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         self.environment = {"HOME": str(self.home), "USER": USER, "PATH": path}
         self.port = 0
+        self.connections = 0
         self._left: dict[Direction, int | None] = {"there": None, "back": None}
         self._flowing = asyncio.Event()
         self._links: set[asyncio.StreamWriter] = set()
@@ -133,27 +136,33 @@ class Server:
         self._know(self._own_key)
 
     async def stop(self) -> None:
+        self._flowing.set()
         await self._close_links()
-        for command in self._commands:
-            if command.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(command.pid, signal.SIGKILL)
-                await command.wait()
+        for pid in self.running():
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        await asyncio.sleep(0.02)  # what lost its connection or its command ends by itself
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
         command = await asyncio.create_subprocess_exec(
             *(self.login_shell, "-c", session.command or ""),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
             env=self.environment,
             cwd=self.home,
             start_new_session=True,
         )
-        assert command.stdin is not None and command.stdout is not None and command.stderr is not None
         self._commands.append(command)
-        feeding = asyncio.ensure_future(_feed(session.stdin, command.stdin))
-        await asyncio.gather(_pump(command.stdout, session.stdout), _pump(command.stderr, session.stderr))
+        feeding = asyncio.ensure_future(self._feed(session, command))
+        await asyncio.gather(
+            self._pump(command, 1, command.stdout, session.stdout),
+            self._pump(command, 2, command.stderr, session.stderr),
+        )
         code = await command.wait()
         feeding.cancel()
         if code < 0:
@@ -161,7 +170,34 @@ class Server:
         else:
             session.exit(code)
 
+    async def _feed(
+        self, session: asyncssh.SSHServerProcess[bytes], command: asyncio.subprocess.Process
+    ) -> None:
+        assert command.stdin is not None
+        with suppress(OSError, asyncssh.Error):  # the connection is lost, or the command reads no more
+            while data := await session.stdin.read(_CHUNK):
+                command.stdin.write(data)
+                await command.stdin.drain()
+        command.stdin.close()
+
+    async def _pump(
+        self,
+        command: asyncio.subprocess.Process,
+        number: int,
+        source: asyncio.StreamReader | None,
+        target: asyncssh.SSHWriter[bytes],
+    ) -> None:
+        assert source is not None
+        with suppress(OSError, asyncssh.Error):  # the connection is lost
+            while data := await source.read(_CHUNK):
+                target.write(data)
+                await target.drain()
+        pipe = command._transport.get_pipe_transport(number)
+        if pipe is not None:
+            pipe.close()  # as sshd does: who goes on writing gets a SIGPIPE
+
     async def _link(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         self._links |= {writer, far_writer}
         await asyncio.gather(
@@ -212,22 +248,6 @@ class _Login(asyncssh.SSHServer):
 
     def validate_password(self, username: str, password: str) -> bool:
         return False
-
-
-async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter) -> None:
-    with suppress(OSError, asyncssh.Error):
-        while data := await source.read(_CHUNK):
-            target.write(data)
-            await target.drain()
-    target.close()
-
-
-async def _pump(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
-    """A client that has gone away takes nothing more, and then the command's pipe breaks, too."""
-    with suppress(OSError, asyncssh.Error):
-        while data := await source.read(_CHUNK):
-            target.write(data)
-            await target.drain()
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class Connection:
             return None
         assert self._master is not None and self._said is not None
         with suppress(subprocess.TimeoutExpired):  # the master ends last, a moment after those it carries
-            self._master.wait(1.0)
+            self._master.wait(0.5)
         if self._master.poll() is None:
             return messages.explain(stderr, self.address)
         said = self._said.text()
@@ -144,24 +144,24 @@ class Connection:
     def _no_hello(self, heard: bytes) -> DeviceError:
         """Why our first word did not come: `heard` is what came instead."""
         assert self._master is not None and self._said is not None
+        where = self.address.where
         hint = f"`{self.address.command('ssh', 'exec sh -c true')}` must end at once, without a question or a word"
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            code = self._master.wait(0.5)
+        self._master.terminate()
         if len(heard) >= _NOISE:
-            return DeviceError(f"{self.address.where} prints without end when one logs in", hint)
-        try:
-            code = self._master.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return DeviceError(f"{self.address.where} did not let us in within {HELLO_S:.0f} seconds", hint)
+            return DeviceError(f"{where} prints without end when one logs in", hint)
         said = self._said.text()
         if code == 255 and (error := messages.explain(said, self.address)):
             return error
-        words = (
-            messages.last_line(said) or messages.last_line(heard.decode(errors="replace")) or f"status {code}"
-        )
+        words = messages.last_line(said) or messages.last_line(heard.decode(errors="replace"))
+        if code is None:
+            return DeviceError(f"{where} gave no answer to a first script: {words or 'nothing came'}", hint)
+        words = words or f"status {code}"
         if code == 255:
-            return DeviceError(f"OpenSSH cannot connect to {self.address.where}: {words}", hint)
-        return DeviceError(
-            f"{self.address.where} lets us in, but runs no script of the Unix shell there: {words}", hint
-        )
+            return DeviceError(f"OpenSSH cannot connect to {where}: {words}", hint)
+        return DeviceError(f"{where} lets us in, but runs no script of the Unix shell there: {words}", hint)
 
 
 def _end(process: Popen[bytes]) -> None:

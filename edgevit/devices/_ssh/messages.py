@@ -83,7 +83,7 @@ def _denied(found: Match[str], address: Address) -> DeviceError:
     return DeviceError(
         f"{printable(found[1])} takes none of this computer's keys{',' if asks else ''}{asks}",
         f"`{address.command('ssh-copy-id')}` brings it your key; one with a passphrase needs `ssh-add` first. "
-        f"`{address.command('ssh', '-o', 'BatchMode=yes')}` must log in without a question",
+        f"`{address.command()}` must log in without a question",
     )
 
 
