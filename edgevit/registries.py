@@ -26,7 +26,9 @@ ALGORITHMS: Final = Registry(
 )
 RUNTIMES: Final = Registry("runtime", "edgevit.runtimes", "RUNTIME", Runtime, "edgevit.runtimes")
 METRICS: Final = Registry("metric", "edgevit.validate.metrics", "METRIC", Metric, "edgevit.metrics")
-TRANSPORTS: Final = Registry("device", "edgevit.devices", "TRANSPORT", Transport, "edgevit.devices")
+TRANSPORTS: Final = Registry(
+    "device", "edgevit.devices.transports", "TRANSPORT", Transport, "edgevit.devices"
+)
 TARGETS: Final = Registry("target", "converters", "TARGET", Target, "edgevit.targets")
 OBSERVERS: Final = Registry("observer", "calibration.observers", "OBSERVER", Observer, "edgevit.observers")
 SAMPLES: Final = Registry(

@@ -50,6 +50,13 @@ RecipeFile = Annotated[
     typer.Option("--recipe", metavar="FILE", help="Read settings from a TOML file; flags override them."),
 ]
 SaveRecipe = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the settings to a TOML file.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="WHERE",
+        help="Where to execute: local, ssh://[USER@]HOST[:PORT] or adb[:SERIAL].",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the Python traceback of every error.")]

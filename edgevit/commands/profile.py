@@ -15,13 +15,35 @@ from edgevit.commands._show import make_recipe, show_answer
 @with_settings("profile")
 def command(
     *,
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help=".onnx, .tflite or .mlpackage.")],
-    device: Annotated[
-        str, typer.Option(metavar="WHERE", help="Where to measure: local (`edgevit list devices` names all).")
-    ] = "local",
+    artifact: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ARTIFACT_OR_BUNDLE", help="A .onnx, .tflite or .mlpackage, or all of a bundle."
+        ),
+    ],
+    device: o.Device = "local",
     runs: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="Number of timed runs after warm-up.")
+        int,
+        typer.Option(
+            metavar="N", min=1, max=100_000, help="Timed runs of each file at least, after warm-up."
+        ),
     ] = 50,
+    seconds: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.0, max=3600.0, help="Seconds of timed runs of each file at least."),
+    ] = 0.0,
+    cpus: Annotated[
+        str, typer.Option(metavar="LIST", help="Cores that the runs are bound to, for example 4-7 or 0,2.")
+    ] = "",
+    unit: Annotated[
+        str,
+        typer.Option(
+            metavar="UNIT", help="Compute unit of Core ML: all, cpu_only, cpu_and_gpu or cpu_and_ne."
+        ),
+    ] = "all",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the files on the device for the next run.")
+    ] = False,
     threads: Annotated[
         int,
         typer.Option(
@@ -33,17 +55,22 @@ def command(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
 ) -> int:
-    """Measure the latency of one file: distribution, time to load, threads.
+    """Measure how long files take on a device: distribution, time to load, memory, time of each operator.
+
+    Each file runs in several processes of its own, in turn with the others of the bundle.
 
     \b
     Examples:
       edgevit profile dist/demo/onnx/w8a8/model.onnx
+      edgevit profile dist/demo --device ssh://pi@raspberrypi.local --threads 4
       edgevit profile dist/demo/tflite/fp16/model.tflite --device local --runs 200 --threads 1 --json
     """
     wanted = make_recipe({**settings, "model": str(artifact), "threads": threads})
-    from edgevit.flows.profile import profile
+    from edgevit.core.settings.core_list import parse_cores
+    from edgevit.flows.profile import ProfileRequest, profile
     from edgevit.report.progress import open_progress
 
+    asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep)
     with open_progress(quiet) as progress:
-        answer = profile(artifact, device, runs, wanted, progress)
+        answer = profile(artifact, asked, wanted, progress)
     return show_answer(answer, json)

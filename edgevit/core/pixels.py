@@ -1,15 +1,28 @@
-"""From pixels to the numbers a model takes: the one arithmetic of the reference and of every runtime."""
+"""From pixels to the numbers a model takes, by a model's preprocessing; the arithmetic is the agent's."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from edgevit.agent import feed as _feed
+from edgevit.agent.feed import Feed
 
+if TYPE_CHECKING:
     from edgevit.core.types import Floats, Pixels, Preprocess
+
+
+def feed_of(
+    preprocess: Preprocess,
+    layout: Literal["NCHW", "NHWC", "image"],
+    dtype: str = "float32",
+    takes_pixels: bool = False,
+    batch: int = 1,
+) -> Feed:
+    """How images become the input of a file that was made for `preprocess`."""
+    return Feed(
+        layout, preprocess.color == "bgr", preprocess.mean, preprocess.std, dtype, takes_pixels, batch=batch
+    )
 
 
 def normalise(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "NHWC"] = "NCHW") -> Floats:
@@ -22,29 +35,7 @@ def normalise(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "N
         float32 (N, channels, height, width), or (N, height, width, channels) for NHWC; contiguous, channels in
         `preprocess.color` order.
     """
-    import numpy as np
-
-    values = ordered(pixels, preprocess, layout).astype(np.float32)
-    shape = (-1, 1, 1) if layout == "NCHW" else (-1,)
-    values /= np.float32(255)
-    values -= np.asarray(preprocess.mean, np.float32).reshape(shape)
-    values /= np.asarray(preprocess.std, np.float32).reshape(shape)
-    return values
-
-
-def ordered(pixels: Pixels, preprocess: Preprocess, layout: Literal["NCHW", "NHWC"] = "NCHW") -> Pixels:
-    """The same pixels, uint8, with the axes and the channels in the order that the model takes; contiguous."""
-    import numpy as np
-
-    channels = pixels[..., ::-1] if preprocess.color == "bgr" else pixels
-    return np.ascontiguousarray(np.moveaxis(channels, -1, 1) if layout == "NCHW" else channels)
-
-
-def as_int8(pixels: Pixels) -> NDArray[np.int8]:
-    """Bytes as int8 holds them: 0 to 255 become -128 to 127."""
-    import numpy as np
-
-    return (pixels ^ np.uint8(128)).view(np.int8)
+    return _feed.normalise(pixels, feed_of(preprocess, layout))
 
 
 def in_rgb(preprocess: Preprocess) -> Preprocess:

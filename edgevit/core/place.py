@@ -26,6 +26,11 @@ class Place(Protocol):
         """Absolute POSIX path of our folder there: all that is made on the device lies in it. It need not exist."""
         ...
 
+    @property
+    def python(self) -> str:
+        """The Python to use there; "" to look for one."""
+        ...
+
     def spawn(self, script: str) -> Popen[bytes]:
         """Start a script of the POSIX shell there; the returned local process carries its three streams, unbuffered.
 

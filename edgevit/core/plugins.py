@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.place import Place
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ModelSummary
-from edgevit.core.runner import Contents, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
-from edgevit.core.types import Graph, ModelSpec, Preprocess, Stats, TorchModel
+from edgevit.core.runner import Contents, DeviceFile, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
+from edgevit.core.types import Graph, ModelSpec, Stats, TorchModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -272,6 +274,7 @@ class Runtime:
         contents: what the file holds.
         values: every computed tensor of a file in execution order, each of which the Runner can tap;
             None for a runtime that gives out no intermediate values.
+        on_device: what the agent needs to execute the file elsewhere; None where it cannot.
     """
 
     summary: str
@@ -285,6 +288,7 @@ class Runtime:
     contents: Callable[[Path], Contents]
     values: Callable[[Path], tuple[FileValue, ...]] | None = None
     cpu_bound: bool = False
+    on_device: Callable[[Path, RunOptions], DeviceFile] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,22 +411,15 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file to time, and what executes it; `preprocess` is used if the file carries none of its own."""
-
-    path: Path
-    runtime: Runtime
-    preprocess: Preprocess | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Transport:
-    """Plug-in of `edgevit/devices`: where latency is measured.
+    """Plug-in of `edgevit/devices/transports`: a kind of device, reached in one way.
 
-    `measure(where, files, image, threads, runs)` times all files interleaved, run i of one right
-    beside run i of the others, on one image uint8 (1, height, width, 3); one Timing per file.
+    Attributes:
+        syntax: of WHERE, for example `ssh://[USER@]HOST[:PORT]`.
+        open: connects to what the user typed, and disconnects; raises UsageError for a WHERE that it does not know, and
+            DeviceError where nothing can be reached.
     """
 
     summary: str
     syntax: str
-    measure: Callable[[str, tuple[Candidate, ...], Pixels, int, int], tuple[Timing, ...]]
+    open: Callable[[str], AbstractContextManager[Place]]

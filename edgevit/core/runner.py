@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from edgevit.agent.feed import Feed
 from edgevit.core.outputs import Activation, OutputKind
 from edgevit.core.types import Preprocess, TensorSpec
 
@@ -62,6 +63,34 @@ class RunOptions:
     threads: int = 0
     taps: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOutput:
+    """An output of a file as the agent gives it, in the file's order.
+
+    Attributes:
+        scale, zero_point: real = scale * (given - zero_point); None where real numbers are given.
+    """
+
+    name: str
+    scale: float | None = None
+    zero_point: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFile:
+    """What the agent on a device must be told of a file, which it does not read itself.
+
+    Attributes:
+        shape: (height, width, channels) of an image.
+        classes: labels in index order, of a Core ML classifier, which gives probabilities by label.
+    """
+
+    feed: Feed
+    shape: tuple[int, int, int]
+    outputs: tuple[DeviceOutput, ...]
+    classes: tuple[str, ...] = ()
 
 
 class Runner(Protocol):

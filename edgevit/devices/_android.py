@@ -63,6 +63,7 @@ class Phone:
     """The Place of one phone."""
 
     root = ROOT
+    python = ""
 
     def __init__(self, adb: Adb, serial: str, where: str) -> None:
         self.where = where

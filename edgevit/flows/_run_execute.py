@@ -114,7 +114,6 @@ def time_files(
         request = TimeRequest(
             work=str(folder),
             runtime=runtime,
-            device="local",
             threads=recipe.threads,
             runs=TIMED_RUNS,
             paths=tuple(b.path for b in order if b.path is not None),

@@ -83,7 +83,6 @@ def time_pairs(
     limits: Mapping[str, float],
     recipe: Recipe,
     progress: Progress,
-    device: str = "local",
 ) -> dict[str, TimedPair]:
     """Time each pair, one after the other, so that nothing else of ours runs.
 
@@ -93,10 +92,9 @@ def time_pairs(
         pairs: what messages call an artifact -> its two files.
         limits: for each of them, percent that the new file may take longer.
         recipe: of it threads, timeout, memory and seed count.
-        device: where, as `edgevit profile` takes it.
     """
     return {
-        name: _untimed(pair) or _timed(name, pair, limits[name], recipe, progress, device)
+        name: _untimed(pair) or _timed(name, pair, limits[name], recipe, progress)
         for name, pair in pairs.items()
     }
 
@@ -116,10 +114,10 @@ def _untimed(pair: Pair) -> TimedPair | None:
     return None
 
 
-def _timed(name: str, pair: Pair, limit: float, recipe: Recipe, progress: Progress, device: str) -> TimedPair:
+def _timed(name: str, pair: Pair, limit: float, recipe: Recipe, progress: Progress) -> TimedPair:
     step = f"timing {name} beside the baseline"
     try:
-        measured = until_decided(timed_blocks(step, pair, recipe, device), limit, step, progress)
+        measured = until_decided(timed_blocks(step, pair, recipe), limit, step, progress)
     except EdgevitError as error:
         progress.trace(f"{step}:\n{worker.trace_of(error)}")
         return TimedPair("not-compared", f"it could not be timed: {error.message}")
@@ -154,7 +152,7 @@ def until_decided(
     return tuple(found)
 
 
-def timed_blocks(step: str, pair: Pair, recipe: Recipe, device: str = "local") -> Iterator[TimedBlock]:
+def timed_blocks(step: str, pair: Pair, recipe: Recipe) -> Iterator[TimedBlock]:
     """One block after the other without end; who is opened first goes ABBA from a random start.
 
     Args:
@@ -162,17 +160,15 @@ def timed_blocks(step: str, pair: Pair, recipe: Recipe, device: str = "local") -
     """
     start = random.Random(f"{recipe.seed} {step}").random() < 0.5
     # Not counted: it brings the files into memory, and says how long they take.
-    tried = block_of(step, pair, start, BLOCK_RUNS[0] // 2, recipe, device)
+    tried = block_of(step, pair, start, BLOCK_RUNS[0] // 2, recipe)
     slowest_ms = max(statistics.median(timing.runs_ms) for timing in (tried.old, tried.new))
     least, most = BLOCK_RUNS
     runs = max(least, min(most, round(BLOCK_SECONDS * 1e3 / slowest_ms)))
     for number in itertools.count():
-        yield block_of(step, pair, start ^ (number % 4 in (1, 2)), runs, recipe, device)
+        yield block_of(step, pair, start ^ (number % 4 in (1, 2)), runs, recipe)
 
 
-def block_of(
-    step: str, pair: Pair, new_first: bool, runs: int, recipe: Recipe, device: str = "local"
-) -> TimedBlock:
+def block_of(step: str, pair: Pair, new_first: bool, runs: int, recipe: Recipe) -> TimedBlock:
     """One block in a process of its own.
 
     Raises:
@@ -186,7 +182,6 @@ def block_of(
         request = TimeRequest(
             work=str(work),
             runtime=runtime,
-            device=device,
             threads=threads,
             runs=runs,
             paths=tuple(str(path.absolute()) for path in order),

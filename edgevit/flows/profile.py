@@ -1,71 +1,181 @@
-"""`edgevit profile`: how long one file takes."""
+"""`edgevit profile`: how long files take on a device, and where the time goes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgevit.core._plain import to_plain
 from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.process.scratch import WORK, scratch
+from edgevit.core.plugins import Transport
+from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
+from edgevit.core.results.device import DeviceProfile, FileProfile
 from edgevit.core.settings.recipe import Recipe
+from edgevit.devices.session import Session, connect, persist
 from edgevit.flows import _jobs
 from edgevit.flows._environment import environment
+from edgevit.flows._measure import Options, ToMeasure, measure
 from edgevit.registries import RUNTIMES, TRANSPORTS
-from edgevit.steps.artifacts import one_artifact, runtime_for
-from edgevit.steps.messages import Timed, TimeRequest
+from edgevit.steps.artifacts import FoundArtifact, find_artifacts
+from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
+from edgevit.validate import device_latency
 
 
-def profile(artifact: Path, device: str, runs: int, recipe: Recipe, progress: Progress) -> Answer:
-    """Time `runs` executions after a warm-up, on one synthetic image; of `recipe` limits and threads count.
+@dataclass(frozen=True, slots=True)
+class ProfileRequest:
+    """What to measure besides the file.
+
+    Attributes:
+        device: where, as the user typed it.
+        keep: what was put on the device stays for the next time.
+    """
+
+    device: str = "local"
+    runs: int = 50
+    seconds: float = 0.0
+    cpus: tuple[int, ...] = ()
+    unit: str = "all"
+    keep: bool = False
+
+
+def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progress) -> Answer:
+    """Time one file, or all files of a bundle side by side; of `recipe` limits and threads count.
 
     Raises:
         UsageError: an unknown device.
-        UnsupportedError: nothing here executes the file, or its time would say nothing about a device.
+        UnsupportedError: the device executes none of the files.
+        DeviceError: it cannot be reached, or not measured.
     """
-    from edgevit.validate.latency import summarize
+    transport_of(asked.device)
+    found = find_artifacts(path)
+    files = _described(path, found, recipe)
+    options = Options(asked.runs, asked.seconds, recipe.threads, asked.cpus, asked.unit, recipe.timeout)
 
-    word = device.partition(":")[0]
-    if word not in TRANSPORTS.names():
-        raise UsageError(f"unknown device {device!r}", nearest(word, TRANSPORTS.names()))
-    found = one_artifact(artifact)
-    artifact, runtime = found.path, runtime_for(found.target)
-    if not RUNTIMES.get(runtime).has_latency:
+    def work(session: Session) -> DeviceProfile:
+        notes = device_latency.warnings(session.fingerprint, session.state())
+        for note in notes:
+            progress.warn(f"{asked.device}: {note}")
+        return DeviceProfile(
+            asked.device, session.fingerprint, measure(session, files, options, progress), notes
+        )
+
+    progress.stage(f"connecting to {asked.device}")
+    done = persist(partial(session_on, asked.device, asked.keep), work, progress.warn)
+    if all(file.latency is None for file in done.files):
         raise UnsupportedError(
-            f"{artifact.name} is executed here by {runtime}, whose time says nothing about a device",
-            "profile it on a Mac, where Core ML itself executes it",
+            f"{asked.device} executed none of it: {done.files[0].artifact}: {done.files[0].reason}",
+            f"see what is missing there with `edgevit doctor --device {asked.device}`",
         )
-    with scratch(WORK) as work:
-        request = TimeRequest(
-            work=str(work),
-            runtime=runtime,
-            device=device,
-            threads=recipe.threads,
-            runs=runs,
-            paths=(str(artifact.absolute()),),
+    return _answer(path, found, done)
+
+
+def transport_of(where: str) -> Transport:
+    """The plug-in that reaches a device.
+
+    Raises:
+        UsageError: none does.
+    """
+    word = where.partition(":")[0]
+    if word not in TRANSPORTS.names():
+        raise UsageError(f"unknown device {where!r}", nearest(word, TRANSPORTS.names()))
+    return TRANSPORTS.get(word)
+
+
+@contextmanager
+def session_on(where: str, keep: bool = False) -> Iterator[Session]:
+    """An agent on a device; raises as `connect` and the transport's `open` do."""
+    with transport_of(where).open(where) as place, connect(place, keep) as session:
+        yield session
+
+
+def _described(path: Path, found: tuple[FoundArtifact, ...], recipe: Recipe) -> tuple[ToMeasure, ...]:
+    """What the agent must know of each file, read by a worker."""
+    names = {file.path: _name(path, file) for file in found}
+    fp32 = {file.target: names[file.path] for file in found if file.precision is Precision.FP32}
+    files = []
+    for file in found:
+        runtime = device_runtime(file.target)
+        request = DescribeRequest(runtime, str(file.path.absolute()))
+        step = f"reading {file.path.name}"
+        told = _jobs.run(_jobs.on_file(step, "device_file:describe", request, file.path, recipe), Described)
+        files.append(
+            ToMeasure(
+                name=names[file.path],
+                target=file.target,
+                path=file.path,
+                file=told.file,
+                fp32=fp32.get(file.target, ""),
+                sites=told.sites,
+                cpu_bound=RUNTIMES.get(runtime).cpu_bound,
+            )
         )
-        progress.stage(f"timing {artifact.name}")
-        step = f"timing {artifact.name}"
-        job = _jobs.on_file(step, "time_files:measure", request, artifact, recipe, recipe.threads)
-        (timing,) = _jobs.run(job, Timed).timings
-    latency = summarize(timing)
-    data = {
-        "artifact": str(artifact),
-        "device": device,
-        "executed_by": RUNTIMES.get(runtime).label(),
-        "latency": to_plain(latency),
-        "runs_ms": list(timing.runs_ms),
-        "environment": to_plain(environment()),
-    }
-    p90 = "too few runs" if latency.p90_ms is None else f"{latency.p90_ms:.3f} ms"
-    rows = (
+    return tuple(files)
+
+
+def _name(path: Path, file: FoundArtifact) -> str:
+    return str(file.path) if file.path == path else file.path.relative_to(path).as_posix()
+
+
+def _answer(path: Path, found: tuple[FoundArtifact, ...], done: DeviceProfile) -> Answer:
+    data = {"artifact": str(path), **to_plain(done), "environment": to_plain(environment())}
+    if found[0].path == path:  # one file: what the command always gave stands at the top as well
+        (file,) = done.files
+        assert file.latency is not None, "checked before"
+        runs = [ms for block in file.blocks for ms in block.runs_ms]
+        data |= {"executed_by": file.executed_by, "latency": to_plain(file.latency), "runs_ms": runs}
+        return Answer(data, (_one(file, done), _modules(file)) if file.modules else (_one(file, done),))
+    return Answer(data, (_several(done),))
+
+
+def _one(file: FileProfile, done: DeviceProfile) -> Table:
+    latency = file.latency
+    assert latency is not None, "checked before"
+    runs = [ms for block in file.blocks for ms in block.runs_ms]
+    few = "too few runs"
+    memory = "unknown" if file.peak_rss_bytes is None else f"{file.peak_rss_bytes / 1e6:.0f} MB"
+    rows = [
         ("p50", f"{latency.p50_ms:.3f} ms"),
-        ("p90", p90),
-        ("fastest", f"{min(timing.runs_ms):.3f} ms"),
-        ("slowest", f"{max(timing.runs_ms):.3f} ms"),
-        ("cold load", f"{latency.cold_load_ms:.1f} ms"),
-        ("runs", str(latency.runs)),
+        ("p90", few if latency.p90_ms is None else f"{latency.p90_ms:.3f} ms"),
+        ("p99", few if file.p99_ms is None else f"{file.p99_ms:.3f} ms"),
+        ("fastest", f"{min(runs):.3f} ms"),
+        ("slowest", f"{max(runs):.3f} ms"),
+        ("opening the file", f"{file.load_ms:.1f} ms"),
+        ("first inference", f"{file.first_ms:.1f} ms"),
+        ("peak memory", memory),
+        ("runs", f"{latency.runs} in {len(file.blocks)} processes"),
         ("threads", str(latency.threads)),
-    )
-    return Answer(data, (Table(f"{artifact.name} on {device}", ("what", "value"), rows),))
+        ("executed by", str(file.executed_by)),
+    ]
+    if file.unstable:
+        rows.append(("unstable", file.unstable))
+    return Table(f"{Path(file.artifact).name} on {_called(done)}", ("what", "value"), tuple(rows))
+
+
+def _several(done: DeviceProfile) -> Table:
+    rows = []
+    for file in done.files:
+        if file.latency is None:
+            rows.append((file.artifact, "-", "-", "-", "-", file.reason))
+            continue
+        ratio = file.latency.ratio_to_fp32
+        against = "" if ratio is None else f"{ratio.value:.2f} [{ratio.ci95[0]:.2f}, {ratio.ci95[1]:.2f}]"
+        p90 = "" if file.latency.p90_ms is None else f"{file.latency.p90_ms:.2f}"
+        memory = "" if file.peak_rss_bytes is None else f"{file.peak_rss_bytes / 1e6:.0f}"
+        rows.append((file.artifact, f"{file.latency.p50_ms:.2f}", p90, against, memory, file.unstable))
+    columns = ("file", "p50 ms", "p90 ms", "times fp32", "peak MB", "remarks")
+    return Table(f"{len(done.files)} files on {_called(done)}", columns, tuple(rows))
+
+
+def _modules(file: FileProfile) -> Table:
+    rows = tuple((m.name or "(other)", f"{m.ms:.3f}", f"{100 * m.share:.1f} %") for m in file.modules)
+    return Table("time by module of the model", ("module", "ms", "share"), rows)
+
+
+def _called(done: DeviceProfile) -> str:
+    what = done.fingerprint.model or done.fingerprint.cpu or done.fingerprint.machine
+    return f"{done.device} ({what})" if what else done.device

@@ -18,11 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from edgevit.agent.feed import Feed
 from edgevit.core.errors import MissingDependencyError, StepError, UnsupportedError
-from edgevit.core.pixels import normalise
+from edgevit.core.pixels import feed_of, normalise
 from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
-from edgevit.core.runner import RunOptions
+from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil.inspect import contents, integer_macs, preprocess_of
 from edgevit.runtimes._mil.read import MilFile, read_mil
@@ -125,6 +126,16 @@ def open_package(path: Path, options: RunOptions) -> CoreMLRunner:
     return CoreMLRunner(file, model.predict, preprocess)
 
 
+def on_device(path: Path, options: RunOptions) -> DeviceFile:
+    """How the agent on a Mac feeds the file and what it reads, on any system; raises as `read_mil` does."""
+    file = read_mil(path)
+    preprocess = preprocess_of(file, options)
+    *_, channels, height, width = file.input.shape
+    feed = Feed("image", False, (), ()) if preprocess is None else feed_of(preprocess, "NCHW")
+    outputs = tuple(DeviceOutput(name) for name in file.outputs)
+    return DeviceFile(feed, (height, width, channels), outputs, file.classes)
+
+
 def unavailable() -> str | None:
     """Why Core ML cannot run here, None if it can."""
     if sys.platform != "darwin":
@@ -144,4 +155,5 @@ RUNTIME: Final = Runtime(
     open=open_package,
     integer_macs=integer_macs,
     contents=contents,
+    on_device=on_device,
 )

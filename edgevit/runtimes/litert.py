@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from typing import Final
 
+from edgevit.agent.opened import litert_label
 from edgevit.core.plugins import Runtime
 from edgevit.runtimes._litert import contents, integer, runner, values
 
@@ -16,21 +16,17 @@ def unavailable() -> str | None:
     return f"the Python package {missing[0]} is not installed" if missing else None
 
 
-def label() -> str:
-    """Version and delegate."""
-    return f"litert {importlib.metadata.version('ai-edge-litert')} xnnpack"
-
-
 RUNTIME: Final = Runtime(
     summary="LiteRT with XNNPACK, on the CPU",
     suffix="tflite",
     extra="tflite",
     has_latency=True,
     unavailable=unavailable,
-    label=label,
+    label=litert_label,
     open=runner.open_runner,
     integer_macs=integer.count,
     contents=contents.read,
     values=values.read,
     cpu_bound=True,
+    on_device=runner.on_device,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
+from edgevit.agent.opened import onnx_label
 from edgevit.core.plugins import Runtime
 from edgevit.core.require import require
 from edgevit.runtimes._onnxruntime import contents, integer, runner, session, values
@@ -18,8 +19,8 @@ def unavailable() -> str | None:
 
 def label() -> str:
     """Version and provider; says where sums are kept exact at the price of speed (x86 without VNNI)."""
-    version = require("onnxruntime", session.EXTRA).__version__
-    return f"onnxruntime {version} cpu" + (" x64quantprecision=1" if session.exact_sums_needed() else "")
+    require("onnxruntime", session.EXTRA)
+    return onnx_label()
 
 
 RUNTIME: Final = Runtime(
@@ -34,4 +35,5 @@ RUNTIME: Final = Runtime(
     contents=contents.read,
     values=values.read,
     cpu_bound=True,
+    on_device=runner.on_device,
 )

@@ -12,6 +12,7 @@ from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.plugins import Runtime
 from edgevit.core.precisions import Precision
 from edgevit.core.runner import Contents, IntegerMacs
+from edgevit.core.types import Preprocess
 from edgevit.registries import RUNTIMES, TARGETS
 
 
@@ -109,6 +110,32 @@ def contents_of(path: Path) -> tuple[Runtime, Contents]:
     (found,) = find_artifacts(path)
     runtime = RUNTIMES.get(runtime_for(found.target))
     return runtime, runtime.contents(path)
+
+
+def image_size(artifact: Path, contents: Contents) -> tuple[int, int, int]:
+    """(height, width, channels) of the images that a file takes.
+
+    Raises:
+        InputError: it takes none.
+    """
+    if contents.preprocess is not None:
+        found = contents.preprocess
+        return found.height, found.width, found.channels
+    shape = contents.inputs[0].shape if contents.inputs else ()
+    if len(shape) != 4:
+        raise InputError(
+            f"{artifact.name} takes no image: its input is {shape}",
+            "only files that take an image (1, height, width, channels) can be timed",
+        )
+    _, first, second, last = shape
+    return (first, second, last) if last == 3 or last < first else (second, last, first)
+
+
+def plain_preprocess(size: tuple[int, ...]) -> Preprocess:
+    """For a file without any, (height, width, channels): its time does not depend on the numbers that it is fed."""
+    height, width, channels = size
+    half = (0.5,) * channels
+    return Preprocess(height, width, (height, width), mean=half, std=half)
 
 
 def stated_precision(contents: Contents) -> Precision | None:

@@ -289,7 +289,6 @@ class TimeRequest:
 
     work: str
     runtime: str
-    device: str
     threads: int
     runs: int
     paths: tuple[str, ...]

@@ -23,6 +23,7 @@ class _OverSsh:
     where: str
     root: str
     connection: Connection
+    python: str = ""
 
     def spawn(self, script: str) -> Popen[bytes]:
         return self.connection.start(script)

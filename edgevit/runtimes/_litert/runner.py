@@ -6,16 +6,17 @@ ours says that it takes pixels, which then go in as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from edgevit.agent.feed import Feed, tensor
 from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.pixels import as_int8, normalise, ordered
-from edgevit.core.runner import RunOptions
+from edgevit.core.pixels import feed_of
+from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.formats import preprocess_json
 from edgevit.runtimes import _images
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
     from numpy.typing import NDArray
 
-    from edgevit.core.types import Floats, Pixels
+    from edgevit.core.types import Pixels
 
 _INPUTS: Final = ("float32", "uint8", "int8", "int16")
 _OF_PIXELS: Final = ("uint8", "int8")
@@ -39,7 +40,7 @@ class LitertRunner:
     """See `edgevit.core.runner.Runner`.
 
     Attributes:
-        takes_pixels: the input holds the bytes of the image.
+        feed: how an image becomes the input tensor.
         input: the input tensor.
         outputs: (name, tensor) of what is read after an execution: outputs, then tapped tensors.
         real: names of outputs that hold integers and are given as the real numbers that these stand for.
@@ -49,7 +50,7 @@ class LitertRunner:
     path: Path
     interpreter: Interpreter
     preprocess: Preprocess
-    takes_pixels: bool
+    feed: Feed
     input: Tensor
     outputs: tuple[tuple[str, Tensor], ...]
     real: frozenset[str]
@@ -71,10 +72,10 @@ class LitertRunner:
         for index in range(len(pixels)):
             prepared = self.prepare(pixels[index : index + 1])
             self.invoke(prepared)
-            for name, tensor in self.outputs:
+            for name, end in self.outputs:
                 with executing(self.path, "LiteRT"):
-                    value = self.interpreter.get_tensor(tensor.index)
-                rows[name].append(_dequantized(value, tensor) if name in self.real else value)
+                    value = self.interpreter.get_tensor(end.index)
+                rows[name].append(_dequantized(value, end) if name in self.real else value)
             for name in self.taps_of_input:
                 rows[name].append(prepared)
         return _images.stack(rows)
@@ -86,10 +87,7 @@ class LitertRunner:
             InputError: another type or size than the file's own preprocessing asks for.
         """
         _images.check_images(pixels, _images.size_of(self.preprocess), self.path, 1)
-        if self.takes_pixels:
-            ready = ordered(pixels, self.preprocess, "NHWC")
-            return as_int8(ready) if self.input.dtype == "int8" else ready
-        return _quantized(normalise(pixels, self.preprocess, "NHWC"), self.input)
+        return tensor(pixels, self.feed)
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
@@ -131,12 +129,30 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
         path=path,
         interpreter=session.open_interpreter(file, content, options.threads),
         preprocess=preprocess,
-        takes_pixels=takes_pixels,
+        feed=_feed(preprocess, entry, takes_pixels),
         input=entry,
         outputs=tuple(outputs.items()),
         real=frozenset(real),
         taps_of_input=(entry.name,) if entry.name in options.taps else (),
     )
+
+
+def on_device(path: Path, options: RunOptions) -> DeviceFile:
+    """How the agent feeds the file and what it reads; raises as `open_runner` does."""
+    runner = open_runner(path, options)
+    outputs = tuple(
+        DeviceOutput(name, end.scale, end.zero_point or 0) if name in runner.real else DeviceOutput(name)
+        for name, end in runner.outputs
+    )
+    return DeviceFile(runner.feed, _images.size_of(runner.preprocess), outputs)
+
+
+def _feed(preprocess: Preprocess, entry: Tensor, takes_pixels: bool) -> Feed:
+    feed = feed_of(preprocess, "NHWC", entry.dtype, takes_pixels)
+    if takes_pixels or entry.dtype == "float32":
+        return feed
+    assert entry.scale is not None and entry.zero_point is not None, "checked before"
+    return replace(feed, scale=entry.scale, zero_point=entry.zero_point)
 
 
 def _preprocess(file: TfliteFile, options: RunOptions) -> tuple[Preprocess, bool]:
@@ -175,18 +191,6 @@ def _check_integers(entry: Tensor, takes_pixels: bool, path: Path) -> None:
         "integers stand for",
         "convert it again with a quantized input, or with a float one",
     )
-
-
-def _quantized(values: Floats, entry: Tensor) -> NDArray[np.generic]:
-    """Rounded to the integers of the file's input; a float input takes them as they are."""
-    import numpy as np
-
-    if entry.dtype == "float32":
-        return values
-    assert entry.scale is not None and entry.zero_point is not None, "checked when the file was opened"
-    limits = np.iinfo(entry.dtype)
-    steps = np.rint(values / np.float32(entry.scale)) + entry.zero_point
-    return np.asarray(steps.clip(limits.min, limits.max), entry.dtype)
 
 
 def _dequantized(value: NDArray[np.generic], tensor: Tensor) -> NDArray[np.generic]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from edgevit.agent.opened import litert_threads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
@@ -32,13 +32,8 @@ def open_interpreter(file: TfliteFile, content: bytes, threads: int) -> Interpre
         UnsupportedError: it does so because of operators that are none of TFLite's own.
     """
     litert = require("ai_edge_litert.interpreter", EXTRA)
-    count = (
-        threads or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else threads or os.cpu_count()
-    )
     try:
-        interpreter = litert.Interpreter(model_content=content, num_threads=count)
+        interpreter = litert.Interpreter(model_content=content, num_threads=litert_threads(threads))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         foreign = _foreign(file)

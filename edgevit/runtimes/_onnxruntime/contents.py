@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.agent.opened import exact_sums_needed
 from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
@@ -55,7 +56,7 @@ def read(path: Path) -> Contents:
     extra = {"producer": model.producer_name} if model.producer_name else {}
     versions = sorted((o.domain or "ai.onnx", int(o.version)) for o in model.opset_import)
     opsets = {f"opset.{domain}": str(version) for domain, version in versions}
-    kernels = {"x64quantprecision": "1"} if session.exact_sums_needed() else {}
+    kernels = {"x64quantprecision": "1"} if exact_sums_needed() else {}
     return Contents(
         preprocess=preprocess_json.loads(text)[0] if text is not None else None,
         labels=parse_labels(metadata.get(metadata_keys.LABELS, "[]"), path),

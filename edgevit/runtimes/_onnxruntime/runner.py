@@ -7,11 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from edgevit.agent.feed import Feed, tensor
 from edgevit.core import metadata_keys
 from edgevit.core.disk.reading import executing, reads
 from edgevit.core.errors import InputError, UnsupportedError
-from edgevit.core.pixels import normalise, ordered
-from edgevit.core.runner import RunOptions
+from edgevit.core.pixels import feed_of
+from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.core.types import Preprocess
 from edgevit.formats import preprocess_json
 from edgevit.runtimes import _images
@@ -35,19 +36,17 @@ class OrtRunner:
     Attributes:
         outputs: names that the session computes: the file's outputs, then the tapped tensors.
         taps_of_input: tapped names that are the model's input itself.
-        batch: number of images that the file takes at once; 1 for a file that takes any number.
+        feed: how an image becomes the input; its batch is 1 for a file that takes any number of images.
         tapped: whether intermediate tensors are read, in which the batch may lie on any axis.
     """
 
     path: Path
     session: InferenceSession
     preprocess: Preprocess
-    layout: Literal["NCHW", "NHWC"]
+    feed: Feed
     input_name: str
-    input_dtype: str
     outputs: tuple[str, ...]
     taps_of_input: tuple[str, ...]
-    batch: int = 1
     tapped: bool = False
 
     def __enter__(self) -> Self:
@@ -68,7 +67,7 @@ class OrtRunner:
         rows: dict[str, list[NDArray[np.generic]]] = {
             name: [] for name in (*self.outputs, *self.taps_of_input)
         }
-        together = 1 if self.tapped else self.batch
+        together = 1 if self.tapped else self.feed.batch
         for start in range(0, len(pixels), together):
             some = pixels[start : start + together]
             feed = self._feed(some)
@@ -81,23 +80,14 @@ class OrtRunner:
         return _images.stack(rows)
 
     def _feed(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
-        """As many images as the file takes, the last one repeated."""
-        import numpy as np
-
-        missing = self.batch - len(pixels)
-        if missing > 0:
-            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-        if self.input_dtype == "uint8":  # the normalisation is inside
-            return {self.input_name: ordered(pixels, self.preprocess, self.layout)}
-        values = normalise(pixels, self.preprocess, self.layout)
-        return {self.input_name: values.astype(self.input_dtype, copy=False)}
+        return {self.input_name: tensor(pixels, self.feed)}
 
     def _each(self, value: NDArray[np.generic], count: int) -> list[NDArray[np.generic]]:
         """What belongs to each of the first `count` images, with a batch axis of 1 in front."""
-        if self.batch == 1:
+        if self.feed.batch == 1:
             return [value]
         if self.tapped:
-            return [_images.of_one(value, self.batch)]
+            return [_images.of_one(value, self.feed.batch)]
         return [value[index : index + 1] for index in range(count)]
 
     def prepare(self, pixels: Pixels) -> dict[str, NDArray[np.generic]]:
@@ -145,18 +135,30 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     preprocess, layout = _preprocess(
         path, session.get_modelmeta().custom_metadata_map, taken[0].shape, options
     )
+    dtype = _INPUTS[taken[0].type]
     return OrtRunner(
         path=path,
         session=session,
         preprocess=preprocess,
-        layout=layout,
+        feed=feed_of(
+            preprocess,
+            layout,
+            dtype,
+            takes_pixels=dtype == "uint8",  # the normalisation is inside
+            batch=taken[0].shape[0] if isinstance(taken[0].shape[0], int) else 1,
+        ),
         input_name=taken[0].name,
-        input_dtype=_INPUTS[taken[0].type],
         outputs=tuple(value.name for value in session.get_outputs()),
         taps_of_input=tuple(dict.fromkeys(name for name in options.taps if name in inputs)),
-        batch=taken[0].shape[0] if isinstance(taken[0].shape[0], int) else 1,
         tapped=bool(options.taps),
     )
+
+
+def on_device(path: Path, options: RunOptions) -> DeviceFile:
+    """How the agent feeds the file and what it reads; raises as `open_runner` does."""
+    runner = open_runner(path, options)
+    size = _images.size_of(runner.preprocess)
+    return DeviceFile(runner.feed, size, tuple(DeviceOutput(name) for name in runner.outputs))
 
 
 def _preprocess(

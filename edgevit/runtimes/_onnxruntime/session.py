@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edgevit.agent.opened import onnx_options
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.foreign import brief
@@ -25,55 +25,12 @@ _LACKING: Final = (
     "its CPU provider has the operators of ONNX up to its own opset and those of com.microsoft, each for some types; "
     "libraries of custom operators are not loaded"
 )
-_X86: Final = ("x86_64", "amd64", "i386", "i686")
-_DOT_PRODUCT: Final = ("avx512_vnni", "avx_vnni", "avxvnni")
-
-
-def saturates(machine: str, cpuinfo: str) -> bool:
-    """Whether 8-bit products of unsigned activations and signed weights can overflow on this CPU.
-
-    x86 without the VNNI instructions adds two such products in 16 bits with saturation (VPMADDUBSW).
-    ARM has no such instruction. Where the CPU's flags cannot be read, x86 counts as saturating:
-    slower then, never wrong.
-
-    Args:
-        machine: as `platform.machine()` gives it.
-        cpuinfo: text of /proc/cpuinfo, empty on systems without it.
-    """
-    if machine.lower() not in _X86:
-        return False
-    words = set(cpuinfo.split())
-    return not any(flag in words for flag in _DOT_PRODUCT)
-
-
-def exact_sums_needed() -> bool:
-    """`saturates` for this machine."""
-    info = Path("/proc/cpuinfo")
-    return saturates(platform.machine(), info.read_text(errors="replace") if info.exists() else "")
 
 
 def session_options(threads: int, *, spinning: bool = True) -> SessionOptions:
-    """Options of every session: threads inside an operator, none across, exact sums on every CPU.
-
-    Args:
-        threads: 0 for all cores.
-        spinning: workers that busy-wait between operators, as ONNX Runtime does by default. Without
-            it the machine stays free for others, and a latency would be too high: for accuracy only.
-    """
-    ort = require("onnxruntime", EXTRA)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Workers that spin on after a run would slow whatever is timed beside them.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    # Softmax behind a mask of -100, as in Swin, gives denormals, and products with them took a third
-    # of the whole model's time.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if not spinning:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if exact_sums_needed():
-        options.add_session_config_entry("session.x64quantprecision", "1")
+    """Those of every session, here and on devices (`edgevit.agent.opened.onnx_options`)."""
+    require("onnxruntime", EXTRA)
+    options: SessionOptions = onnx_options(threads, spinning)
     return options
 
 

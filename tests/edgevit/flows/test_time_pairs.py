@@ -12,12 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgevit.agent import clock
 from edgevit.core.errors import StepTimeoutError
 from edgevit.core.plugins import Timing
 from edgevit.core.process import worker
 from edgevit.core.progress import Silent
 from edgevit.core.settings import make_recipe as recipes
-from edgevit.devices import local
 from edgevit.flows import _jobs, _time_pairs
 from edgevit.flows._time_pairs import Pair, TimedBlock, TimedPair, time_pairs
 from edgevit.registries import RUNTIMES
@@ -51,7 +51,7 @@ def write(path: Path, layers: int, size: int = 16) -> Path:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[TimeRequest]:
     """Blocks are measured in this process after a short warm-up; what was asked for is written down."""
-    monkeypatch.setattr(local, "WARMUP_SECONDS", 0.02)
+    monkeypatch.setattr(clock, "WARMUP_SECONDS", 0.02)
     monkeypatch.setattr(_time_pairs, "BLOCK_SECONDS", 0.01)
     seen: list[TimeRequest] = []
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgevit.agent import opened
 from edgevit.core.errors import InputError, StepError, UnsupportedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
@@ -155,14 +156,14 @@ def test_float_products_of_activations_do_not_count(tmp_path: Path) -> None:
     ],
 )
 def test_only_x86_without_vnni_needs_exact_sums(machine: str, flags: str, expected: bool) -> None:
-    assert session.saturates(machine, flags) is expected
+    assert opened.saturates(machine, flags) is expected
 
 
 @pytest.mark.parametrize("needed", [True, False])
 def test_label_and_session_say_when_sums_are_kept_exact(
     needed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "exact_sums_needed", lambda: needed)
+    monkeypatch.setattr(opened, "exact_sums_needed", lambda: needed)
     assert RUNTIME.label().endswith("cpu x64quantprecision=1" if needed else " cpu")
     options = session.session_options(1)
     if needed:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgevit.agent import clock
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.plugins import Candidate, Runtime
+from edgevit.core.plugins import Runtime
 from edgevit.core.runner import RunOptions
-from edgevit.devices import local
 from edgevit.runtimes.onnxruntime import RUNTIME
+from edgevit.steps.time_files import Candidate, in_turn
 
 IMAGE = np.zeros((1, 4, 4, 3), np.uint8)
 
@@ -58,40 +59,40 @@ def candidates(recorder: Recorder, has_latency: bool = True) -> tuple[Candidate,
 
 @pytest.fixture(autouse=True)
 def _short_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "WARMUP_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "WARMUP_SECONDS", 0.0)
 
 
 def test_every_round_runs_each_file_once_and_the_first_place_turns() -> None:
     recorder = Recorder()
-    timings = local.measure("local", candidates(recorder), IMAGE, 1, 4)
+    timings = in_turn(candidates(recorder), IMAGE, 1, 4)
     rounds = recorder.invoked[-12:]
     assert ["".join(rounds[start : start + 3]) for start in range(0, 12, 3)] == ["abc", "bca", "cab", "abc"]
     assert [len(timing.runs_ms) for timing in timings] == [4, 4, 4]
 
 
 def test_cold_load_of_the_first_file_is_free_of_what_only_a_process_pays_once() -> None:
-    timings = local.measure("local", candidates(Recorder()), IMAGE, 1, 1)
+    timings = in_turn(candidates(Recorder()), IMAGE, 1, 1)
     assert max(timing.cold_load_ms for timing in timings) < 150
 
 
 def test_a_runtime_whose_time_says_nothing_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="says nothing about a device"):
-        local.measure("local", candidates(Recorder(), has_latency=False), IMAGE, 1, 1)
+        in_turn(candidates(Recorder(), has_latency=False), IMAGE, 1, 1)
 
 
 def test_a_slow_model_is_timed_in_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "ROUNDS_SECONDS", 0.0)
-    timings = local.measure("local", candidates(Recorder()), IMAGE, 1, 40)
-    assert [len(timing.runs_ms) for timing in timings] == [local.ROUNDS_LEAST] * 3
+    monkeypatch.setattr(clock, "ROUNDS_SECONDS", 0.0)
+    timings = in_turn(candidates(Recorder()), IMAGE, 1, 40)
+    assert [len(timing.runs_ms) for timing in timings] == [clock.ROUNDS_LEAST] * 3
 
 
 def test_processor_time_is_taken_of_one_thread_on_the_cpu_alone() -> None:
-    one, *_ = local.measure("local", candidates(Recorder()), IMAGE, 1, 3)
+    one, *_ = in_turn(candidates(Recorder()), IMAGE, 1, 3)
     assert len(one.cpu_ms) == len(one.runs_ms) == 3
     assert all(0 <= own <= wall + 0.1 for own, wall in zip(one.cpu_ms, one.runs_ms, strict=True))
-    two, *_ = local.measure("local", candidates(Recorder()), IMAGE, 2, 3)
+    two, *_ = in_turn(candidates(Recorder()), IMAGE, 2, 3)
     elsewhere = replace(candidates(Recorder())[0].runtime, cpu_bound=False)
-    (other,) = local.measure("local", (Candidate(Path("a.onnx"), elsewhere),), IMAGE, 1, 3)
+    (other,) = in_turn((Candidate(Path("a.onnx"), elsewhere),), IMAGE, 1, 3)
     assert two.cpu_ms == other.cpu_ms == ()
 
 
@@ -101,16 +102,16 @@ def test_processor_time_leaves_out_what_a_run_waits() -> None:
             time.sleep(0.01)
 
     runtime = replace(RUNTIME, open=lambda path, options: Waiting(Recorder(), "a"))
-    (timing,) = local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 3)
+    (timing,) = in_turn((Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 3)
     assert min(timing.runs_ms) >= 10
     assert max(timing.cpu_ms) < 5
 
 
 def test_the_warm_up_goes_on_while_runs_get_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    clock = SimpleNamespace(perf_counter=lambda: now, process_time=lambda: now)
-    monkeypatch.setattr(local, "time", clock)
-    monkeypatch.setattr(local, "WARMUP_SECONDS", 0.1)
+    times = SimpleNamespace(perf_counter=lambda: now, process_time=lambda: now)
+    monkeypatch.setattr(clock, "time", times)
+    monkeypatch.setattr(clock, "WARMUP_SECONDS", 0.1)
 
     class Slow(_Runner):
         def invoke(self, prepared: object) -> None:
@@ -120,6 +121,6 @@ def test_the_warm_up_goes_on_while_runs_get_faster(monkeypatch: pytest.MonkeyPat
 
     recorder = Recorder()
     runtime = replace(RUNTIME, open=lambda path, options: Slow(recorder, "a"))
-    (timing,) = local.measure("local", (Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 1)
+    (timing,) = in_turn((Candidate(Path("a.onnx"), runtime),), IMAGE, 1, 1)
     assert timing.runs_ms == pytest.approx((10.0,))  # from the 20th run on, long after WARMUP_SECONDS
-    assert now < local.WARMUP_ENOUGH
+    assert now < clock.WARMUP_ENOUGH

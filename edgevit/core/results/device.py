@@ -1,0 +1,193 @@
+"""What a device says: what it is, how it was while it measured, and what it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgevit.core.results.report import Latency
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFingerprint:
+    """What the device is; words that it does not know are "".
+
+    Attributes:
+        model: the board's or computer's own name.
+        cpu: cores by name, for example "4x Cortex-A72".
+        features: instructions that matter for a file's speed and that every core has, for example dotprod, i8mm.
+        libc: name and version of the C library.
+        runtimes: package -> version.
+        emulated: what plays the processor, "" on real hardware. Times of an emulated one mean nothing.
+    """
+
+    model: str
+    system: str
+    machine: str
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    memory_bytes: int
+    libc: str
+    python: str
+    runtimes: Mapping[str, str]
+    emulated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Charge in percent, and whether it is being charged."""
+
+    percent: int
+    charging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """How the device was at one moment; what it does not tell is empty or None.
+
+    Attributes:
+        mhz, max_mhz: by core.
+        celsius: by sensor.
+        throttled: what held the clocks down, in words; None where nothing there says so.
+        load: processes that wanted a core in the last minute.
+    """
+
+    mhz: tuple[int, ...] = ()
+    max_mhz: tuple[int, ...] = ()
+    governors: tuple[str, ...] = ()
+    celsius: Mapping[str, float] = field(default_factory=dict)
+    throttled: tuple[str, ...] | None = None
+    load: float | None = None
+    memory_free_bytes: int | None = None
+    battery: Battery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOnce:
+    """One file in one process: milliseconds to open it, of the first inference, and of each run after the warm-up.
+
+    Attributes:
+        cpu_ms: processor time of the process in each run.
+    """
+
+    load_ms: float
+    first_ms: float
+    executed_by: str
+    warm_up_runs: int
+    wall_ms: tuple[float, ...]
+    cpu_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedBlock:
+    """What one process on the device measured.
+
+    Attributes:
+        peak_rss_bytes: most memory that it held resident, the runtime's included; 0 where nothing there says so.
+    """
+
+    files: tuple[TimedOnce, ...]
+    peak_rss_bytes: int
+    before: DeviceState
+    after: DeviceState
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """One operator as the runtime executes it.
+
+    Attributes:
+        name: the runtime's own, from the file.
+        by: which provider, delegate or kernel executed it.
+        ms: median of its runs. Measuring each operator costs time: together they take longer than the file does.
+    """
+
+    name: str
+    type: str
+    by: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTimes:
+    """All operators of a file in the order of their execution."""
+
+    operators: tuple[OperatorTime, ...]
+    executed_by: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredBlock:
+    """Runs of one file in one process of the device.
+
+    Attributes:
+        disturbed: why they cannot be trusted, "" where nothing speaks against them.
+    """
+
+    runs_ms: tuple[float, ...]
+    cpu_ms: tuple[float, ...]
+    load_ms: float
+    first_ms: float
+    warm_up_runs: int
+    peak_rss_bytes: int
+    before: DeviceState
+    after: DeviceState
+    executed_by: str
+    disturbed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTime:
+    """Time of all operators that one module of the model became; `name` is "" for those of no module."""
+
+    name: str
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileProfile:
+    """How long one file takes on a device, and where the time goes.
+
+    Attributes:
+        artifact: as it was given, or relative to the bundle.
+        executed_by: runtime there; None if it was not executed, and then `reason` says why.
+        latency: over all runs of its blocks; the ratio is to the fp32 file of the same target there, from blocks.
+        p99_ms: None below 299 runs, which do not bound it.
+        load_ms, first_ms: medians over the processes, of opening the file and of the first inference.
+        peak_rss_bytes: most memory that a process which executes this file alone held resident, the runtime's and
+            Python's included; None where nothing there says so.
+        unstable: why the times are not to be relied on, "" where nothing speaks against them.
+        operators: as the runtime executes them; empty where it does not tell.
+    """
+
+    artifact: str
+    target: str
+    executed_by: str | None = None
+    reason: str = ""
+    latency: Latency | None = None
+    p99_ms: float | None = None
+    load_ms: float | None = None
+    first_ms: float | None = None
+    peak_rss_bytes: int | None = None
+    unstable: str = ""
+    blocks: tuple[MeasuredBlock, ...] = ()
+    operators: tuple[OperatorTime, ...] = ()
+    modules: tuple[ModuleTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """All files of one run on one device.
+
+    Attributes:
+        device: as the user typed it.
+        notes: what a reader of the times should know, such as that the device was busy.
+    """
+
+    device: str
+    fingerprint: DeviceFingerprint
+    files: tuple[FileProfile, ...]
+    notes: tuple[str, ...] = ()
