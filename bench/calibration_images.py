@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgevit.core.assets import demo_asset
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
 from edgevit.steps.messages import Prepared, PrepareRequest

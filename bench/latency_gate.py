@@ -41,8 +41,7 @@ from scipy import stats
 from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Ratio
-from edgevit.core.settings import make_recipe
-from edgevit.flows import _jobs
+from edgevit.flows import _jobs, make_recipe
 from edgevit.flows._time_pairs import Pair, compared, time_pairs, timed_blocks
 from edgevit.steps.messages import Timed, TimeRequest
 from edgevit.validate.latency_regression import LOOKS, Block, judge, ratio_of_blocks

@@ -180,8 +180,8 @@ def report(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--recipe`."""
-    from edgevit.core.settings import make_recipe as recipes
     from edgevit.core.settings.plain import as_json
+    from edgevit.flows import make_recipe as recipes
     from edgevit.steps.resolve import resolve
 
     made = recipes.make({}, Path(request["path"]))
@@ -191,8 +191,8 @@ def recipe(request: dict[str, Any], emit: object) -> dict[str, Any]:
 
 def settings(request: dict[str, Any], emit: object) -> dict[str, Any]:
     """`--plan` alone: what the plan was made with."""
-    from edgevit.core.settings import make_recipe as recipes
     from edgevit.core.settings.plain import as_json
+    from edgevit.flows import make_recipe as recipes
     from edgevit.steps.resolve import resolve
 
     made = recipes.make({"plan": request["path"]})

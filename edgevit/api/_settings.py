@@ -29,9 +29,9 @@ def recipe_of(model: object, settings: Mapping[str, object], **defaults: object)
     """
     from edgevit.api._wording import naming_keywords
     from edgevit.core.process.scratch import WORK, scratch
-    from edgevit.core.settings.make_recipe import make
     from edgevit.core.settings.recipe import Recipe
     from edgevit.flows.in_memory import bring, text_of
+    from edgevit.flows.make_recipe import make
 
     with naming_keywords([entry.name for entry in fields(Recipe)]), scratch(WORK) as folder:
         if model is None or isinstance(model, str | os.PathLike):

@@ -75,8 +75,8 @@ def make_recipe(
     defaults: Mapping[str, object] | None = None,
 ) -> Recipe:
     """The Recipe of a command's flags, which is also written to `save_to`."""
-    from edgevit.core.settings.make_recipe import make
     from edgevit.core.settings.recipe_file import save
+    from edgevit.flows.make_recipe import make
 
     recipe = make(settings, file, defaults)
     if save_to is not None:

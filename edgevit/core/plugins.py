@@ -45,6 +45,19 @@ class LoadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class NotFromPlan:
+    """Why `--plan` alone does not load a model that a plan was made with.
+
+    Attributes:
+        why: what that model is, after "PLAN was made with MODEL,".
+        hint: what to do instead; {model} and {plan} stand for the two.
+    """
+
+    why: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Plug-in of `edgevit/models`: where a model comes from.
 
@@ -55,6 +68,9 @@ class Source:
         images: a SAMPLES text of images that come with its models, used where none are named; "" without any.
         prunable: whether its models are modules that a pruning method can change.
         name: the part of an argument that a bundle is called by, such as a file or the end of a dotted name.
+        path: the file or folder that an argument names; None where it is another name.
+        headless: whether it makes models without classes, for `num_classes` 0.
+        not_from_plan: None where a plan is enough to load its model again.
     """
 
     summary: str
@@ -65,6 +81,9 @@ class Source:
     images: str = ""
     prunable: bool = True
     name: Callable[[str], str] = str
+    path: Callable[[str], str | None] = lambda argument: None
+    headless: bool = False
+    not_from_plan: NotFromPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

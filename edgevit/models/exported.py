@@ -149,4 +149,5 @@ SOURCE: Final = Source(
     isolated=lambda argument: True,
     prunable=False,
     name=lambda argument: argument.removesuffix(".pt2"),
+    path=str,
 )

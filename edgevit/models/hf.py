@@ -73,9 +73,9 @@ def load(request: LoadRequest) -> TorchModel:
 
 
 def _files(argument: str) -> Find:
-    folder = Path(argument)
-    if is_there(folder) or argument.count("/") > 1 or argument.startswith((".", "/", "~")):
-        return folder_files(folder)
+    folder = _folder(argument)
+    if folder is not None:
+        return folder_files(Path(folder))
     published = repository_files(argument)
     return lambda name: _of_any_age(published, name)
 
@@ -232,9 +232,16 @@ def _from_pretrained(
     return found
 
 
+def _folder(argument: str) -> str | None:
+    """The argument if it can be no repository, OWNER/NAME, or if there is such a file or folder."""
+    no_repository = argument.count("/") > 1 or argument.startswith((".", "/", "~"))
+    return argument if no_repository or is_there(Path(argument)) else None
+
+
 SOURCE: Final = Source(
     isolated=lambda argument: is_folder(Path(argument)),
     summary="an image model in Hugging Face's format, with or without a classifier, from a folder or the hub",
     syntax="hf:DIR_OR_ID",
     load=load,
+    path=_folder,
 )

@@ -115,4 +115,5 @@ SOURCE: Final = Source(
     syntax="keras:FILE",
     load=load,
     extra="keras",
+    path=str,
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import LOGITS_NAME
-from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.plugins import LoadRequest, NotFromPlan, Source
 from edgevit.core.types import TensorSpec, TorchModel
 from edgevit.models._in_memory import read_beside
 from edgevit.models._request import refuse
@@ -75,4 +75,8 @@ SOURCE: Final = Source(
     isolated=lambda argument: True,
     prunable=False,
     name=lambda argument: argument.rpartition(".")[2],  # a class with its package
+    not_from_plan=NotFromPlan(
+        "a module in the memory of a Python program",
+        "give it again there: edgevit.convert(module, plan={plan!r})",
+    ),
 )

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edgevit.core.errors import UsageError
-from edgevit.core.plugins import LoadRequest, Source
+from edgevit.core.plugins import LoadRequest, NotFromPlan, Source
 from edgevit.core.require import require
 from edgevit.core.types import NOT_STATED, Preprocess, TorchModel
 from edgevit.models._channels import channels_of
@@ -140,9 +140,19 @@ def _made_for(module: torch.nn.Module) -> tuple[int, int] | None:
     return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
 
+def _file(argument: str) -> str | None:
+    place = argument.rpartition(":")[0]
+    return place if place.endswith(".py") else None
+
+
 SOURCE: Final = Source(
     summary="your own PyTorch module; runs that code",
     syntax="python:MODULE_OR_FILE:FACTORY",
     load=load,
     name=lambda argument: argument.rpartition(":")[2],  # the factory
+    path=_file,
+    headless=True,
+    not_from_plan=NotFromPlan(
+        "which is code; a plan alone does not run code", "name it if you trust it: {model} --plan {plan}"
+    ),
 )

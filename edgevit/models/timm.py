@@ -91,9 +91,15 @@ def load(request: LoadRequest) -> TorchModel:
 def _saved(kind: str, place: str, request: LoadRequest) -> Find:
     if kind in ("hf-hub", "hf_hub") and place:
         return repository_files(place)
-    if kind == "local-dir" and place:
-        return folder_files(Path(place))
+    folder = _folder(f"{kind}:{place}")
+    if folder is not None:
+        return folder_files(Path(folder))
     raise UsageError(f"{request.source!r} is no model of timm", f"it is one of: {SOURCE.syntax}")
+
+
+def _folder(argument: str) -> str | None:
+    kind, _, place = argument.partition(":")
+    return place if kind == "local-dir" and place else None
 
 
 def _tagged(name: str, config: Any) -> str:
@@ -140,6 +146,8 @@ SOURCE: Final = Source(
     summary="an architecture of timm, with weights from a file, seeded, or timm's own; or what save_for_hf wrote",
     syntax="timm:NAME, timm:hf-hub:OWNER/NAME or timm:local-dir:DIR",
     load=load,
-    isolated=lambda argument: argument.startswith("local-dir:"),
+    isolated=lambda argument: _folder(argument) is not None,
     name=lambda argument: argument.rpartition(":")[2],  # behind local-dir: and hf-hub:
+    path=_folder,
+    headless=True,
 )

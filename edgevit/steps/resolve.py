@@ -17,6 +17,7 @@ from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.graph import reparameterize
 from edgevit.steps.planning.algorithms import folds
+from edgevit.steps.samples import samples_path
 from edgevit.steps.undecidable_limits import check_enough_to_tune, check_held_out
 
 
@@ -170,9 +171,9 @@ def _lacking(name: str, named: bool) -> str:
 
 def _check_samples(recipe: Recipe) -> None:
     for text in (recipe.calibrate, recipe.evaluate):
-        named = text is None or text.partition(":")[0] in registries.SAMPLES.names()
-        if text is not None and not named:
-            existing(Path(text), "samples", "give a folder of images, a .npz with `images`, or demo")
+        path = None if text is None else samples_path(text)
+        if path is not None:
+            existing(path, "samples", "give a folder of images, a .npz with `images`, or demo")
 
 
 def _check_prune(recipe: Recipe, source: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import InputError
@@ -29,6 +30,11 @@ def head_of(spec: ModelSpec) -> Head:
     others = tuple(Head(head.labels, len(head.labels), name) for name, head in spec.heads.items())
     classes = class_count(spec.output, first.shape[-1]) if spec.output.decides else None
     return Head(spec.labels, classes, first.name, others, spec.preprocess.channels)
+
+
+def samples_path(text: str) -> Path | None:
+    """The file or folder that a SAMPLES text names; None where its first word is a plug-in's, such as `demo`."""
+    return None if text.partition(":")[0] in SAMPLES.names() else Path(text)
 
 
 def survey_samples(text: str, role: Role) -> Survey:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from edgevit.cli import app
 from edgevit.core.errors import UsageError
-from edgevit.core.settings.make_recipe import make
 from edgevit.core.settings.recipe import Recipe
+from edgevit.flows.make_recipe import make
 from edgevit.steps.resolve import resolve
 from tests.docs._pages import ROOT, commands, fragments, pages
 

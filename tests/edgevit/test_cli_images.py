@@ -11,7 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.rehearse import rehearse
 from edgevit.steps.resolve import resolve

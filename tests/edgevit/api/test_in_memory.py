@@ -16,10 +16,10 @@ import edgevit
 from edgevit.api._settings import recipe_of
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import LoadRequest
-from edgevit.core.settings.made_with import remembered
 from edgevit.core.settings.plain import settings_to_remember
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import TorchModel
+from edgevit.flows._from_plan import remembered
 from edgevit.registries import SOURCES
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

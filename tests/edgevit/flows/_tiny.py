@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps import prepare
 from edgevit.steps.messages import Prepared, PrepareRequest

@@ -15,8 +15,8 @@ from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UsageError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.results.report import Limits, SiteLoss
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.core.types import Stats
+from edgevit.flows import make_recipe as recipes
 from edgevit.program.run import run
 from edgevit.quant import plan_file
 from edgevit.quant.plan import make_plan

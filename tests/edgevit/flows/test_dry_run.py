@@ -14,8 +14,8 @@ from PIL import Image
 import converters.coreml
 import converters.tflite
 from edgevit.core.errors import EdgevitError, InputError, MissingDependencyError
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows import dry_run
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows._run_prepare import request_of
 from edgevit.steps import rehearse
 from edgevit.steps.planning import quantize

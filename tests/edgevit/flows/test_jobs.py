@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.process.sandbox import Sandbox
-from edgevit.core.settings.make_recipe import make
 from edgevit.flows import _jobs
+from edgevit.flows.make_recipe import make
 
 
 @dataclass(frozen=True, slots=True)

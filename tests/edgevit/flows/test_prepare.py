@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.steps import inspect
 from edgevit.steps.messages import PrepareRequest
 from tests.edgevit.flows._tiny import prepared, settings_of, write_model

@@ -11,7 +11,7 @@ import pytest
 from edgevit.core.errors import UsageError
 from edgevit.core.precisions import Precision
 from edgevit.core.results.report import ArtifactReport, Reconstruction
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.quant import plan_file
 from edgevit.steps import messages
 from edgevit.steps.resolve import resolve

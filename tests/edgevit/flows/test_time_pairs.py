@@ -17,8 +17,8 @@ from edgevit.core.errors import StepTimeoutError
 from edgevit.core.plugins import Timing
 from edgevit.core.process import worker
 from edgevit.core.progress import Silent
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.flows import _jobs, _time_pairs
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows._time_pairs import Pair, TimedBlock, TimedPair, time_pairs
 from edgevit.registries import RUNTIMES
 from edgevit.steps import time_files

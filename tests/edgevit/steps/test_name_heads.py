@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from edgevit.core.errors import EdgevitError, UsageError
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.core.settings.plain import as_json, from_json
 from edgevit.core.settings.recipe_file import save
 from edgevit.core.types import Preprocess, TorchModel
+from edgevit.flows import make_recipe as recipes
 from edgevit.models._spec import build
 from edgevit.steps.name_heads import name_heads
 

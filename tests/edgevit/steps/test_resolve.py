@@ -6,7 +6,7 @@ import pytest
 
 from edgevit import registries
 from edgevit.core.errors import EdgevitError, UnsupportedError, UsageError
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows._run_prepare import backends
 from edgevit.steps.resolve import resolve, short_name
 

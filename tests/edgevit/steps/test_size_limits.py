@@ -12,8 +12,8 @@ import converters.coreml
 import converters.tflite
 from edgevit import cli
 from edgevit.core.errors import UnsupportedError
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.core.types import ModelSpec, Preprocess
+from edgevit.flows import make_recipe as recipes
 from edgevit.steps.resolve import resolve
 from edgevit.steps.size_limits import narrow, too_large
 

@@ -12,7 +12,7 @@ import pytest
 from edgevit import convert, validate
 from edgevit.core.errors import UsageError
 from edgevit.core.progress import Silent
-from edgevit.core.settings import make_recipe as recipes
+from edgevit.flows import make_recipe as recipes
 from edgevit.flows.quantize import quantize
 from edgevit.steps.resolve import resolve
 from edgevit.steps.undecidable_limits import check_limits

@@ -18,8 +18,8 @@ from calibration.samples.npz import open_npz
 from edgevit.core.disk.regular import existing, regular_file
 from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plugins import Head
-from edgevit.core.settings.make_recipe import make
 from edgevit.core.settings.recipe_file import save
+from edgevit.flows.make_recipe import make
 from edgevit.flows.verify import verify
 from edgevit.formats.labels import read_labels
 from edgevit.models._checkpoint.files import read_contents

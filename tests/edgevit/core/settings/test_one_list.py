@@ -15,8 +15,8 @@ from edgevit.commands import convert, diff, profile, quantize, run, validate
 from edgevit.commands import inspect as inspect_command
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UsageError
-from edgevit.core.settings.make_recipe import make
 from edgevit.core.settings.recipe import Recipe, all_settings, settings_of
+from edgevit.flows.make_recipe import make
 
 COMMANDS: dict[str, ModuleType] = {
     "convert": convert,

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.settings import make_recipe as r
 from edgevit.core.settings.plain import as_json, from_json
 from edgevit.core.settings.recipe_file import save
+from edgevit.flows import make_recipe as r
 
 FLAGS = {
     "model": "timm:vit_tiny_patch16_224",
@@ -110,7 +110,7 @@ def test_no_classes_are_a_model_without_a_head(model: str) -> None:
         ({"num_classes": -1}, "--num-classes -1"),
         (
             {"model": "torchvision:resnet18", "num_classes": 0},
-            "models of timm and python, not of torchvision",
+            "models of python and timm, not of torchvision",
         ),
         ({"min_agreement": 101}, "from 0 to 100"),
         ({"weights": "a.pth", "random_weights": 1}, "both given"),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edgevit.core.errors import InputError, UsageError
-from edgevit.core.settings import make_recipe as recipes
 from edgevit.core.settings.plain import settings_to_remember
+from edgevit.flows import make_recipe as recipes
 
 
 def plan(folder: Path, **settings: Any) -> str:

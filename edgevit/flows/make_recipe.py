@@ -14,7 +14,8 @@ from edgevit.core.disk.documents import read_toml
 from edgevit.core.errors import InputError, UsageError, nearest
 from edgevit.core.precisions import Precision
 from edgevit.core.settings.hints import precision_hint
-from edgevit.core.settings.made_with import WEIGHTS, remembered
+from edgevit.core.settings.made_with import WEIGHTS
+from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.parse import (
     parse_amounts,
     parse_image_size,
@@ -25,8 +26,8 @@ from edgevit.core.settings.parse import (
 from edgevit.core.settings.recipe import PREPROCESS_KEYS, Recipe, all_settings
 from edgevit.core.settings.setting import flag_of
 from edgevit.core.settings.texts import texts
-
-_HEADLESS: Final = ("timm", "python")  # sources that make a model without classes
+from edgevit.flows._from_plan import remembered
+from edgevit.registries import SOURCES
 
 
 def make(
@@ -179,12 +180,8 @@ def _check(recipe: Recipe) -> Recipe:
         raise UsageError(
             f"--weights-key {recipe.weights_key} was given without --weights", "give --weights FILE too"
         )
-    source = recipe.model.partition(":")[0]
-    if recipe.num_classes == 0 and source not in _HEADLESS:
-        raise UsageError(
-            f"--num-classes 0 leaves the head out of models of {' and '.join(_HEADLESS)}, not of {source}",
-            "give the number of classes, or leave it out",
-        )
+    if recipe.num_classes == 0:
+        _check_headless(recipe.model)
     for name, known in all_settings().items():
         value = getattr(recipe, name)
         if known.within is None or value is None:
@@ -195,3 +192,13 @@ def _check(recipe: Recipe) -> Recipe:
                 f"--{flag_of(name)} {value:g} is out of range", f"give {unit} from {low:g} to {high:g}"
             )
     return recipe
+
+
+def _check_headless(model: str) -> None:
+    source, _ = parse_source(model, SOURCES.names())
+    if not SOURCES.get(source).headless:
+        *others, last = sorted(name for name, known in SOURCES.usable().items() if known.headless)
+        raise UsageError(
+            f"--num-classes 0 leaves the head out of models of {', '.join(others)} and {last}, not of {source}",
+            "give the number of classes, or leave it out",
+        )
