@@ -3,7 +3,8 @@
     python -m bench.gate_history --folder history
 
 Weights are changed by noise in every layer: a little of it, and as much as costs about two points of top-1, found by
-trying. Printed as a Markdown table, and each message in full.
+trying. That much changes the outcome of 5 % of the images: of 2,000 it is told from a limit of half a point, not from
+one of a whole point, so the repository's limit is the half. Printed as a Markdown table, and each message in full.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _demo(folder: Path, count: int) -> Repository:
         few=few,
         others=(*build, "--evaluate", "demo:calibration"),
         bad_range="tflite",
-        gate=("--max-latency-regression", "25"),
+        gate=("--max-drop", "0.5"),
     )
 
 
