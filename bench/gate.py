@@ -28,6 +28,7 @@ from scipy import stats
 from bench._gate import drawn as d
 from edgevit.core.settings.gate_policy import make
 from edgevit.core.settings.recipe import Recipe
+from edgevit.flows._shipped import open_bundle
 from edgevit.flows.gate import gate, save_baseline
 from edgevit.validate.gate.accuracy import SLICES_ALPHA
 from edgevit.validate.regression import ALPHA
@@ -102,7 +103,7 @@ def simulate(n: int, discordance: float, change: str, run: int, work: Path) -> t
     files = {name: after(found, 2 * MARGIN if name == worse else drop) for name, found in old.files.items()}
     new = replace(old, files=files, reference=after(old.reference, drop), content="new", weights="bb" * 32)
     d.write(bundle, new)
-    found = gate(bundle, baseline, POLICY, Recipe(model="drawn"))
+    found = gate(open_bundle(bundle), baseline, POLICY, Recipe(model="drawn"))
     checks = [check for check in found.checks if check.kind in ("accuracy", "slice")]
     alarms = [c for c in checks if c.outcome == "regressed" and c.subject != worse]
     hits = [c for c in checks if c.outcome == "regressed" and c.subject == worse and c.kind == "accuracy"]

@@ -63,6 +63,7 @@ def gate(
     from edgevit.core.settings.gate_policy import make
     from edgevit.flows._gate_page import write_page
     from edgevit.flows._gate_places import check_places
+    from edgevit.flows._shipped import open_bundle
     from edgevit.flows.gate import gate as flow
     from edgevit.flows.make_recipe import make as make_recipe
     from edgevit.report.progress import progress_for
@@ -81,7 +82,8 @@ def gate(
     page = None if html is None else Path(html)
     check_places({"html": page}, Path(bundle), {"the baseline": Path(baseline)})
     with progress_for(progress) as display:
-        report = flow(Path(bundle), Path(baseline), rules, recipe, display)
+        display.stage("reading the bundle")
+        report = flow(open_bundle(Path(bundle)), Path(baseline), rules, recipe, display)
         if page is not None:
             write_page(report, page, thumbnails, recipe, display)
     return report

@@ -81,17 +81,20 @@ def run(asked: Asked) -> int:
         )
     from edgevit.core.settings.gate_policy import make
     from edgevit.flows._gate_page import write_page
+    from edgevit.flows._shipped import open_bundle
     from edgevit.report.progress import open_progress
 
     policy = make(asked.flags, asked.accept, asked.on_inconclusive, asked.policy)
     recipe = make_recipe({"model": str(bundle), "threads": asked.threads})
     with open_progress(asked.quiet) as progress:
-        report = flow.gate(bundle, asked.baseline, policy, recipe, progress)
+        progress.stage("reading the bundle")
+        new = open_bundle(bundle)
+        report = flow.gate(new, asked.baseline, policy, recipe, progress)
         write_page(report, asked.html, asked.thumbnails, recipe, progress)
     _write(report, asked)
     if not asked.update:
         return report.exit_code
-    flow.update_baseline(bundle, asked.baseline)
+    flow.update_baseline(new, asked.baseline)
     say(f"{asked.baseline} now holds {bundle}: commit it with the reason of the change\n")
     return 0
 

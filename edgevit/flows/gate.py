@@ -22,20 +22,20 @@ from edgevit.validate.gate.sides import Shipped, in_words_of, open_baseline
 
 
 def gate(
-    bundle: Path, baseline: Path, policy: Policy, recipe: Recipe, progress: Progress | None = None
+    new: OpenBundle, baseline: Path, policy: Policy, recipe: Recipe, progress: Progress | None = None
 ) -> GateReport:
-    """Hold every file of `bundle`, and its float model, against `baseline`.
+    """Hold every file of a bundle, and its float model, against `baseline`.
 
     Args:
+        new: from `open_bundle`.
         baseline: an earlier bundle, whose files are then timed beside the new ones, or a baseline file.
         recipe: of it threads, seed and limits on resources count, for timing.
 
     Raises:
-        InputError: one of both cannot be read, or they are of different models or images.
+        InputError: the baseline cannot be read, or is of another model or other images.
     """
     told = progress or Silent()
-    told.stage("reading both bundles")
-    new = open_bundle(bundle)
+    told.stage("reading the baseline")
     earlier = open_either(baseline)
     facts = earlier.facts if isinstance(earlier, OpenBundle) else earlier
     _check_same(facts, new, policy, baseline)
@@ -48,7 +48,7 @@ def gate(
     images = new.facts.images
     return GateReport(
         baseline=_side(baseline, facts, isinstance(earlier, OpenBundle)),
-        bundle=_side(bundle, new.facts, is_bundle=True),
+        bundle=_side(new.path, new.facts, is_bundle=True),
         images=Images(path=images.path, digest=images.pictures, count=images.count, labelled=images.labelled),
         outcome=outcome,
         exit_code=exit_code(outcome, policy.on_inconclusive),
@@ -68,7 +68,7 @@ def save_baseline(bundle: Path, file: Path) -> None:
 
     Raises:
         UsageError: something is there.
-        InputError: as `gate`.
+        InputError: as `open_bundle`.
         StorageError: the place is read-only or full.
     """
     if file.exists() or file.is_symlink():
@@ -80,19 +80,19 @@ def save_baseline(bundle: Path, file: Path) -> None:
     write_atomic(file, to_text(open_bundle(bundle).facts))
 
 
-def update_baseline(bundle: Path, file: Path) -> None:
-    """Rewrite a baseline file; the old one stays if that fails.
+def update_baseline(new: OpenBundle, file: Path) -> None:
+    """Rewrite a baseline file by the bundle that was held against it; the old one stays if that fails.
 
     Raises:
         UsageError: `file` is a bundle.
-        InputError, StorageError: as `save_baseline`.
+        StorageError: the place is read-only or full.
     """
     if file.is_dir():
         raise UsageError(
             f"{file} is a bundle, which is never rewritten", "give the new bundle as --baseline from now on"
         )
     # A link stays one, and what it names is rewritten.
-    write_atomic(file.resolve(), to_text(open_bundle(bundle).facts))
+    write_atomic(file.resolve(), to_text(new.facts))
 
 
 def _check_same(old: Baseline, new: OpenBundle, policy: Policy, where: Path) -> None:

@@ -13,6 +13,7 @@ from edgevit.core.results.gate import Check, GateReport
 from edgevit.core.settings.gate_policy import Policy, make
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import gate as flow
+from edgevit.flows._shipped import open_bundle
 
 RECIPE = Recipe(model="drawn")
 Document = dict[str, Any]
@@ -23,7 +24,7 @@ def policy(**flags: Any) -> Policy:
 
 
 def held(bundle: Path, baseline: Path, rules: Policy | None = None) -> GateReport:
-    return flow.gate(bundle, baseline, rules or policy(), RECIPE)
+    return flow.gate(open_bundle(bundle), baseline, rules or policy(), RECIPE)
 
 
 def closed(report: GateReport, outcome: Any = "regressed") -> set[str]:

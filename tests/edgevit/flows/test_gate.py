@@ -15,6 +15,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.settings.gate_policy import make
 from edgevit.core.types import TensorSpec
 from edgevit.flows import gate as flow
+from edgevit.flows._shipped import open_bundle
 from tests.edgevit.flows._gate import closed, damaged, held, one, policy
 
 N = 2000
@@ -316,14 +317,14 @@ def test_updating_and_saving(build: Build, baseline: Path, shipped: d.Drawn, tmp
     with pytest.raises(UsageError, match="exists"):
         flow.save_baseline(bundle, baseline)
     assert held(bundle, baseline).exit_code == 1
-    flow.update_baseline(bundle, baseline)
+    flow.update_baseline(open_bundle(bundle), baseline)
     report = held(bundle, baseline)
     assert report.exit_code == 0 and report.bundle.top1 == report.baseline.top1
     again = tmp_path / "again.json"
     flow.save_baseline(bundle, again)
     assert again.read_bytes() == baseline.read_bytes()  # the same bundle, the same bytes
     with pytest.raises(UsageError, match="is a bundle"):
-        flow.update_baseline(bundle, bundle)
+        flow.update_baseline(open_bundle(bundle), bundle)
 
 
 def test_ten_thousand_images_and_six_files_fit_into_a_small_file(tmp_path: Path) -> None:

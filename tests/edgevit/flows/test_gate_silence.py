@@ -15,6 +15,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.results import outcomes as o
 from edgevit.core.settings.gate_policy import make
 from edgevit.flows import gate as flow
+from edgevit.flows._shipped import open_bundle
 from tests.edgevit.flows._gate import closed, forged, held, one
 
 N = 400
@@ -79,7 +80,7 @@ def test_a_file_that_was_not_executed_on_one_side_is_told(build: Build, tmp_path
     for kind in ("accuracy", "agreement"):
         check = one(report, f"coreml/w8 {kind}")
         assert check.outcome == "not-compared" and "it was not executed" in check.reason
-    flow.update_baseline(bundle, file)
+    flow.update_baseline(open_bundle(bundle), file)
     report = held(d.write(tmp_path / "back", SHIPPED), file)
     assert "the baseline's was not executed" in one(report, "coreml/w8 accuracy").reason
     assert report.exit_code == 0
@@ -142,7 +143,7 @@ def test_one_image_of_features_that_gives_nan_is_a_regression(build: Build, tmp_
     check = one(report, "onnx/w8a8 sqnr")
     assert check.outcome == "regressed" and "1 of 2,000 images" in check.reason and "NaN" in check.reason
     # and what was so before is no news
-    flow.update_baseline(tmp_path / "new", file)
+    flow.update_baseline(open_bundle(tmp_path / "new"), file)
     assert held(tmp_path / "new", file).exit_code == 0
 
 
@@ -206,7 +207,7 @@ def test_what_counts_as_closed_is_what_the_policy_says(build: Build, tmp_path: P
 def test_a_link_stays_a_link(build: Build, baseline: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(baseline)
-    flow.update_baseline(build(replace(SHIPPED, content="two")), link)
+    flow.update_baseline(open_bundle(build(replace(SHIPPED, content="two"))), link)
     assert link.is_symlink() and held(tmp_path / "new", baseline).exit_code == 0
     with pytest.raises(UsageError, match="exists"):
         flow.save_baseline(tmp_path / "new", link)
