@@ -115,6 +115,11 @@ def validate(
             report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
             _bundle.write(bundle, report, recipe, prepared.spec, folder / messages.PLANS)
             root = _bundle.swap_in(bundle, report, recipe.output, recipe.overwrite, told).absolute()
+        else:
+            told.note(
+                "nothing was written: --output DIR keeps the files, this report, and what each image was answered, "
+                "which edgevit gate compares"
+            )
     return replace(report, folder=root)
 
 

@@ -45,6 +45,12 @@ def test_plain_export_of_pytorch_is_executed_timed_and_passes(exported: Path) ->
     (found,) = json.loads(done.stdout)["artifacts"]
     assert (found["precision"], found["verdict"]) == ("fp32", "pass")
     assert found["total"]["sqnr_db"] > 80 and found["latency"]["runs"] >= 30
+    assert "nothing was written: --output DIR keeps" in done.stderr
+    assert sorted(path.name for path in exported.iterdir() if path.suffix) == [
+        "model.onnx",
+        "model.onnx.data",
+        "model.py",
+    ]
 
 
 def test_file_of_another_model_is_an_error_in_words(exported: Path) -> None:
