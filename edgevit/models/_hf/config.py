@@ -74,12 +74,14 @@ def _changes(request: LoadRequest, data: Mapping[str, Any]) -> dict[str, Any]:
         changes["num_labels"] = request.num_classes
     if request.image_size is not None and has_own_size(str(data.get("model_type"))):
         height, width = request.image_size
-        size = height if height == width else [height, width]
         inner = next((name for name in _INNER if isinstance(data.get(name), dict)), None)
+        own = data if inner is None else data[inner]
+        one = height == width and not isinstance(own.get("image_size"), list)
+        size = height if one else [height, width]
         if inner is None:
             changes["image_size"] = size
-        elif has_own_size(str(data[inner].get("model_type"))):
-            changes[inner] = {**data[inner], "image_size": size}
+        elif has_own_size(str(own.get("model_type"))):
+            changes[inner] = {**own, "image_size": size}
     return changes
 
 

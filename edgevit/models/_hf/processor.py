@@ -18,6 +18,10 @@ _RESAMPLE: Final[Mapping[int, Literal["nearest", "bilinear", "bicubic", "lanczos
     2: "bilinear",
     3: "bicubic",
 }
+# What `do_pad` of these does is to bring the images of a batch to the size of its largest: of one image it is nothing.
+_PAD_A_BATCH: Final = (
+    "Detr", "ConditionalDetr", "DeformableDetr", "GroundingDino", "RTDetr", "RfDetr", "Yolos"
+)  # fmt: skip
 # What resizes to more than `size` and crops to it, by how much.
 _LEVIT: Final = 224 / 256
 
@@ -46,7 +50,7 @@ def from_processor(
         UnsupportedError: a step that edgevit does not have.
     """
     for step in ("do_pad", "do_thumbnail", "do_align_long_axis", "do_color_quantize"):
-        if config.get(step):
+        if config.get(step) and not (step == "do_pad" and _pads_a_batch(kind, config)):
             raise UnsupportedError(f"the processor's step {step} is not supported", "resize and crop are")
     try:
         return _convert(config, model_size, kind, channels)
@@ -55,6 +59,10 @@ def from_processor(
             f"{where} is not understood: {brief(error)}",
             "mend it, or say it with --preprocess resize=N --preprocess mean=R,G,B --preprocess std=R,G,B",
         ) from error
+
+
+def _pads_a_batch(kind: str, config: Mapping[str, Any]) -> bool:
+    return kind.startswith(_PAD_A_BATCH) and not config.get("pad_size")
 
 
 def _convert(

@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 from calibration.decode import decode
 from calibration.preprocess import to_pixels
 from edgevit.core.assets import demo_asset
-from edgevit.core.errors import InputError, UsageError
+from edgevit.core.errors import InputError, UnsupportedError, UsageError
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import LoadRequest
 from edgevit.core.types import Preprocess, TorchModel
+from edgevit.models._hf.config import configuration
 from edgevit.models._hf.defaults import FAMILIES
 from edgevit.models._hf.preprocess import preprocess_of
 from edgevit.registries import SOURCES
@@ -155,6 +156,33 @@ def test_sizes_that_follow_the_image_are_not_taken_for_one() -> None:
     assert str(told.value.hint).startswith("add --image-size HEIGHTxWIDTH")
     ours, _ = found("x", divided, preprocess={"resize": "64x96"}, image_size=(64, 96))
     assert (ours.height, ours.width, ours.resize, ours.shorter_side) == (64, 96, (64, 96), False)
+
+
+@pytest.mark.parametrize("kind", ["Yolos", "Detr"])
+def test_a_batch_that_is_padded_to_its_largest_image_is_one_image_as_it_is(kind: str) -> None:
+    import transformers
+
+    theirs = getattr(transformers, f"{kind}ImageProcessor")()
+    assert theirs.do_pad
+    files = {"preprocessor_config.json": theirs.to_dict()}
+    with pytest.raises(UsageError, match="longest_edge=1333"):
+        found(kind.lower(), files)
+    ours, _ = found(kind.lower(), files, preprocess={"resize": "64x96"}, image_size=(64, 96))
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    wanted = theirs(Image.fromarray(image), size={"height": 64, "width": 96}, return_tensors="np")
+    made = normalise(to_pixels(image, ours)[None], ours, "NCHW")
+    np.testing.assert_allclose(made, wanted["pixel_values"], atol=1e-5)
+    fixed = {"preprocessor_config.json": {**theirs.to_dict(), "pad_size": {"height": 99, "width": 99}}}
+    with pytest.raises(UnsupportedError, match="do_pad"):
+        found(kind.lower(), fixed, preprocess={"resize": "64x96"}, image_size=(64, 96))
+
+
+def test_a_square_size_keeps_the_form_in_which_the_configuration_has_it() -> None:
+    """YOLOS takes a list alone."""
+    asked = LoadRequest("hf:d", "d", image_size=(64, 64))
+    pair = {"model_type": "yolos", "image_size": [512, 864]}
+    assert configuration(asked, pair).image_size == [64, 64]
+    assert configuration(asked, {"model_type": "vit", "image_size": 224}).image_size == 64
 
 
 GREY = {"image_mean": [0.13], "image_std": [0.31], "size": {"height": 16, "width": 16}}
