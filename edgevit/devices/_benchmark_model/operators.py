@@ -1,0 +1,84 @@
+"""Which operator takes how long, from benchmark_model's profile: a message, or the table that it prints.
+
+The message is `BenchmarkProfilingData` of tflite/profiling/proto/profiling_info.proto, which the LiteRT wheel brings;
+what its entries are called is `ProfileSummarizer::ProcessProfiles` in tflite/profiling/profile_summarizer.cc. The table
+is `StatsCalculator::GetStatsByMetric` of TensorFlow's stats_calculator.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from edgevit.core.errors import DeviceError
+from edgevit.core.require import require
+from edgevit.core.results.device import OperatorTime
+
+_DELEGATE: Final = "Delegate/"
+# A delegate as one node of the graph; what it executes is listed apart.
+_FUSED: Final = re.compile(r"TfLite\w*Delegate")
+_NUMBERED: Final = re.compile(r"[:/]\d+$")
+_BEGIN: Final = re.compile(r"=+ Run Order =+\s*\n([^\n]*\[node type\][^\n]*)\n(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
+
+
+def from_message(content: bytes, where: str) -> tuple[OperatorTime, ...]:
+    """Operators in execution order from `--op_profiling_output_file` in the mode `proto`; empty if there are none.
+
+    Raises:
+        DeviceError: it is no such message.
+    """
+    messages = require("ai_edge_litert.profiling_info_pb2", "tflite")
+    protobuf = require("google.protobuf.message", "tflite")
+    data = messages.BenchmarkProfilingData()
+    try:
+        data.ParseFromString(content)
+    except protobuf.DecodeError as error:
+        raise DeviceError(
+            f"the profile that benchmark_model wrote on {where} is damaged",
+            "see whether the program given with --runner is Google's benchmark_model",
+        ) from error
+    profile = data.runtime_profile
+    inner = [entry for delegate in profile.delegate_profiles for entry in delegate.per_op_profiles]
+    found = [
+        entry
+        for subgraph in profile.subgraph_profiles
+        for entry in sorted(subgraph.per_op_profiles, key=lambda entry: int(entry.run_order))
+        if not (inner and _FUSED.match(entry.node_type))
+    ]
+    return tuple(
+        _operator(
+            entry.name, entry.node_type, entry.inference_microseconds.avg / 1e3 * max(entry.times_called, 0)
+        )
+        for entry in (*found, *inner)
+        if entry.times_called > 0
+    )
+
+
+def from_print(printed: str) -> tuple[OperatorTime, ...]:
+    """The same from the table `Run Order` of what the program prints; empty if there is none."""
+    table = _BEGIN.search(printed)
+    if table is None:
+        return ()
+    columns = [name.strip() for name in table[1].split("\t") if name.strip()]
+    found = []
+    for line in table[2].splitlines():
+        cells = dict(zip(columns, (cell.strip() for cell in line.split("\t") if cell.strip()), strict=False))
+        try:
+            calls, ms = int(cells["[times called]"]), float(cells["[avg ms]"])
+            if calls > 0:
+                found.append(_operator(cells["[Name]"], cells["[node type]"], ms * calls))
+        except (KeyError, ValueError):
+            continue  # a line of the log between
+    return tuple(found)
+
+
+def _operator(name: str, kind: str, ms: float) -> OperatorTime:
+    """An entry in our words: `[output]:7` is a node of the graph, `Delegate/Convolution:3` one of a delegate's."""
+    plain = _NUMBERED.sub("", name)
+    if name.startswith(_DELEGATE):
+        inner = plain.removeprefix(_DELEGATE) if kind == "DelegateOpInvoke" else kind
+        return OperatorTime(name.removeprefix(_DELEGATE), inner, "delegate", ms)
+    if plain.startswith("[") and plain.endswith("]"):
+        by = "delegate" if _FUSED.match(kind) else "CPU"
+        return OperatorTime(plain[1:-1], kind, by, ms)
+    return OperatorTime(plain, kind, "runtime", ms)
