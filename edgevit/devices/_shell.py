@@ -70,7 +70,7 @@ def run(place: Place, script: str, timeout: float = 60.0) -> Completed:
     try:
         with contextlib.suppress(OSError):
             process.stdin.close()
-        said = process.stdout.read(_MOST)
+        said = _read(process.stdout, _MOST)
         if len(said) == _MOST:
             raise DeviceError(
                 f"{place.where} answers without end, beginning with {said[:60]!r}",
@@ -90,6 +90,14 @@ def run(place: Place, script: str, timeout: float = 60.0) -> Completed:
             "see whether it is busy, or the network slow",
         )
     raise ended(place, code, errors.text())
+
+
+def _read(stream: IO[bytes], most: int) -> bytes:
+    """All of a stream, or its first `most` bytes: an unbuffered one gives what has come so far at each read."""
+    said = bytearray()
+    while len(said) < most and (piece := stream.read(most - len(said))):
+        said += piece
+    return bytes(said)
 
 
 def ended(place: Place, code: int, stderr: str) -> DeviceError:

@@ -19,7 +19,7 @@ from edgevit.core.errors import (
     StorageError,
     UsageError,
 )
-from edgevit.devices import _adb, _android
+from edgevit.devices import _adb, _android, _shell
 from edgevit.devices._android import ROOT, open_place
 from tests._phone import Phone, Server, phone
 
@@ -93,6 +93,14 @@ def test_a_large_program_and_its_bit(tmp_path: Path, adb: Server) -> None:
         place.put(data, f"{ROOT}/files/program")  # again, over what is there
         place.get(f"{ROOT}/files/program", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == b""
+
+
+def test_a_script_that_says_its_end_late(tmp_path: Path, adb: Server) -> None:
+    script = "echo one; sleep 0.2; echo two; sleep 0.2; echo three >&2; head -c 300000 /dev/zero; exit 7"
+    with phone(tmp_path / "phone", adb), open_place("adb") as place:
+        done = _shell.run(place, script)
+        assert (done.code, done.stdout[:9], len(done.stdout)) == (7, "one\ntwo\n\0", 300_008)
+        assert done.stderr == "three"
 
 
 def test_what_is_spawned_ends_with_the_place(tmp_path: Path, adb: Server) -> None:
