@@ -99,12 +99,9 @@ def _throttled(root: str) -> list[str] | None:
         return (
             None if limit is None else [f"speed limit {limit.group(1)} %"] if limit.group(1) != "100" else []
         )
-    pi = (
-        re.search(r"throttled=0x([0-9a-fA-F]+)", output("vcgencmd", "get_throttled")) if root == "/" else None
-    )
-    if pi:
-        bits = int(pi.group(1), 16)
-        return [word for bit, word in _PI_BITS.items() if bits >> bit & 1]
+    pi = pi_throttled(output("vcgencmd", "get_throttled")) if root == "/" else None
+    if pi is not None:
+        return pi
     cooling = []
     seen = False
     for device in sorted(glob.glob(os.path.join(root, "sys/class/thermal/cooling_device*"))):
@@ -115,6 +112,12 @@ def _throttled(root: str) -> list[str] | None:
         if now > 0:
             cooling.append(f"{kind} at step {now}")
     return cooling if seen else None
+
+
+def pi_throttled(said: str) -> list[str] | None:
+    """What holds a Raspberry Pi down now, as `vcgencmd get_throttled` says; None where it says nothing."""
+    found = re.search(r"throttled=0x([0-9a-fA-F]+)", said)
+    return [word for bit, word in _PI_BITS.items() if int(found.group(1), 16) >> bit & 1] if found else None
 
 
 def _battery(root: str) -> dict[str, Any]:
