@@ -22,8 +22,9 @@ from edgevit.core.require import require
 _PORT: Final = 5037
 _START_SECONDS: Final = 40.0
 _ASK_SECONDS: Final = 20.0
-_SETTLE_SECONDS: Final = 5.0  # a phone that has just been connected is in one of these states for a moment
-_UNSETTLED: Final = ("connecting", "authorizing")
+_SETTLE_SECONDS: Final = 5.0
+# Where a phone is for a moment after it was connected, or after the connection broke.
+_UNSETTLED: Final = ("connecting", "authorizing", "offline")
 _READY: Final = "device"
 _ADDRESS: Final = re.compile(r"[\w.\[\]:-]+:\d+")
 

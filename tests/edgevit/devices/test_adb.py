@@ -155,7 +155,8 @@ def test_a_hostile_serial_number_is_only_looked_for(tmp_path: Path, adb: Server,
         assert there(device) == []
 
 
-def test_states_that_are_not_ready(tmp_path: Path, adb: Server) -> None:
+def test_states_that_are_not_ready(tmp_path: Path, adb: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_adb, "_SETTLE_SECONDS", 0.0)
     with phone(tmp_path / "phone", adb) as device:
         device.answers = False
         device.drop()
