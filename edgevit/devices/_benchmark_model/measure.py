@@ -6,10 +6,11 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.errors import DeviceError, UnsupportedError
+from edgevit.core.errors import DeviceError, DeviceLostError, UnsupportedError
 from edgevit.core.place import Place
 from edgevit.core.process.interrupt import shielded
 from edgevit.devices import _android_state
@@ -19,19 +20,19 @@ from edgevit.devices._benchmark_model.inside import look_inside
 from edgevit.devices._benchmark_model.process import PID, Runner
 from edgevit.devices._benchmark_model.store import put_once
 from edgevit.devices._benchmark_model.tool import prepare
-from edgevit.devices._benchmark_model.types import ToolFile, ToolRun, ToolSettings
+from edgevit.devices._benchmark_model.types import ToolFile, ToolMeasured, ToolRun, ToolSettings
 from edgevit.devices._shell import quoted, run
 
 _SECONDS: Final = 60.0
 
 
 def measure(place: Place, program: Path, files: Sequence[ToolFile], settings: ToolSettings) -> ToolRun:
-    """Time files in turn, and then look inside each of them.
+    """Look inside each file, and then time in turn those that the program could execute.
 
     Raises:
         InputError: `program` is none.
         UnsupportedError: a file that is not TFLite.
-        DeviceError: the program does not run there, a file fails in it, or the cores cannot be bound.
+        DeviceError: the program does not run there, or the cores cannot be bound.
         DeviceLostError: the connection broke.
     """
     for file in files:
@@ -47,11 +48,25 @@ def measure(place: Place, program: Path, files: Sequence[ToolFile], settings: To
         runner = Runner(place, tool, folder, settings, fingerprint.cores)
         runner.check_binding()
         paths = [put_once(place, file.path, "model.tflite") for file in files]
-        with fixed_clocks(place) as why:
-            timed = blocks(runner, paths)
-        inside = tuple(look_inside(runner, path, file) for path, file in zip(paths, files, strict=True))
+        found = [_tried(runner, path, file) for path, file in zip(paths, files, strict=True)]
+        good = [index for index, one in enumerate(found) if not one.reason]
+        why = ""
+        if good:
+            with fixed_clocks(place) as why:
+                timed = blocks(runner, [paths[index] for index in good])
+            for index, one in zip(good, timed, strict=True):
+                found[index] = replace(found[index], timed=one)
     refused = (f"fixed-performance mode was refused: {why}",) if why else ()
-    return ToolRun(tool, fingerprint, timed, inside, refused)
+    return ToolRun(tool, fingerprint, tuple(found), refused)
+
+
+def _tried(runner: Runner, path: str, file: ToolFile) -> ToolMeasured:
+    try:
+        return ToolMeasured(inside=look_inside(runner, path, file))
+    except DeviceLostError:
+        raise
+    except DeviceError as error:
+        return ToolMeasured(reason=error.message)
 
 
 @contextmanager

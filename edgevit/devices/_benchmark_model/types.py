@@ -135,6 +135,15 @@ class ToolInside:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolMeasured:
+    """What was measured of one file; of one that the program could not execute there is only the reason."""
+
+    timed: ToolTimed | None = None
+    inside: ToolInside | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolRun:
     """What benchmark_model measured on a phone, file by file.
 
@@ -144,6 +153,5 @@ class ToolRun:
 
     tool: Tool
     fingerprint: DeviceFingerprint
-    timed: tuple[ToolTimed, ...]
-    inside: tuple[ToolInside, ...]
+    files: tuple[ToolMeasured, ...]
     refused: tuple[str, ...]

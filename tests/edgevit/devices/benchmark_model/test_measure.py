@@ -19,7 +19,9 @@ from edgevit.core.place import Place
 from edgevit.core.types import TensorSpec
 from edgevit.devices._android import open_place
 from edgevit.devices._benchmark_model import blocks
+from edgevit.devices._benchmark_model.fixed_clocks import fixed_clocks
 from edgevit.devices._benchmark_model.measure import measure
+from edgevit.devices._benchmark_model.store import put_once
 from edgevit.devices._benchmark_model.types import ToolFile, ToolSettings
 from tests import _benchmark_model
 from tests._phone import THERMAL, Phone, Server, phone
@@ -65,12 +67,13 @@ def test_two_files_on_a_phone_without_python(
     run = measure(place, tool, [linear, other], QUICK)
     assert (run.tool.sha256, run.tool.kind) == (sha256_of(tool), "interpreter")
     assert run.fingerprint.model == "Example Double 1 (Example EX1234)" and run.refused == ()
-    for timed in run.timed:
-        assert len(timed.blocks) == 2 and timed.dropped == ()
-        for block in timed.blocks:
+    for file in run.files:
+        assert file.timed is not None and len(file.timed.blocks) == 2 and file.timed.dropped == ()
+        for block in file.timed.blocks:
             assert block.times.runs == 3 and block.disturbed == ()
             assert block.before.celsius["CPU0"] == 41.25
-    computed, unasked = run.inside
+    computed, unasked = (file.inside for file in run.files)
+    assert computed is not None and unasked is not None
     interpreter = Interpreter(str(linear.path))
     interpreter.allocate_tensors()
     assert linear.input is not None and computed.outputs is not None and computed.operators is not None
@@ -96,22 +99,6 @@ def test_two_files_on_a_phone_without_python(
     assert list(device.tmp.iterdir()) == [], "nothing stays"
 
 
-def test_the_compiled_models_program_says_what_it_cannot(
-    tmp_path: Path, place: Place, linear: ToolFile
-) -> None:
-    tool = _benchmark_model.write(tmp_path / "benchmark_model", "compiled model")
-    run = measure(place, tool, [linear], replace(QUICK, blocks=1))
-    assert run.tool.kind == "compiled model"
-    (found,) = run.inside
-    assert found.outputs is None and "cannot dump outputs" in found.remarks[0] and found.peak_mb == 12.5
-    assert found.operators is not None
-    assert [(op.type, op.by, op.ms) for op in found.operators.operators] == [
-        ("QUANTIZE", "delegate", 0.1),
-        ("FULLY_CONNECTED", "delegate", 0.2),
-        ("DEQUANTIZE", "delegate", 0.3),
-    ]
-
-
 def test_cores_are_bound_and_what_is_kept_is_not_pushed_again(
     tmp_path: Path, device: Phone, place: Place, linear: ToolFile
 ) -> None:
@@ -122,50 +109,68 @@ def test_cores_are_bound_and_what_is_kept_is_not_pushed_again(
     assert "taskset 1 " in run and "--num_threads=1 " in run
     times = {path: path.stat().st_mtime_ns for path in device.tmp.rglob("*") if path.is_file()}
     assert sorted(path.name for path in times) == ["benchmark_model", "input.bin", "model.tflite"]
-    measure(place, tool, [linear], kept)
+    assert put_once(place, linear.path, "model.tflite").endswith(f"{sha256_of(linear.path)}/model.tflite")
     assert {path: path.stat().st_mtime_ns for path in times} == times
+    damaged = next(path for path in times if path.name == "model.tflite")
+    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    put_once(place, linear.path, "model.tflite")
+    assert damaged.read_bytes() == linear.path.read_bytes(), "by its digest, not by its size"
     with pytest.raises(DeviceError, match="does not bind a process to cores 63"):
         measure(place, tool, [linear], replace(kept, cpus=(63,)))
 
 
-def test_a_phone_that_throttles_and_refuses(
+def test_a_hot_phone_that_refuses_and_a_program_that_cannot(
     tmp_path: Path, device: Phone, place: Place, linear: ToolFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "_COOL_SECONDS", 0.0)
     monkeypatch.setattr(blocks, "_REPEATS", 1)
     (device.state / "thermalservice").write_text(THERMAL.replace("Status: 0", "Status: 2", 1))
     (device.state / "refuses").touch()
-    tool = _benchmark_model.write(tmp_path / "benchmark_model")
-    run = measure(place, tool, [ToolFile(linear.path, None, (), ())], replace(QUICK, blocks=1))
-    (timed,) = run.timed
+    tool = _benchmark_model.write(tmp_path / "benchmark_model", "compiled model")
+    run = measure(place, tool, [linear], replace(QUICK, blocks=1))
+    timed, inside = run.files[0].timed, run.files[0].inside
+    assert timed is not None and inside is not None
     assert [block.disturbed for block in timed.dropped] == [("thermal status moderate",)]
     assert timed.blocks[0].disturbed == ("thermal status moderate",), "kept, and it says so"
     assert run.refused == ("fixed-performance mode was refused: java.lang.SecurityException: not allowed",)
     assert asked(device) == [f"{FIXED} true"]
+    assert run.tool.kind == "compiled model"
+    assert inside.outputs is None and "cannot dump outputs" in inside.remarks[0] and inside.peak_mb == 12.5
+    assert inside.operators is not None
+    assert [(op.type, op.by, op.ms) for op in inside.operators.operators] == [
+        ("QUANTIZE", "delegate", 0.1),
+        ("FULLY_CONNECTED", "delegate", 0.2),
+        ("DEQUANTIZE", "delegate", 0.3),
+    ]
 
 
-def test_a_file_that_fails_there(tmp_path: Path, device: Phone, place: Place) -> None:
-    broken = tmp_path / "broken.tflite"
-    broken.write_bytes(b"no model")
-    tool = _benchmark_model.write(tmp_path / "benchmark_model")
-    with pytest.raises(DeviceError, match="failed with code 1: Failed to load model"):
-        measure(place, tool, [ToolFile(broken, None, (), ())], QUICK)
-    assert asked(device)[-1] == f"{FIXED} false", "switched off after a failure"
-    assert list(device.tmp.iterdir()) == []
-
-
-def test_a_program_that_is_killed_or_takes_too_long(
+def test_files_that_fail_there_do_not_stop_the_others(
     tmp_path: Path, device: Phone, place: Place, linear: ToolFile
 ) -> None:
     tool = _benchmark_model.write(tmp_path / "benchmark_model")
-    bad_input = tmp_path / "short.bin"
-    bad_input.write_bytes(b"1234")
-    short = ToolFile(linear.path, bad_input, linear.shape, linear.outputs)
-    with pytest.raises(DeviceError, match="was ended by signal 6: The size of"):
-        measure(place, tool, [short], replace(QUICK, blocks=0))
-    with pytest.raises(DeviceError, match="took longer than 1 s"):
-        measure(place, tool, [linear], replace(QUICK, runs=10**9, timeout=1.0))
+    broken, short = tmp_path / "broken.tflite", tmp_path / "short.bin"
+    broken.write_bytes(b"no model")
+    short.write_bytes(b"1234")
+    asked = [ToolFile(broken, None, (), ()), replace(linear, input=short), replace(linear, input=None)]
+    run = measure(place, tool, asked, replace(QUICK, blocks=1))
+    reasons = [file.reason for file in run.files]
+    assert reasons[0].endswith(
+        "failed with code 1: Failed to load model "
+        + run.tool.path.replace(run.tool.sha256, sha256_of(broken)).replace("benchmark_model", "model.tflite")
+    )
+    assert "was ended by signal 6: The size of input:" in reasons[1]
+    assert reasons[2] == "" and run.files[2].timed is not None and run.files[1].timed is None
+    late = measure(place, tool, [linear], replace(QUICK, runs=10**9, timeout=1.0))
+    assert late.files[0].reason.endswith("took longer than 1 s")
     assert device.running() == [] and list(device.tmp.iterdir()) == []
+
+
+def test_clocks_are_set_free_after_a_failure(device: Phone, place: Place) -> None:
+    for number, error in enumerate((DeviceError("something", "a hint"), KeyboardInterrupt()), 1):
+        with pytest.raises(type(error)) as caught, fixed_clocks(place):
+            raise error
+        assert asked(device) == [f"{FIXED} true", f"{FIXED} false"] * number
+        assert getattr(caught.value, "hint", "a hint") == "a hint"
 
 
 def test_a_phone_that_vanishes_while_it_measures(
@@ -174,8 +179,9 @@ def test_a_phone_that_vanishes_while_it_measures(
     tool = _benchmark_model.write(tmp_path / "benchmark_model")
 
     def pull() -> None:
-        for _ in range(400):
-            if any("--min_secs=30" in command for command in device.commands):
+        for _ in range(800):
+            kinds = [FIXED in command or ("--num_runs" in command and "timed") for command in device.commands]
+            if True in kinds and "timed" in kinds[kinds.index(True) :]:
                 device.vanish()
                 return
             threading.Event().wait(0.05)
@@ -183,7 +189,7 @@ def test_a_phone_that_vanishes_while_it_measures(
     puller = threading.Thread(target=pull)
     puller.start()
     with pytest.raises(DeviceLostError) as caught:
-        measure(place, tool, [linear], replace(QUICK, seconds=30.0))
+        measure(place, tool, [replace(linear, input=None)], replace(QUICK, blocks=99))
     puller.join()
     assert f"its clocks may still be fixed: adb shell cmd {FIXED} false" in caught.value.hint
 
