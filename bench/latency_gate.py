@@ -125,7 +125,6 @@ def _median_ms(path: Path) -> float:
         request = TimeRequest(
             work=str(work),
             runtime="onnxruntime",
-            device="local",
             threads=1,
             runs=60,
             paths=(str(path.absolute()),),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,11 +22,12 @@ from numpy.typing import NDArray
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.disk.artifact import artifact_size
 from edgevit.core.errors import EdgevitError
-from edgevit.core.plugins import Candidate, Runtime
+from edgevit.core.plugins import Runtime
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.registries import METRICS, RUNTIMES, TRANSPORTS
+from edgevit.registries import METRICS, RUNTIMES
 from edgevit.steps.artifacts import find_artifacts, runtime_for
+from edgevit.steps.time_files import Candidate, in_turn
 from edgevit.validate.accuracy import measure_accuracy
 from edgevit.validate.latency import ratio_of_medians
 
@@ -138,12 +138,11 @@ def _first(outputs: dict[str, NDArray[np.generic]]) -> Floats:
 
 
 def _time(base: Path, file: Path, folder: Path, images: int) -> dict[str, Any]:
-    """The file and its float file in turn, by the transport of this computer."""
+    """The file and its float file in turn, on this computer."""
     runtime, preprocess = _runtime(file), _preprocess(facts(folder, images))
     image = np.load(folder / f"images-{images}.npz")["pixels"][:1]
     pair = tuple(Candidate(path, runtime, preprocess) for path in (base, file))
-    measure: Callable[..., Any] = TRANSPORTS.get("local").measure
-    float_time, own = measure("local", pair, image, os.cpu_count() or 1, ROUNDS)
+    float_time, own = in_turn(pair, image, os.cpu_count() or 1, ROUNDS)
     ratio = ratio_of_medians(own.runs_ms, float_time.runs_ms)
     return {
         "ratio": ratio.value,

@@ -74,6 +74,7 @@ class ValidateKeywords(Judged, total=False):
 
     evaluate: str | Path | None
     evaluate_count: int | None
+    device: Sequence[str]
     jobs: int
     output: str | Path | None
     overwrite: bool
@@ -84,6 +85,7 @@ class ConvertKeywords(Planned, total=False):
 
     evaluate: str | Path | None
     evaluate_count: int | None
+    device: Sequence[str]
     jobs: int
 
 

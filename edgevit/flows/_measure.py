@@ -10,7 +10,8 @@ from typing import Final
 
 from edgevit.core.errors import DeviceError, DeviceLostError
 from edgevit.core.progress import Progress
-from edgevit.core.results.device import FileProfile, MeasuredBlock, ModuleTime, OperatorTime, OperatorTimes
+from edgevit.core.results.device import OperatorTime, OperatorTimes
+from edgevit.core.results.profile import FileProfile, MeasuredBlock, ModuleTime
 from edgevit.core.results.report import Latency
 from edgevit.core.runner import DeviceFile
 from edgevit.devices.session import Session
@@ -33,6 +34,7 @@ class Options:
         cpus: cores that the runs are bound to, none for all.
         unit: compute unit of Core ML.
         timeout: seconds of one process.
+        operators: time each of them too.
     """
 
     runs: int = 50
@@ -41,6 +43,7 @@ class Options:
     cpus: tuple[int, ...] = ()
     unit: str = "all"
     timeout: float = 3600.0
+    operators: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,19 @@ def measure(
     remote, failed = _put(session, files, options, progress)
     good = [file for file in files if file.name in remote]
     rounds = _rounds(session, good, remote, options, progress)
-    progress.stage("timing operators", len(good))
+    if options.operators:
+        progress.stage("timing operators", len(good))
     profiles = []
     for file in files:
         if file.name in failed:
             profiles.append(FileProfile(file.name, file.target, reason=failed[file.name]))
             continue
         blocks = tuple(found[file.name] for found in rounds)
-        base = tuple(found[file.fp32] for found in rounds) if file.fp32 in remote else ()
+        base = (
+            tuple(found[file.fp32] for found in rounds)
+            if file.fp32 in remote and file.fp32 != file.name
+            else ()
+        )
         profiles.append(_profile(session, file, remote[file.name], blocks, base, options))
         progress.advance()
     return tuple(profiles)
@@ -181,7 +189,7 @@ def _profile(
         cold_load_ms=load + first,
         ratio_to_fp32=device_latency.ratio_of_rounds(blocks, base) if base else None,
     )
-    times = _operators(session, file, path, options)
+    times = _operators(session, file, path, options) if options.operators else None
     operators = () if times is None else times.operators
     return FileProfile(
         artifact=file.name,

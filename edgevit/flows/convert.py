@@ -18,8 +18,10 @@ from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
+from edgevit.flows._on_devices import execute_on_devices
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
+from edgevit.flows._sessions import check_devices
 from edgevit.steps import messages
 from edgevit.steps.messages import BuildRequest, Built, BuiltAll, Prepared
 from edgevit.steps.resolve import Work, resolve
@@ -42,6 +44,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     work = resolve(recipe)
     check_limits(work.recipe)
     output_folder.check_output(work.output, recipe.overwrite)
+    check_devices(recipe.device, told)
     begin = time.perf_counter()
     with forking(), scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
         prepared = prepare(work, folder, told)
@@ -65,6 +68,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             for name, made in asked.items()
         }
         timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)
+        devices = execute_on_devices(good, work.recipe, folder, prepared.spec.preprocess, told)
         told.stage("writing the report")
         missing = [
             NotDone(f"executing {n}", unavailable_reason(n))
@@ -83,6 +87,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             (*work.not_done, *missing),
             memory,
             begin,
+            devices,
         )
         report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)

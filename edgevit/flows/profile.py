@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edgevit.core._plain import to_plain
-from edgevit.core.errors import UnsupportedError, UsageError, nearest
-from edgevit.core.plugins import Transport
+from edgevit.core.errors import UnsupportedError
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
-from edgevit.core.results.device import DeviceProfile, FileProfile
+from edgevit.core.results.profile import DeviceProfile, FileProfile
 from edgevit.core.settings.recipe import Recipe
-from edgevit.devices.session import Session, connect, persist
+from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
 from edgevit.flows._environment import environment
 from edgevit.flows._measure import Options, ToMeasure, measure
-from edgevit.registries import RUNTIMES, TRANSPORTS
+from edgevit.flows._sessions import session_on, transport_of
+from edgevit.registries import RUNTIMES
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
 from edgevit.validate import device_latency
@@ -72,25 +70,6 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
             f"see what is missing there with `edgevit doctor --device {asked.device}`",
         )
     return _answer(path, found, done)
-
-
-def transport_of(where: str) -> Transport:
-    """The plug-in that reaches a device.
-
-    Raises:
-        UsageError: none does.
-    """
-    word = where.partition(":")[0]
-    if word not in TRANSPORTS.names():
-        raise UsageError(f"unknown device {where!r}", nearest(word, TRANSPORTS.names()))
-    return TRANSPORTS.get(word)
-
-
-@contextmanager
-def session_on(where: str, keep: bool = False) -> Iterator[Session]:
-    """An agent on a device; raises as `connect` and the transport's `open` do."""
-    with transport_of(where).open(where) as place, connect(place, keep) as session:
-        yield session
 
 
 def _described(path: Path, found: tuple[FoundArtifact, ...], recipe: Recipe) -> tuple[ToMeasure, ...]:

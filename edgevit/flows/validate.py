@@ -24,8 +24,10 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
 from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
+from edgevit.flows._on_devices import execute_on_devices
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
+from edgevit.flows._sessions import check_devices
 from edgevit.models._preprocess import override
 from edgevit.registries import SOURCES
 from edgevit.steps import messages
@@ -67,6 +69,7 @@ def validate(
     check_limits(work.recipe)
     if recipe.output is not None:
         output_folder.check_output(recipe.output, recipe.overwrite)
+    check_devices(recipe.device, told)
     with scratch(WORK) as folder, _staged(recipe.output) as bundle:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
         # before the model is loaded: a file that cannot be read is told at once
@@ -90,6 +93,7 @@ def validate(
         executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
         good = {n: tuple(b for b in made if _worked(executed.get(b.variant))) for n, made in files.items()}
         timings = time_files(good, fp32, fed, recipe, folder, told)
+        devices = execute_on_devices(good, recipe, folder, fed, told)
         missing = tuple(
             NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
         )
@@ -110,6 +114,7 @@ def validate(
             (plans, *missing),
             PeakMemory(prepared.peak_bytes),
             begin,
+            devices,
         )
         if bundle is not None and recipe.output is not None:
             report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))

@@ -13,7 +13,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
-from edgevit.core.results.device import DeviceFingerprint, DeviceState, MeasuredBlock
+from edgevit.core.results.device import DeviceFingerprint, DeviceState
+from edgevit.core.results.profile import MeasuredBlock
 from edgevit.core.results.report import Ratio
 from edgevit.validate.latency import RUNS_FOR_P90 as RUNS_FOR_P90
 from edgevit.validate.statistics import CONFIDENCE

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edgevit.core.results.report import Latency
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceFingerprint:
@@ -116,78 +114,3 @@ class OperatorTimes:
     operators: tuple[OperatorTime, ...]
     executed_by: str
     runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredBlock:
-    """Runs of one file in one process of the device.
-
-    Attributes:
-        disturbed: why they cannot be trusted, "" where nothing speaks against them.
-    """
-
-    runs_ms: tuple[float, ...]
-    cpu_ms: tuple[float, ...]
-    load_ms: float
-    first_ms: float
-    warm_up_runs: int
-    peak_rss_bytes: int
-    before: DeviceState
-    after: DeviceState
-    executed_by: str
-    disturbed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleTime:
-    """Time of all operators that one module of the model became; `name` is "" for those of no module."""
-
-    name: str
-    ms: float
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class FileProfile:
-    """How long one file takes on a device, and where the time goes.
-
-    Attributes:
-        artifact: as it was given, or relative to the bundle.
-        executed_by: runtime there; None if it was not executed, and then `reason` says why.
-        latency: over all runs of its blocks; the ratio is to the fp32 file of the same target there, from blocks.
-        p99_ms: None below 299 runs, which do not bound it.
-        load_ms, first_ms: medians over the processes, of opening the file and of the first inference.
-        peak_rss_bytes: most memory that a process which executes this file alone held resident, the runtime's and
-            Python's included; None where nothing there says so.
-        unstable: why the times are not to be relied on, "" where nothing speaks against them.
-        operators: as the runtime executes them; empty where it does not tell.
-    """
-
-    artifact: str
-    target: str
-    executed_by: str | None = None
-    reason: str = ""
-    latency: Latency | None = None
-    p99_ms: float | None = None
-    load_ms: float | None = None
-    first_ms: float | None = None
-    peak_rss_bytes: int | None = None
-    unstable: str = ""
-    blocks: tuple[MeasuredBlock, ...] = ()
-    operators: tuple[OperatorTime, ...] = ()
-    modules: tuple[ModuleTime, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceProfile:
-    """All files of one run on one device.
-
-    Attributes:
-        device: as the user typed it.
-        notes: what a reader of the times should know, such as that the device was busy.
-    """
-
-    device: str
-    fingerprint: DeviceFingerprint
-    files: tuple[FileProfile, ...]
-    notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.sandbox import Isolation
+from edgevit.core.results.device import DeviceFingerprint, DeviceState
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
 
@@ -369,6 +370,58 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceLoss:
+    """The same file there against here, on the same images: what another processor's kernels change.
+
+    Attributes:
+        sqnr_db: of the output that fares worst.
+        agreement: percent of the images to which both give the same class; None where the output decides nothing.
+    """
+
+    sqnr_db: float
+    max_abs: float
+    agreement: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """One file on one device: the evaluation images were executed there.
+
+    Attributes:
+        device: as the user typed it.
+        executed_by: runtime there; None if it was not executed.
+        total, accuracy, heads: against the float reference, as of the artifact itself.
+        loss: against what it gave here; None if nothing here executes it.
+        latency: there; None on an emulated processor, where times mean nothing.
+        peak_rss_bytes: of a process there that executes this file alone.
+        remarks: what a reader of the figures should know.
+    """
+
+    device: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    executed_by: str | None = None
+    total: Total | None = None
+    accuracy: Accuracy | None = None
+    heads: tuple[HeadAccuracy, ...] = ()
+    loss: DeviceLoss | None = None
+    latency: Latency | None = None
+    peak_rss_bytes: int | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that files were executed on; `notes` say what to know of its times."""
+
+    device: str
+    fingerprint: DeviceFingerprint
+    state: DeviceState
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactReport:
     """One file: what it is, how it was executed, how far it is from the model, and the verdict.
 
@@ -397,6 +450,7 @@ class ArtifactReport:
         ranges: how the plan's static ranges fit the evaluation images; None without ranges or such images.
         inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
         requires: what an app or device must have to load it, such as `opset ai.onnx 17`; empty if not executed.
+        devices: the same file on the devices that were asked for; the verdict is of all of them together.
     """
 
     target: str
@@ -435,11 +489,17 @@ class ArtifactReport:
     outputs: tuple[TensorSpec, ...] = ()
     requires: tuple[str, ...] = ()
     head: str = ""
+    devices: tuple[OnDevice, ...] = ()
+
+    @property
+    def variant(self) -> Variant:
+        """Which file it is."""
+        return Variant(self.target, self.precision)
 
     @property
     def name(self) -> str:
         """As messages call it: `onnx/w8a8`."""
-        return str(Variant(self.target, self.precision))
+        return str(self.variant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,6 +573,7 @@ class Report:
         rewrites: the names of those that fired.
         notes: what was done to the model before it was exported, and why, one sentence each.
         outcomes: what was answered for each image; None without images to evaluate on.
+        devices: those that `--device` named.
         folder: where the paths of the artifacts start, such as the bundle; None in a report that was read back. It is
             not written into report.json, since a bundle may be moved.
     """
@@ -531,6 +592,7 @@ class Report:
     notes: tuple[str, ...] = ()
     peak_memory_bytes: PeakMemory = PeakMemory()
     outcomes: OutcomesFile | None = None
+    devices: tuple[Device, ...] = ()
     schema_version: SchemaVersion = SCHEMA_VERSION
     folder: Path | None = field(default=None, compare=False, metadata=NOT_WRITTEN)
 

@@ -55,6 +55,7 @@ class Recipe:
         prune: (method, fraction to remove), in order.
         option: (target, key, value).
         max_drop: percentage points; `min_agreement`: percent; `min_sqnr`: dB.
+        device: places besides this computer.
         jobs: targets converted side by side, 0 for as many as there are cores.
         threads: of one runtime, 0 for all cores.
         reconstruct: seconds for tuning the blocks of one plan, 0 for none.
@@ -318,6 +319,16 @@ class Recipe:
     )
     overwrite: bool = field(
         default=False, metadata=setting("Replace an existing output folder.", _JUDGE, "Output")
+    )
+    device: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            "Execute and time the files there too: ssh://[USER@]HOST[:PORT] or adb[:SERIAL] (`edgevit list devices`).",
+            _EVALUATE,
+            "Checks",
+            "WHERE",
+            repeatable=True,
+        ),
     )
     jobs: int = field(
         default=0,

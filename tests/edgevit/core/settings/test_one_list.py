@@ -27,13 +27,14 @@ COMMANDS: dict[str, ModuleType] = {
     "profile": profile,
     "run": run,
 }
-OWN = {"threads"}  # of commands that execute one file: a flag of their own, which takes one number
+# Flags of their own, which take one value: of commands that execute files without a model.
+OWN = {"profile": {"threads", "device"}, "run": {"threads"}}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_has_the_flags_of_its_settings(command: str) -> None:
     flags = set(inspect.signature(COMMANDS[command].command).parameters) & set(all_settings())
-    own = {"model", *(OWN if command in ("profile", "run") else ())}
+    own = {"model", *OWN.get(command, set())}
     assert flags - own == set(settings_of(command))
 
 
@@ -41,7 +42,7 @@ def test_a_command_has_the_flags_of_its_settings(command: str) -> None:
 def test_a_function_has_the_keywords_of_its_settings(command: str) -> None:
     function: Callable[..., Any] = getattr(edgevit, command)
     keywords = set(inspect.signature(function).parameters) & set(all_settings())
-    own = {"model", *(OWN if command in ("profile", "run") else ())}
+    own = {"model", *OWN.get(command, set())}
     # A dry run answers something else than a conversion.
     assert keywords - own == set(settings_of(command)) - ({"dry_run"} if command == "convert" else set())
 

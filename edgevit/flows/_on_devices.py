@@ -1,0 +1,263 @@
+"""Execute and time files on the devices that `--device` names, on the same images as here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, UnsupportedError
+from edgevit.core.precisions import Precision, Variant
+from edgevit.core.process import worker
+from edgevit.core.progress import Progress
+from edgevit.core.results.profile import FileProfile
+from edgevit.core.results.report import Device
+from edgevit.core.runner import DeviceFile
+from edgevit.core.settings.recipe import Recipe
+from edgevit.core.types import Preprocess
+from edgevit.devices.session import Chunk, Session, persist
+from edgevit.flows import _jobs
+from edgevit.flows._measure import Options, ToMeasure, measure
+from edgevit.flows._run_execute import TIMED_RUNS
+from edgevit.flows._sessions import session_on
+from edgevit.registries import RUNTIMES
+from edgevit.steps import messages, named_outputs
+from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
+from edgevit.steps.messages import Built
+from edgevit.validate import device_latency
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgevit.core.types import Floats
+
+# Images that travel together: 10 MB at 224x224.
+_CHUNK: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedThere:
+    """One file on one device.
+
+    Attributes:
+        outputs: name of the file in the work folder with what it gave for each image, named and shaped as the
+            reference; None where it was not executed, and then `error` says why.
+        profile: its latency; None where times mean nothing.
+    """
+
+    outputs: str | None = None
+    executed_by: str | None = None
+    error: str = ""
+    profile: FileProfile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneDevice:
+    """What one device executed; `error` is why it executed nothing."""
+
+    where: str
+    device: Device | None = None
+    files: Mapping[Variant, ExecutedThere] = field(default_factory=dict)
+    error: str = ""
+
+
+def execute_on_devices(
+    files: Mapping[str, tuple[Built, ...]],
+    recipe: Recipe,
+    folder: Path,
+    fed: Preprocess,
+    progress: Progress,
+) -> tuple[OneDevice, ...]:
+    """Execute every file on every device of the recipe; a device that fails costs its own column alone.
+
+    Args:
+        files: target -> files that exist.
+        folder: with the images and the reference's outputs; it gets the outputs.
+        fed: preprocessing of files that carry none.
+    """
+    if not recipe.device:
+        return ()
+    described, unread = _described(files, recipe, fed)
+    found = []
+    for number, where in enumerate(recipe.device):
+        try:
+            found.append(_one_device(number, where, described, recipe, folder, progress))
+        except EdgevitError as error:
+            progress.warn(f"{where}: {error.message}")
+            progress.trace(f"executing on {where}:\n{worker.trace_of(error)}")
+            found.append(
+                OneDevice(where, error=f"{error.message} ({error.hint})" if error.hint else error.message)
+            )
+    failed = {variant: ExecutedThere(error=why) for variant, why in unread.items()}
+    return tuple(replace(one, files={**failed, **one.files}) for one in found)
+
+
+def _described(
+    files: Mapping[str, tuple[Built, ...]], recipe: Recipe, fed: Preprocess
+) -> tuple[dict[Variant, ToMeasure], dict[Variant, str]]:
+    """What the agent must know of each file, and why of some it cannot be known."""
+    known: dict[Variant, ToMeasure] = {}
+    unread: dict[Variant, str] = {}
+    for target, made in files.items():
+        floats = next((str(b.variant) for b in made if b.precision is Precision.FP32 and b.path), "")
+        for built in made:
+            if built.path is None or built.error:
+                continue
+            path = Path(built.path)
+            try:
+                runtime = device_runtime(target)
+                request = DescribeRequest(runtime, str(path.absolute()), fed)
+                job = _jobs.on_file(f"reading {path.name}", "device_file:describe", request, path, recipe)
+                told = _jobs.run(job, Described)
+            except EdgevitError as error:
+                unread[built.variant] = error.message
+                continue
+            known[built.variant] = ToMeasure(
+                name=str(built.variant),
+                target=target,
+                path=path,
+                file=told.file,
+                fp32=floats,
+                sites=told.sites,
+                cpu_bound=RUNTIMES.get(runtime).cpu_bound,
+            )
+    return known, unread
+
+
+def _one_device(
+    number: int,
+    where: str,
+    files: Mapping[Variant, ToMeasure],
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress,
+) -> OneDevice:
+    chunks = _chunks(folder)
+    place = folder / f"device-{number}"
+    place.mkdir(exist_ok=True)
+    done: dict[Variant, ExecutedThere] = {}
+
+    def work(session: Session) -> OneDevice:
+        state = session.state()
+        notes = device_latency.warnings(session.fingerprint, state)
+        remote = [session.put_array(chunk) for chunk in chunks]
+        for variant, file in files.items():
+            if variant in done:  # before the connection broke
+                continue
+            try:
+                done[variant] = _execute(session, variant, file, remote, recipe, place, progress)
+            except DeviceLostError:
+                raise
+            except EdgevitError as error:
+                done[variant] = ExecutedThere(error=error.message)
+        device = Device(where, session.fingerprint, state, notes)
+        if session.fingerprint.emulated:
+            return OneDevice(where, device, done)
+        good = [file for variant, file in files.items() if done[variant].outputs is not None]
+        options = Options(runs=TIMED_RUNS, threads=recipe.threads, timeout=recipe.timeout, operators=False)
+        profiles = {p.artifact: p for p in measure(session, good, options, progress)}
+        return OneDevice(
+            where, device, {v: replace(one, profile=profiles.get(str(v))) for v, one in done.items()}
+        )
+
+    return persist(partial(session_on, where), work, progress.warn)
+
+
+def _chunks(folder: Path) -> list[Path]:
+    """The evaluation images in files of their own, as they travel."""
+    import numpy as np
+
+    pixels = np.load(folder / messages.PIXELS, mmap_mode="r")
+    found = []
+    for start in range(0, len(pixels), _CHUNK):
+        path = folder / f"pixels-{start}.npy"
+        if not path.exists():
+            np.save(path, pixels[start : start + _CHUNK])
+        found.append(path)
+    return found
+
+
+def _execute(
+    session: Session,
+    variant: Variant,
+    file: ToMeasure,
+    pixels: Sequence[str],
+    recipe: Recipe,
+    place: Path,
+    progress: Progress,
+) -> ExecutedThere:
+    """One file on all images; chunks whose outputs are here already are not asked for again."""
+    name = f"{variant.target}-{variant.precision}"
+    chunks = [Chunk(there, place / f"{name}-{index}.npz") for index, there in enumerate(pixels)]
+    reference = named_outputs.load(place.parent / messages.REFERENCE)
+    missing = tuple(chunk for chunk in chunks if not chunk.outputs.exists())
+    progress.stage(f"executing {variant} on {session.place.where}", len(named_outputs.first(reference)))
+    executed_by = session.execute(
+        session.put(file.path),
+        file.file,
+        missing,
+        threads=recipe.threads,
+        unit="all",
+        timeout=recipe.timeout,
+        done=lambda chunk, images: progress.advance(images),
+    )
+    parts = [_named(file.file, chunk.outputs, tuple(reference)) for chunk in chunks]
+    outputs = {}
+    for output, wanted in reference.items():
+        values = _joined(output, [part[output] for part in parts])
+        if values.size != wanted.size or len(values) != len(wanted):
+            raise DeviceError(
+                f"{session.place.where} gave {output} of shape {values.shape}, the float model {wanted.shape}",
+                "see whether the file is one of the model given with --reference",
+            )
+        outputs[output] = values.reshape(wanted.shape)
+    saved = f"{place.name}/{name}.npz"
+    named_outputs.save(place.parent / saved, outputs)
+    return ExecutedThere(saved, executed_by)
+
+
+def _joined(name: str, parts: Sequence[Floats]) -> Floats:
+    import numpy as np
+
+    if len({part.shape[1:] for part in parts}) != 1:
+        raise DeviceError(
+            f"{name} came in shapes {sorted({part.shape[1:] for part in parts})}", "run it again"
+        )
+    return np.concatenate(parts)
+
+
+def _named(file: DeviceFile, path: Path, wanted: Sequence[str]) -> dict[str, Floats]:
+    """Outputs of one chunk by name, as real numbers; a file of another tool may call its one output as it likes.
+
+    Raises:
+        DeviceError: the device gave something else than the file's outputs.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = [stored[key] for key in stored.files]
+    except (ValueError, OSError, EOFError) as error:
+        raise DeviceError(f"outputs of a device cannot be read: {error}", "run it again") from error
+    if len(arrays) != len(file.outputs):
+        raise DeviceError(
+            f"a device gave {len(arrays)} outputs of a file that has {len(file.outputs)}", "run it again"
+        )
+    named: dict[str, NDArray[np.generic]] = {}
+    for output, value in zip(file.outputs, arrays, strict=True):
+        real = value
+        if output.scale is not None:
+            real = (value.astype(np.int32) - output.zero_point) * np.float32(output.scale)
+        named[output.name] = real
+    if len(wanted) == 1:
+        named[wanted[0]] = named_outputs.named(wanted[0], named)
+    lacking = [name for name in wanted if name not in named]
+    if lacking:
+        raise UnsupportedError(
+            f"the file has no output {', '.join(lacking)}; it has {', '.join(named)}",
+            "give the model that it was made from with --reference",
+        )
+    return {name: np.asarray(named[name], np.float32) for name in wanted}
