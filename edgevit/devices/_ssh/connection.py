@@ -20,10 +20,11 @@ from typing import IO, Final
 from edgevit.core.errors import DeviceError, MissingDependencyError
 from edgevit.core.process.interrupt import shielded
 from edgevit.core.process.scratch import owned, scratch
+from edgevit.devices._shell import Tail, close
 from edgevit.devices._ssh import messages
 from edgevit.devices._ssh.address import Address
 from edgevit.devices._ssh.login_shell import line_for
-from edgevit.devices._ssh.streams import Tail, piped, read_to
+from edgevit.devices._ssh.streams import piped, read_to
 
 CONNECT_S: Final = 15  # for each host on the way
 HELLO_S: Final = 60.0  # for logging in, too: a slow board, a key that wants to be touched
@@ -46,10 +47,12 @@ _OPTIONS: Final = (
         f"ServerAliveCountMax={_ALIVE_COUNT}",
     ),
 )
+# Without the master a client would connect by itself, and run its script in a place that has forgotten the others.
+_NO_OTHER_WAY: Final = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false")
 
 
 class Connection:
-    """Open until `close`; made anew when it has broken and something is started again."""
+    """Open until `close`, or until it breaks: what ran there is then gone, and a place is to be opened anew."""
 
     def __init__(self, address: Address, folder: Path) -> None:
         """`folder` is private and has a short path: the control socket lies in it.
@@ -80,7 +83,7 @@ class Connection:
         word = secrets.token_hex(8)
         script = f"printf '%s' {word}'<'\"$HOME\"'>'{word}; exec cat >/dev/null"
         self._master = self._popen(("-o", "ControlMaster=yes"), script, PIPE)
-        self._said = Tail(self._master.stderr)
+        self._said = Tail(piped(self._master.stderr))
         heard, _ = read_to(piped(self._master.stdout), f">{word}".encode(), HELLO_S, _NOISE)
         _, found, home = heard.decode(errors="surrogateescape").rpartition(f"{word}<")
         if not found:
@@ -96,11 +99,11 @@ class Connection:
         """Run a script there; its streams are those of the returned process, unbuffered.
 
         Raises:
-            DeviceError: the connection was broken, and making it again failed.
+            DeviceLostError: the connection is broken.
         """
         if self._master is None or self._master.poll() is not None:
-            self.open()
-        process = self._popen(("-o", "ControlMaster=no"), script, stdin)
+            raise self._lost()
+        process = self._popen(_NO_OTHER_WAY, script, stdin)
         self._clients = [client for client in self._clients if client.poll() is None] + [process]
         return process
 
@@ -108,21 +111,18 @@ class Connection:
         """What broke, for a process of `start` that ended with `code`; None where it was not the connection."""
         if code != 255:  # the only status that OpenSSH gives of itself
             return None
-        assert self._master is not None and self._said is not None
+        assert self._master is not None
         with suppress(subprocess.TimeoutExpired):  # the master ends last, a moment after those it carries
             self._master.wait(0.5)
-        if self._master.poll() is None:
-            return messages.explain(stderr, self.address)
-        said = self._said.text()
-        return messages.explain(said, self.address) or messages.lost(self.address, messages.last_line(said))
+        return messages.explain(stderr, self.address) if self._master.poll() is None else self._lost()
 
     def close(self) -> None:
         """End the connection and whatever runs over it; what runs there sees the end of its input."""
         with shielded():
             for process in (*self._clients, *([self._master] if self._master else [])):
                 _end(process)
-            if self._master is not None and self._master.stdout is not None:
-                self._master.stdout.close()
+            if self._master is not None:
+                close(self._master)
             self._clients, self._master = [], None
             self._socket.unlink(missing_ok=True)
 
@@ -140,6 +140,10 @@ class Connection:
             start_new_session=True,
             env={**os.environ, "LC_ALL": "C"},
         )
+
+    def _lost(self) -> DeviceError:
+        said = "" if self._said is None else self._said.text()
+        return messages.explain(said, self.address) or messages.lost(self.address, messages.last_line(said))
 
     def _no_hello(self, heard: bytes) -> DeviceError:
         """Why our first word did not come: `heard` is what came instead."""

@@ -20,9 +20,10 @@ from typing import Final
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.disk.whole_files import write_stream
 from edgevit.core.errors import DeviceError, InputError
+from edgevit.devices._shell import Tail, close
 from edgevit.devices._ssh import messages
 from edgevit.devices._ssh.connection import Connection
-from edgevit.devices._ssh.streams import Tail, piped, read, read_to
+from edgevit.devices._ssh.streams import piped, read, read_to
 
 _START_S: Final = 60.0
 _SLOWEST: Final = 50 << 10  # bytes in a second
@@ -72,16 +73,16 @@ def put(connection: Connection, local: Path, remote: str) -> None:
             word=word,
         )
         process = connection.start(script, content)
-        said, told = Tail(process.stderr), Tail(process.stdout)
+        said, told = Tail(piped(process.stderr)), Tail(piped(process.stdout))
         try:
             process.wait(_START_S + size / _SLOWEST)
+            outcome = re.search(rf"(\w+):{word}$", told.text())
+            if outcome is None:
+                raise _broken(connection, process, said)
         except subprocess.TimeoutExpired:
             raise messages.lost(connection.address, f"{local.name} did not arrive in time") from None
         finally:
-            _stop(process)
-    outcome = re.search(rf"\n(\w+):{word}\n", told.text())
-    if outcome is None:
-        raise _broken(connection, process, said)
+            close(process)
     if outcome[1] == "changed":
         raise InputError(f"{local} changed while it was copied to {where}", "copy it when it is at rest")
     if outcome[1] == "refused":
@@ -101,12 +102,11 @@ def get(connection: Connection, remote: str, local: Path) -> None:
     try:
         write_stream(local, _content(connection, process, remote, word))
     finally:
-        _stop(process)
-        piped(process.stdout).close()
+        close(process)
 
 
 def _content(connection: Connection, process: Popen[bytes], remote: str, word: str) -> Iterator[bytes]:
-    where, stream, said = connection.address.where, piped(process.stdout), Tail(process.stderr)
+    where, stream, said = connection.address.where, piped(process.stdout), Tail(piped(process.stderr))
     mark = f":{word}\n".encode()
     head, part = read_to(stream, mark, _START_S, _NOISE)
     told = head.rpartition(b"\n")[2]
@@ -154,10 +154,3 @@ def _refused(connection: Connection, remote: str, size: int, said: str) -> Devic
         f"{where} does not take {remote}: {messages.last_line(said) or 'it does not say why'}",
         f"the user who logs in must be able to write to {folder}",
     )
-
-
-def _stop(process: Popen[bytes]) -> None:
-    """End a client that has not ended by itself: after an error or Ctrl-C."""
-    if process.poll() is None:
-        process.kill()
-        process.wait()

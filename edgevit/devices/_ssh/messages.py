@@ -153,6 +153,13 @@ def _forbidden(found: Match[str], address: Address) -> DeviceError:
     )
 
 
+def _few_sessions(found: Match[str], address: Address) -> DeviceError:
+    return DeviceError(
+        f"{address.where} opens no further session over its connection",
+        "allow ten, as by default: MaxSessions 10 in /etc/ssh/sshd_config there",
+    )
+
+
 def _lost(found: Match[str], address: Address) -> DeviceError:
     return lost(address, found[0].strip())
 
@@ -187,8 +194,12 @@ _MESSAGES: Final[tuple[tuple[re.Pattern[str], Callable[[Match[str], Address], De
         _no_server,
     ),
     (_line(r".*(?:Bad configuration option: |Bad owner or permissions on ).*"), _configuration),
-    (_line(r"(?:\S+ line \d+|command-line line \d+): .*"), _configuration),
+    (_line(r"[^\s:]+ line \d+: .*"), _configuration),
     (_line(r"channel \d+: open failed: (.+)"), _forbidden),
+    (
+        _line(r"mux_client_request_session: session request failed: Session open refused by peer"),
+        _few_sessions,
+    ),
     (_line(r"Timeout, server \S+ not responding\."), _lost),
     (_line(r"client_loop: send disconnect: .*"), _lost),
     (_line(r"Connection (?:to|reset by|closed by) \S+.*"), _lost),

@@ -1,35 +1,13 @@
-"""What a process says, read within limits: of bytes, however much it says, and of time."""
+"""What a process says, read within limits of bytes and of time."""
 
 from __future__ import annotations
 
 import os
 import select
-import threading
 import time
 from typing import IO, Final
 
-_KEPT: Final = 16 << 10
 _CHUNK: Final = 64 << 10
-
-
-class Tail:
-    """Reads a stream in the background to its end and keeps the last 16 KiB, so that its writer never waits."""
-
-    def __init__(self, stream: IO[bytes] | None) -> None:
-        self._stream = piped(stream)
-        self._kept = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def text(self, wait: float = 2.0) -> str:
-        """What was kept; at most `wait` seconds are spent on an end that is still to come."""
-        self._reader.join(wait)
-        return self._kept.decode(errors="replace")
-
-    def _read(self) -> None:
-        with self._stream:
-            while chunk := os.read(self._stream.fileno(), _CHUNK):
-                self._kept = (self._kept + chunk)[-_KEPT:]
 
 
 def piped(stream: IO[bytes] | None) -> IO[bytes]:

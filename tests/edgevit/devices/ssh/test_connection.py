@@ -157,7 +157,7 @@ def test_a_status_of_255_is_the_scripts_own_as_long_as_the_connection_stands(ser
             assert place.failure(process.returncode, err.decode()) is None
 
 
-def test_a_connection_that_breaks_is_told_and_made_again(server: Server) -> None:
+def test_a_connection_that_breaks_is_told_and_not_made_again_behind_our_back(server: Server) -> None:
     with open_place(server.where) as place:
         process = place.spawn("echo ready; echo 'x@y: Permission denied (publickey).' >&2; cat")
         assert process.stdout is not None and process.stdout.read(6) == b"ready\n"
@@ -167,7 +167,21 @@ def test_a_connection_that_breaks_is_told_and_made_again(server: Server) -> None
         assert isinstance(error, DeviceLostError), error
         assert error.message.startswith(f"the connection to {server.where} broke: ")
         assert eventually(lambda: not server.running())  # what ran there has seen the end of its input
+        with pytest.raises(DeviceLostError):
+            place.spawn("echo again")
+    with open_place(server.where) as place:
         assert place.spawn("echo again").communicate()[0] == b"again\n"
+
+
+def test_a_client_without_its_master_does_not_connect_by_itself(server: Server, temporary: Path) -> None:
+    with open_place(server.where) as place:
+        (socket,) = temporary.glob("*/c")
+        socket.unlink()
+        process = place.spawn("echo here")
+        out, err = process.communicate()
+        assert (out, process.returncode) == (b"", 255)
+        assert isinstance(place.failure(255, err.decode()), DeviceLostError)
+    assert server.connections == 1
 
 
 def test_a_link_that_is_dead_is_noticed(server: Server) -> None:

@@ -75,6 +75,7 @@ def test_a_push_that_breaks_off_leaves_nothing_and_may_be_repeated(server: Serve
             put_big(place, tmp_path)
         assert eventually(lambda: not server.running())
         assert there(server) == []
+    with open_place(server.where) as place:
         put_big(place, tmp_path)
     assert (server.home / ".cache/edgevit-device/files/x").stat().st_size == 5_000_000
 
@@ -96,6 +97,7 @@ def test_an_answer_that_breaks_off_leaves_no_half_file(server: Server, tmp_path:
         with pytest.raises(DeviceLostError):
             place.get(f"{place.root}/files/x", tmp_path / "here" / "back")
         assert [path.name for path in (tmp_path / "here").iterdir()] == ["local"]
+    with open_place(server.where) as place:
         place.get(f"{place.root}/files/x", tmp_path / "here" / "back")
 
 

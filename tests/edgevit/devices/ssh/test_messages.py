@@ -132,6 +132,12 @@ Host key verification failed.\r
             "by hand",
         ),
         (
+            "mux_client_request_session: session request failed: Session open refused by peer\r\n"
+            "Connection closed by UNKNOWN port 65535\r\n",
+            "opens no further session",
+            "MaxSessions 10",
+        ),
+        (
             "channel 0: open failed: administratively prohibited: open failed\r\nstdio forwarding failed\r\n"
             "kex_exchange_identification: Connection closed by remote host\r\n",
             "opens no connection: administratively prohibited: open failed",
