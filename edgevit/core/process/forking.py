@@ -86,7 +86,8 @@ def step_environment(
 ) -> dict[str, str]:
     """What a step sees: the environment of its command, and its own folder for temporary files."""
     # What converters leave behind among temporary files, killed or not, goes with the folder.
-    environment = {**base, **({"TMPDIR": folder} if folder else {})}
+    # ONNX Runtime 1.32 sends over the network what it was used for, unless it is told not to.
+    environment = {"ORT_DISABLE_TELEMETRY": "1", **base, **({"TMPDIR": folder} if folder else {})}
     environment.pop(SHARED, None)  # the socket is not handed on
     if threads > 0:
         environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
