@@ -1,7 +1,8 @@
 """The agent's own process: it answers what the other side asks, one thing at a time, and cleans up after it.
 
-It is started as `python3 agent.pyz serve NONCE ROOT KEEP` and speaks JSON lines (see wire.py). When its input ends,
-because the other side is done, was interrupted, or is gone, it ends its task, removes what it made, and leaves.
+It is started as `python3 agent.pyz serve NONCE ROOT KEEP SILENCE` and speaks JSON lines (see wire.py). When its input
+ends, because the other side is done, was interrupted, or is gone, it ends its task, removes what it made, and leaves. So
+it does when it hears nothing for SILENCE seconds: behind a link that is dead an input does not end for hours.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import IO, Any
 
 from .emulation import emulated
@@ -24,26 +26,32 @@ from .task import sha256
 from .wire import Message, Sender, lines, private_stdout, requests
 
 PROTOCOL = 1
+# Another agent may just be leaving.
+_PATIENCE = 5.0
 _TAIL = 4000
 
 
 class Agent:
     """One run of the agent on a device."""
 
-    def __init__(self, archive: str, nonce: str, root: str, keep: bool) -> None:
+    def __init__(self, archive: str, nonce: str, root: str, keep: bool, silence: float) -> None:
         """Take the device: nobody else measures while we do.
 
         Raises:
             BlockingIOError: somebody else does.
         """
-        self.archive, self.nonce, self.root, self.keep = archive, nonce, root, keep
+        self.archive, self.nonce, self.root, self.keep, self.silence = archive, nonce, root, keep, silence
+        with open(archive, "rb") as file:
+            content = file.read()
+        self.lock = _take(root)
+        if not os.path.exists(archive):  # who had the device has removed it while leaving
+            with open(archive, "wb") as file:
+                file.write(content)
         self.sender = Sender(private_stdout(), nonce)
         self.child: subprocess.Popen[bytes] | None = None
         self.hashed: dict[str, tuple[tuple[int, int], str]] = {}
         self.leaving = threading.Lock()
-        os.makedirs(root, mode=0o700, exist_ok=True)
-        self.lock = open(os.path.join(root, "lock"), "a+")  # noqa: SIM115 - held as long as this process lives
-        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.heard = time.monotonic()
         self.run = os.path.join(root, "run")
         shutil.rmtree(self.run, ignore_errors=True)  # of a run that was killed
         os.makedirs(self.run)
@@ -52,6 +60,7 @@ class Agent:
         """Answer until the other side is done or gone."""
         waiting: queue.Queue[Message] = queue.Queue()
         threading.Thread(target=self._listen, args=(waiting,), daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
         while True:
             request = waiting.get()
             number = request.get("id")
@@ -62,8 +71,6 @@ class Agent:
                 self.sender.send({"id": number, "error": {"kind": "failed", "message": text}})
             else:
                 self.sender.send(dict(answer, id=number))
-            if request.get("op") == "bye":
-                self.leave()
 
     def leave(self) -> None:
         """End the task, remove what was made, and leave at once, whatever other threads do."""
@@ -82,9 +89,16 @@ class Agent:
     def _listen(self, waiting: queue.Queue[Message]) -> None:
         try:
             for request in requests(sys.stdin.buffer):
-                waiting.put(request)
+                self.heard = time.monotonic()
+                if request.get("op") != "alive":
+                    waiting.put(request)
         except ValueError as error:
             self.sender.send({"id": None, "error": {"kind": "protocol", "message": str(error)}})
+        self.leave()
+
+    def _watch(self) -> None:
+        while time.monotonic() - self.heard < self.silence:
+            time.sleep(1.0)
         self.leave()
 
     def _answer(self, request: Message) -> Message:
@@ -102,8 +116,6 @@ class Agent:
             before = state()
             answer = self._task(dict(request, task=op), request["id"], request["timeout"])
             return dict(answer, before=before, after=state())
-        if op == "bye":
-            return {}
         raise ValueError("unknown op " + repr(op))
 
     def _digest(self, path: str) -> str:
@@ -181,6 +193,29 @@ class Agent:
             os.killpg(child.pid, signal.SIGKILL)
 
 
+def _take(root: str) -> IO[str]:
+    """The lock of a folder, held as long as the file is open.
+
+    Raises:
+        BlockingIOError: another process has held it for _PATIENCE seconds.
+    """
+    path = os.path.join(root, "lock")
+    until = time.monotonic() + _PATIENCE
+    while True:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # who leaves removes file and folder
+            file = open(path, "a+")  # noqa: SIM115 - held as long as this process lives
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    return file
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+            file.close()
+        time.sleep(0.2)
+
+
 def _ended(code: int) -> str:
     if code >= 0:
         return f"it ended with exit status {code} and without an answer"
@@ -192,15 +227,17 @@ def _ended(code: int) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """`serve NONCE ROOT KEEP`, or `task NONCE`."""
+    """`serve NONCE ROOT KEEP SILENCE`, or `task NONCE`."""
+    # ONNX Runtime 1.32 writes below the home folder and sends over the network what it was used for.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if arguments[0] == "task":
         from .task import main as task
 
         task(arguments[1])
         return
-    nonce, root, keep = arguments[1], arguments[2], arguments[3] == "keep"
+    nonce, root, keep, silence = arguments[1], arguments[2], arguments[3] == "keep", float(arguments[4])
     try:
-        agent = Agent(sys.argv[0], nonce, root, keep)
+        agent = Agent(sys.argv[0], nonce, root, keep, silence)
     except BlockingIOError:
         message = "another run of edgevit is using the device"
         Sender(sys.stdout.buffer, nonce).send({"id": None, "error": {"kind": "busy", "message": message}})

@@ -44,6 +44,9 @@ _LONGEST: Final = 32 << 20
 _MOST_NOISE: Final = 1 << 20
 _HELLO_SECONDS: Final = 120.0
 _ATTEMPTS: Final = 3
+# How often the agent is told that we are there, and after how long without it leaves.
+_ALIVE_SECONDS: Final = 5.0
+_SILENCE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class Session:
         self._messages: queue.Queue[Message | DeviceError | None] = queue.Queue()
         self._errors = Tail(process.stderr)
         self._number = 0
+        self._writing = threading.Lock()
+        self._closing = threading.Event()
+        threading.Thread(target=self._keep_alive, daemon=True).start()
         listener = threading.Thread(
             target=self._listen, args=(process.stdout, nonce.encode() + b" "), daemon=True
         )
@@ -230,10 +236,8 @@ class Session:
         """
         self._number += 1
         request = {"id": self._number, "op": op, "timeout": timeout, **fields}
-        stdin = self._process.stdin
-        assert stdin is not None
         try:
-            _write(stdin, json.dumps(request).encode() + b"\n")
+            self._send(request)
         except OSError:
             raise self._ended() from None
         until = time.monotonic() + timeout + 30.0  # the agent ends a task in time itself, and says so
@@ -261,11 +265,9 @@ class Session:
             return message
 
     def close(self) -> None:
-        """Let the agent clean up and leave; at most a few seconds."""
+        """Let the agent clean up and leave, whatever it is doing; at most a few seconds."""
         with shielded():
-            with contextlib.suppress(DeviceError):
-                if self._process.poll() is None:
-                    self.call("bye", 5.0)
+            self._closing.set()
             stdin = self._process.stdin
             with contextlib.suppress(OSError):
                 if stdin is not None:
@@ -324,6 +326,18 @@ class Session:
             self._process.wait(5)
         code = self._process.poll()
         return ended(self.place, 0 if code is None else code, self._errors.text())
+
+    def _send(self, request: Message) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with self._writing:
+            _write(stdin, json.dumps(request).encode() + b"\n")
+
+    def _keep_alive(self) -> None:
+        """Let the agent know that we are there: it leaves when it hears nothing, as behind a link that is dead."""
+        with contextlib.suppress(OSError, ValueError):  # ended, or closed
+            while not self._closing.wait(_ALIVE_SECONDS):
+                self._send({"op": "alive"})
 
     def _listen(self, stream: IO[bytes], prefix: bytes) -> None:
         """Queue the agent's messages until its output ends."""
@@ -403,8 +417,8 @@ def connect(place: Place, keep: bool = False) -> Iterator[Session]:
             place.put(folder / "agent.pyz", remote)
     nonce = secrets.token_hex(16)
     with shielded():
-        command = [python, remote, "serve", nonce, place.root, "keep" if keep else "clean"]
-        process = place.spawn(f"exec {quoted(command)}")
+        words = ["serve", nonce, place.root, "keep" if keep else "clean", str(_SILENCE_SECONDS)]
+        process = place.spawn(f"exec {quoted([python, remote, *words])}")
     try:
         session = Session(place, process, nonce)
     except InputError as error:

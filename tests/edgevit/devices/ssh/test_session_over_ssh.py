@@ -1,0 +1,300 @@
+"""The real agent behind the real client: what it answers, and what becomes of a run whose device fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgevit.core.errors import DeviceError, DeviceLostError
+from edgevit.devices import session as sessions
+from edgevit.devices._ssh.place import open_place
+from edgevit.devices.session import Chunk, Session, connect, persist
+from tests._ssh_server import Server
+from tests.edgevit.devices.ssh._small_model import FILE, answers, images, save
+from tests.edgevit.devices.ssh.test_connection import clients, eventually, logs_in_by
+
+PYTHON = Path(sys.executable)
+
+
+@contextmanager
+def session_on(server: Server, keep: bool = False) -> Iterator[Session]:
+    with open_place(server.where) as place, connect(place, keep) as session:
+        yield session
+
+
+def refused(server: Server) -> DeviceError:
+    with pytest.raises(DeviceError) as caught, session_on(server):
+        pass
+    assert caught.value.exit_code == 3 and caught.value.hint
+    return caught.value
+
+
+def stands_in(server: Server, script: str) -> None:
+    """Let `python3` of the device be a script of the shell; REAL is the one here."""
+    folder = server.home.parent / "stand-in"
+    folder.mkdir(exist_ok=True)
+    (folder / "python3").write_text("#!/bin/sh\n" + script.replace("REAL", str(PYTHON)) + "\n")
+    (folder / "python3").chmod(0o755)
+    server.environment["PATH"] = f"{folder}:/usr/bin:/bin"
+
+
+def agent_stands_in(server: Server, script: str) -> None:
+    """The same for the agent alone; in the script, $3 is the word that its messages begin with."""
+    stands_in(server, f'case "$2" in serve) {script};; *) exec REAL "$@";; esac')
+
+
+def left(server: Server) -> list[str]:
+    return sorted(str(path.relative_to(server.home)) for path in server.home.rglob("*"))
+
+
+def block(session: Session, path: str, seconds: float = 0.0) -> object:
+    return session.time({path: FILE}, runs=5, seconds=seconds, threads=1, cpus=(), unit="all", timeout=60.0)
+
+
+def test_it_says_what_it_is_measures_executes_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    model, pixels, outputs = save(tmp_path), images(tmp_path, 7), tmp_path / "outputs.npz"
+    with session_on(server) as session:
+        assert session.fingerprint.cores == os.cpu_count() and session.fingerprint.runtimes["onnxruntime"]
+        path = session.put(model)
+        timed = session.time({path: FILE}, runs=5, seconds=0.0, threads=1, cpus=(), unit="all", timeout=60.0)
+        done: list[int] = []
+        label = session.execute(
+            path,
+            FILE,
+            (Chunk(session.put_array(pixels), outputs),),
+            threads=1,
+            unit="all",
+            timeout=60.0,
+            done=lambda chunk, count: done.append(count),
+        )
+    assert len(timed.files[0].wall_ms) >= 5 and min(timed.files[0].wall_ms) > 0
+    assert label.startswith("onnxruntime ") and done == [7]
+    with np.load(outputs) as found:
+        np.testing.assert_allclose(
+            found[found.files[0]].reshape(7, -1), answers(pixels), rtol=1e-4, atol=1e-3
+        )
+    assert eventually(lambda: not server.running()) and left(server) == [".cache"]
+
+
+def test_what_is_kept_is_not_pushed_again(server: Server, tmp_path: Path) -> None:
+    def pushed() -> dict[str, tuple[int, int]]:
+        with session_on(server, keep=True) as session:
+            session.put(save(tmp_path))
+            session.put_array(images(tmp_path, 3))
+        found = {name: (server.home / name).stat() for name in left(server)}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items() if name.count("/") > 1}
+
+    first = pushed()
+    files = {name for name in first if name.endswith((".onnx", ".npy", ".pyz"))}
+    assert len(files) == 3
+    again = pushed()
+    assert {name: again[name] for name in files} == {name: first[name] for name in files}
+
+
+def test_a_file_of_the_same_size_that_is_another_is_pushed_again(server: Server, tmp_path: Path) -> None:
+    model = save(tmp_path)
+    with session_on(server, keep=True) as session:
+        there = Path(session.put(model))
+    damaged = bytearray(there.read_bytes())
+    damaged[-1] ^= 1
+    there.write_bytes(damaged)
+    with session_on(server) as session:
+        assert Path(session.put(model)).read_bytes() == model.read_bytes()
+
+
+def test_an_agent_of_another_version_is_replaced(server: Server) -> None:
+    with session_on(server, keep=True):
+        pass
+    (agent,) = (server.home / ".cache/edgevit-device").glob("agent-*.pyz")
+    agent.write_text("print('an older one')")
+    (agent.parent / "agent-0000.pyz").write_text("print('an older one')")
+    with session_on(server) as session:
+        assert session.state().load is not None
+
+
+def test_a_push_that_breaks_off_is_made_again(server: Server, tmp_path: Path) -> None:
+    model, notes = save(tmp_path), list[str]()
+
+    def work(session: Session) -> int:
+        if not notes:
+            server.cut("there", 500_000)
+        return Path(session.put(model)).stat().st_size
+
+    assert persist(lambda: session_on(server), work, notes.append) == model.stat().st_size
+    assert len(notes) == 1 and "broke" in notes[0] and "connecting again (1 of 2)" in notes[0]
+
+
+def test_a_block_that_breaks_off_ends_there_and_is_told(server: Server, tmp_path: Path) -> None:
+    model = save(tmp_path)
+    with open_place(server.where) as place, connect(place) as session:
+        path = session.put(model)
+        threading.Timer(1.0, server.cut, ["back"]).start()
+        begin = time.monotonic()
+        with pytest.raises(DeviceLostError, match="the connection to .* broke"):
+            block(session, path, seconds=50.0)
+        assert time.monotonic() - begin < 10
+        assert eventually(lambda: not server.running())
+        assert eventually(lambda: left(server) == [".cache"])
+
+
+def test_a_batch_that_breaks_off_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
+    model, notes, executed = save(tmp_path), list[str](), list[str]()
+    waiting = {tmp_path / f"{n}.npz": images(tmp_path, 4, n) for n in range(6)}
+    expected = {out: answers(pixels) for out, pixels in waiting.items()}
+
+    def done(chunk: Chunk, count: int) -> None:
+        executed.append(chunk.outputs.name)
+        del waiting[chunk.outputs]
+        if len(executed) == 2:
+            server.cut("back")
+
+    def work(session: Session) -> str:
+        path = session.put(model)
+        chunks = tuple(Chunk(session.put_array(pixels), out) for out, pixels in waiting.items())
+        return session.execute(path, FILE, chunks, threads=1, unit="all", timeout=60.0, done=done)
+
+    persist(lambda: session_on(server), work, notes.append)
+    assert executed == [f"{n}.npz" for n in range(6)] and len(notes) == 1
+    for out, values in expected.items():
+        with np.load(out) as found:
+            np.testing.assert_allclose(found[found.files[0]].reshape(4, -1), values, rtol=1e-4, atol=1e-3)
+    assert not [*tmp_path.glob("*.part")]
+
+
+def test_a_connection_that_never_holds_ends_after_three_tries(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions.time, "sleep", lambda seconds: None)
+    notes = list[str]()
+
+    def work(session: Session) -> None:
+        server.cut("back")
+        session.state()
+
+    with pytest.raises(DeviceLostError):
+        persist(lambda: session_on(server), work, notes.append)
+    assert len(notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ('echo "$3 {not json"', "sends what is no answer of our agent"),
+        ('echo "$3 [1, 2]"', "sends what is no answer of our agent"),
+        (
+            """echo "$3 {\\"id\\": 1, \\"protocol\\": 99}\"""",
+            "introduces itself in a way that no agent of ours does",
+        ),
+        ("yes", "sends what is no answer of our agent: more than a megabyte of it"),
+        ("""printf '%s {"id": 1, "x": "' "$3"; yes | tr -d '\\n'""", "sends what is no answer of our agent"),
+        ("echo Segmentation fault >&2; exit 139", "ended before the answer came: Segmentation fault"),
+        ("kill -9 $$", "ended before the answer came"),
+    ],
+)
+def test_what_is_no_answer_is_not_taken_for_one(server: Server, says: str, message: str) -> None:
+    agent_stands_in(server, says)
+    assert message in refused(server).message
+    assert eventually(lambda: not server.running())
+
+
+def test_what_a_login_prints_is_no_answer(server: Server) -> None:
+    logs_in_by(server, 'echo "Last login: today"; echo \'{"id": 1}\'; exec sh "$@"')
+    with session_on(server) as session:
+        assert session.state().load is not None
+
+
+def test_no_python_and_one_that_is_too_old(server: Server) -> None:
+    stands_in(server, "exit 127")
+    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
+    assert "has no Python 3.8 or newer" in refused(server).message
+    stands_in(server, "echo 3.7")
+    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
+    error = refused(server)
+    assert (
+        "has Python 3.7 only, the agent needs 3.8" in error.message
+        and "apt-get install python3" in error.hint
+    )
+
+
+def test_a_python_for_another_processor(server: Server) -> None:
+    """An aarch64 ELF file, which the kernel refuses to execute."""
+    stands_in(server, "")
+    elf = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(60)
+    (server.home.parent / "stand-in" / "python3").write_bytes(elf)
+    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
+    assert "has no Python 3.8 or newer" in refused(server).message
+
+
+def commands_without_python(server: Server) -> Path:
+    folder = server.home.parent / "commands"
+    folder.mkdir(exist_ok=True)
+    for name in ("sh", "cat", "mkdir", "mv", "rm", "wc"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(f"/bin/{name}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "No module named 'onnxruntime'",
+        "/lib/libm.so.6: version `GLIBC_2.34' not found",
+        "wrong ELF class: ELFCLASS32",
+    ],
+)
+def test_no_runtime_or_one_for_another_device(server: Server, tmp_path: Path, raised: str) -> None:
+    (tmp_path / "site" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "site" / "onnxruntime" / "__init__.py").write_text(f"raise ImportError({raised!r})\n")
+    server.environment["PYTHONPATH"] = str(tmp_path / "site")
+    with session_on(server) as session, pytest.raises(DeviceError) as caught:
+        block(session, session.put(save(tmp_path)))
+    assert raised in caught.value.message and server.where in caught.value.message
+    assert f"edgevit doctor --device {server.where}" in caught.value.hint and "--setup" in caught.value.hint
+
+
+def test_a_full_disk_there(server: Server, tmp_path: Path) -> None:
+    logs_in_by(server, 'ulimit -f 1000; exec sh "$@"')
+    with session_on(server) as session, pytest.raises(DeviceError, match="no space left on"):
+        session.put(save(tmp_path))
+    assert eventually(lambda: left(server) == [".cache", "login-shell"])
+
+
+def test_a_second_run_at_a_time_is_told(server: Server) -> None:
+    with session_on(server):
+        error = refused(server)
+    assert error.message == f"{server.where}: another run of edgevit is using the device"
+
+
+def test_ctrl_c_in_a_block_cleans_up_on_both_sides(server: Server, temporary: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.edgevit.devices.ssh.test_session_over_ssh import *\n"
+        "with open_place(sys.argv[1]) as place, connect(place) as session:\n"
+        "    path = session.put(Path(sys.argv[2]))\n"
+        "    print('ready', flush=True)\n"
+        "    block(session, path, seconds=50.0)\n"
+    )
+    user = subprocess.Popen(
+        [sys.executable, "-c", program, server.where, str(save(tmp_path))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    assert user.stdout is not None and user.stdout.readline() == b"ready\n"
+    time.sleep(1.0)
+    user.send_signal(signal.SIGINT)
+    _, said = user.communicate(timeout=15)
+    assert b"KeyboardInterrupt" in said
+    assert eventually(lambda: not server.running() and not clients(temporary))
+    assert left(server) == [".cache"] and list(temporary.iterdir()) == []
