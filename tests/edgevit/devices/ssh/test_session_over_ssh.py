@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import DeviceError, DeviceLostError
+from edgevit.devices import _python
 from edgevit.devices import session as sessions
 from edgevit.devices._ssh.place import open_place
 from edgevit.devices.session import Chunk, Session, connect, persist
@@ -213,41 +214,43 @@ def test_what_a_login_prints_is_no_answer(server: Server) -> None:
         assert session.state().load is not None
 
 
-def test_no_python_and_one_that_is_too_old(server: Server) -> None:
+@pytest.fixture
+def no_other_python(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test stands in for `python3` is the only one there."""
+    commands = server.home.parent / "commands"
+    commands.mkdir()
+    for name in ("sh", "cat", "mkdir", "mv", "rm", "wc", "uname"):
+        (commands / name).symlink_to(f"/bin/{name}")
     stands_in(server, "exit 127")
-    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
-    assert "has no Python 3.8 or newer" in refused(server).message
-    stands_in(server, "echo 3.7")
-    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
+    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands}"
+    monkeypatch.setattr(_python, "_ELSEWHERE", ())
+
+
+@pytest.mark.usefixtures("no_other_python")
+def test_no_python(server: Server) -> None:
     error = refused(server)
-    assert (
-        "has Python 3.7 only, the agent needs 3.8" in error.message
-        and "apt-get install python3" in error.hint
-    )
+    assert error.message == f"{server.where} has no Python 3.8 or newer"
+    assert f"edgevit doctor --device {server.where}" in error.hint
 
 
+@pytest.mark.usefixtures("no_other_python")
+def test_a_python_that_is_too_old(server: Server) -> None:
+    old = "import sys; sys.version_info = (3, 7, 3); exec(sys.argv[1])"
+    (server.home.parent / "stand-in" / "python3").write_text(f'#!/bin/sh\nexec {PYTHON} -c "{old}" "$2"\n')
+    assert refused(server).message == f"{server.where} has Python 3.7.3 only, the agent needs 3.8"
+
+
+@pytest.mark.usefixtures("no_other_python")
 def test_a_python_for_another_processor(server: Server) -> None:
     """An aarch64 ELF file, which the kernel refuses to execute."""
-    stands_in(server, "")
     elf = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01" + bytes(60)
     (server.home.parent / "stand-in" / "python3").write_bytes(elf)
-    server.environment["PATH"] = f"{server.home.parent / 'stand-in'}:{commands_without_python(server)}"
-    assert "has no Python 3.8 or newer" in refused(server).message
-
-
-def commands_without_python(server: Server) -> Path:
-    folder = server.home.parent / "commands"
-    folder.mkdir(exist_ok=True)
-    for name in ("sh", "cat", "mkdir", "mv", "rm", "wc"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(f"/bin/{name}")
-    return folder
+    assert refused(server).message == f"{server.where} has no Python 3.8 or newer"
 
 
 @pytest.mark.parametrize(
     "raised",
     [
-        "No module named 'onnxruntime'",
         "/lib/libm.so.6: version `GLIBC_2.34' not found",
         "wrong ELF class: ELFCLASS32",
     ],
