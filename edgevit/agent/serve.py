@@ -1,8 +1,8 @@
 """The agent's own process: it answers what the other side asks, one thing at a time, and cleans up after it.
 
 It is started as `python3 agent.pyz serve NONCE ROOT KEEP SILENCE` and speaks JSON lines (see wire.py). When its input
-ends, because the other side is done, was interrupted, or is gone, it ends its task, removes what it made, and leaves. So
-it does when it hears nothing for SILENCE seconds: behind a link that is dead an input does not end for hours.
+ends, because the other side is done, was interrupted, or is gone, it ends its task, removes what it made, and leaves.
+It does the same when it hears nothing for SILENCE seconds: behind a link that is dead an input does not end for hours.
 """
 
 from __future__ import annotations
