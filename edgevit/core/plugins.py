@@ -294,6 +294,7 @@ class Runtime:
         values: every computed tensor of a file in execution order, each of which the Runner can tap;
             None for a runtime that gives out no intermediate values.
         on_device: what the agent needs to execute the file elsewhere; None where it cannot.
+        tapped: a copy of the file, which has these tensors as further outputs.
     """
 
     summary: str
@@ -308,6 +309,7 @@ class Runtime:
     values: Callable[[Path], tuple[FileValue, ...]] | None = None
     cpu_bound: bool = False
     on_device: Callable[[Path, RunOptions], DeviceFile] | None = None
+    tapped: Callable[[Path, tuple[str, ...]], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

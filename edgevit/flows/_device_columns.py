@@ -64,6 +64,7 @@ def _column(
         latency=None if profile is None else profile.latency,
         peak_rss_bytes=None if profile is None else profile.peak_rss_bytes,
         remarks=() if profile is None or not profile.unstable else (f"unstable times: {profile.unstable}",),
+        first_difference=there.difference,
     )
 
 

@@ -8,31 +8,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, UnsupportedError
+from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
 from edgevit.core.results.profile import FileProfile
 from edgevit.core.results.report import Device
-from edgevit.core.runner import DeviceFile
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.devices.session import Chunk, Session, persist
 from edgevit.flows import _jobs
+from edgevit.flows._device_outputs import joined, named_outputs_of
+from edgevit.flows._first_difference import DIFFERS_DB, first_difference
 from edgevit.flows._measure import Options, ToMeasure, measure
 from edgevit.flows._run_execute import TIMED_RUNS
 from edgevit.flows._sessions import session_on
 from edgevit.registries import RUNTIMES
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
-from edgevit.steps.messages import Built
+from edgevit.steps.messages import Built, Executed
 from edgevit.validate import device_latency
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edgevit.core.types import Floats
+    pass
 
 # Images that travel together: 10 MB at 224x224.
 _CHUNK: Final = 64
@@ -46,12 +44,14 @@ class ExecutedThere:
         outputs: name of the file in the work folder with what it gave for each image, named and shaped as the
             reference; None where it was not executed, and then `error` says why.
         profile: its latency; None where times mean nothing.
+        difference: the first layer that computes something else there; "" where nothing was looked for.
     """
 
     outputs: str | None = None
     executed_by: str | None = None
     error: str = ""
     profile: FileProfile | None = None
+    difference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class OneDevice:
 
 def execute_on_devices(
     files: Mapping[str, tuple[Built, ...]],
+    executed: Mapping[Variant, Executed],
     recipe: Recipe,
     folder: Path,
     fed: Preprocess,
@@ -75,6 +76,7 @@ def execute_on_devices(
 
     Args:
         files: target -> files that exist.
+        executed: what their execution here gave.
         folder: with the images and the reference's outputs; it gets the outputs.
         fed: preprocessing of files that carry none.
     """
@@ -84,7 +86,7 @@ def execute_on_devices(
     found = []
     for number, where in enumerate(recipe.device):
         try:
-            found.append(_one_device(number, where, described, recipe, folder, progress))
+            found.append(_one_device(number, where, described, executed, recipe, folder, fed, progress))
         except EdgevitError as error:
             progress.warn(f"{where}: {error.message}")
             progress.trace(f"executing on {where}:\n{worker.trace_of(error)}")
@@ -131,8 +133,10 @@ def _one_device(
     number: int,
     where: str,
     files: Mapping[Variant, ToMeasure],
+    executed: Mapping[Variant, Executed],
     recipe: Recipe,
     folder: Path,
+    fed: Preprocess,
     progress: Progress,
 ) -> OneDevice:
     chunks = _chunks(folder)
@@ -148,7 +152,11 @@ def _one_device(
             if variant in done:  # before the connection broke
                 continue
             try:
-                done[variant] = _execute(session, variant, file, remote, recipe, place, progress)
+                there = _execute(session, variant, file, remote, recipe, place, progress)
+                if _differs(folder, executed.get(variant), there):
+                    found = first_difference(session, file, recipe, folder, fed)
+                    there = replace(there, difference=found)
+                done[variant] = there
             except DeviceLostError:
                 raise
             except EdgevitError as error:
@@ -164,6 +172,13 @@ def _one_device(
         )
 
     return persist(partial(session_on, where), work, progress.warn)
+
+
+def _differs(folder: Path, here: Executed | None, there: ExecutedThere) -> bool:
+    if here is None or here.outputs is None or there.outputs is None:
+        return False
+    ours, theirs = named_outputs.load(folder / here.outputs), named_outputs.load(folder / there.outputs)
+    return named_outputs.worst("sqnr", ours, theirs) < DIFFERS_DB
 
 
 def _chunks(folder: Path) -> list[Path]:
@@ -204,10 +219,10 @@ def _execute(
         timeout=recipe.timeout,
         done=lambda chunk, images: progress.advance(images),
     )
-    parts = [_named(file.file, chunk.outputs, tuple(reference)) for chunk in chunks]
+    parts = [named_outputs_of(file.file, chunk.outputs, tuple(reference)) for chunk in chunks]
     outputs = {}
     for output, wanted in reference.items():
-        values = _joined(output, [part[output] for part in parts])
+        values = joined(output, [part[output] for part in parts])
         if values.size != wanted.size or len(values) != len(wanted):
             raise DeviceError(
                 f"{session.place.where} gave {output} of shape {values.shape}, the float model {wanted.shape}",
@@ -217,47 +232,3 @@ def _execute(
     saved = f"{place.name}/{name}.npz"
     named_outputs.save(place.parent / saved, outputs)
     return ExecutedThere(saved, executed_by)
-
-
-def _joined(name: str, parts: Sequence[Floats]) -> Floats:
-    import numpy as np
-
-    if len({part.shape[1:] for part in parts}) != 1:
-        raise DeviceError(
-            f"{name} came in shapes {sorted({part.shape[1:] for part in parts})}", "run it again"
-        )
-    return np.concatenate(parts)
-
-
-def _named(file: DeviceFile, path: Path, wanted: Sequence[str]) -> dict[str, Floats]:
-    """Outputs of one chunk by name, as real numbers; a file of another tool may call its one output as it likes.
-
-    Raises:
-        DeviceError: the device gave something else than the file's outputs.
-    """
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = [stored[key] for key in stored.files]
-    except (ValueError, OSError, EOFError) as error:
-        raise DeviceError(f"outputs of a device cannot be read: {error}", "run it again") from error
-    if len(arrays) != len(file.outputs):
-        raise DeviceError(
-            f"a device gave {len(arrays)} outputs of a file that has {len(file.outputs)}", "run it again"
-        )
-    named: dict[str, NDArray[np.generic]] = {}
-    for output, value in zip(file.outputs, arrays, strict=True):
-        real = value
-        if output.scale is not None:
-            real = (value.astype(np.int32) - output.zero_point) * np.float32(output.scale)
-        named[output.name] = real
-    if len(wanted) == 1:
-        named[wanted[0]] = named_outputs.named(wanted[0], named)
-    lacking = [name for name in wanted if name not in named]
-    if lacking:
-        raise UnsupportedError(
-            f"the file has no output {', '.join(lacking)}; it has {', '.join(named)}",
-            "give the model that it was made from with --reference",
-        )
-    return {name: np.asarray(named[name], np.float32) for name in wanted}

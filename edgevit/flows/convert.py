@@ -68,7 +68,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             for name, made in asked.items()
         }
         timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)
-        devices = execute_on_devices(good, work.recipe, folder, prepared.spec.preprocess, told)
+        devices = execute_on_devices(good, executed, work.recipe, folder, prepared.spec.preprocess, told)
         told.stage("writing the report")
         missing = [
             NotDone(f"executing {n}", unavailable_reason(n))

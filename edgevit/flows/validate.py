@@ -93,7 +93,7 @@ def validate(
         executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
         good = {n: tuple(b for b in made if _worked(executed.get(b.variant))) for n, made in files.items()}
         timings = time_files(good, fp32, fed, recipe, folder, told)
-        devices = execute_on_devices(good, recipe, folder, fed, told)
+        devices = execute_on_devices(good, executed, recipe, folder, fed, told)
         missing = tuple(
             NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
         )

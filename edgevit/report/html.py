@@ -6,6 +6,8 @@ from typing import Final
 
 from edgevit.core.results.figures import summary
 from edgevit.core.results.report import Report
+from edgevit.report._device_rows import COLUMNS as DEVICE_COLUMNS
+from edgevit.report._device_rows import device_tables
 from edgevit.report._figures import COLUMNS, other_warnings, remarks, rows
 from edgevit.report._page import template
 from edgevit.report._plots import plots
@@ -26,6 +28,8 @@ def render(report: Report) -> str:
         summary=summary(report),
         columns=COLUMNS,
         rows=rows(report),
+        device_columns=DEVICE_COLUMNS,
+        devices=device_tables(report),
         remarks=remarks(report),
         plots=plots(report),
         timings=_timings(report),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 from edgevit.core.foreign import printable
 from edgevit.core.outputs import LOGITS
 from edgevit.core.results.figures import FEW_COLUMNS, NOTHING, few_cells, summary
-from edgevit.core.results.report import ArtifactReport, Report, Verdict
+from edgevit.core.results.report import Report, Verdict
+from edgevit.report._device_rows import COLUMNS as DEVICE_COLUMNS
+from edgevit.report._device_rows import DeviceTable, device_tables
 from edgevit.report._figures import (
     COLUMNS,
     other_warnings,
@@ -38,8 +40,8 @@ def show(report: Report, console: Console) -> None:
     """
     from rich.text import Text
 
-    whole = _table(COLUMNS, [(row.artifact, row.cells) for row in rows(report)])
-    few = _table(FEW_COLUMNS, [(artifact, few_cells(artifact)) for artifact in report.artifacts])
+    whole = _table(COLUMNS, [(row.artifact.verdict, row.cells) for row in rows(report)])
+    few = _table(FEW_COLUMNS, [(a.verdict, few_cells(a)) for a in report.artifacts])
     table = next((table for table in (whole, few) if fits(table, console)), None)
     console.print(Text(printable(f"{report.model.name}: {heading(report)}")))
     if report.model.weights_origin:
@@ -54,10 +56,32 @@ def show(report: Report, console: Console) -> None:
             Text("Intervals, integers and latency need a wider terminal, or --json."),
             soft_wrap=True,
         )
+    for found in device_tables(report):
+        _device(found, console)
     for line in lines(report):
         console.print(Text(printable(line)), soft_wrap=True)
     for doubt in report.reference.doubts:
         console.print(Text(printable(f"WARNING: {doubt.text}"), style="bold red"), soft_wrap=True)
+
+
+def _device(found: DeviceTable, console: Console) -> None:
+    """The table of one device, or a block of lines for each file where it does not fit."""
+    from rich.text import Text
+
+    table = _table(DEVICE_COLUMNS, [(one.verdict, cells) for one, cells in found.rows])
+    console.print(Text(printable(found.title), style="bold"), soft_wrap=True)
+    if fits(table, console):
+        console.print(table)
+    else:
+        for one, (file, *cells, _) in found.rows:
+            console.print(
+                Text.assemble(printable(f"{file}: "), (one.verdict, _STYLES[one.verdict])), soft_wrap=True
+            )
+            named = zip(DEVICE_COLUMNS[1:-1], cells, strict=True)
+            told = [f"{name.replace(chr(10), ' ')} {cell}" for name, cell in named if cell != NOTHING]
+            console.print(Text(printable(f"  {'; '.join(told)}")), soft_wrap=True)
+    for note in found.notes:
+        console.print(Text(printable(f"note: {note}")), soft_wrap=True)
 
 
 def _blocks(report: Report, console: Console) -> None:
@@ -78,18 +102,17 @@ def _blocks(report: Report, console: Console) -> None:
     console.print()
 
 
-def _table(columns: tuple[str, ...], found: list[tuple[ArtifactReport, tuple[str, ...]]]) -> Table:
+def _table(columns: tuple[str, ...], found: list[tuple[Verdict, tuple[str, ...]]]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name in ("target", "precision", "verdict") else "right")
-    for artifact, (*cells, verdict) in found:
-        table.add_row(
-            *(Text(printable(cell)) for cell in cells), Text(verdict, style=_STYLES[artifact.verdict])
-        )
+        words = ("target", "precision", "file", "verdict")
+        table.add_column(name, justify="left" if name in words else "right")
+    for kind, (*cells, verdict) in found:
+        table.add_row(*(Text(printable(cell)) for cell in cells), Text(verdict, style=_STYLES[kind]))
     return table
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from edgevit.agent.opened import litert_label
 from edgevit.core.plugins import Runtime
-from edgevit.runtimes._litert import contents, integer, runner, values
+from edgevit.runtimes._litert import contents, file, integer, runner, values
 
 
 def unavailable() -> str | None:
@@ -29,4 +29,5 @@ RUNTIME: Final = Runtime(
     values=values.read,
     cpu_bound=True,
     on_device=runner.on_device,
+    tapped=lambda path, names: file.with_outputs(file.read(path), names)[0],
 )

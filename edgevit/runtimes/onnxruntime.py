@@ -36,4 +36,5 @@ RUNTIME: Final = Runtime(
     values=values.read,
     cpu_bound=True,
     on_device=runner.on_device,
+    tapped=lambda path, names: session.with_outputs(session.read_model(path), names, path),
 )

@@ -30,6 +30,8 @@ def judged(artifact: ArtifactReport, found: OnDevice, limits: Limits) -> OnDevic
     there = replace(artifact, total=found.total, accuracy=found.accuracy, heads=found.heads, auto_float=None)
     findings = (*_loss(artifact, found.loss), *check_limits(there, limits))
     failed = tuple(text for kind, text in findings if kind == "fail")
+    if failed and found.first_difference:
+        failed = (*failed, found.first_difference)
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     verdict: Verdict = "fail" if failed else "inconclusive" if undecided else "pass"
     return replace(found, verdict=verdict, reasons=failed + undecided)

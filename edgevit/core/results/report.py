@@ -396,6 +396,7 @@ class OnDevice:
         latency: there; None on an emulated processor, where times mean nothing.
         peak_rss_bytes: of a process there that executes this file alone.
         remarks: what a reader of the figures should know.
+        first_difference: of a file that computes something else there, the layer where that begins, in one sentence.
     """
 
     device: str
@@ -409,6 +410,7 @@ class OnDevice:
     latency: Latency | None = None
     peak_rss_bytes: int | None = None
     remarks: tuple[str, ...] = ()
+    first_difference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
