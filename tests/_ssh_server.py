@@ -54,7 +54,7 @@ class Server:
         self.port = 0
         self.connections = 0
         self._left: dict[Direction, int | None] = {"there": None, "back": None}
-        self._flowing = asyncio.Event()
+        self._flowing: set[asyncio.Event] = set()  # of each connection
         self._links: set[asyncio.StreamWriter] = set()
         self._commands: list[asyncio.subprocess.Process] = []
         self._loop = asyncio.new_event_loop()
@@ -81,8 +81,9 @@ class Server:
             self._in_loop(self._close_links())
 
     def hang(self) -> None:
-        """Carry nothing any more, as if a cable had been pulled."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+        """Carry nothing more for the connections that there are, as if a cable had been pulled; neither end is told."""
+        for flowing in self._flowing:
+            self._loop.call_soon_threadsafe(flowing.clear)
 
     def running(self) -> list[int]:
         """Process ids of commands that have not ended."""
@@ -132,11 +133,11 @@ class Server:
         behind = server.sockets[0].getsockname()[1]
         front = await asyncio.start_server(lambda *ends: self._link(behind, *ends), "127.0.0.1", 0)
         self.port = front.sockets[0].getsockname()[1]
-        self._flowing.set()
         self._know(self._own_key)
 
     async def stop(self) -> None:
-        self._flowing.set()
+        for flowing in self._flowing:
+            flowing.set()
         await self._close_links()
         for pid in self.running():
             with suppress(ProcessLookupError):
@@ -200,19 +201,27 @@ class Server:
         self.connections += 1
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         self._links |= {writer, far_writer}
+        flowing = asyncio.Event()
+        flowing.set()
+        self._flowing.add(flowing)
         await asyncio.gather(
-            self._carry("there", reader, far_writer), self._carry("back", far_reader, writer)
+            self._carry("there", reader, far_writer, flowing),
+            self._carry("back", far_reader, writer, flowing),
         )
         for end in (writer, far_writer):
             end.transport.abort()
         self._links -= {writer, far_writer}
 
     async def _carry(
-        self, way: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        way: Direction,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        flowing: asyncio.Event,
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
-                await self._flowing.wait()
+                await flowing.wait()
                 left = self._left[way]
                 writer.write(data if left is None else data[:left])
                 await writer.drain()
@@ -221,6 +230,7 @@ class Server:
                     if left <= len(data):
                         self._left[way] = None
                         await self._close_links()
+            await flowing.wait()
             writer.write_eof()
 
     async def _close_links(self) -> None:

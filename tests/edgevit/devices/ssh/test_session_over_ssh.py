@@ -172,6 +172,25 @@ def test_a_batch_that_breaks_off_goes_on_where_it_was(server: Server, tmp_path: 
     assert not [*tmp_path.glob("*.part")]
 
 
+def test_behind_a_dead_link_the_old_agent_leaves_and_a_new_one_takes_over(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its input does not end, as nobody tells the device; so it goes by what it hears."""
+    monkeypatch.setattr(sessions, "_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(sessions, "_SILENCE_SECONDS", 1.5)
+    server.client_options = ("-oServerAliveInterval=1", "-oServerAliveCountMax=1")
+    model, notes = save(tmp_path), list[str]()
+
+    def work(session: Session) -> str:
+        if not notes:
+            server.hang()
+        return session.put(model)
+
+    persist(lambda: session_on(server), work, notes.append)
+    assert len(notes) == 1 and "Timeout, server 127.0.0.1 not responding" in notes[0]
+    assert eventually(lambda: left(server) == [".cache"])
+
+
 def test_a_connection_that_never_holds_ends_after_three_tries(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
