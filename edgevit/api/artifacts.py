@@ -69,6 +69,7 @@ def profile(
     cpus: Sequence[int] = (),
     unit: str = "all",
     keep: bool = False,
+    runner: str | Path | None = None,
     timeout: float = 3600.0,
     max_memory: float = 8.0,
     progress: Progress | bool | None = None,
@@ -84,6 +85,7 @@ def profile(
         cpus: cores that the runs are bound to, none for all.
         unit: compute unit of Core ML: all, cpu_only, cpu_and_gpu or cpu_and_ne.
         keep: leave the files on the device for the next run.
+        runner: LiteRT's benchmark_model, which times .tflite files on a phone without Python.
         timeout: seconds.
         max_memory: GB.
         progress: as of `edgevit.convert`.
@@ -113,6 +115,6 @@ def profile(
     if runs < 1:
         raise UsageError(f"runs={runs}: nothing would be timed", "give at least one")
     with recipe_of(artifact, settings) as recipe, progress_for(progress) as display:
-        return flow(
-            Path(artifact), ProfileRequest(device, runs, seconds, tuple(cpus), unit, keep), recipe, display
-        )
+        program = None if runner is None else Path(runner)
+        asked = ProfileRequest(device, runs, seconds, tuple(cpus), unit, keep, program)
+        return flow(Path(artifact), asked, recipe, display)

@@ -44,6 +44,13 @@ def command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the files on the device for the next run.")
     ] = False,
+    runner: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="LiteRT's benchmark_model, which times .tflite files on a phone without Python.",
+        ),
+    ] = None,
     threads: Annotated[
         int,
         typer.Option(
@@ -63,6 +70,7 @@ def command(
     Examples:
       edgevit profile dist/demo/onnx/w8a8/model.onnx
       edgevit profile dist/demo --device ssh://pi@raspberrypi.local --threads 4
+      edgevit profile dist/demo --device adb --runner benchmark_model --threads 4
       edgevit profile dist/demo/tflite/fp16/model.tflite --device local --runs 200 --threads 1 --json
     """
     wanted = make_recipe({**settings, "model": str(artifact), "threads": threads})
@@ -70,7 +78,7 @@ def command(
     from edgevit.flows.profile import ProfileRequest, profile
     from edgevit.report.progress import open_progress
 
-    asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep)
+    asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep, runner)
     with open_progress(quiet) as progress:
         answer = profile(artifact, asked, wanted, progress)
     return show_answer(answer, json)

@@ -17,6 +17,7 @@ from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
 from edgevit.flows._environment import environment
 from edgevit.flows._measure import Options, ToMeasure, measure
+from edgevit.flows._measure_by_tool import measure_by_tool
 from edgevit.flows._sessions import session_on, transport_of
 from edgevit.registries import RUNTIMES
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
@@ -30,6 +31,7 @@ class ProfileRequest:
 
     Attributes:
         device: where, as the user typed it.
+        runner: LiteRT's benchmark_model, which executes the files in place of the agent.
         keep: what was put on the device stays for the next time.
     """
 
@@ -39,6 +41,7 @@ class ProfileRequest:
     cpus: tuple[int, ...] = ()
     unit: str = "all"
     keep: bool = False
+    runner: Path | None = None
 
 
 def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progress) -> Answer:
@@ -62,8 +65,11 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
             asked.device, session.fingerprint, measure(session, files, options, progress), notes
         )
 
-    progress.stage(f"connecting to {asked.device}")
-    done = persist(partial(session_on, asked.device, asked.keep), work, progress.warn)
+    if asked.runner is not None:
+        done = measure_by_tool(asked.device, asked.runner, files, options, asked.keep, progress)
+    else:
+        progress.stage(f"connecting to {asked.device}")
+        done = persist(partial(session_on, asked.device, asked.keep), work, progress.warn)
     if all(file.latency is None for file in done.files):
         raise UnsupportedError(
             f"{asked.device} executed none of it: {done.files[0].artifact}: {done.files[0].reason}",
@@ -114,15 +120,15 @@ def _answer(path: Path, found: tuple[FoundArtifact, ...], done: DeviceProfile) -
 def _one(file: FileProfile, done: DeviceProfile) -> Table:
     latency = file.latency
     assert latency is not None, "checked before"
-    runs = [ms for block in file.blocks for ms in block.runs_ms]
-    few = "too few runs"
+    fastest, slowest = zip(*(block.extremes_ms for block in file.blocks), strict=True)
+    few = "too few runs" if done.runner is None else "unknown"
     memory = "unknown" if file.peak_rss_bytes is None else f"{file.peak_rss_bytes / 1e6:.0f} MB"
     rows = [
         ("p50", f"{latency.p50_ms:.3f} ms"),
         ("p90", few if latency.p90_ms is None else f"{latency.p90_ms:.3f} ms"),
         ("p99", few if file.p99_ms is None else f"{file.p99_ms:.3f} ms"),
-        ("fastest", f"{min(runs):.3f} ms"),
-        ("slowest", f"{max(runs):.3f} ms"),
+        ("fastest", f"{min(fastest):.3f} ms"),
+        ("slowest", f"{max(slowest):.3f} ms"),
         ("opening the file", f"{file.load_ms:.1f} ms"),
         ("first inference", f"{file.first_ms:.1f} ms"),
         ("peak memory", memory),

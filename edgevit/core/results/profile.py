@@ -9,10 +9,24 @@ from edgevit.core.results.report import Latency
 
 
 @dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Runs of a process in the words of a program that keeps none of them."""
+
+    runs: int
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    stddev_ms: float
+    p5_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredBlock:
     """Runs of one file in one process of the device.
 
     Attributes:
+        runs_ms: of a program that keeps none, their median alone; `summary` has the rest.
         disturbed: why they cannot be trusted, "" where nothing speaks against them.
     """
 
@@ -26,6 +40,14 @@ class MeasuredBlock:
     after: DeviceState
     executed_by: str
     disturbed: str = ""
+    summary: RunSummary | None = None
+
+    @property
+    def extremes_ms(self) -> tuple[float, float]:
+        """The fastest and the slowest run."""
+        if self.summary is not None:
+            return self.summary.min_ms, self.summary.max_ms
+        return min(self.runs_ms), max(self.runs_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +91,26 @@ class FileProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerProgram:
+    """A program that executed the files in place of the agent; its digest and its flags are its version."""
+
+    kind: str
+    sha256: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """All files of one run on one device.
 
     Attributes:
         device: as the user typed it.
         notes: what a reader of the times should know, such as that the device was busy.
+        runner: None for the agent.
     """
 
     device: str
     fingerprint: DeviceFingerprint
     files: tuple[FileProfile, ...]
     notes: tuple[str, ...] = ()
+    runner: RunnerProgram | None = None

@@ -18,7 +18,6 @@ from edgevit.devices._android import open_place
 from edgevit.devices.session import Chunk, Session, connect, persist
 from edgevit.formats import preprocess_json
 from edgevit.runtimes.litert import RUNTIME
-from tests._command import edgevit
 from tests._phone import Phone, Server, phone
 from tests.edgevit.runtimes.litert import _tflite_files as files
 
@@ -116,13 +115,3 @@ def test_a_phone_that_stays_away(device: Phone, model: Model) -> None:
 def test_a_phone_without_python(tmp_path: Path, adb: Server) -> None:
     with phone(tmp_path / "phone", adb), pytest.raises(DeviceError, match="has no Python"), session():
         pass
-
-
-def test_profile_on_a_phone(device: Phone, model: Model) -> None:
-    done = edgevit("profile", model.path, "--device", f"adb:{device.serial}", "--runs", "5")
-    assert done.returncode == 0, done.stderr
-    assert "m.tflite" in done.stdout and f"adb:{device.serial}" in done.stdout
-    assert left(device) == []
-    device.vanish()
-    lost = edgevit("profile", model.path, "--device", f"adb:{device.serial}")
-    assert lost.returncode == 3 and "is offline" in lost.stderr and lost.stdout == ""
