@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from tests._adbd import Connection
 
 TMP: Final = "/data/local/tmp"
 FEATURES: Final = ("shell_v2", "cmd", "stat_v2", "ls_v2")
-# What a phone has of toybox and mksh.
+# What a phone has of toybox and mksh (Android 8): shell_and_utilities/README.md of platform/system/core.
 _TOOLS: Final = (
     *(
         "sh",
@@ -73,7 +74,7 @@ _TOOLS: Final = (
         "tail",
         "taskset",
     ),
-    *("tee", "test", "timeout", "touch", "tr", "true", "false", "uname", "wc", "xargs", "uptime", "getconf"),
+    *("tee", "timeout", "touch", "tr", "true", "false", "uname", "wc", "xargs", "uptime"),
 )
 _GETPROP: Final = """\
 case "$1" in
@@ -257,9 +258,18 @@ class Phone:
             connection.close()
         self._connections.clear()
 
-    def running(self) -> list[str]:
-        """What still runs there."""
-        return [str(process.args) for process in self._processes if process.poll() is None]
+    def running(self, patience: float = 10.0) -> list[str]:
+        """What still runs there, once what was told to end has had time for it."""
+        until = time.monotonic() + patience
+        while True:
+            found = [str(process.args) for process in self._processes if process.poll() is None]
+            if not found or time.monotonic() > until:
+                return found
+            time.sleep(0.02)
+
+    def left(self) -> list[str]:
+        """What still runs or lies there."""
+        return [*self.running(), *(str(path) for path in self.tmp.iterdir())]
 
     def close(self) -> None:
         self.vanish()

@@ -92,6 +92,7 @@ class Runner:
             "num_threads": settings.threads or len(settings.cpus) or self.cores or 1,
             "warmup_runs": 1,
             "warmup_min_secs": settings.warm_up,
+            "max_secs": settings.timeout,  # else it ends after 150 with fewer runs than were asked for
             **flags,
         }
         given |= {name: f"{self.folder}/{name}" for name in written}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,15 +50,6 @@ def session() -> Iterator[Session]:
         yield session
 
 
-def left(device: Phone) -> list[str]:
-    """What still runs or lies there, a moment after it was to end."""
-    for _ in range(200):
-        if not device.running():
-            break
-        threading.Event().wait(0.05)
-    return [*device.running(), *(str(path) for path in device.tmp.iterdir())]
-
-
 def test_it_says_hello_and_measures(device: Phone, model: Model) -> None:
     with session() as agent:
         assert agent.fingerprint.python and agent.fingerprint.runtimes["ai-edge-litert"]
@@ -72,7 +62,7 @@ def test_it_says_hello_and_measures(device: Phone, model: Model) -> None:
         pushed = len(device.commands)
         assert agent.put(model.path) == remote
         assert len(device.commands) == pushed, "it is there already"
-    assert left(device) == []
+    assert device.left() == []
 
 
 def test_a_batch_goes_on_where_the_connection_broke(tmp_path: Path, device: Phone, model: Model) -> None:
@@ -102,7 +92,7 @@ def test_a_batch_goes_on_where_the_connection_broke(tmp_path: Path, device: Phon
         expected = runner.run(PIXELS)["logits"]
     computed = np.concatenate([np.load(output)["arr_0"] for output in outputs])
     np.testing.assert_array_equal(computed.reshape(expected.shape), expected)
-    assert left(device) == []
+    assert device.left() == []
 
 
 def test_a_phone_that_stays_away(device: Phone, model: Model) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,7 +98,7 @@ def test_two_files_on_a_phone_without_python(
     order = [digests.index(next(d for d in digests if d in command)) for command in began]
     assert order == [0, 1, 1, 0], "ABBA"
     assert asked(device) == [f"{FIXED} true", f"{FIXED} false"]
-    assert list(device.tmp.iterdir()) == [], "nothing stays"
+    assert device.left() == [], "nothing stays"
 
 
 def test_cores_are_bound_and_what_is_kept_is_not_pushed_again(
@@ -162,7 +164,7 @@ def test_files_that_fail_there_do_not_stop_the_others(
     assert reasons[2] == "" and run.files[2].timed is not None and run.files[1].timed is None
     late = measure(place, tool, [linear], replace(QUICK, runs=10**9, timeout=1.0))
     assert late.files[0].reason.endswith("took longer than 1 s")
-    assert device.running() == [] and list(device.tmp.iterdir()) == []
+    assert device.left() == []
 
 
 def test_clocks_are_set_free_after_a_failure(device: Phone, place: Place) -> None:
@@ -173,25 +175,48 @@ def test_clocks_are_set_free_after_a_failure(device: Phone, place: Place) -> Non
         assert getattr(caught.value, "hint", "a hint") == "a hint"
 
 
+def while_it_measures(device: Phone, act: Callable[[], None]) -> threading.Thread:
+    """Do something once the program runs with fixed clocks."""
+
+    def wait() -> None:
+        for _ in range(800):
+            kinds = [FIXED in command or ("--num_runs" in command and "timed") for command in device.commands]
+            if True in kinds and "timed" in kinds[kinds.index(True) :]:
+                act()
+                return
+            threading.Event().wait(0.05)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
 def test_a_phone_that_vanishes_while_it_measures(
     tmp_path: Path, device: Phone, place: Place, linear: ToolFile
 ) -> None:
     tool = _benchmark_model.write(tmp_path / "benchmark_model")
-
-    def pull() -> None:
-        for _ in range(800):
-            kinds = [FIXED in command or ("--num_runs" in command and "timed") for command in device.commands]
-            if True in kinds and "timed" in kinds[kinds.index(True) :]:
-                device.vanish()
-                return
-            threading.Event().wait(0.05)
-
-    puller = threading.Thread(target=pull)
-    puller.start()
+    puller = while_it_measures(device, device.vanish)
     with pytest.raises(DeviceLostError) as caught:
         measure(place, tool, [replace(linear, input=None)], replace(QUICK, blocks=99))
     puller.join()
     assert f"its clocks may still be fixed: adb shell cmd {FIXED} false" in caught.value.hint
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path, device: Phone, place: Place, linear: ToolFile) -> None:
+    tool = _benchmark_model.write(tmp_path / "benchmark_model")
+    breaker = while_it_measures(device, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        measure(place, tool, [replace(linear, input=None)], replace(QUICK, blocks=99))
+    breaker.join()
+    assert asked(device) == [f"{FIXED} true", f"{FIXED} false"]
+    assert device.left() == []
+
+
+def test_an_old_phone(tmp_path: Path, device: Phone, place: Place, linear: ToolFile) -> None:
+    (device.folder / "system/bin/sha256sum").unlink()
+    tool = _benchmark_model.write(tmp_path / "benchmark_model")
+    with pytest.raises(DeviceError, match="has no sha256sum"):
+        measure(place, tool, [linear], QUICK)
 
 
 def test_programs_that_are_none(tmp_path: Path, place: Place, linear: ToolFile) -> None:
