@@ -166,11 +166,28 @@ class Session:
         return block
 
     def operators(
-        self, path: str, file: DeviceFile, *, runs: int, threads: int, timeout: float
+        self,
+        path: str,
+        file: DeviceFile,
+        *,
+        runs: int,
+        threads: int,
+        cpus: tuple[int, ...],
+        unit: str,
+        timeout: float,
     ) -> OperatorTimes:
-        """Time every operator of a file that was put there."""
+        """Time every operator of a file that was put there; arguments as of `time`."""
         answer = self.call(
-            "operators", timeout, None, path=path, **_told(file), shape=file.shape, runs=runs, threads=threads
+            "operators",
+            timeout,
+            None,
+            path=path,
+            **_told(file),
+            shape=file.shape,
+            runs=runs,
+            threads=threads,
+            cpus=cpus,
+            unit=unit,
         )
         return _read(OperatorTimes, answer, self.place)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Final
 
 from edgevit.core.errors import DeviceError, DeviceLostError
 from edgevit.core.progress import Progress
-from edgevit.core.results.device import OperatorTime, OperatorTimes
-from edgevit.core.results.profile import FileProfile, MeasuredBlock, ModuleTime
+from edgevit.core.results.device import OperatorTime
+from edgevit.core.results.profile import FileProfile, MeasuredBlock
 from edgevit.core.results.report import Latency
 from edgevit.core.runner import DeviceFile
 from edgevit.devices.session import Session
 from edgevit.validate import device_latency
+from edgevit.validate.operator_times import by_module
 
 # Processes for each file: as many as an interval needs, and both directions of ABBA alike.
 ROUNDS: Final = 6
@@ -157,6 +157,7 @@ def _block(session: Session, file: ToMeasure, path: str, options: Options) -> Me
         cpu_ms=once.cpu_ms,
         load_ms=once.load_ms,
         first_ms=once.first_ms,
+        load_warm_ms=once.load_warm_ms,
         warm_up_runs=once.warm_up_runs,
         peak_rss_bytes=timed.peak_rss_bytes,
         before=timed.before,
@@ -180,6 +181,7 @@ def _profile(
     runs = [ms for block in blocks for ms in block.runs_ms]
     load = float(np.median([block.load_ms for block in blocks]))
     first = float(np.median([block.first_ms for block in blocks]))
+    warm = [block.load_warm_ms for block in blocks if block.load_warm_ms is not None]
     p90 = float(np.percentile(runs, 90)) if len(runs) >= device_latency.RUNS_FOR_P90 else None
     latency = Latency(
         p50_ms=float(np.median(runs)),
@@ -189,8 +191,7 @@ def _profile(
         cold_load_ms=load + first,
         ratio_to_fp32=device_latency.ratio_of_rounds(blocks, base) if base else None,
     )
-    times = _operators(session, file, path, options) if options.operators else None
-    operators = () if times is None else times.operators
+    operators, untold = _operators(session, file, path, options) if options.operators else ((), "")
     return FileProfile(
         artifact=file.name,
         target=file.target,
@@ -199,51 +200,32 @@ def _profile(
         p99_ms=device_latency.p99(runs),
         load_ms=load,
         first_ms=first,
+        load_warm_ms=float(np.median(warm)) if warm else None,
         peak_rss_bytes=max(block.peak_rss_bytes for block in blocks) or None,
         unstable=device_latency.unstable(blocks),
         blocks=blocks,
         operators=operators,
+        untold=untold,
         modules=by_module(operators, file.sites),
     )
 
 
-def _operators(session: Session, file: ToMeasure, path: str, options: Options) -> OperatorTimes | None:
-    """None where the runtime tells no times of operators."""
+def _operators(
+    session: Session, file: ToMeasure, path: str, options: Options
+) -> tuple[tuple[OperatorTime, ...], str]:
+    """Operators, and why there are none where the runtime does not tell them."""
     try:
-        return session.operators(
-            path, file.file, runs=OPERATOR_RUNS, threads=options.threads, timeout=options.timeout
+        times = session.operators(
+            path,
+            file.file,
+            runs=OPERATOR_RUNS,
+            threads=options.threads,
+            cpus=options.cpus,
+            unit=options.unit,
+            timeout=options.timeout,
         )
     except DeviceLostError:
         raise
-    except DeviceError:
-        return None
-
-
-def by_module(operators: Sequence[OperatorTime], sites: Mapping[str, str]) -> tuple[ModuleTime, ...]:
-    """Times of operators added up by the model's modules, in the order of their first operator.
-
-    Args:
-        sites: tensor -> site, for operators that are called by what they compute.
-    """
-    total = sum(operator.ms for operator in operators)
-    times: dict[str, float] = {}
-    for operator in operators:
-        module = block_of(site_of(operator.name, sites).partition(":")[0])
-        times[module] = times.get(module, 0.0) + operator.ms
-    return tuple(ModuleTime(name, ms, ms / total if total else 0.0) for name, ms in times.items())
-
-
-def site_of(operator: str, sites: Mapping[str, str]) -> str:
-    """The site that an operator belongs to: its own name says it, or the tensor that it is called after; else ""."""
-    if ":" in operator:
-        return operator.split("/", maxsplit=1)[0]
-    while operator and operator not in sites:  # runtimes add what they made of it: conv2d_nchwc
-        operator = operator.rpartition("_")[0]
-    return sites.get(operator, "")
-
-
-def block_of(module: str) -> str:
-    """The part of the model that a module belongs to: `blocks.3.attn` of blocks.3.attn.qkv, `stem` of stem.conv."""
-    parts = module.split(".")
-    numbers = [index for index, part in enumerate(parts) if re.fullmatch(r"\d+", part)]
-    return ".".join(parts[: numbers[-1] + 2 if numbers else 1])
+    except DeviceError as error:
+        return (), error.message
+    return times.operators, ""

@@ -130,6 +130,7 @@ def _one(file: FileProfile, done: DeviceProfile) -> Table:
         ("fastest", f"{min(fastest):.3f} ms"),
         ("slowest", f"{max(slowest):.3f} ms"),
         ("opening the file", f"{file.load_ms:.1f} ms"),
+        *(() if file.load_warm_ms is None else (("opening it again", f"{file.load_warm_ms:.1f} ms"),)),
         ("first inference", f"{file.first_ms:.1f} ms"),
         ("peak memory", memory),
         ("runs", f"{latency.runs} in {len(file.blocks)} processes"),
@@ -138,6 +139,8 @@ def _one(file: FileProfile, done: DeviceProfile) -> Table:
     ]
     if file.unstable:
         rows.append(("unstable", file.unstable))
+    if file.untold:
+        rows.append(("operators", file.untold))
     return Table(f"{Path(file.artifact).name} on {_called(done)}", ("what", "value"), tuple(rows))
 
 
@@ -157,8 +160,14 @@ def _several(done: DeviceProfile) -> Table:
 
 
 def _modules(file: FileProfile) -> Table:
-    rows = tuple((m.name or "(other)", f"{m.ms:.3f}", f"{100 * m.share:.1f} %") for m in file.modules)
-    return Table("time by module of the model", ("module", "ms", "share"), rows)
+    rows = tuple(
+        (m.name or "(the model itself)", "" if m.ms is None else f"{m.ms:.3f}", f"{100 * m.share:.1f} %")
+        for m in file.modules
+    )
+    title = "time by module of the model"
+    if any(m.ms is None for m in file.modules):
+        title += ", as the runtime estimates it"
+    return Table(title, ("module", "ms", "share"), rows)
 
 
 def _called(done: DeviceProfile) -> str:

@@ -67,6 +67,7 @@ class TimedOnce:
 
     Attributes:
         cpu_ms: processor time of the process in each run.
+        load_warm_ms: to open it again; None where the runtime keeps nothing of the first time.
     """
 
     load_ms: float
@@ -75,6 +76,7 @@ class TimedOnce:
     warm_up_runs: int
     wall_ms: tuple[float, ...]
     cpu_ms: tuple[float, ...]
+    load_warm_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,17 @@ class OperatorTime:
 
     Attributes:
         name: the runtime's own, from the file.
-        by: which provider, delegate or kernel executed it.
-        ms: median of its runs. Measuring each operator costs time: together they take longer than the file does.
+        by: which provider, delegate, kernel or compute unit executes it.
+        ms: mean of the middle half of its runs; None where the runtime does not time it. Measuring each operator costs
+            time itself.
+        cost: its share of the file as the runtime estimates it before it runs, 0 to 1; None where it does not.
     """
 
     name: str
     type: str
     by: str
-    ms: float
+    ms: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

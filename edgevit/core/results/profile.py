@@ -41,6 +41,7 @@ class MeasuredBlock:
     executed_by: str
     disturbed: str = ""
     summary: RunSummary | None = None
+    load_warm_ms: float | None = None
 
     @property
     def extremes_ms(self) -> tuple[float, float]:
@@ -52,10 +53,15 @@ class MeasuredBlock:
 
 @dataclass(frozen=True, slots=True)
 class ModuleTime:
-    """Time of all operators that one module of the model became; `name` is "" for those of no module."""
+    """Time of all operators that one module of the model became.
+
+    Attributes:
+        name: "" for what the model itself computes outside of its modules.
+        ms: None where the runtime only estimates the share.
+    """
 
     name: str
-    ms: float
+    ms: float | None
     share: float
 
 
@@ -69,10 +75,11 @@ class FileProfile:
         latency: over all runs of its blocks; the ratio is to the fp32 file of the same target there, from blocks.
         p99_ms: None below 299 runs, which do not bound it.
         load_ms, first_ms: medians over the processes, of opening the file and of the first inference.
+        load_warm_ms: the same of opening it again; None where the runtime keeps nothing of the first time.
         peak_rss_bytes: most memory that a process which executes this file alone held resident, the runtime's and
             Python's included; None where nothing there says so.
         unstable: why the times are not to be relied on, "" where nothing speaks against them.
-        operators: as the runtime executes them; empty where it does not tell.
+        operators: as the runtime executes them; empty where it does not tell, and then `untold` says why.
     """
 
     artifact: str
@@ -88,6 +95,8 @@ class FileProfile:
     blocks: tuple[MeasuredBlock, ...] = ()
     operators: tuple[OperatorTime, ...] = ()
     modules: tuple[ModuleTime, ...] = ()
+    load_warm_ms: float | None = None
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
