@@ -31,9 +31,10 @@ from edgevit.devices._benchmark_model.types import (
     ToolTimes,
 )
 from edgevit.devices.session import Chunk
-from edgevit.flows._measure import ROUNDS, Options, ToMeasure, by_module
+from edgevit.flows._measure import ROUNDS, Options, ToMeasure
 from edgevit.flows._sessions import session_on, transport_of
 from edgevit.validate import device_latency
+from edgevit.validate.operator_times import by_module
 
 if TYPE_CHECKING:
     import numpy as np

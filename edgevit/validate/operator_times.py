@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from edgevit.core.results.device import OperatorTime
 from edgevit.core.results.profile import ModuleTime
 
+_BEHIND: Final = re.compile("[;/#]")
 # What ONNX Runtime writes around the name of a tensor.
 _AROUND: Final = re.compile(r"^InsertedPrecisionFreeCast_|_token_\d+$")
 
@@ -22,15 +23,17 @@ def by_module(operators: Sequence[OperatorTime], sites: Mapping[str, str]) -> tu
         sites: tensor -> site, in the file's order.
 
     Returns:
-        Nothing for a file that names no modules, as those of other tools.
+        Nothing for a file that names no modules, as those of other tools, and for operators that are not called after
+        anything in the file.
     """
-    if not any(":" in site for site in sites.values()):
+    found = sites_of([operator.name for operator in operators], sites)
+    if not any(":" in site for site in found):
         return ()
     timed = all(operator.ms is not None for operator in operators)
     weights = [(operator.ms if timed else operator.cost) or 0.0 for operator in operators]
     total = sum(weights)
     shares: dict[str, float] = {}
-    for site, weight in zip(sites_of([operator.name for operator in operators], sites), weights, strict=True):
+    for site, weight in zip(found, weights, strict=True):
         module = block_of(site.partition(":")[0])
         shares[module] = shares.get(module, 0.0) + weight
     return tuple(
@@ -48,7 +51,7 @@ def sites_of(operators: Sequence[str], sites: Mapping[str, str]) -> list[str]:
     """
     order = {site: index for index, site in enumerate(dict.fromkeys(sites.values()))}
     listed = list(order)
-    named = [_named(operator, sites) for operator in operators]
+    named = [_named(operator, sites, order) for operator in operators]
     found = list(named)
     for index, operator in enumerate(operators):
         if named[index]:
@@ -73,10 +76,11 @@ def block_of(module: str) -> str:
     return ".".join(parts[: numbers[-1] + 2 if numbers else 1])
 
 
-def _named(operator: str, sites: Mapping[str, str]) -> str:
+def _named(operator: str, sites: Mapping[str, str], known: Collection[str]) -> str:
     """The site that the name says: its own, or that of the tensor that it is called after; "" for none."""
-    if ":" in operator:  # `stem.conv:conv;2/int8`, `blocks.0.mlp.act:silu/QuickGeluFusion/`
-        return re.split("[;/#]", operator, maxsplit=1)[0]
+    own = _BEHIND.split(operator, maxsplit=1)[0]  # `stem.conv:conv;2/int8`, `mlp.act:silu/QuickGeluFusion/`
+    if ":" in own:
+        return own if own in known else ""
     tensor = _AROUND.sub("", operator)
     while tensor and tensor not in sites:
         tensor, _, last = tensor.rpartition(
