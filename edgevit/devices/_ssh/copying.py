@@ -32,7 +32,7 @@ _NOISE: Final = 256 << 10  # bytes that a login may print before our words
 _PUT: Final = """\
 export LC_ALL=C; umask 077
 folder={folder} part={part} file={file}
-if mkdir -p "$folder" && cat >"$part"
+if {{ [ -d "$folder" ] || mkdir -p "$folder"; }} && cat >"$part"
 then [ "$(wc -c <"$part")" -eq {size} ] && told=done || told=changed
 else told=refused
 fi
@@ -75,12 +75,9 @@ def put(connection: Connection, local: Path, remote: str) -> None:
         process = connection.start(script, content)
         said, told = Tail(piped(process.stderr)), Tail(piped(process.stdout))
         try:
-            process.wait(_START_S + size / _SLOWEST)
-            outcome = re.search(rf"(\w+):{word}$", told.text())
+            outcome = re.search(rf"(\w+):{word}$", told.text(_START_S + size / _SLOWEST))
             if outcome is None:
                 raise _broken(connection, process, said)
-        except subprocess.TimeoutExpired:
-            raise messages.lost(connection.address, f"{local.name} did not arrive in time") from None
         finally:
             close(process)
     if outcome[1] == "changed":
@@ -135,7 +132,7 @@ def _broken(connection: Connection, process: Popen[bytes], said: Tail) -> Device
     try:
         code = process.wait(1.0)
     except subprocess.TimeoutExpired:
-        return messages.lost(connection.address, f"nothing came for {_START_S:.0f} seconds")
+        return messages.lost(connection.address, "it took too long")
     words = said.text()
     return connection.failure(code, words) or DeviceError(
         f"{connection.address.where} ended a copy: {messages.last_line(words) or f'status {code}'}"
