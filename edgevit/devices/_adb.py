@@ -184,12 +184,16 @@ def not_ready(serial: str, state: str) -> DeviceError:
     )
 
 
-def said(stderr: str) -> str:
-    """The one line of adb's that says what was wrong."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("* daemon")]
-    blamed = [line for line in lines if re.match(r"(adb|error)\b.*: ", line)]
-    line = (blamed or lines or ["it gives no reason"])[-1]
-    return printable(re.sub(r"^((adb|error): )+", "", line)[:240])
+def said(output: str) -> str:
+    """The one line of adb's that says what was wrong; else the last one of all that it printed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("* daemon")]
+    return blamed(output) or printable((lines or ["it gives no reason"])[-1][:240])
+
+
+def blamed(output: str) -> str:
+    """The line in which adb itself tells an error, "" without one."""
+    lines = [line.strip() for line in output.splitlines() if re.match(r"\s*(adb|error)\b.*: ", line)]
+    return printable(re.sub(r"^((adb|error): )+", "", lines[-1])[:240]) if lines else ""
 
 
 def _settled(adb: Adb, wanted: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -14,24 +15,16 @@ from typing import Final
 from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, StorageError
 from edgevit.core.foreign import printable
 from edgevit.core.place import Place
-from edgevit.devices._adb import Adb, choose, connect, not_ready, said
+from edgevit.devices._adb import Adb, blamed, choose, connect, not_ready, said
 
 ROOT: Final = "/data/local/tmp/edgevit"  # what `shell` may write and execute; app folders are not
 _SHELL_SECONDS: Final = 60.0
 _SLOWEST: Final = 256 * 1024  # bytes per second of a transfer; one that is slower hangs
 # What adb says of the connection, not of the file or the script.
-_BROKEN: Final = (
-    *(
-        "closed",
-        "offline",
-        "unauthorized",
-        "not found",
-        "EOF",
-        "no devices",
-        "Connection reset",
-        "Broken pipe",
-    ),
-    *("protocol fault", "couldn't read from device", "cannot connect to daemon"),
+_BROKEN: Final = re.compile(
+    r"closed|device (offline|unauthorized)|(device '.*'|device) not found|no devices|protocol fault|"
+    r"cannot connect to daemon|.*(: EOF$|couldn't read from device|connection reset|broken pipe)",
+    re.IGNORECASE,
 )
 
 
@@ -139,12 +132,8 @@ class Phone:
         if state != "device":
             found = not_ready(self._serial, state)
             return DeviceLostError(f"the connection broke: {found.message}", found.hint)
-        line = said(stderr)
-        if (
-            code != 0
-            and stderr.lstrip().startswith(("adb: ", "error: "))
-            and any(word in line for word in _BROKEN)
-        ):
+        line = blamed(stderr)
+        if code != 0 and _BROKEN.match(line):
             return DeviceLostError(
                 f"the connection to the phone {printable(self._serial)} broke: {line}",
                 "run the command again",
@@ -166,7 +155,8 @@ class Phone:
         """Run adb's push or pull."""
         done = self._adb.ask(self._serial, *arguments, seconds=_SHELL_SECONDS + size / _SLOWEST)
         if done.returncode != 0:
-            raise self._refused(what, done.returncode, done.stderr)
+            # older versions tell it on standard output
+            raise self._refused(what, done.returncode, done.stdout + done.stderr)
 
     def _shell(self, what: str, script: str) -> str:
         """Run a short script to its end; its output says itself that the end was reached."""
@@ -178,10 +168,10 @@ class Phone:
             raise self._refused(what, done.returncode or 1, done.stderr)
         return output
 
-    def _refused(self, what: str, code: int, stderr: str) -> EdgevitError:
-        if lost := self.failure(code, stderr):
+    def _refused(self, what: str, code: int, output: str) -> EdgevitError:
+        if lost := self.failure(code, output):
             return lost
-        line = said(stderr)
+        line = said(output)
         if line.startswith("cannot "):  # adb's own words for a file that it cannot write on this side
             return StorageError(f"{what}: {line}", "free some space here, or choose another folder")
         if "No space left" in line:

@@ -97,7 +97,7 @@ def fingerprint(printed: str) -> tuple[DeviceFingerprint, tuple[str, ...]]:
         libc="bionic",
         python="",
         runtimes={},
-        emulated="the Android Emulator" if qemu else "",
+        emulated="Android emulator" if qemu else "",
     )
     return found, abis
 

@@ -186,9 +186,16 @@ def test_a_phone_that_vanishes_from_a_command(tmp_path: Path, adb: Server) -> No
 
 def test_a_connection_that_broke_and_is_there_again(tmp_path: Path, adb: Server) -> None:
     with phone(tmp_path / "phone", adb), open_place("adb") as place:
-        lost = place.failure(1, "error: closed\n")
-        assert isinstance(lost, DeviceLostError) and lost.message.endswith("broke: closed")
-        assert place.failure(1, "sh: nothing: not found\n") is None
+        for line in (
+            "closed",
+            "device offline",
+            "device '127.0.0.1:1' not found",
+            "protocol fault (couldn't read)",
+        ):
+            lost = place.failure(1, f"error: {line}\n")
+            assert isinstance(lost, DeviceLostError) and lost.message.endswith(f"broke: {line}")
+        for line in ("sh: nothing: not found", "error: labels not found", "error: the file is closed"):
+            assert place.failure(1, f"{line}\n") is None, "that was the script"
         assert place.failure(0, "") is None
 
 

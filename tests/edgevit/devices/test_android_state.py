@@ -128,6 +128,6 @@ ro.kernel.qemu=
     assert found.features == ("dotprod",), "of every core"
     assert (found.cores, found.memory_bytes, found.emulated) == (2, 7_790_000 * 1024, "")
     emulator, _ = _android_state.fingerprint(text.replace("ro.kernel.qemu=", "ro.kernel.qemu=1"))
-    assert emulator.emulated == "the Android Emulator"
+    assert emulator.emulated == "Android emulator"
     doubled, _ = _android_state.fingerprint(text.replace("model=Pixel 8", "model=google phone"))
     assert doubled.model.startswith("google phone (")
