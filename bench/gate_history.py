@@ -28,7 +28,9 @@ HALVINGS = 7
 
 
 def main(
-    folder: Annotated[Path | None, typer.Option(help="Where the builds go; kept.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the builds go; kept, and not made again where they stand.")
+    ] = None,
     count: Annotated[int, typer.Option(help="Evaluation images, at most 2,000.")] = 2000,
 ) -> None:
     """Play it and print it."""
@@ -47,7 +49,8 @@ def _demo(folder: Path, count: int) -> Repository:
     labels = demo_asset("labels.txt").read_text().splitlines()
     noisy, worse, moved = (folder / f"{name}.safetensors" for name in ("noisy", "worse", "moved"))
     save_file(noised(weights, 0.002), noisy)
-    save_file(noised(weights, _noise_that_costs(weights, 0.02, count)), worse)
+    if not worse.exists():
+        save_file(noised(weights, _noise_that_costs(weights, 0.02, count)), worse)
     head = {
         name: torch.roll(value, 1, 0) if name.startswith("head.fc") else value
         for name, value in weights.items()

@@ -56,12 +56,13 @@ class Step:
 
 
 def play(repository: Repository, folder: Path, run: Run, told: Callable[[Step], object]) -> list[Step]:
-    """All of it, in order; `told` gets each step when it is done."""
+    """All of it, in order; `told` gets each step when it is done. Builds that stand in `folder` are not made again."""
     shipped, baseline = folder / "shipped", folder / "model.baseline.json"
     built(run, repository.build, shipped)
-    code, _, error = run("gate", str(shipped), "--save-baseline", str(baseline))
-    if code:
-        raise RuntimeError(error)
+    if not baseline.exists():
+        code, _, error = run("gate", str(shipped), "--save-baseline", str(baseline))
+        if code:
+            raise RuntimeError(error)
     steps = []
 
     def step(name: str, arguments: Convert, against: Path = baseline) -> None:
@@ -92,6 +93,8 @@ def play(repository: Repository, folder: Path, run: Run, told: Callable[[Step], 
 
 def built(run: Run, arguments: Convert, bundle: Path) -> None:
     """Convert; a verdict of the file's own may be anything, since the gate is what is looked at."""
+    if bundle.exists():
+        return
     code, _, error = run("convert", *arguments, "-o", str(bundle), "-q")
     if code not in (0, 1, 4):
         raise RuntimeError(error)
@@ -134,7 +137,7 @@ def left_in_float(bundle: Path, target: str, place: Path) -> Path:
 
 def edited(bundle: Path, target: str, place: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """A copy of the bundle's plan, changed for the w8a8 file of one target."""
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     for name in ("plan.json", "plan.safetensors"):
         (place / name).write_bytes((bundle / name).read_bytes())
     document = json.loads((place / "plan.json").read_text())
