@@ -69,20 +69,24 @@ def _images(report: Report, outcomes: o.Outcomes) -> Iterator[str]:
 
 def _answers(bundle: Path, report: Report, outcomes: o.Outcomes) -> Iterator[str]:
     known = {artifact.name: artifact for artifact in report.artifacts}
+    there = {o.name_of(a.target, a.precision, d.device): d for a in report.artifacts for d in a.devices}
     names = [answers.name for answers in outcomes.artifacts]
     for name in _twice(names):
         yield f"it holds answers of {name} twice"
-    for name in sorted(set(names) - set(known)):
+    for name in sorted(set(names) - set(known) - set(there)):
         yield f"it holds answers of {name}, which is not in its report"
     for name, artifact in known.items():
         if artifact.executed_by is not None and artifact.size_bytes is not None and name not in names:
+            yield f"its report says that {name} was executed, but there are no answers of it"
+    for name, column in there.items():
+        if column.executed_by is not None and name not in names:
             yield f"its report says that {name} was executed, but there are no answers of it"
     labels = (
         None if outcomes.labels is None else o.unpack(outcomes.labels, outcomes.count, f"{bundle}: labels")
     )
     yield from _right("the float model", outcomes.reference, report.reference.top1, labels, outcomes.count)
     for name, answers in zip(names, outcomes.artifacts, strict=True):
-        accuracy = known[name].accuracy
+        accuracy = known[name].accuracy if name in known else there[name].accuracy
         yield from _right(name, answers, accuracy.top1 if accuracy else None, labels, outcomes.count)
     for head in outcomes.heads:
         given = (

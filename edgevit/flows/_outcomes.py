@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from edgevit.core.disk.whole_files import sha256_of, write_atomic
 from edgevit.core.precisions import Variant
 from edgevit.core.results.outcomes import FILE_NAME, Answers, HeadAnswers, Outcomes, pack_indices, pack_names
 from edgevit.core.results.report import OutcomesFile
+from edgevit.flows._on_devices import OneDevice
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Executed, Prepared
 
@@ -24,14 +25,29 @@ if TYPE_CHECKING:
     from edgevit.core.types import Floats, ModelSpec
 
 
+@dataclass(frozen=True, slots=True)
+class _Executed:
+    """What one file gave somewhere: `outputs` in the work folder, the first of which is `kind`."""
+
+    variant: Variant
+    device: str
+    outputs: str
+    kind: OutputKind
+
+
 def write(
-    folder: Path, prepared: Prepared, executed: Mapping[Variant, Executed], work: Path
+    folder: Path,
+    prepared: Prepared,
+    executed: Mapping[Variant, Executed],
+    work: Path,
+    devices: Sequence[OneDevice] = (),
 ) -> OutcomesFile | None:
     """Put `outcomes.json` into `folder`; None where there were no images to evaluate on.
 
     Args:
-        executed: what the execution of each file gave.
+        executed: what the execution of each file gave here.
         work: the folder with the outputs.
+        devices: what other devices gave.
     """
     import numpy as np
 
@@ -41,12 +57,7 @@ def write(
     reference = named_outputs.first(named_outputs.load(work / messages.REFERENCE))
     kind = prepared.output_kind
     files = sorted(
-        (
-            (variant, done.outputs)
-            for variant, done in executed.items()
-            if done.outputs is not None and done.error is None
-        ),
-        key=lambda entry: (entry[0].target, entry[0].precision),
+        _all(executed, devices, kind), key=lambda f: (f.variant.target, f.variant.precision, f.device)
     )
     found = Outcomes(
         path=prepared.evaluate.path,
@@ -59,23 +70,32 @@ def write(
         reference=_answers(reference, reference, labels, kind, kind, None),
         artifacts=tuple(
             _answers(
-                reference,
-                named_outputs.first(named_outputs.load(work / file)),
-                labels,
-                kind,
-                executed[variant].output or kind,
-                variant,
+                reference, named_outputs.first(named_outputs.load(work / f.outputs)), labels, kind, f.kind, f
             )
-            for variant, file in files
+            for f in files
         ),
-        heads=tuple(_heads(prepared.spec, dict(files), work)),
+        heads=tuple(_heads(prepared.spec, files, work)),
     )
     path = folder / FILE_NAME
     write_atomic(path, json.dumps(to_plain(found), indent=1) + "\n")
     return OutcomesFile(FILE_NAME, sha256_of(path))
 
 
-def _heads(spec: ModelSpec, files: Mapping[Variant, str], work: Path) -> Iterator[HeadAnswers]:
+def _all(
+    executed: Mapping[Variant, Executed], devices: Sequence[OneDevice], kind: OutputKind
+) -> Iterator[_Executed]:
+    for variant, done in executed.items():
+        if done.outputs is not None and done.error is None:
+            yield _Executed(variant, "", done.outputs, done.output or kind)
+    for one in devices:
+        for variant, there in one.files.items():
+            here = executed.get(variant)
+            if there.outputs is not None:
+                own = None if here is None else here.output
+                yield _Executed(variant, one.where, there.outputs, own or kind)
+
+
+def _heads(spec: ModelSpec, files: Sequence[_Executed], work: Path) -> Iterator[HeadAnswers]:
     """Of the further outputs with class names; a head decides by its own scores in every file."""
     labels = named_outputs.load(work / messages.HEAD_LABELS) if spec.heads else {}
     reference = named_outputs.load(work / messages.REFERENCE)
@@ -89,14 +109,9 @@ def _heads(spec: ModelSpec, files: Mapping[Variant, str], work: Path) -> Iterato
             reference=_answers(wanted, wanted, classes, head.output, head.output, None),
             artifacts=tuple(
                 _answers(
-                    wanted,
-                    named_outputs.load(work / file)[name],
-                    classes,
-                    head.output,
-                    head.output,
-                    variant,
+                    wanted, named_outputs.load(work / f.outputs)[name], classes, head.output, head.output, f
                 )
-                for variant, file in files.items()
+                for f in files
             ),
         )
 
@@ -107,7 +122,7 @@ def _answers(
     labels: NDArray[np.int64] | None,
     kind: OutputKind,
     own: OutputKind,
-    file: Variant | None,
+    file: _Executed | None,
 ) -> Answers:
     """Of a file, or of the float model where there is none; `own` is what its output is, `kind` the model's."""
     from edgevit.validate.outcomes import class_answers, feature_answers
@@ -116,4 +131,6 @@ def _answers(
         found = class_answers(outputs, labels, own)
     else:
         found = feature_answers(reference, None if file is None else outputs)
-    return found if file is None else replace(found, target=file.target, precision=file.precision)
+    if file is None:
+        return found
+    return replace(found, target=file.variant.target, precision=file.variant.precision, device=file.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -152,7 +153,11 @@ def _facts(
     labels = None if outcomes.labels is None else o.unpack(outcomes.labels, count, "labels")
     model = report.model
     files = sorted(
-        (_file(report, artifact, len(in_float[artifact.name])) for artifact in report.artifacts),
+        (
+            file
+            for artifact in report.artifacts
+            for file in _files(report, artifact, len(in_float[artifact.name]))
+        ),
         key=lambda file: file.name,
     )
     return Baseline(
@@ -187,7 +192,7 @@ def _facts(
             files=tuple(
                 sorted(
                     (pack_small(answers, outcomes.reference, count) for answers in outcomes.artifacts),
-                    key=lambda answers: (answers.target, answers.precision),
+                    key=lambda answers: (answers.target, answers.precision, answers.device),
                 )
             ),
             heads=tuple(_head(head, count) for head in outcomes.heads),
@@ -210,6 +215,34 @@ def _head(head: o.HeadAnswers, count: int) -> PackedHead:
 
 def _names(labels: NDArray[np.generic], classes: tuple[str, ...]) -> list[str]:
     return [classes[index] if index < len(classes) else str(index) for index in labels.tolist()]
+
+
+def _files(report: Report, a: ArtifactReport, in_float: int) -> Iterator[BaselineFile]:
+    """The file here, and the same file on each device."""
+    here = _file(report, a, in_float)
+    yield here
+    known = {device.device: device.fingerprint for device in report.devices}
+    for there in a.devices:
+        latency = None
+        if there.latency is not None and there.device in known:
+            latency = RememberedLatency(
+                p50_ms=there.latency.p50_ms,
+                ratio_to_fp32=there.latency.ratio_to_fp32,
+                device=Fingerprint.of_device(
+                    known[there.device], str(there.executed_by), there.latency.threads
+                ),
+            )
+        yield replace(
+            here,
+            device=there.device,
+            verdict=there.verdict,
+            executed_by=there.executed_by,
+            top1=None if there.accuracy is None else there.accuracy.top1,
+            agreement=None if there.accuracy is None else there.accuracy.agreement,
+            sqnr_db=None if there.total is None else there.total.sqnr_db,
+            integer_mac_fraction=None,  # which the runtime there does not tell
+            latency=latency,
+        )
 
 
 def _file(report: Report, a: ArtifactReport, in_float: int) -> BaselineFile:

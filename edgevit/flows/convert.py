@@ -89,7 +89,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             begin,
             devices,
         )
-        report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
+        report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
     return replace(report, folder=place.absolute())

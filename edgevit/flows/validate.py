@@ -117,7 +117,7 @@ def validate(
             devices,
         )
         if bundle is not None and recipe.output is not None:
-            report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder))
+            report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
             _bundle.write(bundle, report, recipe, prepared.spec, folder / messages.PLANS)
             root = _bundle.swap_in(bundle, report, recipe.output, recipe.overwrite, told).absolute()
         else:

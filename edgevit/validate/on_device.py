@@ -41,7 +41,11 @@ def with_devices(artifact: ArtifactReport, devices: Sequence[OnDevice]) -> Artif
     """The artifact with its devices; its verdict is the worst of all."""
     verdicts = [artifact.verdict, *(one.verdict for one in devices)]
     worst = min(verdicts, key=_WORST_FIRST.index)
-    reasons = tuple(f"on {one.device}: {reason}" for one in devices for reason in one.reasons)
+    reasons = tuple(
+        reason if reason.startswith(f"on {one.device}: ") else f"on {one.device}: {reason}"
+        for one in devices
+        for reason in one.reasons
+    )
     return replace(artifact, verdict=worst, reasons=(*artifact.reasons, *reasons), devices=tuple(devices))
 
 

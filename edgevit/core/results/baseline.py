@@ -23,6 +23,7 @@ from edgevit.core.results.outcomes import (
     MOST_IMAGES,
     Answers,
     Column,
+    name_of,
     pack_bits,
     pack_floats,
     pack_indices,
@@ -108,11 +109,12 @@ class BaselineFile:
     outputs: tuple[TensorSpec, ...]
     requires: tuple[str, ...]
     latency: RememberedLatency | None
+    device: str = ""
 
     @property
     def name(self) -> str:
-        """As checks and policies call it: `tflite/w8a8`."""
-        return f"{self.target}/{self.precision}"
+        """As checks and policies call it: `tflite/w8a8`, or `tflite/w8a8@ssh://board`."""
+        return name_of(self.target, self.precision, self.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Self
 
+from edgevit.core.results.device import DeviceFingerprint
 from edgevit.core.results.report import Environment
 
 
@@ -28,6 +29,12 @@ class Fingerprint:
     def of(cls, environment: Environment, runtime: str, threads: int) -> Self:
         """That of a report's environment and one of its artifacts."""
         return cls(environment.system, environment.cpu, environment.cores, runtime, threads)
+
+    @classmethod
+    def of_device(cls, device: DeviceFingerprint, runtime: str, threads: int) -> Self:
+        """That of another device; its processor is told with the instructions that matter."""
+        cpu = f"{device.model} {device.cpu} {' '.join(device.features)}".strip()
+        return cls(f"{device.system} {device.libc}".strip(), cpu, device.cores, runtime, threads)
 
     def difference(self, earlier: Fingerprint) -> str:
         """What is not as it was for a baseline, in one clause; "" where nothing differs."""

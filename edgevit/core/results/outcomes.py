@@ -45,12 +45,18 @@ class Column:
     data: str
 
 
+def name_of(target: str, precision: str, device: str = "") -> str:
+    """How checks and policies call a file, and the same file on a device."""
+    return f"{target}/{precision}@{device}" if device else f"{target}/{precision}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     """What the float model, or one file, answered for each image.
 
     Attributes:
         target, precision: of the file; both "" for the float model.
+        device: where it was executed, "" for the computer that made it.
         answer: index of the class; None where the output decides nothing.
         correct: whether that is the image's label, bits; None without labels.
         top5: whether the label is among the five best, bits; None without labels.
@@ -66,11 +72,12 @@ class Answers:
     top5: Column | None = None
     margin: Column | None = None
     sqnr_db: Column | None = None
+    device: str = ""
 
     @property
     def name(self) -> str:
-        """Of the file, as checks and policies call it: `tflite/w8a8`."""
-        return f"{self.target}/{self.precision}"
+        """Of the file, as checks and policies call it: `tflite/w8a8`, or `tflite/w8a8@ssh://board`."""
+        return name_of(self.target, self.precision, self.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

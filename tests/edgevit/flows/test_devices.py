@@ -1,0 +1,104 @@
+"""Files on a device: the same images there, held against the float model and against the same file here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgevit import gate
+from edgevit.core.results import report as reports
+from edgevit.flows import _on_devices
+from edgevit.flows.make_recipe import make
+from edgevit.flows.validate import validate
+from tests._command import edgevit
+from tests.edgevit.flows import _hybrid
+from tests.edgevit.flows._converted import EVALUATED, Converted
+
+# A device whose kernel for attention is wrong: it answers, and takes its time, as a good one does.
+FAULT = """
+import sys
+
+if any(word.endswith(".pyz") for word in sys.orig_argv):  # the agent, and nothing else of edgevit
+    import onnx
+    import onnxruntime
+
+    class Wrong(onnxruntime.InferenceSession):
+        def __init__(self, path, *arguments, **named):
+            model = onnx.load(path)
+            for node in model.graph.node:
+                if node.op_type == "Attention":  # sharper than it should be
+                    kept = [one for one in node.attribute if one.name != "scale"]
+                    del node.attribute[:]
+                    node.attribute.extend([*kept, onnx.helper.make_attribute("scale", 4.0)])
+            super().__init__(model.SerializeToString(), *arguments, **named)
+
+    onnxruntime.InferenceSession = Wrong
+"""
+
+
+@pytest.fixture
+def two_files(hybrid: Converted, tmp_path: Path) -> Path:
+    for name in ("onnx/fp16", "tflite/w8a8"):
+        shutil.copytree(hybrid.bundle / name, tmp_path / "two" / name)
+    return tmp_path / "two"
+
+
+def test_a_device_that_computes_something_else_fails_and_the_layer_is_named(
+    two_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fault").mkdir()
+    (tmp_path / "fault" / "sitecustomize.py").write_text(FAULT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fault"))
+    monkeypatch.setattr(_on_devices, "TIMED_RUNS", 1)
+    monkeypatch.setattr(_on_devices, "_CHUNK", 20)  # the images travel in two pieces, the last one smaller
+    recipe = make(
+        {
+            "model": _hybrid.MODEL[0],
+            "image_size": str(_hybrid.SIZE),
+            "preprocess": ["normalize=imagenet", "crop_pct=1.0"],
+            "labels": [_hybrid.LABELS[1]],
+            "evaluate": "demo",
+            "evaluate_count": EVALUATED,
+            "threads": 1,
+            "device": ["local"],
+            "output": str(tmp_path / "kept"),
+        }
+    )
+    report = validate(two_files, recipe)
+    wrong, right = report.artifacts
+    assert (wrong.name, right.name) == ("onnx/fp16", "tflite/w8a8")
+    there = wrong.devices[0]
+    assert wrong.verdict == there.verdict == "fail"
+    assert "computes something else there" in there.reasons[0]
+    assert "first layer that differs is" in there.reasons[-1] and "attn" in there.reasons[-1]
+    assert any(reason.startswith("on local: ") for reason in wrong.reasons)
+    assert there.loss is not None and there.loss.sqnr_db < 30 and there.loss.n == EVALUATED
+    same = right.devices[0]
+    assert right.verdict == same.verdict == "pass"
+    assert same.loss is not None and (same.loss.sqnr_db, same.loss.max_abs, same.loss.agreement) == (
+        200,
+        0,
+        100,
+    )
+    assert same.accuracy == right.accuracy and same.total == right.total
+    assert same.latency is not None and same.executed_by == right.executed_by
+    (device,) = report.devices
+    assert device.fingerprint.cores >= 1 and "numpy" in device.fingerprint.runtimes
+    assert reports.from_json(json.loads(json.dumps(reports.to_json(report)))).devices == report.devices
+    # The gate knows the same file on a device as one of its own.
+    gated = gate(tmp_path / "kept", baseline=tmp_path / "kept", thumbnails=False)
+    there = {check.subject for check in gated.checks if "@" in check.subject}
+    assert there == {"onnx/fp16@local", "tflite/w8a8@local"}
+    assert {c.outcome for c in gated.checks if c.subject == "tflite/w8a8@local" and c.kind == "accuracy"} == {
+        "pass"
+    }
+
+
+def test_an_unknown_device_is_told_before_any_work(two_files: Path) -> None:
+    against = ("--reference", *_hybrid.MODEL, "--evaluate", "demo")
+    for where, words in (("usb", "unknown device 'usb'"), ("local:3", "local takes nothing more")):
+        done = edgevit("validate", two_files, *against, "--device", where)
+        assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
