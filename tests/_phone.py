@@ -135,6 +135,16 @@ Current Battery Service state:
 """
 
 
+def _android_tool(name: str) -> str | None:
+    """Android's own shell and tools, where a folder with `mksh` and `toybox` is named; else this computer's do."""
+    folder = os.environ.get("PHONE_USERLAND")
+    if folder is None:
+        return None
+    toybox = f"{folder}/toybox"
+    applets = subprocess.run([toybox], capture_output=True, text=True).stdout.split()
+    return f"{folder}/mksh" if name == "sh" else toybox if name in applets else None
+
+
 class _Replace:
     """Replaces one word in a stream, wherever the stream is cut."""
 
@@ -187,7 +197,7 @@ class Phone:
         for folder in (tools, self.state, self.tmp):
             folder.mkdir(parents=True)
         for tool in _TOOLS:
-            if found := shutil.which(tool):
+            if found := _android_tool(tool) or shutil.which(tool):
                 (tools / tool).symlink_to(found)
         scripts = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "cmd": _CMD}
         if python:  # a link would lose the environment that its packages are in
