@@ -298,7 +298,8 @@ class Session:
         own = hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
         folder = f"{self.place.root}/files/{own}"
         wanted = {f"{folder}/{name}": digest for name, digest in digests.items()}
-        missing = [path for path in wanted if path not in self._have(wanted)]
+        there = self._have(wanted)
+        missing = [path for path in wanted if path not in there]
         for path in missing:
             self.place.put(files[path.removeprefix(f"{folder}/")], path)
         if missing:
