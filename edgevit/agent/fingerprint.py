@@ -55,6 +55,29 @@ _PARTS = {
     ("0x41", "0xd80"): "Cortex-A520",
     ("0x41", "0xd81"): "Cortex-A720",
     ("0x41", "0xd82"): "Cortex-X4",
+    ("0x41", "0xd84"): "Neoverse-V3",
+    ("0x41", "0xd85"): "Cortex-X925",
+    ("0x41", "0xd87"): "Cortex-A725",
+    ("0x41", "0xd8e"): "Neoverse-N3",
+    ("0x41", "0xd06"): "Cortex-A65",
+    ("0x41", "0xd4a"): "Neoverse-E1",
+    ("0x41", "0xd4b"): "Cortex-A78C",
+    ("0x41", "0xd4c"): "Cortex-X1C",
+    ("0x46", "0x001"): "A64FX",
+    ("0x4e", "0x003"): "Denver 2",
+    ("0x4e", "0x004"): "Carmel",
+    ("0x51", "0x001"): "Oryon",
+    ("0x51", "0x800"): "Kryo 2xx Gold",
+    ("0x51", "0x801"): "Kryo 2xx Silver",
+    ("0x51", "0x802"): "Kryo 3xx Gold",
+    ("0x51", "0x803"): "Kryo 3xx Silver",
+    ("0x51", "0x804"): "Kryo 4xx Gold",
+    ("0x51", "0x805"): "Kryo 4xx Silver",
+    ("0x61", "0x022"): "M1 Icestorm",
+    ("0x61", "0x023"): "M1 Firestorm",
+    ("0x61", "0x032"): "M2 Blizzard",
+    ("0x61", "0x033"): "M2 Avalanche",
+    ("0xc0", "0xac3"): "Ampere-1",
 }
 
 
@@ -77,7 +100,7 @@ def fingerprint(root: str = "/") -> Fingerprint:
         "system": _system(root),
         "machine": platform.machine(),
         "cpu": output("sysctl", "-n", "machdep.cpu.brand_string") if mac else cpu_names(info),
-        "features": _mac_features() if mac else cpu_features(info),
+        "features": mac_features(output("sysctl", "hw.optional.arm")) if mac else cpu_features(info),
         "cores": os.cpu_count() or 1,
         "memory_bytes": int(memory.group(1)) * 1024 if memory else _mac_memory(mac),
         "libc": " ".join(platform.libc_ver()).strip(),
@@ -126,12 +149,10 @@ def _system(root: str) -> str:
     return platform.platform()
 
 
-def _mac_features() -> list[str]:
-    found = []
-    for key, name in _MAC_FEATURES.items():
-        if output("sysctl", "-n", "hw.optional.arm." + key) == "1":
-            found.append(name)
-    return sorted(found)
+def mac_features(said: str) -> list[str]:
+    """The same of what `sysctl hw.optional.arm` prints; nothing on a Mac without an ARM processor."""
+    present = re.findall(r"^hw\.optional\.arm\.(\w+): 1$", said, re.MULTILINE)
+    return sorted(name for key, name in _MAC_FEATURES.items() if key in present)
 
 
 def _mac_memory(mac: bool) -> int:

@@ -102,16 +102,17 @@ def _throttled(root: str) -> list[str] | None:
     pi = pi_throttled(output("vcgencmd", "get_throttled")) if root == "/" else None
     if pi is not None:
         return pi
-    cooling = []
-    seen = False
-    for device in sorted(glob.glob(os.path.join(root, "sys/class/thermal/cooling_device*"))):
-        kind, now = read(os.path.join(device, "type")), _int(read(os.path.join(device, "cur_state")))
-        if now is None or not re.search(r"cpu|processor", kind, re.IGNORECASE):
-            continue
-        seen = True
-        if now > 0:
-            cooling.append(f"{kind} at step {now}")
-    return cooling if seen else None
+    devices = sorted(glob.glob(os.path.join(root, "sys/class/thermal/cooling_device*")))
+    return cooling(
+        [(read(os.path.join(one, "type")), read(os.path.join(one, "cur_state"))) for one in devices]
+    )
+
+
+def cooling(devices: list[tuple[str, str]]) -> list[str] | None:
+    """Of the type and step of each cooling device, which of them slow a processor down; None where none could."""
+    steps = [(kind, _int(now)) for kind, now in devices if re.search(r"cpu|processor", kind, re.IGNORECASE)]
+    known = [(kind, step) for kind, step in steps if step is not None]
+    return [f"{kind} at step {step}" for kind, step in known if step > 0] if known else None
 
 
 def pi_throttled(said: str) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -57,6 +57,22 @@ Device = Annotated[
         help="Where to execute: local, ssh://[USER@]HOST[:PORT] or adb[:SERIAL].",
     ),
 ]
+Setup = Annotated[
+    bool,
+    typer.Option(
+        "--setup",
+        help="Install the runtimes on the device first, in an environment of their own: this computer downloads "
+        "what fits there, and pushes it.",
+    ),
+]
+SetupOnline = Annotated[
+    bool, typer.Option("--setup-online", help="The same by the device's own pip and network.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the Python traceback of every error.")]
+
+
+def setup_source(setup: bool, online: bool) -> Literal["no", "here", "device"]:
+    """Where the packages of `--setup` come from."""
+    return "device" if online else "here" if setup else "no"
