@@ -22,11 +22,13 @@ from edgevit.core.results.report import Latency
 from edgevit.core.runner import DeviceFile
 from edgevit.core.types import TensorSpec
 from edgevit.devices._benchmark_model.measure import measure
+from edgevit.devices._benchmark_model.tool import built_for
 from edgevit.devices._benchmark_model.types import (
     Tool,
     ToolBlock,
     ToolFile,
     ToolMeasured,
+    ToolRun,
     ToolSettings,
     ToolTimes,
 )
@@ -60,6 +62,7 @@ def measure_by_tool(
 
     Raises:
         UsageError: `where` is no phone.
+        InputError: `program` is none.
         UnsupportedError: none of the files is TFLite.
         DeviceError: the program does not run there.
         DeviceLostError: the connection broke.
@@ -85,17 +88,17 @@ def measure_by_tool(
         timeout=options.timeout,
         keep=keep,
     )
-    with scratch("edgevit-profile-") as folder:
+    built_for(program)  # what is wrong is found before the work
+    with transport_of(where).open(where) as place, scratch("edgevit-profile-") as folder:
         progress.stage("executing files here", len(wanted))
         asked = _executed_here(wanted, folder, options, progress)
         progress.stage(f"timing files on {where} with {program.name}")
-        with transport_of(where).open(where) as place:
-            run = measure(place, program, [one.tool for one in asked], settings)
+        run = measure(place, program, [one.tool for one in asked], settings)
     measured = dict(zip([one.file.name for one in asked], run.files, strict=True))
     label = f"benchmark_model ({run.tool.kind})"
     threads = options.threads or len(options.cpus) or run.fingerprint.cores
     profiles = tuple(_profile(file, measured, label, threads) for file in files)
-    notes = [*run.refused]
+    notes = [*_warnings(run), *run.refused]
     for one in asked:
         notes += _notes(one, measured[one.file.name])
     for note in notes:
@@ -208,6 +211,12 @@ def _summary(times: ToolTimes) -> RunSummary:
         p5_ms=times.p5_ms,
         p95_ms=times.p95_ms,
     )
+
+
+def _warnings(run: ToolRun) -> tuple[str, ...]:
+    """What the phone was like before anything was timed on it."""
+    blocks = [block for file in run.files if file.timed is not None for block in file.timed.blocks]
+    return device_latency.warnings(run.fingerprint, blocks[0].before) if blocks else ()
 
 
 def _notes(asked: _Asked, found: ToolMeasured) -> list[str]:

@@ -14,7 +14,7 @@ from edgevit.flows._measure import Options
 from edgevit.flows._measure_by_tool import measure_by_tool
 from tests import _benchmark_model
 from tests._command import edgevit
-from tests._phone import adb_server, phone
+from tests._phone import BATTERY, adb_server, phone
 from tests.edgevit.runtimes.litert import _tflite_files as files
 from tests.edgevit.runtimes.litert.test_litert import NOTES
 
@@ -24,6 +24,9 @@ def test_a_file_on_a_phone_without_python(tmp_path: Path, monkeypatch: pytest.Mo
     tool = _benchmark_model.write(tmp_path / "benchmark_model")
     asked = ("profile", model, "--runner", tool, "--runs", "2", "--threads", "1", "--device")
     with adb_server(tmp_path / "adb") as server, phone(tmp_path / "phone", server) as device:
+        (device.state / "battery").write_text(
+            BATTERY.replace("level: 82", "level: 9").replace("USB powered: true", "")
+        )
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         done = edgevit(*asked, f"adb:{device.serial}", "--json")
@@ -46,7 +49,8 @@ def test_a_file_on_a_phone_without_python(tmp_path: Path, monkeypatch: pytest.Mo
         ("RESHAPE", 0.3),
     ]
     assert file["peak_rss_bytes"] == 12.5 * 1024 * 1024
-    assert answer["notes"] == [f"{model}: one image is answered as on this computer, SQNR 200.0 dB"]
+    assert answer["notes"][-1] == f"{model}: one image is answered as on this computer, SQNR 200.0 dB"
+    assert "its battery had 9 %: many devices then lower their clocks" in answer["notes"]
 
 
 def test_what_it_is_not_for(tmp_path: Path) -> None:
