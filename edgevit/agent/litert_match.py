@@ -66,14 +66,14 @@ _COMPUTES = {
     "Slice": "SLICE STRIDED_SLICE SPLIT",
     "Constant Pad": "PAD PADV2",
 }
-# They prepare what another kernel computes, so that any operator may bring some.
+# They prepare what another kernel computes, so that any operator may bring some, rather before it than behind.
 _HELPERS = ("Convert", "Transpose", "Static Reshape", "Copy", "Slice", "Constant Pad", "Pack LH", "Fuse Dims")
 # Never without a kernel.
 _ALWAYS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "SOFTMAX")
 # Of integers these become a table, whose kernel has no name of its own.
 _TABLES = ("LOGISTIC", "GELU", "TANH", "HARD_SWISH", "ELU", "EXP", "LOG", "SQRT", "RSQRT", "LEAKY_RELU")
-_TABLE_GAIN, _UNKNOWN, _AGAIN, _WRONG, _NEVER = 0.5, -0.1, -0.5, -1.0, -1e9
-_ENTER = -0.01
+_TABLE_GAIN, _MORE, _UNKNOWN, _AGAIN, _WRONG, _NEVER = 0.5, 0.05, -0.1, -0.5, -1.0, -1e9
+_ENTER, _LATE = -0.01, 0.02
 
 
 class _Step(NamedTuple):
@@ -115,7 +115,7 @@ def match(kernels: Sequence[tuple[str, int]], operators: Sequence[str]) -> list[
             source = np.concatenate([[-1], _last_rise(ends, best, np)[:-1]])
             enter = np.concatenate([[_NEVER], best[:-1]]) - before[:-1]
         enter = enter + _ENTER
-        ways = np.stack([enter + gain, prepared + gain, computed + aside])
+        ways = np.stack([enter + gain, prepared + gain, computed + aside - _LATE])
         others = np.stack([enter + aside, prepared + aside])
         steps.append(_Step(ways.argmax(0), others.argmax(0), source, left_computed))
         computed, prepared = ways.max(0), others.max(0)
@@ -136,7 +136,9 @@ def _gains(tag: str, node: int, kinds: Any, np: Any) -> tuple[Any, Any]:
         return np.where(np.isin(kinds, _TABLES), _TABLE_GAIN, _NEVER), np.full(len(kinds), _UNKNOWN)
     fits = np.isin(kinds, _COMPUTES[name].split())
     aside = np.where(fits, _AGAIN, _WRONG)
-    return np.where(fits, 1.0, _NEVER), np.zeros(len(kinds)) if name in _HELPERS else aside
+    if name in _HELPERS:
+        aside = np.where(fits, _MORE, 0.0)
+    return np.where(fits, 1.0, _NEVER), aside
 
 
 def _last_rise(values: Any, best: Any, np: Any) -> Any:

@@ -25,12 +25,14 @@ class Opened(NamedTuple):
         prepare: some images, uint8 (N, height, width, channels), N at most the file's batch, to what `invoke` takes.
         invoke: execute once: what is timed.
         outputs: what the last execution gave, in the file's order.
+        again: open it once more, with what the runtime keeps of the first time; None where it keeps nothing.
     """
 
     prepare: Callable[[NDArray[np.uint8]], Any]
     invoke: Callable[[Any], None]
     outputs: Callable[[], list[NDArray[np.generic]]]
     label: str
+    again: Callable[[], object] | None = None
 
 
 def open_file(path: str, feed: Feed, threads: int, unit: str = "all", classes: Sequence[str] = ()) -> Opened:
@@ -121,6 +123,11 @@ def litert_label() -> str:
     return "litert " + installed("ai-edge-litert") + " xnnpack"
 
 
+def coreml_label(unit: str) -> str:
+    """Core ML is part of the system, so its version is that of macOS; and the compute unit."""
+    return "Core ML macOS " + platform.mac_ver()[0] + " " + unit
+
+
 def litert_threads(threads: int) -> int:
     """How many threads an interpreter gets: those asked for, or one for each core of this process."""
     if threads:
@@ -179,7 +186,8 @@ def _coreml(path: str, feed: Feed, unit: str, classes: Sequence[str]) -> Opened:
     """
     import coremltools
 
-    model = coremltools.models.MLModel(path, compute_units=getattr(coremltools.ComputeUnit, unit.upper()))
+    units = getattr(coremltools.ComputeUnit, unit.upper())
+    model = coremltools.models.MLModel(path, compute_units=units)
     description = model.get_spec().description
     name = description.input[0].name
     names = [output.name for output in description.output]
@@ -207,4 +215,7 @@ def _coreml(path: str, feed: Feed, unit: str, classes: Sequence[str]) -> Opened:
             found.append(numpy.asarray(value))
         return found
 
-    return Opened(prepare, invoke, outputs, "Core ML macOS " + platform.mac_ver()[0] + " " + unit)
+    def again() -> object:  # without compiling it
+        return coremltools.models.CompiledMLModel(model.get_compiled_model_path(), compute_units=units)
+
+    return Opened(prepare, invoke, outputs, coreml_label(unit), again)

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import litert_match, litert_profile
+from . import coreml_plan, litert_match, litert_profile
 from .clock import warm_up
 from .feed import Feed, tensor
-from .opened import litert_label, litert_threads, onnx_label, onnx_options
+from .opened import coreml_label, litert_label, litert_threads, onnx_label, onnx_options
 from .wire import Message
 
 
@@ -19,11 +19,12 @@ def profile(job: Message, progress: Callable[[Message], None]) -> Message:
     """Time every operator of a file.
 
     Args:
-        job: `path`, `feed`, `shape` of an image, `threads`, `runs`.
+        job: `path`, `feed`, `shape` of an image, `threads`, `runs`, `unit` of Core ML.
 
     Returns:
         `operators` in execution order: of each `name`, `type`, `by` (what executed it) and `ms`, the mean of the
-        middle half of its runs; `executed_by`; `runs`. Measuring each costs time itself.
+        middle half of its runs; `executed_by`; `runs`. Measuring each costs time itself. Core ML times none: of its
+        operations there is the `cost` that it expects, a share of the whole.
 
     Raises:
         NotImplementedError: the runtime tells no such times.
@@ -33,6 +34,10 @@ def profile(job: Message, progress: Callable[[Message], None]) -> Message:
         return _onnx(job)
     if suffix == "tflite":
         return _tflite(job)
+    if suffix == "mlpackage":
+        unit = job.get("unit", "all")
+        planned = coreml_plan.operations(job["path"], unit)
+        return {"operators": planned, "executed_by": coreml_label(unit), "runs": 0}
     raise NotImplementedError("no operator times of a file called " + job["path"])
 
 
