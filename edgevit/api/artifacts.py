@@ -69,6 +69,7 @@ def profile(
     cpus: Sequence[int] = (),
     unit: str = "all",
     keep: bool = False,
+    html: str | Path | None = None,
     runner: str | Path | None = None,
     timeout: float = 3600.0,
     max_memory: float = 8.0,
@@ -85,6 +86,7 @@ def profile(
         cpus: cores that the runs are bound to, none for all.
         unit: compute unit of Core ML: all, cpu_only, cpu_and_gpu or cpu_and_ne.
         keep: leave the files on the device for the next run.
+        html: where to write a page with plots.
         runner: LiteRT's benchmark_model, which times .tflite files on a phone without Python.
         timeout: seconds.
         max_memory: GB.
@@ -116,5 +118,6 @@ def profile(
         raise UsageError(f"runs={runs}: nothing would be timed", "give at least one")
     with recipe_of(artifact, settings) as recipe, progress_for(progress) as display:
         program = None if runner is None else Path(runner)
-        asked = ProfileRequest(device, runs, seconds, tuple(cpus), unit, keep, program)
+        page = None if html is None else Path(html)
+        asked = ProfileRequest(device, runs, seconds, tuple(cpus), unit, keep, program, page)
         return flow(Path(artifact), asked, recipe, display)

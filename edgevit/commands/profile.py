@@ -41,6 +41,10 @@ def command(
             metavar="UNIT", help="Compute unit of Core ML: all, cpu_only, cpu_and_gpu or cpu_and_ne."
         ),
     ] = "all",
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with plots: latency, and where the time goes."),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the files on the device for the next run.")
     ] = False,
@@ -78,7 +82,7 @@ def command(
     from edgevit.flows.profile import ProfileRequest, profile
     from edgevit.report.progress import open_progress
 
-    asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep, runner)
+    asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep, runner, html)
     with open_progress(quiet) as progress:
         answer = profile(artifact, asked, wanted, progress)
     return show_answer(answer, json)

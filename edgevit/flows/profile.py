@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edgevit.core._plain import to_plain
+from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
@@ -16,10 +17,12 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
 from edgevit.flows._environment import environment
+from edgevit.flows._gate_places import check_places
 from edgevit.flows._measure import Options, ToMeasure, measure
 from edgevit.flows._measure_by_tool import measure_by_tool
 from edgevit.flows._sessions import session_on, transport_of
 from edgevit.registries import RUNTIMES
+from edgevit.report.device import render
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
 from edgevit.validate import device_latency
@@ -33,6 +36,7 @@ class ProfileRequest:
         device: where, as the user typed it.
         runner: LiteRT's benchmark_model, which executes the files in place of the agent.
         keep: what was put on the device stays for the next time.
+        html: where to write the page of the device.
     """
 
     device: str = "local"
@@ -42,6 +46,7 @@ class ProfileRequest:
     unit: str = "all"
     keep: bool = False
     runner: Path | None = None
+    html: Path | None = None
 
 
 def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progress) -> Answer:
@@ -54,6 +59,8 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
     """
     transport_of(asked.device)
     found = find_artifacts(path)
+    if asked.html is not None:
+        check_places({"the page": asked.html}, path, {})
     files = _described(path, found, recipe)
     options = Options(asked.runs, asked.seconds, recipe.threads, asked.cpus, asked.unit, recipe.timeout)
 
@@ -75,6 +82,8 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
             f"{asked.device} executed none of it: {done.files[0].artifact}: {done.files[0].reason}",
             f"see what is missing there with `edgevit doctor --device {asked.device}`",
         )
+    if asked.html is not None:
+        write_atomic(asked.html, render(done))
     return _answer(path, found, done)
 
 
