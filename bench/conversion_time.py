@@ -6,8 +6,8 @@
 
 Behind `--` stand the arguments of `edgevit convert`; left out, the demo for ONNX in w8a8 with 32 images of each kind.
 Both checkouts run by the same interpreter, one thread each. Prints, for processor seconds of all its processes and for
-the wall clock, both medians and the ratio (now / before) with a t interval of the pairs' logarithms, and then the median
-of each step that both reports name, which tells where a difference is.
+the wall clock, both medians and the ratio (now / before) with a t interval of the pairs' logarithms, and then the
+median of each step that both reports name, which tells where a difference is.
 """
 
 from __future__ import annotations
