@@ -19,7 +19,6 @@ from edgevit.core.process.scratch import scratch
 from edgevit.core.progress import Progress
 from edgevit.core.results.profile import DeviceProfile, FileProfile, MeasuredBlock, RunnerProgram, RunSummary
 from edgevit.core.results.report import Latency
-from edgevit.core.runner import DeviceFile
 from edgevit.core.types import TensorSpec
 from edgevit.devices._benchmark_model.measure import measure
 from edgevit.devices._benchmark_model.tool import built_for
@@ -98,12 +97,8 @@ def measure_by_tool(
     label = f"benchmark_model ({run.tool.kind})"
     threads = options.threads or len(options.cpus) or run.fingerprint.cores
     profiles = tuple(_profile(file, measured, label, threads) for file in files)
-    notes = [*_warnings(run), *run.refused]
-    for one in asked:
-        notes += _notes(one, measured[one.file.name])
-    for note in notes:
-        progress.warn(f"{where}: {note}")
-    return DeviceProfile(where, run.fingerprint, profiles, tuple(dict.fromkeys(notes)), _described(run.tool))
+    notes = _told(where, run, asked, progress)
+    return DeviceProfile(where, run.fingerprint, profiles, notes, _described(run.tool))
 
 
 def _executed_here(
@@ -147,8 +142,10 @@ def _executed_here(
 def _profile(file: ToMeasure, measured: Mapping[str, ToolMeasured], label: str, threads: int) -> FileProfile:
     found = measured.get(file.name)
     if found is None:
-        why = "benchmark_model executes .tflite files alone; ONNX Runtime on a phone needs Python there"
-        return FileProfile(file.name, file.target, reason=why)
+        python = "; ONNX Runtime on a phone needs Python there" if file.path.suffix == ".onnx" else ""
+        return FileProfile(
+            file.name, file.target, reason=f"benchmark_model executes .tflite files alone{python}"
+        )
     if found.timed is None or found.inside is None:
         return FileProfile(file.name, file.target, reason=found.reason)
     block = partial(_block, label=label)
@@ -213,38 +210,44 @@ def _summary(times: ToolTimes) -> RunSummary:
     )
 
 
+def _told(where: str, run: ToolRun, asked: Sequence[_Asked], progress: Progress) -> tuple[str, ...]:
+    """Say what a reader of the times should know, and how far the answers there are from those here."""
+    doubts = [*_warnings(run), *run.refused]
+    answers: list[str] = []
+    for one, found in zip(asked, run.files, strict=True):
+        if found.inside is None:
+            continue
+        doubts += [f"{one.file.name}: {remark}" for remark in found.inside.remarks]
+        if found.inside.outputs is not None:
+            db = _agreement(found.inside.outputs, one)
+            same = db >= _SAME_DB
+            words = "as" if same else "otherwise than"
+            told = f"{one.file.name}: one image is answered {words} on this computer, SQNR {db:.1f} dB"
+            (answers if same else doubts).append(told)
+    for note in doubts:
+        progress.warn(f"{where}: {note}")
+    for note in answers:
+        progress.note(f"{where}: {note}")
+    return (*doubts, *answers)
+
+
 def _warnings(run: ToolRun) -> tuple[str, ...]:
     """What the phone was like before anything was timed on it."""
     blocks = [block for file in run.files if file.timed is not None for block in file.timed.blocks]
     return device_latency.warnings(run.fingerprint, blocks[0].before) if blocks else ()
 
 
-def _notes(asked: _Asked, found: ToolMeasured) -> list[str]:
-    """What could not be had of a file, and how far its outputs there are from those here."""
-    if found.inside is None:
-        return []
-    notes = [f"{asked.file.name}: {remark}" for remark in found.inside.remarks]
-    if found.inside.outputs is not None:
-        db = min(
-            _agreement(output_there, output_here, asked.file.file, index)
-            for index, (output_there, output_here) in enumerate(
-                zip(found.inside.outputs, asked.expected, strict=True)
-            )
-        )
-        same = "as" if db >= _SAME_DB else "OTHERWISE than"
-        notes.append(f"{asked.file.name}: one image is answered {same} on this computer, SQNR {db:.1f} dB")
-    return notes
-
-
-def _agreement(there: NDArray[np.generic], here: NDArray[np.generic], file: DeviceFile, index: int) -> float:
-    """SQNR in dB of an output there against the same output here, in real numbers."""
+def _agreement(outputs: Sequence[NDArray[np.generic]], asked: _Asked) -> float:
+    """SQNR in dB of the outputs there against those here, in real numbers; of the worst output."""
     import numpy as np
 
-    output = file.outputs[index]
-    scale = 1.0 if output.scale is None else output.scale
-    expected = (here.astype(np.float64) - output.zero_point) * scale
-    found = (there.astype(np.float64) - output.zero_point) * scale
-    return sqnr_db(float(np.sum(expected**2)), float(np.sum((found - expected) ** 2)))
+    found = []
+    for output, there, here in zip(asked.file.file.outputs, outputs, asked.expected, strict=True):
+        scale = 1.0 if output.scale is None else output.scale
+        expected = (here.astype(np.float64) - output.zero_point) * scale
+        noise = (there.astype(np.float64) - output.zero_point) * scale - expected
+        found.append(sqnr_db(float(np.sum(expected**2)), float(np.sum(noise**2))))
+    return min(found)
 
 
 def _described(tool: Tool) -> RunnerProgram:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgevit.agent.feed import Feed
 from edgevit.core.disk.whole_files import sha256_of
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Silent
-from edgevit.flows._measure import Options
-from edgevit.flows._measure_by_tool import measure_by_tool
+from edgevit.core.runner import DeviceFile, DeviceOutput
+from edgevit.devices._benchmark_model.types import ToolFile
+from edgevit.flows._measure import Options, ToMeasure
+from edgevit.flows._measure_by_tool import _agreement, _Asked, measure_by_tool
 from tests import _benchmark_model
 from tests._command import edgevit
 from tests._phone import BATTERY, adb_server, phone
@@ -57,3 +61,14 @@ def test_what_it_is_not_for(tmp_path: Path) -> None:
     for where, kind in (("local", UsageError), ("ssh://board", UsageError), ("adb", UnsupportedError)):
         with pytest.raises(kind):
             measure_by_tool(where, tmp_path / "tool", [], Options(), False, Silent())
+
+
+def test_agreement_is_of_the_worst_output_in_real_numbers(tmp_path: Path) -> None:
+    outputs = (DeviceOutput("a"), DeviceOutput("b", 0.5, 10))
+    file = DeviceFile(Feed("NHWC", False, (0.0,), (1.0,)), (1, 1, 1), outputs)
+    measured = ToMeasure("m", "tflite", tmp_path, file, "", {}, True)
+    here = (np.array([3.0, 4.0], np.float32), np.array([12, 10], np.int8))  # 1.0, 0.0 in real numbers
+    asked = _Asked(measured, ToolFile(tmp_path, None, (), ()), here)
+    assert _agreement(here, asked) == 200.0
+    there = (np.array([3.0, 4.0], np.float32), np.array([12, 11], np.int8))
+    assert _agreement(there, asked) == pytest.approx(10 * np.log10(1 / 0.25))
