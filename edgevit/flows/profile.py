@@ -11,8 +11,8 @@ from edgevit.core.disk.whole_files import write_atomic
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
-from edgevit.core.results.answer import Answer, Table
-from edgevit.core.results.profile import DeviceProfile, FileProfile
+from edgevit.core.results.answer import Answer
+from edgevit.core.results.profile import DeviceProfile
 from edgevit.core.settings.recipe import Recipe
 from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
@@ -20,6 +20,7 @@ from edgevit.flows._environment import environment
 from edgevit.flows._gate_places import check_places
 from edgevit.flows._measure import Options, ToMeasure, measure
 from edgevit.flows._measure_by_tool import measure_by_tool
+from edgevit.flows._profile_tables import table_of_several, tables_of_one
 from edgevit.flows._sessions import session_on, transport_of
 from edgevit.registries import RUNTIMES
 from edgevit.report.device import render
@@ -122,63 +123,5 @@ def _answer(path: Path, found: tuple[FoundArtifact, ...], done: DeviceProfile) -
         assert file.latency is not None, "checked before"
         runs = [ms for block in file.blocks for ms in block.runs_ms]
         data |= {"executed_by": file.executed_by, "latency": to_plain(file.latency), "runs_ms": runs}
-        return Answer(data, (_one(file, done), _modules(file)) if file.modules else (_one(file, done),))
-    return Answer(data, (_several(done),))
-
-
-def _one(file: FileProfile, done: DeviceProfile) -> Table:
-    latency = file.latency
-    assert latency is not None, "checked before"
-    fastest, slowest = zip(*(block.extremes_ms for block in file.blocks), strict=True)
-    few = "too few runs" if done.runner is None else "unknown"
-    memory = "unknown" if file.peak_rss_bytes is None else f"{file.peak_rss_bytes / 1e6:.0f} MB"
-    rows = [
-        ("p50", f"{latency.p50_ms:.3f} ms"),
-        ("p90", few if latency.p90_ms is None else f"{latency.p90_ms:.3f} ms"),
-        ("p99", few if file.p99_ms is None else f"{file.p99_ms:.3f} ms"),
-        ("fastest", f"{min(fastest):.3f} ms"),
-        ("slowest", f"{max(slowest):.3f} ms"),
-        ("opening the file", f"{file.load_ms:.1f} ms"),
-        *(() if file.load_warm_ms is None else (("opening it again", f"{file.load_warm_ms:.1f} ms"),)),
-        ("first inference", f"{file.first_ms:.1f} ms"),
-        ("peak memory", memory),
-        ("runs", f"{latency.runs} in {len(file.blocks)} processes"),
-        ("threads", str(latency.threads)),
-        ("executed by", str(file.executed_by)),
-    ]
-    if file.unstable:
-        rows.append(("unstable", file.unstable))
-    if file.untold:
-        rows.append(("operators", file.untold))
-    return Table(f"{Path(file.artifact).name} on {_called(done)}", ("what", "value"), tuple(rows))
-
-
-def _several(done: DeviceProfile) -> Table:
-    rows = []
-    for file in done.files:
-        if file.latency is None:
-            rows.append((file.artifact, "-", "-", "-", "-", file.reason))
-            continue
-        ratio = file.latency.ratio_to_fp32
-        against = "" if ratio is None else f"{ratio.value:.2f} [{ratio.ci95[0]:.2f}, {ratio.ci95[1]:.2f}]"
-        p90 = "" if file.latency.p90_ms is None else f"{file.latency.p90_ms:.2f}"
-        memory = "" if file.peak_rss_bytes is None else f"{file.peak_rss_bytes / 1e6:.0f}"
-        rows.append((file.artifact, f"{file.latency.p50_ms:.2f}", p90, against, memory, file.unstable))
-    columns = ("file", "p50 ms", "p90 ms", "times fp32", "peak MB", "remarks")
-    return Table(f"{len(done.files)} files on {_called(done)}", columns, tuple(rows))
-
-
-def _modules(file: FileProfile) -> Table:
-    rows = tuple(
-        (m.name or "(the model itself)", "" if m.ms is None else f"{m.ms:.3f}", f"{100 * m.share:.1f} %")
-        for m in file.modules
-    )
-    title = "time by module of the model"
-    if any(m.ms is None for m in file.modules):
-        title += ", as the runtime estimates it"
-    return Table(title, ("module", "ms", "share"), rows)
-
-
-def _called(done: DeviceProfile) -> str:
-    what = done.fingerprint.model or done.fingerprint.cpu or done.fingerprint.machine
-    return f"{done.device} ({what})" if what else done.device
+        return Answer(data, tables_of_one(file, done))
+    return Answer(data, (table_of_several(done),))

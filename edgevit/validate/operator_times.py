@@ -29,17 +29,27 @@ def by_module(operators: Sequence[OperatorTime], sites: Mapping[str, str]) -> tu
     found = sites_of([operator.name for operator in operators], sites)
     if not any(":" in site for site in found):
         return ()
+    times = {operator.ms for operator in operators}
+    modules: dict[str, list[int]] = {}
+    for index, site in enumerate(found):
+        modules.setdefault(block_of(site.partition(":")[0]), []).append(index)
+    parts = shares(operators)
+    return tuple(
+        ModuleTime(
+            name,
+            None if None in times else sum(operators[index].ms or 0.0 for index in indices),
+            sum(parts[index] for index in indices),
+        )
+        for name, indices in modules.items()
+    )
+
+
+def shares(operators: Sequence[OperatorTime]) -> list[float]:
+    """Which part of the time of all each operator takes, or would by the runtime's estimate; 0 to 1."""
     timed = all(operator.ms is not None for operator in operators)
     weights = [(operator.ms if timed else operator.cost) or 0.0 for operator in operators]
     total = sum(weights)
-    shares: dict[str, float] = {}
-    for site, weight in zip(found, weights, strict=True):
-        module = block_of(site.partition(":")[0])
-        shares[module] = shares.get(module, 0.0) + weight
-    return tuple(
-        ModuleTime(name, weight if timed else None, weight / total if total else 0.0)
-        for name, weight in shares.items()
-    )
+    return [weight / total if total else 0.0 for weight in weights]
 
 
 def sites_of(operators: Sequence[str], sites: Mapping[str, str]) -> list[str]:
