@@ -157,6 +157,7 @@ class Recipe:
             "Compression",
             "LIST",
             default="all installed",
+            repeatable=True,
             of_plan=True,
         ),
     )
@@ -167,6 +168,7 @@ class Recipe:
             _BUILD,
             "Compression",
             "LIST",
+            repeatable=True,
             of_plan=True,
         ),
     )

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edgevit import cli
 from edgevit.core.errors import InputError, UsageError
+from edgevit.core.precisions import Precision
 from edgevit.core.settings.plain import as_json, from_json
+from edgevit.core.settings.recipe import Recipe
 from edgevit.core.settings.recipe_file import save
 from edgevit.flows import make_recipe as r
 
@@ -123,3 +126,19 @@ def test_bad_flag_is_a_usage_error_that_names_it(settings: dict[str, object], wo
     with pytest.raises(UsageError) as caught:
         r.make({"model": "demo", **settings})
     assert words in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_list_may_be_given_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last `--to` alone would leave targets out that somebody asked for."""
+    asked: list[Recipe] = []
+
+    def flow(recipe: Recipe, *_: object) -> object:
+        asked.append(recipe)
+        raise UsageError("enough", "it is only asked what was asked for")
+
+    monkeypatch.setattr("edgevit.flows.convert.convert", flow)
+    flags = ("--to", "onnx", "--to", "tflite,coreml", "--precision", "w8", "--precision", "fp16")
+    with pytest.raises(SystemExit):
+        cli.main(["convert", "demo", *flags])
+    assert asked[0].to == ("onnx", "tflite", "coreml")
+    assert asked[0].precision == (Precision.W8, Precision.FP16)
