@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from typing import IO, Any
 
 from .emulation import emulated
@@ -50,7 +51,7 @@ class Agent:
         self.sender = Sender(private_stdout(), nonce)
         self.child: subprocess.Popen[bytes] | None = None
         self.hashed: dict[str, tuple[tuple[int, int], str]] = {}
-        self.leaving = threading.Lock()
+        self.leaving = threading.RLock()
         self.heard = time.monotonic()
         self.run = os.path.join(root, "run")
         shutil.rmtree(self.run, ignore_errors=True)  # of a run that was killed
@@ -132,7 +133,7 @@ class Agent:
     def _task(self, job: Message, number: Any, timeout: float) -> Message:
         """Do it in a process of its own, telling its progress."""
         errors = os.path.join(self.run, "stderr")
-        with open(errors, "wb") as written:
+        with self.leaving, open(errors, "wb") as written:  # who leaves waits for it, and ends it
             self.child = subprocess.Popen(
                 [sys.executable, self.archive, "task", self.nonce],
                 stdin=subprocess.PIPE,
@@ -244,4 +245,11 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
     signal.signal(signal.SIGTERM, lambda *_: agent.leave())
     signal.signal(signal.SIGHUP, lambda *_: agent.leave())
-    agent.serve()
+    try:
+        agent.serve()
+    except OSError:  # nobody listens any more
+        pass
+    except Exception:
+        traceback.print_exc()
+    finally:
+        agent.leave()

@@ -22,6 +22,10 @@ Progress = Callable[[Message], None]
 TOLD = 3
 
 
+class DamagedError(Exception):
+    """A file is not what was sent."""
+
+
 def main(nonce: str) -> None:
     """Do the task that the one line on standard input names; leave when whoever sent it is gone."""
     sender = Sender(private_stdout(), nonce)
@@ -31,6 +35,9 @@ def main(nonce: str) -> None:
         os.sched_setaffinity(0, job["cpus"])
     try:
         answer = TASKS[job["task"]](job, lambda told: sender.send({"progress": told}))
+    except DamagedError as error:
+        sender.send({"error": {"kind": "damaged", "message": str(error)}})
+        sys.exit(TOLD)
     except ImportError as error:
         sender.send({"error": {"kind": "missing", "message": str(error)}})
         sys.exit(TOLD)
@@ -90,7 +97,8 @@ def execute(job: Message, progress: Progress) -> Message:
 
     Args:
         job: `path`, `feed`, `classes`, `threads`, `unit`, and `chunks`: of each `pixels`, a .npy with uint8
-            (N, height, width, channels), and `out`, the .npz that gets each output as (N, ...) in the file's order.
+            (N, height, width, channels), its `sha256` where it may still be on its way, and `out`, the .npz that gets
+            each output as (N, ...) in the file's order.
 
     Returns:
         `executed_by`, `seconds`. Each chunk is told as it is done, with the digest of its `out`.
@@ -101,6 +109,8 @@ def execute(job: Message, progress: Progress) -> Message:
     batch = Feed(**job["feed"]).batch
     begin = time.perf_counter()
     for number, chunk in enumerate(job["chunks"]):
+        if chunk["sha256"]:
+            _wait_for(chunk["pixels"], chunk["sha256"])
         pixels = np.load(chunk["pixels"], mmap_mode="r", allow_pickle=False)
         rows: list[list[Any]] = []
         for start in range(0, len(pixels), batch):
@@ -119,6 +129,18 @@ def execute(job: Message, progress: Progress) -> Message:
             np.savez(file, *stacked)
         progress({"chunk": number, "images": len(pixels), "sha256": sha256(chunk["out"])})
     return {"executed_by": opened.label, "seconds": time.perf_counter() - begin}
+
+
+def _wait_for(path: str, digest: str) -> None:
+    """Until a file is there; it gets its name when all of it has arrived.
+
+    Raises:
+        DamagedError: another one arrived.
+    """
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    if sha256(path) != digest:
+        raise DamagedError(os.path.basename(path) + " arrived damaged")
 
 
 def sha256(path: str) -> str:

@@ -25,7 +25,7 @@ from typing import IO, Final, TypeVar
 from edgevit.core._plain import from_plain
 from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.disk.whole_files import sha256_of
-from edgevit.core.errors import DeviceError, DeviceLostError, InputError
+from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, InputError
 from edgevit.core.place import Place
 from edgevit.core.process.interrupt import shielded
 from edgevit.core.process.scratch import scratch
@@ -47,6 +47,8 @@ _ATTEMPTS: Final = 3
 # How often the agent is told that we are there, and after how long without it leaves.
 _ALIVE_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 30.0
+# For a copy that is under way at the end; behind it, it finds its folder removed and fails.
+_LAST_COPY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,14 @@ class Session:
         assert process.stdout is not None and process.stderr is not None
         self.place = place
         self._process = process
-        self._messages: queue.Queue[Message | DeviceError | None] = queue.Queue()
+        self._messages: queue.Queue[Message | EdgevitError | None] = queue.Queue()
         self._errors = Tail(process.stderr)
         self._number = 0
         self._writing = threading.Lock()
         self._closing = threading.Event()
+        self._outgoing: queue.Queue[tuple[Path, str]] = queue.Queue()
+        self._digests: dict[str, str] = {}  # of what is on its way, by its path there
+        self._sender: threading.Thread | None = None
         threading.Thread(target=self._keep_alive, daemon=True).start()
         listener = threading.Thread(
             target=self._listen, args=(process.stdout, nonce.encode() + b" "), daemon=True
@@ -122,6 +127,25 @@ class Session:
     def put_array(self, content: Path) -> str:
         """The same for an array of images; its path on the device."""
         return self._put({"pixels.npy": content})
+
+    def send_array(self, content: Path) -> str:
+        """Its path on the device, and a copy that goes on beside other work: `execute` waits for what it needs.
+
+        `content` must stay as it is until then. What goes wrong with the copy is raised by the call that is waiting.
+
+        Raises:
+            DeviceError, DeviceLostError: as `call`.
+        """
+        digest = sha256_of(content)
+        path = f"{self.place.root}/files/{digest}/pixels.npy"
+        if path in self._digests or self._have({path: digest}):
+            return path
+        self._digests[path] = digest
+        self._outgoing.put((content, path))
+        if self._sender is None:
+            self._sender = threading.Thread(target=self._send_arrays, daemon=True)
+            self._sender.start()
+        return path
 
     def time(
         self,
@@ -235,7 +259,10 @@ class Session:
             fetch,
             path=path,
             **_told(file),
-            chunks=[{"pixels": c.pixels, "out": out} for c, out in zip(chunks, remote, strict=True)],
+            chunks=[
+                {"pixels": chunk.pixels, "sha256": self._digests.get(chunk.pixels, ""), "out": out}
+                for chunk, out in zip(chunks, remote, strict=True)
+            ],
             threads=threads,
             unit=unit,
         )
@@ -268,7 +295,7 @@ class Session:
                 ) from None
             if message is None:
                 raise self._ended()
-            if isinstance(message, DeviceError):
+            if isinstance(message, EdgevitError):
                 raise message
             if message.get("id") not in (self._number, None):
                 continue
@@ -285,6 +312,8 @@ class Session:
         """Let the agent clean up and leave, whatever it is doing; at most a few seconds."""
         with shielded():
             self._closing.set()
+            if self._sender is not None:
+                self._sender.join(_LAST_COPY_SECONDS)
             stdin = self._process.stdin
             with contextlib.suppress(OSError):
                 if stdin is not None:
@@ -322,6 +351,8 @@ class Session:
         told = error if isinstance(error, dict) else {}
         kind, message = str(told.get("kind")), str(told.get("message"))[:2000]
         where, hint = self.place.where, ""
+        if kind == "damaged":
+            return DeviceLostError(f"on {where}: {message}", "see whether the connection is sound")
         if kind == "missing":
             message = f"{where} lacks a Python package: {message}"
             hint = f"edgevit doctor --device {quoted([where])} says which, --setup installs the runtime there"
@@ -350,6 +381,16 @@ class Session:
         assert stdin is not None
         with self._writing:
             _write(stdin, json.dumps(request).encode() + b"\n")
+
+    def _send_arrays(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(queue.Empty):
+                content, path = self._outgoing.get(timeout=0.2)
+                try:
+                    self.place.put(content, path)
+                except EdgevitError as error:
+                    self._messages.put(error)
+                    return
 
     def _keep_alive(self) -> None:
         """Let the agent know that we are there: it leaves when it hears nothing, as behind a link that is dead."""

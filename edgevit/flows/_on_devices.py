@@ -147,7 +147,7 @@ def _one_device(
     def work(session: Session) -> OneDevice:
         state = session.state()
         notes = device_latency.warnings(session.fingerprint, state)
-        remote = [session.put_array(chunk) for chunk in chunks]
+        remote = [session.send_array(chunk) for chunk in chunks]
         for variant, file in files.items():
             if variant in done:  # before the connection broke
                 continue

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -72,6 +73,7 @@ class Connection:
         self._master: Popen[bytes] | None = None
         self._said: Tail | None = None
         self._clients: list[Popen[bytes]] = []
+        self._starting = threading.Lock()  # files are copied beside other work
 
     def open(self) -> str:
         """Connect, log in, and return the home folder there.
@@ -104,7 +106,8 @@ class Connection:
         if self._master is None or self._master.poll() is not None:
             raise self._lost()
         process = self._popen(_NO_OTHER_WAY, script, stdin)
-        self._clients = [client for client in self._clients if client.poll() is None] + [process]
+        with self._starting:
+            self._clients = [client for client in self._clients if client.poll() is None] + [process]
         return process
 
     def failure(self, code: int, stderr: str) -> DeviceError | None:

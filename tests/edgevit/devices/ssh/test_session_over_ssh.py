@@ -18,6 +18,8 @@ import pytest
 from edgevit.core.errors import DeviceError, DeviceLostError
 from edgevit.devices import _python
 from edgevit.devices import session as sessions
+from edgevit.devices._ssh import copying
+from edgevit.devices._ssh.connection import Connection
 from edgevit.devices._ssh.place import open_place
 from edgevit.devices.session import Chunk, Session, connect, persist
 from tests._ssh_server import Server
@@ -149,7 +151,7 @@ def test_a_batch_that_breaks_off_goes_on_where_it_was(server: Server, tmp_path: 
 
     def work(session: Session) -> str:
         path = session.put(model)
-        chunks = tuple(Chunk(session.put_array(pixels), out) for out, pixels in waiting.items())
+        chunks = tuple(Chunk(session.send_array(pixels), out) for out, pixels in waiting.items())
         return session.execute(path, FILE, chunks, threads=1, unit="all", timeout=60.0, done=done)
 
     persist(lambda: session_on(server), work, notes.append)
@@ -158,6 +160,39 @@ def test_a_batch_that_breaks_off_goes_on_where_it_was(server: Server, tmp_path: 
         with np.load(out) as found:
             np.testing.assert_allclose(found[found.files[0]].reshape(4, -1), values, rtol=1e-4, atol=1e-3)
     assert not [*tmp_path.glob("*.part")]
+
+
+def test_images_that_travel_beside_the_work_are_waited_for(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of them arrives damaged, the second late; then the copy fails, which the waiting call tells."""
+    model, sent, put = save(tmp_path), list[str](), copying.put
+
+    def slow(connection: Connection, local: Path, remote: str) -> None:
+        sent.append(remote)
+        if len(sent) == 1:
+            put(connection, model, remote)
+        elif len(sent) == 3:
+            raise DeviceError("no space left")
+        else:
+            time.sleep(1.0)
+            put(connection, local, remote)
+
+    def executed(session: Session, path: str, count: int) -> Path:
+        chunk = Chunk(session.send_array(images(tmp_path, count, count)), tmp_path / f"{count}.npz")
+        session.execute(path, FILE, (chunk,), threads=1, unit="all", timeout=60.0, done=lambda *_: None)
+        return chunk.outputs
+
+    with session_on(server) as session:
+        path = session.put(model)
+        monkeypatch.setattr(copying, "put", slow)
+        with pytest.raises(DeviceLostError, match="pixels.npy arrived damaged"):
+            executed(session, path, 4)
+        with np.load(executed(session, path, 5)) as found:
+            assert found[found.files[0]].shape[0] == 5
+        with pytest.raises(DeviceError, match="no space left"):
+            executed(session, path, 6)
+    assert eventually(lambda: left(server) == [".cache"])
 
 
 def test_behind_a_dead_link_the_old_agent_leaves_and_a_new_one_takes_over(
