@@ -62,13 +62,19 @@ def settings(given: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in given.items() if name in known}
 
 
+def is_placeholder(value: object) -> bool:
+    """Whether it only stands for what a reader would give, alone or in a list."""
+    values = value if isinstance(value, list) and value else [value]
+    return all(PLACEHOLDER.fullmatch(str(one)) for one in values)
+
+
 def check_names(name: str, given: dict[str, object]) -> None:
     """Precisions, targets, options, rewrites, keys of preprocessing, limits: all that can be told before any work.
 
     Raises:
         EdgevitError: as of the command.
     """
-    flags = {key: value for key, value in settings(given).items() if not PLACEHOLDER.fullmatch(str(value))}
+    flags = {key: value for key, value in settings(given).items() if not is_placeholder(value)}
     if name not in ("convert", "quantize") or "program" in str(
         flags.get("to")
     ):  # examples/target brings that
