@@ -23,6 +23,7 @@ def gate(
     max_sqnr_loss: Limit = None,
     max_size_growth: Limit = None,
     max_latency_regression: Limit = None,
+    max_memory_growth: Limit = None,
     max_integer_loss: Limit = None,
     accept: Sequence[str] = (),
     on_inconclusive: Literal["fail", "pass"] | None = None,
@@ -42,6 +43,7 @@ def gate(
         max_sqnr_loss: dB.
         max_size_growth: percent.
         max_latency_regression: percent.
+        max_memory_growth: percent of peak memory, where a device measured it.
         max_integer_loss: share of the multiply-accumulates in integers, percentage points.
         accept: interface changes that are meant, and files that may be gone.
         on_inconclusive: what counts where the images cannot decide; by default the exit code is 4.
@@ -75,6 +77,7 @@ def gate(
         "max_sqnr_loss": max_sqnr_loss,
         "max_size_growth": max_size_growth,
         "max_latency_regression": max_latency_regression,
+        "max_memory_growth": max_memory_growth,
         "max_integer_loss": max_integer_loss,
     }
     rules = make(limits, accept, on_inconclusive, None if policy is None else Path(policy))

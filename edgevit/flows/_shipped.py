@@ -231,6 +231,7 @@ def _files(report: Report, a: ArtifactReport, in_float: int) -> Iterator[Baselin
                 device=Fingerprint.of_device(
                     known[there.device], str(there.executed_by), there.latency.threads
                 ),
+                peak_rss_bytes=there.peak_rss_bytes,
             )
         yield replace(
             here,

@@ -82,12 +82,14 @@ class RememberedLatency:
     """What a file took when the bundle was made.
 
     Attributes:
-        device: what it was timed on; times of another device are never compared.
+        device: what it was timed on; times and memory of another device are never compared.
+        peak_rss_bytes: most memory that a process held resident which executes the file alone; None if not measured.
     """
 
     p50_ms: float
     ratio_to_fp32: Ratio | None
     device: Fingerprint
+    peak_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

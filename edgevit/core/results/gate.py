@@ -23,6 +23,7 @@ CheckKind = Literal[
     "integer",
     "size",
     "latency",
+    "memory",
     "model",
     "preprocess",
     "labels",

@@ -25,6 +25,7 @@ class GateLimits:
         max_sqnr_loss: dB of total SQNR; 3 dB is twice the noise.
         max_size_growth: percent of the file's size.
         max_latency_regression: percent of the median latency.
+        max_memory_growth: percent of the runtime's peak memory, where a device measured it.
         max_integer_loss: percentage points of the multiply-accumulates in integers.
     """
 
@@ -38,6 +39,9 @@ class GateLimits:
     max_sqnr_loss: float | None = _allowed(3.0, "DB", "Total SQNR that may be lost.")
     max_size_growth: float | None = _allowed(5.0, "PCT", "Growth of a file.")
     max_latency_regression: float | None = _allowed(10.0, "PCT", "Growth of the latency.")
+    max_memory_growth: float | None = _allowed(
+        10.0, "PCT", "Growth of the runtime's peak memory, where a device measured it."
+    )
     max_integer_loss: float | None = _allowed(
         1.0, "PP", "Percentage points of the multiply-accumulates that may leave the integers."
     )

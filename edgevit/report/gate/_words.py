@@ -60,7 +60,7 @@ def value(check: Check, number: float | None) -> str:
     """`old` or `new` with its unit; sizes in MB."""
     if number is None:
         return NOTHING
-    if check.kind == "size":
+    if check.unit == "bytes":
         return megabytes(round(number))
     if check.unit == "%":
         return percent(number)

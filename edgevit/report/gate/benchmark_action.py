@@ -31,6 +31,7 @@ _CURVES: Final[dict[CheckKind, str]] = {
     "agreement": "disagreement with the float model",
     "size": "size",
     "latency": "latency",
+    "memory": "peak memory",
 }
 
 
@@ -52,4 +53,4 @@ def _figure(check: Check) -> Figure | None:
     name = f"{check.subject} {curve}"
     if check.unit == "%":
         return Figure(name, "%", round(_PERCENT - check.new, 6))
-    return Figure(name, "bytes" if check.kind == "size" else check.unit, check.new)
+    return Figure(name, check.unit, check.new)

@@ -29,6 +29,7 @@ def figure_checks(old: Shipped, new: Shipped, policy: Policy, by_image: frozense
         limits = policy.limits_for(before.name)
         yield _verdict(before, now)
         yield _size(before, now, limits.max_size_growth)
+        yield from _memory(before, now, limits.max_memory_growth)
         if before.name not in by_image or limits.max_sqnr_loss is None:
             yield _sqnr(before, now, limits.max_sqnr_loss)
         yield _integer(before, now, limits.max_integer_loss, _new_in_float(old, new, before.name))
@@ -83,6 +84,22 @@ def _size(old: BaselineFile, new: BaselineFile, limit: float | None) -> Check:
     growth = 100 * (new.size_bytes / old.size_bytes - 1)
     said = f"{old.size_bytes:,} bytes became {new.size_bytes:,}, {growth:+.1f} %"
     return _against(old.name, "size", limit, growth, said, "%", old.size_bytes, new.size_bytes, "bytes")
+
+
+def _memory(old: BaselineFile, new: BaselineFile, limit: float | None) -> Iterator[Check]:
+    """Of files whose memory a device measured; where none did, there is nothing to say."""
+    before = None if old.latency is None else old.latency.peak_rss_bytes
+    if old.latency is None or not before:
+        return
+    now = None if new.latency is None else new.latency.peak_rss_bytes
+    if new.latency is None or not now:
+        yield _unknown(old, new, "memory", "its peak memory", True)
+    elif new.latency.device != old.latency.device:
+        yield _nothing(old.name, "memory", new.latency.device.difference(old.latency.device))
+    else:
+        growth = 100 * (now / before - 1)
+        said = f"peak memory of {before / 1e6:.1f} MB became {now / 1e6:.1f}, {growth:+.1f} %"
+        yield _against(old.name, "memory", limit, growth, said, "%", before, now, "bytes")
 
 
 def _sqnr(old: BaselineFile, new: BaselineFile, limit: float | None) -> Check:
