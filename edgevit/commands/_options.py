@@ -61,7 +61,7 @@ Setup = Annotated[
     bool,
     typer.Option(
         "--setup",
-        help="Install the runtimes on the device first, in an environment of their own: this computer downloads "
+        help="Install the runtimes on a device first, in an environment of their own: this computer downloads "
         "what fits there, and pushes it.",
     ),
 ]
@@ -73,6 +73,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and no
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the Python traceback of every error.")]
 
 
-def setup_source(setup: bool, online: bool) -> Literal["no", "here", "device"]:
-    """Where the packages of `--setup` come from."""
+def setup_source(setup: bool, online: bool, *devices: str) -> Literal["no", "here", "device"]:
+    """Where the packages of `--setup` come from.
+
+    Raises:
+        UsageError: it is asked for, and no device is named.
+    """
+    if (setup or online) and not any(devices):
+        raise UsageError(
+            "--setup installs runtimes on a device, and none is named", "--device ssh://[USER@]HOST[:PORT]"
+        )
     return "device" if online else "here" if setup else "no"

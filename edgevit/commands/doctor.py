@@ -34,13 +34,10 @@ def command(
       edgevit doctor --device ssh://pi@raspberrypi.local
       edgevit doctor --device ssh://pi@raspberrypi.local --setup
     """
-    source = o.setup_source(setup, setup_online)
+    source = o.setup_source(setup, setup_online, device)
     if not device:
-        from edgevit.core.errors import UsageError
         from edgevit.flows.doctor import doctor
 
-        if source != "no":
-            raise UsageError("--setup installs runtimes on a device", "name it: --device ssh://HOST")
         return show_answer(doctor(), json)
     from edgevit.flows.doctor_device import doctor_device
     from edgevit.report.progress import open_progress

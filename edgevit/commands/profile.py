@@ -55,6 +55,8 @@ def command(
             help="LiteRT's benchmark_model, which times .tflite files on a phone without Python.",
         ),
     ] = None,
+    setup: o.Setup = False,
+    setup_online: o.SetupOnline = False,
     threads: Annotated[
         int,
         typer.Option(
@@ -79,10 +81,13 @@ def command(
     """
     wanted = make_recipe({**settings, "model": str(artifact), "threads": threads})
     from edgevit.core.settings.core_list import parse_cores
+    from edgevit.flows.doctor_device import set_up
     from edgevit.flows.profile import ProfileRequest, profile
     from edgevit.report.progress import open_progress
 
+    source = o.setup_source(setup, setup_online, device)
     asked = ProfileRequest(device, runs, seconds, parse_cores(cpus), unit, keep, runner, html)
     with open_progress(quiet) as progress:
+        set_up(device, source, progress)
         answer = profile(artifact, asked, wanted, progress)
     return show_answer(answer, json)

@@ -34,6 +34,8 @@ def command(
     ],
     settings: Settings,
     file_preprocess: o.FilePreprocess = None,
+    setup: o.Setup = False,
+    setup_online: o.SetupOnline = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -52,9 +54,13 @@ def command(
 
     fed = parse_pairs("--file-preprocess", file_preprocess or [], FILE_PREPROCESS_KEYS)
     wanted = make_recipe({**settings, "model": reference})
+    source = o.setup_source(setup, setup_online, *wanted.device)
+    from edgevit.flows.doctor_device import set_up
     from edgevit.flows.validate import validate
     from edgevit.report.progress import open_progress
 
     with open_progress(quiet, verbose=verbose) as progress:
+        for device in wanted.device:
+            set_up(device, source, progress)
         report = validate(path, wanted, progress, fed)
     return show_report(report, json)

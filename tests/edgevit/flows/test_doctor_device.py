@@ -30,16 +30,21 @@ def test_this_computer_has_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("words", "code", "said"),
     [
-        (("--device", "usb:1"), 2, "unknown device 'usb:1'"),
-        (("--setup",), 2, "--setup installs runtimes on a device"),
-        (("--device", "ssh://-oProxyCommand=touch%20x"), 2, "error: "),
-        (("--device", "ssh://no-such-host.invalid"), 3, "no-such-host.invalid"),
+        (("doctor", "--device", "usb:1"), 2, "unknown device 'usb:1'"),
+        (("doctor", "--setup"), 2, "--setup installs runtimes on a device"),
+        (
+            ("validate", "x.onnx", "--reference", "demo", "--setup"),
+            2,
+            "--setup installs runtimes on a device",
+        ),
+        (("doctor", "--device", "ssh://-oProxyCommand=touch%20x"), 2, "error: "),
+        (("doctor", "--device", "ssh://no-such-host.invalid"), 3, "no-such-host.invalid"),
     ],
 )
-def test_what_cannot_be_looked_at_is_a_clear_error(flags: tuple[str, ...], code: int, said: str) -> None:
-    done = edgevit("doctor", *flags)
+def test_what_cannot_be_looked_at_is_a_clear_error(words: tuple[str, ...], code: int, said: str) -> None:
+    done = edgevit(*words)
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
 
