@@ -15,7 +15,7 @@ import pytest
 from edgevit.core.errors import DeviceError, DeviceLostError, MissingDependencyError, UsageError
 from edgevit.devices._ssh import connection
 from edgevit.devices._ssh.place import open_place
-from tests._ssh_server import Server, serving
+from tests._ssh_server import USER, Server, serving
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
@@ -257,6 +257,18 @@ def test_nothing_stays_on_either_side_when_edgevit_is_ended(
     if number == signal.SIGINT:
         assert list(temporary.iterdir()) == []
     user.stdout.close()
+
+
+def test_an_alias_and_a_jump_host_of_the_users_configuration(server: Server) -> None:
+    place_of = ("-oHostname=127.0.0.1", f"-oPort={server.port}", f"-oUser={USER}")
+    server.client_options = (*place_of, f"-oProxyJump={USER}@localhost:{server.port}")
+    known = server.known_hosts.read_text()
+    server.known_hosts.write_text(known + known.replace("127.0.0.1", "localhost"))
+    with open_place("ssh://my-board") as place:
+        assert place.spawn("echo here").communicate() == (b"here\n", b"")
+    assert server.connections == 2
+    server.client_options = (*place_of, f"-oProxyJump={USER}@localhost:1")
+    assert refused("ssh://my-board").message == "nothing listens on port 1 of localhost: Connection refused"
 
 
 def test_two_places_at_a_time(server: Server, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tests.edgevit.devices.ssh._small_model import FILE, answers, images, save
 from tests.edgevit.devices.ssh.test_connection import clients, eventually, logs_in_by
 
 PYTHON = Path(sys.executable)
+NAME = """it's "a" $(touch canary) `touch canary`; touch canary.onnx"""
 
 
 @contextmanager
@@ -92,25 +93,27 @@ def test_it_says_what_it_is_measures_executes_and_leaves_nothing(server: Server,
 
 
 def test_what_is_kept_is_not_pushed_again_unless_it_is_another(server: Server, tmp_path: Path) -> None:
-    """Another by its digest: the size is the same."""
-    model, pixels = save(tmp_path), images(tmp_path, 3)
+    """Another by its digest: the size is the same. Weights beside a file keep its name, which is only a name."""
+    model, pixels = save(tmp_path).rename(tmp_path / NAME), images(tmp_path, 3)
+    (tmp_path / f"{NAME}.data").write_bytes(b"weights")
 
     def pushed() -> dict[Path, tuple[int, int]]:
         with session_on(server, keep=True) as session:
             session.put(model)
             session.put_array(pixels)
-        files = [path for path in server.home.rglob("*") if path.suffix in (".onnx", ".npy", ".pyz")]
+        files = [path for path in server.home.rglob("*") if path.suffix in (".onnx", ".data", ".npy", ".pyz")]
         return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
     first = pushed()
-    assert len(first) == 3 and pushed() == first
+    assert len(first) == 4 and pushed() == first and {path.name for path in first} >= {NAME, f"{NAME}.data"}
     for path in first:
         damaged = bytearray(path.read_bytes())
         damaged[-1] ^= 1
         path.write_bytes(damaged)
     (server.home / ".cache/edgevit-device/agent-0000.pyz").write_text("print('an older one')")
     assert first.keys() <= pushed().keys()
-    assert {path.read_bytes() for path in first} >= {model.read_bytes(), pixels.read_bytes()}
+    assert {path.read_bytes() for path in first} >= {model.read_bytes(), b"weights", pixels.read_bytes()}
+    assert not list(server.home.rglob("canary"))
 
 
 def test_a_push_that_breaks_off_is_made_again(server: Server, tmp_path: Path) -> None:
