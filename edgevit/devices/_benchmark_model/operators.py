@@ -73,12 +73,15 @@ def from_print(printed: str) -> tuple[OperatorTime, ...]:
 
 
 def _operator(name: str, kind: str, ms: float) -> OperatorTime:
-    """An entry in our words: `[output]:7` is a node of the graph, `Delegate/Convolution:3` one of a delegate's."""
+    """An entry in our words: `[output, other]:7` is a node of the graph, `Delegate/Convolution:3` one of a delegate's.
+
+    A node is called after its first output, by which its module is known.
+    """
     plain = _NUMBERED.sub("", name)
     if name.startswith(_DELEGATE):
         inner = plain.removeprefix(_DELEGATE) if kind == "DelegateOpInvoke" else kind
         return OperatorTime(name.removeprefix(_DELEGATE), inner, "delegate", ms)
     if plain.startswith("[") and plain.endswith("]"):
         by = "delegate" if _FUSED.match(kind) else "CPU"
-        return OperatorTime(plain[1:-1], kind, by, ms)
+        return OperatorTime(plain[1:-1].partition(", ")[0], kind, by, ms)
     return OperatorTime(plain, kind, "runtime", ms)

@@ -1,8 +1,7 @@
-"""`edgevit profile --runner` from the command line to a phone without Python, by stand-ins for both."""
+"""`edgevit profile --runner` on a phone without Python, by stand-ins for both."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,11 @@ from edgevit.agent.feed import Feed
 from edgevit.core.disk.whole_files import sha256_of
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Silent
-from edgevit.core.runner import DeviceFile, DeviceOutput
+from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.devices._benchmark_model.types import ToolFile
 from edgevit.flows._measure import Options, ToMeasure
 from edgevit.flows._measure_by_tool import _agreement, _Asked, measure_by_tool
+from edgevit.runtimes.litert import RUNTIME
 from tests import _benchmark_model
 from tests._command import edgevit
 from tests._phone import BATTERY, adb_server, phone
@@ -23,38 +23,38 @@ from tests.edgevit.runtimes.litert import _tflite_files as files
 from tests.edgevit.runtimes.litert.test_litert import NOTES
 
 
-def test_a_file_on_a_phone_without_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = files.image_model(tmp_path / "m.tflite", NOTES)
+def test_files_on_a_phone_without_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = files.image_model(tmp_path / "m.tflite", NOTES)
     tool = _benchmark_model.write(tmp_path / "benchmark_model")
-    asked = ("profile", model, "--runner", tool, "--runs", "2", "--threads", "1", "--device")
+    assert RUNTIME.on_device is not None
+    described = RUNTIME.on_device(path, RunOptions(threads=1))
+    model = ToMeasure("m.tflite", "tflite", path, described, "", {"shifted": "blocks.0.mlp:linear"}, True)
+    other = ToMeasure("m.onnx", "onnx", tmp_path / "m.onnx", described, "", {}, True)
     with adb_server(tmp_path / "adb") as server, phone(tmp_path / "phone", server) as device:
-        (device.state / "battery").write_text(
-            BATTERY.replace("level: 82", "level: 9").replace("USB powered: true", "")
-        )
+        low = BATTERY.replace("level: 82", "level: 9").replace("USB powered: true", "")
+        (device.state / "battery").write_text(low)
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        done = edgevit(*asked, f"adb:{device.serial}", "--json")
-        assert done.returncode == 0, done.stderr
-        assert list(device.tmp.iterdir()) == []
+        options = Options(runs=2, threads=1, timeout=60.0)
+        done = measure_by_tool(f"adb:{device.serial}", tool, [model, other], options, False, Silent())
+        assert device.left() == []
         device.authorized = False
         device.drop()
-        refused = edgevit(*asked, f"adb:{device.serial}")
+        refused = edgevit("profile", path, "--runner", tool, "--device", f"adb:{device.serial}")
     assert refused.returncode == 3 and refused.stdout == ""
     assert "does not allow USB debugging" in refused.stderr and "unlock it" in refused.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["runner"]["kind"], answer["runner"]["sha256"]) == ("interpreter", sha256_of(tool))
-    assert "output_filepath" in answer["runner"]["flags"]
-    (file,) = answer["files"]
-    assert file["latency"]["runs"] == 2 and file["latency"]["p90_ms"] is None and len(file["blocks"]) == 2
-    assert file["blocks"][0]["summary"]["runs"] == 1
-    assert [(op["type"], op["ms"]) for op in file["operators"]] == [
-        ("MUL", 0.1),
-        ("ADD", 0.2),
-        ("RESHAPE", 0.3),
-    ]
-    assert file["peak_rss_bytes"] == 12.5 * 1024 * 1024
-    assert answer["notes"][-1] == f"{model}: one image is answered as on this computer, SQNR 200.0 dB"
-    assert "its battery had 9 %: many devices then lower their clocks" in answer["notes"]
+    assert done.runner is not None
+    assert (done.runner.kind, done.runner.sha256) == ("interpreter", sha256_of(tool))
+    assert "output_filepath" in done.runner.flags
+    file, unasked = done.files
+    assert file.latency is not None and (file.latency.runs, file.latency.p90_ms) == (2, None)
+    assert [block.summary is not None and block.summary.runs for block in file.blocks] == [1, 1]
+    assert [(op.type, op.ms) for op in file.operators] == [("MUL", 0.1), ("ADD", 0.2), ("RESHAPE", 0.3)]
+    assert [(module.name, module.share) for module in file.modules] == [("blocks.0.mlp", 1.0)]
+    assert file.peak_rss_bytes == 12.5 * 1024 * 1024
+    assert unasked.latency is None and "needs Python there" in unasked.reason
+    assert done.notes[-1] == "m.tflite: one image is answered as on this computer, SQNR 200.0 dB"
+    assert "its battery had 9 %: many devices then lower their clocks" in done.notes
 
 
 def test_what_it_is_not_for(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_operators_of_the_message() -> None:
         return operators.from_message(data.SerializeToString(), "adb")
 
     assert read() == (
-        OperatorTime("a:0, b", "CONV_2D", "CPU", 1.5),
+        OperatorTime("a:0", "CONV_2D", "CPU", 1.5),
         OperatorTime("hidden", "TfLiteXNNPackDelegate", "delegate", 0.9),
         OperatorTime("probabilities", "SOFTMAX", "CPU", 0.03),
         OperatorTime("loop", "WHILE", "CPU", 0.03),
