@@ -93,8 +93,3 @@ def test_a_step_ends_with_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(StepError, match="SIGKILL"):
             run_job(Job("hang", f"{JOBS}:hang", {}, ProcessLimits(timeout_s=60), end, forked=True))
         assert time.monotonic() - begun[0] < 20
-
-
-def test_onnx_runtime_reports_nothing_over_the_network_unless_its_user_says_so() -> None:
-    assert forking.step_environment(base={})["ORT_DISABLE_TELEMETRY"] == "1"
-    assert forking.step_environment(base={"ORT_DISABLE_TELEMETRY": "0"})["ORT_DISABLE_TELEMETRY"] == "0"
