@@ -134,7 +134,8 @@ def cpu_features(info: str) -> list[str]:
 
 def _model(root: str, info: str) -> str:
     """The board's own name: the device tree's, or that of the firmware."""
-    for path in ("proc/device-tree/model", "sys/devices/virtual/dmi/id/product_name"):
+    device_tree = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
+    for path in (*device_tree, "sys/devices/virtual/dmi/id/product_name"):
         text = read(os.path.join(root, path)).strip("\0")
         if text:
             return text
