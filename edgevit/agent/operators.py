@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import coreml_plan, litert_match, litert_profile
-from .clock import warm_up
+from .clock import WARMUP_SECONDS, since_ms, warm_up
 from .feed import Feed, tensor
 from .opened import coreml_label, litert_label, litert_threads, onnx_label, onnx_options
 from .wire import Message
+
+WARM_RUNS = 100
 
 
 def profile(job: Message, progress: Callable[[Message], None]) -> Message:
@@ -52,25 +55,35 @@ def _onnx(job: Message) -> Message:
         session = onnxruntime.InferenceSession(job["path"], options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         fed = {name: _input(job)}
-        warm = warm_up(lambda: session.run(None, fed))
+        warm, begin = 0, time.perf_counter()
+        while warm < WARM_RUNS and since_ms(begin) < WARMUP_SECONDS * 1e3:  # all of them go into the profile
+            session.run(None, fed)
+            warm += 1
         for _ in range(job["runs"]):
             session.run(None, fed)
         with open(session.end_profiling()) as file:
             events = json.load(file)
-    kernels = [
-        event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
-    ]
+    return {"operators": of_events(events, warm), "executed_by": onnx_label(), "runs": job["runs"]}
+
+
+def of_events(events: list[Message], warm: int) -> list[Message]:
+    """Operators of a profile of ONNX Runtime, in execution order; every run has one event of each.
+
+    Args:
+        warm: runs that do not count.
+    """
+    behind = "_kernel_time"
     times: dict[str, list[float]] = {}
     first: dict[str, Message] = {}
-    for event in kernels:
-        node = event["name"][: -len("_kernel_time")]
-        first.setdefault(node, event["args"])
-        times.setdefault(node, []).append(event["dur"] / 1e3)
-    found: list[dict[str, Any]] = []
-    for node, args in first.items():
-        runs = times[node][warm:]  # every run has one event of each operator
-        found.append({"name": node, "type": args["op_name"], "by": args["provider"], "ms": typical(runs)})
-    return {"operators": found, "executed_by": onnx_label(), "runs": job["runs"]}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(behind):
+            node = event["name"][: -len(behind)]
+            first.setdefault(node, event["args"])
+            times.setdefault(node, []).append(event["dur"] / 1e3)
+    return [
+        {"name": node, "type": args["op_name"], "by": args["provider"], "ms": typical(times[node][warm:])}
+        for node, args in first.items()
+    ]
 
 
 def _tflite(job: Message) -> Message:

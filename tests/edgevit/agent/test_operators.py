@@ -203,6 +203,24 @@ def test_onnx_runtime_says_the_same_of_itself(tmp_path: Path) -> None:
     assert all(one["ms"] >= 0 for one in found) and sum(one["ms"] for one in found) > 0
 
 
+def test_times_of_onnx_runtime_by_hand() -> None:
+    def event(name: str, microseconds: int) -> dict[str, Any]:
+        args = {"op_name": name.title(), "provider": "CPUExecutionProvider"}
+        return {"cat": "Node", "name": name + "_kernel_time", "dur": microseconds, "args": args}
+
+    def run(first: int, second: int) -> list[dict[str, Any]]:
+        other = {"cat": "Session", "name": "model_run", "dur": 10**6, "args": {}}
+        before = {"cat": "Node", "name": "gemm_fence_before", "dur": 10**6, "args": {}}
+        return [other, event("gemm", first), before, event("softmax", second)]
+
+    warm = run(90_000, 90_000) * 2
+    counted = run(2000, 10) + run(4000, 11) + run(3000, 11) + run(900_000, 12)
+    assert operators.of_events(warm + counted, 2) == [
+        {"name": "gemm", "type": "Gemm", "by": "CPUExecutionProvider", "ms": 3.5},
+        {"name": "softmax", "type": "Softmax", "by": "CPUExecutionProvider", "ms": 0.011},
+    ]
+
+
 def test_a_file_that_no_runtime_profiles_is_named() -> None:
     with pytest.raises(NotImplementedError, match=r"model\.bin"):
         operators.profile({"path": "model.bin"}, lambda _: None)
