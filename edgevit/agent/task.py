@@ -31,9 +31,9 @@ def main(nonce: str) -> None:
     sender = Sender(private_stdout(), nonce)
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_the_parent, daemon=True).start()
-    if job.get("cpus"):
-        os.sched_setaffinity(0, job["cpus"])
     try:
+        if job.get("cpus"):
+            bind(job["cpus"])
         answer = TASKS[job["task"]](job, lambda told: sender.send({"progress": told}))
     except DamagedError as error:
         sender.send({"error": {"kind": "damaged", "message": str(error)}})
@@ -141,6 +141,22 @@ def _wait_for(path: str, digest: str) -> None:
         time.sleep(0.005)
     if sha256(path) != digest:
         raise DamagedError(os.path.basename(path) + " arrived damaged")
+
+
+def bind(cpus: list[int]) -> None:
+    """Keep this process to some cores.
+
+    Raises:
+        NotImplementedError: the system binds no processes, as macOS.
+        ValueError: there is a core that it has not.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise NotImplementedError("this system binds no process to cores; leave --cpus out")
+    there = os.sched_getaffinity(0)
+    missing = sorted(set(cpus) - there)
+    if missing:
+        raise ValueError(f"cores {missing} cannot be used here, those that can are {sorted(there)}")
+    os.sched_setaffinity(0, cpus)
 
 
 def sha256(path: str) -> str:
