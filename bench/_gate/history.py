@@ -81,14 +81,18 @@ def play(repository: Repository, folder: Path, run: Run, told: Callable[[Step], 
     step("lost integers", (*repository.build, "--plan", str(plan)), shipped)
     step("labels in another order", repository.reordered)
     target = "onnx" if repository.bad_range != "onnx" else "tflite"
-    step("one target gone", (*repository.build, "--to", target))
+    step("one target gone", instead(repository.build, "--to", target))
     first = folder / "few"
     built(run, repository.few, first)
-    worse = [*repository.worse]
-    worse[worse.index("--evaluate-count") + 1] = "60"
-    step("sixty images", worse, first)
+    step("sixty images", instead(repository.worse, "--evaluate-count", "60"), first)
     step("another image set", repository.others)
     return steps
+
+
+def instead(arguments: Convert, flag: str, value: str) -> Convert:
+    """The same arguments with another value of one flag, which stands there once."""
+    place = arguments.index(flag) + 1
+    return (*arguments[:place], value, *arguments[place + 1 :])
 
 
 def built(run: Run, arguments: Convert, bundle: Path) -> None:
