@@ -141,9 +141,9 @@ def _execute(where: str, keep: bool, model: Path, images: list[Path], folder: Pa
 
 
 def _outputs(session: Session, model: Path, images: list[Path], folder: Path) -> np.ndarray:
-    path = session.put(model)
+    path = session.store.put(model)
     chunks = tuple(
-        Chunk(session.send_array(pixels), folder / f"outputs-{number}.npz")
+        Chunk(session.store.send_array(pixels), folder / f"outputs-{number}.npz")
         for number, pixels in enumerate(images)
     )
     session.execute(path, FILE, chunks, threads=1, unit="all", timeout=600.0, done=lambda chunk, count: None)

@@ -51,9 +51,9 @@ def first_difference(session: Session, file: ToMeasure, recipe: Recipe, folder: 
         np.save(image, np.load(folder / messages.PIXELS, mmap_mode="r")[:1])
         there = folder / "tapped-there.npz"
         session.execute(
-            session.put(folder / tapped.copy),
+            session.store.put(folder / tapped.copy),
             tapped.file,
-            (Chunk(session.put_array(image), there),),
+            (Chunk(session.store.put_array(image), there),),
             threads=recipe.threads,
             unit="all",
             timeout=recipe.timeout,

@@ -103,7 +103,7 @@ def _put(
     failed: dict[str, str] = {}
     progress.stage("copying files to the device", len(files))
     for file in files:
-        path = session.put(file.path)
+        path = session.store.put(file.path)
         try:  # once, and not counted: it brings the file into memory
             _block(session, file, path, replace(options, runs=1, seconds=0.0))
             remote[file.name] = path

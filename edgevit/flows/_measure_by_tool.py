@@ -117,9 +117,9 @@ def _executed_here(
             np.save(here / "pixels.npy", pixels)
             fed = tensor(pixels, file.file.feed)
             (here / "input.bin").write_bytes(fed.tobytes())
-            chunk = Chunk(session.put_array(here / "pixels.npy"), here / "outputs.npz")
+            chunk = Chunk(session.store.put_array(here / "pixels.npy"), here / "outputs.npz")
             session.execute(
-                session.put(file.path),
+                session.store.put(file.path),
                 file.file,
                 (chunk,),
                 threads=options.threads,

@@ -147,7 +147,7 @@ def _one_device(
     def work(session: Session) -> OneDevice:
         state = session.state()
         notes = device_latency.warnings(session.fingerprint, state)
-        remote = [session.send_array(chunk) for chunk in chunks]
+        remote = [session.store.send_array(chunk) for chunk in chunks]
         for variant, file in files.items():
             if variant in done:  # before the connection broke
                 continue
@@ -211,7 +211,7 @@ def _execute(
     missing = tuple(chunk for chunk in chunks if not chunk.outputs.exists())
     progress.stage(f"executing {variant} on {session.place.where}", len(named_outputs.first(reference)))
     executed_by = session.execute(
-        session.put(file.path),
+        session.store.put(file.path),
         file.file,
         missing,
         threads=recipe.threads,

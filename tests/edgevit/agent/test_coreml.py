@@ -59,9 +59,9 @@ def file_of(feed: Feed = FEED, *outputs: str, classes: tuple[str, ...] = ()) -> 
 
 def executed(session: Session, folder: Path, path: Path, file: DeviceFile) -> tuple[list[np.ndarray], str]:
     np.save(folder / "pixels.npy", PIXELS)
-    chunk = Chunk(session.put_array(folder / "pixels.npy"), folder / "found.npz")
+    chunk = Chunk(session.store.put_array(folder / "pixels.npy"), folder / "found.npz")
     label = session.execute(
-        session.put(path), file, (chunk,), threads=0, unit="all", timeout=60.0, done=lambda *_: None
+        session.store.put(path), file, (chunk,), threads=0, unit="all", timeout=60.0, done=lambda *_: None
     )
     with np.load(chunk.outputs) as found:
         return [found[name] for name in found.files], label
@@ -96,7 +96,7 @@ def test_a_classifier_takes_an_image_and_gives_probabilities_by_name(
 @pytest.mark.parametrize("unit", ["all", "cpu_only"])
 def test_a_package_is_timed_cold_and_warm(session: Session, unit: str, tmp_path: Path) -> None:
     asked = {"runs": 3, "seconds": 0.0, "threads": 0, "cpus": (), "unit": unit, "timeout": 60.0}
-    (timed,) = session.time({session.put(package(tmp_path)): file_of()}, **asked).files  # type: ignore[arg-type]
+    (timed,) = session.time({session.store.put(package(tmp_path)): file_of()}, **asked).files  # type: ignore[arg-type]
     assert timed.load_ms > 100, "the stand-in takes 100 ms to compile"
     assert timed.load_warm_ms is not None and 0 < timed.load_warm_ms < 100
     assert timed.executed_by.endswith(" " + unit) and len(timed.wall_ms) == 3
@@ -106,7 +106,7 @@ def test_a_package_is_timed_cold_and_warm(session: Session, unit: str, tmp_path:
 def test_the_plan_says_which_unit_each_operation_would_run_on(
     session: Session, unit: str, shown: str, tmp_path: Path
 ) -> None:
-    path = session.put(package(tmp_path))
+    path = session.store.put(package(tmp_path))
     asked = {"runs": 3, "threads": 0, "cpus": (), "unit": unit, "timeout": 60.0}
     found = session.operators(path, file_of(), **asked)  # type: ignore[arg-type]
     assert found.operators == (
@@ -122,13 +122,13 @@ def test_the_plan_says_which_unit_each_operation_would_run_on(
 
 
 def test_what_is_no_ml_program_has_no_plan(session: Session, tmp_path: Path) -> None:
-    path = session.put(package(tmp_path, operations=[]))
+    path = session.store.put(package(tmp_path, operations=[]))
     with pytest.raises(DeviceError, match="ML programs alone"):
         session.operators(path, file_of(), runs=1, threads=0, cpus=(), unit="all", timeout=60.0)
 
 
 def test_an_error_of_core_ml_is_told(session: Session, tmp_path: Path) -> None:
-    path = session.put(package(tmp_path, image=True))  # which then gets a tensor
+    path = session.store.put(package(tmp_path, image=True))  # which then gets a tensor
     with pytest.raises(DeviceError, match="on local: "):
         session.time({path: file_of()}, runs=1, seconds=0.0, threads=0, cpus=(), unit="all", timeout=60.0)
 

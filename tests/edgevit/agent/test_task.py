@@ -17,7 +17,7 @@ from tests.edgevit.devices.ssh import _small_model
 
 def test_a_core_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     with session_on("local") as session:
-        path = session.put(_small_model.save(tmp_path))
+        path = session.store.put(_small_model.save(tmp_path))
         with pytest.raises(DeviceError, match=r"cores \[9999\] cannot be used here, those that can are \[\d"):
             session.time(
                 {path: _small_model.FILE},

@@ -53,14 +53,14 @@ def session() -> Iterator[Session]:
 def test_it_says_hello_and_measures(device: Phone, model: Model) -> None:
     with session() as agent:
         assert agent.fingerprint.python and agent.fingerprint.runtimes["ai-edge-litert"]
-        remote = agent.put(model.path)
+        remote = agent.store.put(model.path)
         assert remote.startswith("/data/local/tmp/edgevit/files/")
         block = agent.time(
             {remote: model.file}, runs=5, seconds=0.0, threads=1, cpus=(0,), unit="all", timeout=60.0
         )
         assert len(block.files[0].wall_ms) == 5 and block.files[0].executed_by.startswith("litert")
         pushed = len(device.commands)
-        assert agent.put(model.path) == remote
+        assert agent.store.put(model.path) == remote
         assert len(device.commands) == pushed, "it is there already"
     assert device.left() == []
 
@@ -71,12 +71,12 @@ def test_a_batch_goes_on_where_the_connection_broke(tmp_path: Path, device: Phon
     notes: list[str] = []
 
     def work(agent: Session) -> None:
-        remote = agent.put(model.path)
+        remote = agent.store.put(model.path)
         chunks = []
         for number, output in enumerate(outputs):
             if output not in finished:
                 np.save(tmp_path / "pixels.npy", PIXELS[2 * number : 2 * number + 2])
-                chunks.append(Chunk(agent.put_array(tmp_path / "pixels.npy"), output))
+                chunks.append(Chunk(agent.store.put_array(tmp_path / "pixels.npy"), output))
 
         def done(chunk: Chunk, images: int) -> None:
             finished.append(chunk.outputs)
@@ -99,7 +99,7 @@ def test_a_phone_that_stays_away(device: Phone, model: Model) -> None:
     with session() as agent:
         device.vanish()
         with pytest.raises(DeviceLostError, match="is offline"):
-            agent.put(model.path)
+            agent.store.put(model.path)
 
 
 def test_a_phone_without_python(tmp_path: Path, adb: Server) -> None:

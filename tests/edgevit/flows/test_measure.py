@@ -47,6 +47,11 @@ class FakeSession:
         default_factory=lambda: DeviceFingerprint("Pi", "Linux", "aarch64", "", (), 4, 1, "", "", {}, "")
     )
 
+    @property
+    def store(self) -> FakeSession:
+        """Its files are nothing but names."""
+        return self
+
     def put(self, artifact: Path) -> str:
         return f"/there/{artifact.stem}"
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edgevit.core.errors import DeviceError, DeviceLostError
-from edgevit.devices import _python
+from edgevit.devices import _channel, _python
 from edgevit.devices import session as sessions
 from edgevit.devices._ssh import copying
 from edgevit.devices._ssh.connection import Connection
@@ -71,13 +71,13 @@ def test_it_says_what_it_is_measures_executes_and_leaves_nothing(server: Server,
     model, pixels, outputs = save(tmp_path), images(tmp_path, 7), tmp_path / "outputs.npz"
     with session_on(server) as session:
         assert session.fingerprint.cores == os.cpu_count() and session.fingerprint.runtimes["onnxruntime"]
-        path = session.put(model)
+        path = session.store.put(model)
         timed = session.time({path: FILE}, runs=5, seconds=0.0, threads=1, cpus=(), unit="all", timeout=60.0)
         done: list[int] = []
         label = session.execute(
             path,
             FILE,
-            (Chunk(session.put_array(pixels), outputs),),
+            (Chunk(session.store.put_array(pixels), outputs),),
             threads=1,
             unit="all",
             timeout=60.0,
@@ -99,8 +99,8 @@ def test_what_is_kept_is_not_pushed_again_unless_it_is_another(server: Server, t
 
     def pushed() -> dict[Path, tuple[int, int]]:
         with session_on(server, keep=True) as session:
-            session.put(model)
-            session.put_array(pixels)
+            session.store.put(model)
+            session.store.put_array(pixels)
         files = [path for path in server.home.rglob("*") if path.suffix in (".onnx", ".data", ".npy", ".pyz")]
         return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
@@ -122,7 +122,7 @@ def test_a_push_that_breaks_off_is_made_again(server: Server, tmp_path: Path) ->
     def work(session: Session) -> int:
         if not notes:
             server.cut("there", 500_000)
-        return Path(session.put(model)).stat().st_size
+        return Path(session.store.put(model)).stat().st_size
 
     assert persist(lambda: session_on(server), work, notes.append) == model.stat().st_size
     assert len(notes) == 1 and "broke" in notes[0] and "connecting again (1 of 2)" in notes[0]
@@ -131,7 +131,7 @@ def test_a_push_that_breaks_off_is_made_again(server: Server, tmp_path: Path) ->
 def test_a_block_that_breaks_off_ends_there_and_is_told(server: Server, tmp_path: Path) -> None:
     model = save(tmp_path)
     with open_place(server.where) as place, connect(place) as session:
-        path = session.put(model)
+        path = session.store.put(model)
         threading.Timer(1.0, server.cut, ["back"]).start()
         begin = time.monotonic()
         with pytest.raises(DeviceLostError, match="the connection to .* broke"):
@@ -153,8 +153,8 @@ def test_a_batch_that_breaks_off_goes_on_where_it_was(server: Server, tmp_path: 
             server.cut("back")
 
     def work(session: Session) -> str:
-        path = session.put(model)
-        chunks = tuple(Chunk(session.send_array(pixels), out) for out, pixels in waiting.items())
+        path = session.store.put(model)
+        chunks = tuple(Chunk(session.store.send_array(pixels), out) for out, pixels in waiting.items())
         return session.execute(path, FILE, chunks, threads=1, unit="all", timeout=60.0, done=done)
 
     persist(lambda: session_on(server), work, notes.append)
@@ -182,12 +182,12 @@ def test_images_that_travel_beside_the_work_are_waited_for(
             put(connection, local, remote)
 
     def executed(session: Session, path: str, count: int) -> Path:
-        chunk = Chunk(session.send_array(images(tmp_path, count, count)), tmp_path / f"{count}.npz")
+        chunk = Chunk(session.store.send_array(images(tmp_path, count, count)), tmp_path / f"{count}.npz")
         session.execute(path, FILE, (chunk,), threads=1, unit="all", timeout=60.0, done=lambda *_: None)
         return chunk.outputs
 
     with session_on(server) as session:
-        path = session.put(model)
+        path = session.store.put(model)
         monkeypatch.setattr(copying, "put", slow)
         with pytest.raises(DeviceLostError, match="pixels.npy arrived damaged"):
             executed(session, path, 4)
@@ -202,7 +202,7 @@ def test_behind_a_dead_link_the_old_agent_leaves_and_a_new_one_takes_over(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its input does not end, as nobody tells the device; so it goes by what it hears."""
-    monkeypatch.setattr(sessions, "_ALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(_channel, "_ALIVE_SECONDS", 0.3)
     monkeypatch.setattr(sessions, "_SILENCE_SECONDS", 1.5)
     server.client_options = ("-oServerAliveInterval=1", "-oServerAliveCountMax=1")
     model, notes = save(tmp_path), list[str]()
@@ -210,7 +210,7 @@ def test_behind_a_dead_link_the_old_agent_leaves_and_a_new_one_takes_over(
     def work(session: Session) -> str:
         if not notes:
             server.hang()
-        return session.put(model)
+        return session.store.put(model)
 
     persist(lambda: session_on(server), work, notes.append)
     assert len(notes) == 1 and "Timeout, server 127.0.0.1 not responding" in notes[0]
@@ -288,7 +288,7 @@ def test_a_runtime_for_another_device(server: Server, tmp_path: Path) -> None:
     (tmp_path / "site" / "onnxruntime").mkdir(parents=True)
     server.environment["PYTHONPATH"] = str(tmp_path / "site")
     with session_on(server) as session:
-        path = session.put(save(tmp_path))
+        path = session.store.put(save(tmp_path))
         for reason in (
             "version `GLIBC_2.34' not found (required by x.so)",
             "x.so: wrong ELF class: ELFCLASS32",
@@ -303,7 +303,7 @@ def test_a_runtime_for_another_device(server: Server, tmp_path: Path) -> None:
 def test_a_full_disk_there(server: Server, tmp_path: Path) -> None:
     logs_in_by(server, 'ulimit -f 1000; exec sh "$@"')
     with session_on(server) as session, pytest.raises(DeviceError, match="no space left on"):
-        session.put(save(tmp_path))
+        session.store.put(save(tmp_path))
     assert eventually(lambda: left(server) == [".cache", "login-shell"])
 
 
@@ -323,7 +323,7 @@ def test_ctrl_c_in_a_block_cleans_up_on_both_sides(server: Server, temporary: Pa
         "from edgevit.devices.session import connect\n"
         f"file = {FILE!r}\n"
         "with open_place(sys.argv[1]) as place, connect(place) as session:\n"
-        "    path = session.put(Path(sys.argv[2]))\n"
+        "    path = session.store.put(Path(sys.argv[2]))\n"
         "    print('ready', flush=True)\n"
         "    session.time({path: file}, runs=5, seconds=50, threads=1, cpus=(), unit='all', timeout=60)\n"
     )
