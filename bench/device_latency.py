@@ -23,8 +23,8 @@ from scipy import stats
 
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Ratio
-from edgevit.flows._measure import Options, ToMeasure, measure
-from edgevit.flows._sessions import session_on
+from edgevit.flows._devices.measure import Options, ToMeasure, measure
+from edgevit.flows._devices.sessions import session_on
 from edgevit.registries import RUNTIMES
 from edgevit.steps.artifacts import find_artifacts
 from edgevit.steps.device_file import DescribeRequest, describe, device_runtime

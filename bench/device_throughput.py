@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgevit.agent.feed import Feed
 from edgevit.core.runner import DeviceFile, DeviceOutput
 from edgevit.devices.session import Chunk, Session
-from edgevit.flows._sessions import session_on
+from edgevit.flows._devices.sessions import session_on
 from tests._ssh_server import serving
 
 MOST = 1.10

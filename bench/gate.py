@@ -28,7 +28,7 @@ from scipy import stats
 from bench._gate import drawn as d
 from edgevit.core.settings.gate_policy import make
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows._shipped import open_bundle
+from edgevit.flows._gate.shipped import open_bundle
 from edgevit.flows.gate import gate, save_baseline
 from edgevit.validate.gate.accuracy import SLICES_ALPHA
 from edgevit.validate.regression import ALPHA

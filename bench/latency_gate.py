@@ -42,7 +42,7 @@ from edgevit.core.process.scratch import WORK, scratch
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Ratio
 from edgevit.flows import _jobs, make_recipe
-from edgevit.flows._time_pairs import Pair, compared, time_pairs, timed_blocks
+from edgevit.flows._gate.time_pairs import Pair, compared, time_pairs, timed_blocks
 from edgevit.steps.messages import Timed, TimeRequest
 from edgevit.validate.latency_regression import LOOKS, Block, judge, ratio_of_blocks
 

@@ -63,9 +63,9 @@ def gate(
         >>> report.raise_for_regression()
     """
     from edgevit.core.settings.gate_policy import make
-    from edgevit.flows._gate_page import write_page
-    from edgevit.flows._gate_places import check_places
-    from edgevit.flows._shipped import open_bundle
+    from edgevit.flows._gate.page import write_page
+    from edgevit.flows._gate.places import check_places
+    from edgevit.flows._gate.shipped import open_bundle
     from edgevit.flows.gate import gate as flow
     from edgevit.flows.make_recipe import make as make_recipe
     from edgevit.report.progress import progress_for

@@ -53,7 +53,7 @@ def run(asked: Asked) -> int:
     if bundle is None:
         raise UsageError("the bundle is missing", "edgevit gate BUNDLE --baseline WHAT")
     from edgevit.flows import gate as flow
-    from edgevit.flows._gate_places import check_places
+    from edgevit.flows._gate.places import check_places
 
     places = {
         "--html": asked.html,
@@ -80,8 +80,8 @@ def run(asked: Asked) -> int:
             "leave --update-baseline out, and give the new bundle as --baseline from now on",
         )
     from edgevit.core.settings.gate_policy import make
-    from edgevit.flows._gate_page import write_page
-    from edgevit.flows._shipped import open_bundle
+    from edgevit.flows._gate.page import write_page
+    from edgevit.flows._gate.shipped import open_bundle
     from edgevit.report.progress import open_progress
 
     policy = make(asked.flags, asked.accept, asked.on_inconclusive, asked.policy)

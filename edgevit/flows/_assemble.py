@@ -25,9 +25,9 @@ from edgevit.core.results.report import (
     Timings,
 )
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows._device_columns import add_devices
+from edgevit.flows._devices.columns import add_devices
+from edgevit.flows._devices.execute import OneDevice
 from edgevit.flows._environment import environment
-from edgevit.flows._on_devices import OneDevice
 from edgevit.flows._with_execution import with_execution
 from edgevit.registries import TARGETS
 from edgevit.steps import messages, named_outputs

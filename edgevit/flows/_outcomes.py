@@ -13,7 +13,7 @@ from edgevit.core.disk.whole_files import sha256_of, write_atomic
 from edgevit.core.precisions import Variant
 from edgevit.core.results.outcomes import FILE_NAME, Answers, HeadAnswers, Outcomes, pack_indices, pack_names
 from edgevit.core.results.report import OutcomesFile
-from edgevit.flows._on_devices import OneDevice
+from edgevit.flows._devices.execute import OneDevice
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Executed, Prepared
 

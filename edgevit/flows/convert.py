@@ -18,10 +18,10 @@ from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
-from edgevit.flows._on_devices import execute_on_devices
+from edgevit.flows._devices.execute import execute_on_devices
+from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
-from edgevit.flows._sessions import check_devices
 from edgevit.steps import messages
 from edgevit.steps.messages import BuildRequest, Built, BuiltAll, Prepared
 from edgevit.steps.resolve import Work, resolve

@@ -13,7 +13,7 @@ from edgevit.devices.checks import Check, install_command, needed
 from edgevit.devices.disturbances import disturbances
 from edgevit.devices.setup import From, setup
 from edgevit.devices.survey import Survey
-from edgevit.flows._sessions import transport_of
+from edgevit.flows._devices.sessions import transport_of
 
 LACKING: Final = 3
 Setup = Literal["no"] | From

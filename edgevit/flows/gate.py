@@ -11,8 +11,8 @@ from edgevit.core.results.baseline import Baseline, to_text
 from edgevit.core.results.gate import FilePoint, GateReport, Images, Side
 from edgevit.core.settings.gate_policy import Policy
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows._shipped import OpenBundle, open_bundle, open_either
-from edgevit.flows._time_pairs import Pair, time_pairs
+from edgevit.flows._gate.shipped import OpenBundle, open_bundle, open_either
+from edgevit.flows._gate.time_pairs import Pair, time_pairs
 from edgevit.validate.gate.accuracy import power
 from edgevit.validate.gate.flips import find_flips
 from edgevit.validate.gate.judge import exit_code, judge, outcome_of

@@ -16,12 +16,12 @@ from edgevit.core.results.profile import DeviceProfile
 from edgevit.core.settings.recipe import Recipe
 from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
+from edgevit.flows._devices.measure import Options, ToMeasure, measure
+from edgevit.flows._devices.measure_by_tool import measure_by_tool
+from edgevit.flows._devices.sessions import session_on, transport_of
+from edgevit.flows._devices.tables import table_of_several, tables_of_one
 from edgevit.flows._environment import environment
-from edgevit.flows._gate_places import check_places
-from edgevit.flows._measure import Options, ToMeasure, measure
-from edgevit.flows._measure_by_tool import measure_by_tool
-from edgevit.flows._profile_tables import table_of_several, tables_of_one
-from edgevit.flows._sessions import session_on, transport_of
+from edgevit.flows._gate.places import check_places
 from edgevit.registries import RUNTIMES
 from edgevit.report.device import render
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts

@@ -24,10 +24,10 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import ModelSpec
 from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
-from edgevit.flows._on_devices import execute_on_devices
+from edgevit.flows._devices.execute import execute_on_devices
+from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
-from edgevit.flows._sessions import check_devices
 from edgevit.models._preprocess import override
 from edgevit.registries import SOURCES
 from edgevit.steps import messages

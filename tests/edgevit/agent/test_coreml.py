@@ -21,7 +21,7 @@ from edgevit.core.errors import DeviceError
 from edgevit.core.results.device import OperatorTime
 from edgevit.core.runner import DeviceFile, DeviceOutput
 from edgevit.devices.session import Chunk, Session
-from edgevit.flows._sessions import session_on
+from edgevit.flows._devices.sessions import session_on
 from edgevit.validate.operator_times import by_module
 
 STAND_IN = Path(__file__).parent / "_stand_in"

@@ -11,7 +11,7 @@ import pytest
 
 from edgevit.agent import task
 from edgevit.core.errors import DeviceError
-from edgevit.flows._sessions import session_on
+from edgevit.flows._devices.sessions import session_on
 from tests.edgevit.devices.ssh import _small_model
 
 

@@ -13,7 +13,7 @@ from edgevit.core.results.gate import Check, GateReport
 from edgevit.core.settings.gate_policy import Policy, make
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import gate as flow
-from edgevit.flows._shipped import open_bundle
+from edgevit.flows._gate.shipped import open_bundle
 
 RECIPE = Recipe(model="drawn")
 Document = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 
 from edgevit import gate
 from edgevit.core.results import report as reports
-from edgevit.flows import _on_devices
+from edgevit.flows._devices import execute
 from edgevit.flows.make_recipe import make
 from edgevit.flows.validate import validate
 from tests._command import edgevit
@@ -52,8 +52,8 @@ def test_a_device_that_computes_something_else_fails_and_the_layer_is_named(
     (tmp_path / "fault").mkdir()
     (tmp_path / "fault" / "sitecustomize.py").write_text(FAULT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fault"))
-    monkeypatch.setattr(_on_devices, "TIMED_RUNS", 1)
-    monkeypatch.setattr(_on_devices, "_CHUNK", 20)  # the images travel in two pieces, the last one smaller
+    monkeypatch.setattr(execute, "TIMED_RUNS", 1)
+    monkeypatch.setattr(execute, "_CHUNK", 20)  # the images travel in two pieces, the last one smaller
     recipe = make(
         {
             "model": _hybrid.MODEL[0],

@@ -15,7 +15,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.settings.gate_policy import make
 from edgevit.core.types import TensorSpec
 from edgevit.flows import gate as flow
-from edgevit.flows._shipped import open_bundle
+from edgevit.flows._gate.shipped import open_bundle
 from tests.edgevit.flows._gate import closed, damaged, held, one, policy
 
 N = 2000
@@ -421,7 +421,7 @@ def test_files_of_an_earlier_bundle_are_timed_beside_the_new_ones(
 ) -> None:
     """Of both bundles, those that changed; what the timing says is what the check says."""
     from edgevit.core.results.report import Ratio
-    from edgevit.flows._time_pairs import TimedPair
+    from edgevit.flows._gate.time_pairs import TimedPair
 
     asked = {}
 

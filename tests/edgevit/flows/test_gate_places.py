@@ -10,7 +10,7 @@ import pytest
 import edgevit
 from bench._gate import drawn as d
 from edgevit.core.errors import UsageError
-from edgevit.flows._gate_places import check_places
+from edgevit.flows._gate.places import check_places
 
 
 def test_places_that_would_destroy_what_is_read(tmp_path: Path) -> None:

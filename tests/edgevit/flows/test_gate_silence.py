@@ -15,7 +15,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.results import outcomes as o
 from edgevit.core.settings.gate_policy import make
 from edgevit.flows import gate as flow
-from edgevit.flows._shipped import open_bundle
+from edgevit.flows._gate.shipped import open_bundle
 from tests.edgevit.flows._gate import closed, forged, held, one
 
 N = 400

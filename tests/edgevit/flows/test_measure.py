@@ -22,7 +22,7 @@ from edgevit.core.results.device import (
 )
 from edgevit.core.runner import DeviceFile, DeviceOutput
 from edgevit.devices.session import Session
-from edgevit.flows._measure import OPERATOR_RUNS, REPEATED, ROUNDS, Options, ToMeasure, measure
+from edgevit.flows._devices.measure import OPERATOR_RUNS, REPEATED, ROUNDS, Options, ToMeasure, measure
 
 CALM = DeviceState()
 HOT = DeviceState(throttled=("heat",))

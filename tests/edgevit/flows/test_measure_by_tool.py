@@ -13,8 +13,8 @@ from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.progress import Silent
 from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.devices._benchmark_model.types import ToolFile
-from edgevit.flows._measure import Options, ToMeasure
-from edgevit.flows._measure_by_tool import _agreement, _Asked, measure_by_tool
+from edgevit.flows._devices.measure import Options, ToMeasure
+from edgevit.flows._devices.measure_by_tool import _agreement, _Asked, measure_by_tool
 from edgevit.runtimes.litert import RUNTIME
 from tests import _benchmark_model
 from tests._command import edgevit

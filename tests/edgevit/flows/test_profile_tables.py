@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgevit.core.results.device import DeviceFingerprint, DeviceState, OperatorTime
 from edgevit.core.results.profile import DeviceProfile, FileProfile, MeasuredBlock, ModuleTime
 from edgevit.core.results.report import Latency
-from edgevit.flows._profile_tables import table_of_several, tables_of_one
+from edgevit.flows._devices.tables import table_of_several, tables_of_one
 
 CALM = DeviceState()
 BLOCK = MeasuredBlock((1.0, 3.0), (1.0, 3.0), 5.0, 7.0, 3, 0, CALM, CALM, "there")

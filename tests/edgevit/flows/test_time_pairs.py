@@ -17,9 +17,10 @@ from edgevit.core.errors import StepTimeoutError
 from edgevit.core.plugins import Timing
 from edgevit.core.process import worker
 from edgevit.core.progress import Silent
-from edgevit.flows import _jobs, _time_pairs
+from edgevit.flows import _jobs
 from edgevit.flows import make_recipe as recipes
-from edgevit.flows._time_pairs import Pair, TimedBlock, TimedPair, time_pairs
+from edgevit.flows._gate import time_pairs
+from edgevit.flows._gate.time_pairs import Pair, TimedBlock, TimedPair
 from edgevit.registries import RUNTIMES
 from edgevit.steps import time_files
 from edgevit.steps.messages import Timed, TimeRequest
@@ -52,7 +53,7 @@ def write(path: Path, layers: int, size: int = 16) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[TimeRequest]:
     """Blocks are measured in this process after a short warm-up; what was asked for is written down."""
     monkeypatch.setattr(clock, "WARMUP_SECONDS", 0.02)
-    monkeypatch.setattr(_time_pairs, "BLOCK_SECONDS", 0.01)
+    monkeypatch.setattr(time_pairs, "BLOCK_SECONDS", 0.01)
     seen: list[TimeRequest] = []
 
     def run(job: worker.Job, kind: type[Timed]) -> Timed:
@@ -67,7 +68,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[TimeRequest]:
 
 def timed(pair: Pair, limit: float = 10.0, **settings: Any) -> TimedPair:
     recipe = replace(RECIPE, **settings)
-    return time_pairs({"onnx/fp32": pair}, {"onnx/fp32": limit}, recipe, Silent())["onnx/fp32"]
+    return time_pairs.time_pairs({"onnx/fp32": pair}, {"onnx/fp32": limit}, recipe, Silent())["onnx/fp32"]
 
 
 def test_a_slower_file_is_found_and_a_faster_one_passes(tmp_path: Path, asked: list[TimeRequest]) -> None:
@@ -124,7 +125,7 @@ def test_a_runtime_without_latency_is_not_compared(
     found = timed(pair)
     assert (found.outcome, found.ratio, asked) == ("not-compared", None, [])
     assert "says nothing about a device" in found.reason
-    monkeypatch.setattr(_time_pairs, "executing_runtime", lambda target: None)
+    monkeypatch.setattr(time_pairs, "executing_runtime", lambda target: None)
     assert "nothing here executes it" in timed(pair).reason
 
 
@@ -146,11 +147,11 @@ def test_files_that_take_images_of_different_size_are_not_compared(
 
 def test_each_block_is_a_process_of_its_own(tmp_path: Path) -> None:
     pair = Pair(write(tmp_path / "few.onnx", 2), write(tmp_path / "many.onnx", 16), "onnx")
-    block = _time_pairs.block_of("timing", pair, True, 10, RECIPE)
+    block = time_pairs.block_of("timing", pair, True, 10, RECIPE)
     assert len(block.old.cpu_ms) == len(block.new.runs_ms) == 10
     assert np.median(block.new.cpu_ms) > 2 * np.median(block.old.cpu_ms)
     with pytest.raises(StepTimeoutError):
-        _time_pairs.block_of("timing", pair, True, 10, replace(RECIPE, timeout=0.01))
+        time_pairs.block_of("timing", pair, True, 10, replace(RECIPE, timeout=0.01))
 
 
 def simulated(ratio: float, seed: int, noise: float = 0.02) -> Iterator[TimedBlock]:
@@ -183,8 +184,8 @@ def simulated(ratio: float, seed: int, noise: float = 0.02) -> Iterator[TimedBlo
 def outcomes(ratio: float, count: int, noise: float = 0.02) -> dict[str, int]:
     found = {"pass": 0, "regressed": 0, "inconclusive": 0}
     for seed in range(count):
-        measured = _time_pairs.until_decided(simulated(ratio, seed, noise), 10.0, "", Silent())
-        found[judge(ratio_of_blocks(_time_pairs.compared(measured)[1]), 10.0)] += 1
+        measured = time_pairs.until_decided(simulated(ratio, seed, noise), 10.0, "", Silent())
+        found[judge(ratio_of_blocks(time_pairs.compared(measured)[1]), 10.0)] += 1
     return found
 
 
@@ -208,10 +209,10 @@ def test_at_the_limit_itself_both_errors_keep_to_their_share() -> None:
 def test_a_noisy_machine_gets_more_blocks_and_a_slow_file_no_more_than_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert len(_time_pairs.until_decided(simulated(1.0, 0, noise=0.001), 10.0, "", Silent())) == LOOKS[0]
-    assert len(_time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[-1]
-    monkeypatch.setattr(_time_pairs, "PAIR_SECONDS", 0.0)
-    assert len(_time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[0]
+    assert len(time_pairs.until_decided(simulated(1.0, 0, noise=0.001), 10.0, "", Silent())) == LOOKS[0]
+    assert len(time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[-1]
+    monkeypatch.setattr(time_pairs, "PAIR_SECONDS", 0.0)
+    assert len(time_pairs.until_decided(simulated(1.1, 0, noise=0.2), 10.0, "", Silent())) == LOOKS[0]
 
 
 def test_no_runtime_is_timed_by_its_processor_time_unless_it_says_so() -> None:

@@ -13,7 +13,7 @@ from bench._gate import drawn as d
 from edgevit.core.results.baseline import RememberedLatency
 from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.report import Ratio
-from edgevit.flows._shipped import open_bundle
+from edgevit.flows._gate.shipped import open_bundle
 from edgevit.validate.gate.latency import latency_checks
 from edgevit.validate.gate.sides import Shipped
 from tests.edgevit.flows._gate import policy

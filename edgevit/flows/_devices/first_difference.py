@@ -11,8 +11,8 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.devices.session import Chunk, Session
 from edgevit.flows import _jobs
-from edgevit.flows._device_outputs import read_outputs
-from edgevit.flows._measure import ToMeasure
+from edgevit.flows._devices.measure import ToMeasure
+from edgevit.flows._devices.outputs import read_outputs
 from edgevit.registries import RUNTIMES
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.device_file import device_runtime

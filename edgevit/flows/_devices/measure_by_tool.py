@@ -32,8 +32,8 @@ from edgevit.devices._benchmark_model.types import (
     ToolTimes,
 )
 from edgevit.devices.session import Chunk
-from edgevit.flows._measure import ROUNDS, Options, ToMeasure
-from edgevit.flows._sessions import session_on, transport_of
+from edgevit.flows._devices.measure import ROUNDS, Options, ToMeasure
+from edgevit.flows._devices.sessions import session_on, transport_of
 from edgevit.validate import device_latency
 from edgevit.validate.operator_times import by_module
 

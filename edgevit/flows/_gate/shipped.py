@@ -30,7 +30,7 @@ from edgevit.core.results.fingerprint import Fingerprint
 from edgevit.core.results.report import ArtifactReport, Report
 from edgevit.core.settings.made_with import PLAN_BYTES, plan_file
 from edgevit.core.version import SCHEMA_VERSION
-from edgevit.flows._consistent import AGAIN, check
+from edgevit.flows._gate.consistent import AGAIN, check
 from edgevit.flows.verify import verify
 from edgevit.validate.gate.sides import MOST_CLASSES, Seen, Shipped, open_baseline
 

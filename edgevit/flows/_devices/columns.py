@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgevit.core.outputs import OutputKind
 from edgevit.core.results.report import ArtifactReport, DeviceLoss, Limits, OnDevice
-from edgevit.flows._on_devices import ExecutedThere, OneDevice
+from edgevit.flows._devices.execute import ExecutedThere, OneDevice
 from edgevit.flows._with_execution import with_execution
 from edgevit.steps import named_outputs
 from edgevit.steps.messages import Executed, Prepared

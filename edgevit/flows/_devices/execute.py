@@ -18,11 +18,11 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.devices.session import Chunk, Session, persist
 from edgevit.flows import _jobs
-from edgevit.flows._device_outputs import joined, named_outputs_of
-from edgevit.flows._first_difference import DIFFERS_DB, first_difference
-from edgevit.flows._measure import Options, ToMeasure, measure
+from edgevit.flows._devices.first_difference import DIFFERS_DB, first_difference
+from edgevit.flows._devices.measure import Options, ToMeasure, measure
+from edgevit.flows._devices.outputs import joined, named_outputs_of
+from edgevit.flows._devices.sessions import session_on
 from edgevit.flows._run_execute import TIMED_RUNS
-from edgevit.flows._sessions import session_on
 from edgevit.registries import RUNTIMES
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.device_file import Described, DescribeRequest, device_runtime

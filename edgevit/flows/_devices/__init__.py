@@ -1,0 +1,1 @@
+"""Files on devices: measured, executed, and as columns of a report."""

@@ -1,0 +1,1 @@
+"""The gate: bundles read and held together, timed beside each other, and shown."""
