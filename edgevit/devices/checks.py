@@ -14,7 +14,7 @@ from edgevit.devices.survey import PythonThere, Survey, Version
 
 MACHINES: Final = ("aarch64", "arm64", "x86_64", "amd64")
 RUNTIMES: Final = ("onnxruntime", "ai-edge-litert", "coremltools")
-# The C library that the libraries of the newest wheel for 64-bit ARM Linux ask for: `python -m bench.wheel_needs`. Of
+# The C library that the libraries of the newest wheel for 64-bit ARM Linux ask for, as `elf_needs.py` reads them. Of
 # older devices `--setup` finds out what fits; this is for saying beforehand that the newest does not.
 GLIBC_NEEDED: Final = {"onnxruntime 1.32.0": (2, 28), "ai-edge-litert 2.3.0": (2, 34)}
 # The agent, a model of some hundred megabytes, and images for one round.
