@@ -25,6 +25,7 @@ COMMANDS = {
 }
 # Of a terminal, or of files that stand for arguments.
 ALONE = {"json", "quiet", "verbose", "recipe", "save_recipe"}
+ALONE |= {"setup", "setup_online"}  # installing something on a device is asked for by hand
 
 
 @pytest.mark.parametrize("function", COMMANDS, ids=lambda function: function.__name__)
