@@ -27,7 +27,7 @@ if importlib.util.find_spec("tensorflow") is not None:
 # Files of tests that share what the conftest.py of their folder converts: bundles, which take minutes, and a hybrid.
 BUNDLES = "tests/edgevit/flows"
 SHARING = {
-    BUNDLES: ("convert", "diff", "inspect", "run", "validate", "verify"),
+    BUNDLES: ("convert", "devices", "diff", "inspect", "run", "validate", "verify"),
     "tests/converters/tflite": ("tflite", "channels", "ends"),
 }
 # Begun first, in this order: what shares bundles, what starts many processes, what converts.

@@ -12,8 +12,9 @@ from edgevit.core.errors import UnsupportedError
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer
-from edgevit.core.results.profile import DeviceProfile
+from edgevit.core.results.profile import DeviceProfile, FileProfile
 from edgevit.core.settings.recipe import Recipe
+from edgevit.devices.runtimes import lacks
 from edgevit.devices.session import Session, persist
 from edgevit.flows import _jobs
 from edgevit.flows._devices.measure import Options, ToMeasure, measure
@@ -62,18 +63,25 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
     found = find_artifacts(path)
     if asked.html is not None:
         check_places({"the page": asked.html}, path, {})
-    files = _described(path, found, recipe)
     options = Options(asked.runs, asked.seconds, recipe.threads, asked.cpus, asked.unit, recipe.timeout)
 
     def work(session: Session) -> DeviceProfile:
         notes = device_latency.warnings(session.fingerprint, session.state())
         for note in notes:
             progress.warn(f"{asked.device}: {note}")
-        return DeviceProfile(
-            asked.device, session.fingerprint, measure(session, files, options, progress), notes
+        why_not = {file.path: lacks(session.fingerprint, file.path.suffix[1:]) for file in found}
+        able = tuple(file for file in found if not why_not[file.path])
+        measured = iter(measure(session, _described(path, able, recipe), options, progress))
+        files = tuple(
+            next(measured)
+            if not why_not[file.path]
+            else FileProfile(_name(path, file), file.target, reason=why_not[file.path])
+            for file in found
         )
+        return DeviceProfile(asked.device, session.fingerprint, files, notes)
 
     if asked.runner is not None:
+        files = _described(path, found, recipe)
         done = measure_by_tool(asked.device, asked.runner, files, options, asked.keep, progress)
     else:
         progress.stage(f"connecting to {asked.device}")

@@ -32,9 +32,11 @@ def add_devices(
         return artifact
     columns = []
     for one in devices:
+        if artifact.variant in one.not_for_it:
+            continue
         there = one.files.get(artifact.variant, ExecutedThere(error=one.error or "it was not executed"))
         columns.append(judged(artifact, _column(artifact, one, there, work, prepared, here), limits))
-    return with_devices(artifact, columns)
+    return with_devices(artifact, columns) if columns else artifact
 
 
 def _column(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError
+from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, UnsupportedError
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
@@ -16,6 +16,7 @@ from edgevit.core.results.profile import FileProfile
 from edgevit.core.results.report import Device
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
+from edgevit.devices.runtimes import is_for, lacks
 from edgevit.devices.session import Chunk, Session, persist
 from edgevit.flows import _jobs
 from edgevit.flows._devices.first_difference import DIFFERS_DB, first_difference
@@ -56,12 +57,18 @@ class ExecutedThere:
 
 @dataclass(frozen=True, slots=True)
 class OneDevice:
-    """What one device executed; `error` is why it executed nothing."""
+    """What one device executed.
+
+    Attributes:
+        error: why it executed nothing.
+        not_for_it: files that are not meant for such a device.
+    """
 
     where: str
     device: Device | None = None
     files: Mapping[Variant, ExecutedThere] = field(default_factory=dict)
     error: str = ""
+    not_for_it: frozenset[Variant] = frozenset()
 
 
 def execute_on_devices(
@@ -147,9 +154,22 @@ def _one_device(
     def work(session: Session) -> OneDevice:
         state = session.state()
         notes = device_latency.warnings(session.fingerprint, state)
+        others = frozenset(v for v, f in files.items() if not is_for(session.fingerprint, f.path.suffix[1:]))
+        if others and len(others) == len(files):
+            raise UnsupportedError(
+                f"none of the files is for {where}: Core ML files are executed on a Mac alone",
+                "give the address of a Mac, or convert for other targets too",
+            )
+        if others:
+            left_out = ", ".join(sorted(map(str, others)))
+            notes = (*notes, f"not executed there, since Core ML files are for a Mac alone: {left_out}")
         remote = [session.store.send_array(chunk) for chunk in chunks]
         for variant, file in files.items():
-            if variant in done:  # before the connection broke
+            if variant in done or variant in others:  # before the connection broke, or for a Mac
+                continue
+            why_not = lacks(session.fingerprint, file.path.suffix[1:])
+            if why_not:
+                done[variant] = ExecutedThere(error=why_not)
                 continue
             try:
                 there = _execute(session, variant, file, remote, recipe, place, progress)
@@ -163,13 +183,12 @@ def _one_device(
                 done[variant] = ExecutedThere(error=error.message)
         device = Device(where, session.fingerprint, state, notes)
         if session.fingerprint.emulated:
-            return OneDevice(where, device, done)
-        good = [file for variant, file in files.items() if done[variant].outputs is not None]
+            return OneDevice(where, device, done, not_for_it=others)
+        good = [file for variant, file in files.items() if variant in done and done[variant].outputs]
         options = Options(runs=TIMED_RUNS, threads=recipe.threads, timeout=recipe.timeout, operators=False)
         profiles = {p.artifact: p for p in measure(session, good, options, progress)}
-        return OneDevice(
-            where, device, {v: replace(one, profile=profiles.get(str(v))) for v, one in done.items()}
-        )
+        timed = {v: replace(one, profile=profiles.get(str(v))) for v, one in done.items()}
+        return OneDevice(where, device, timed, not_for_it=others)
 
     return persist(partial(session_on, where), work, progress.warn)
 

@@ -20,7 +20,7 @@ from edgevit.validate.operator_times import by_module
 # Processes for each file: as many as an interval needs, and both directions of ABBA alike.
 ROUNDS: Final = 6
 # Rounds in which a block was disturbed are repeated, so many times at most.
-REPEATED: Final = 4
+REPEATED: Final = 2
 OPERATOR_RUNS: Final = 20
 
 

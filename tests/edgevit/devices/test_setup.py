@@ -100,6 +100,7 @@ def test_the_newest_version_whose_libraries_fit_is_installed_once(tmp_path: Path
     assert Path(device.root, "venv/pyvenv.cfg").stat().st_ino == before
 
 
+@pytest.mark.family  # the real pip, several times
 def test_the_devices_own_pip_is_asked_for_older_ones(tmp_path: Path, device: LocalPlace) -> None:
     for name in ("numpy", "onnxruntime"):
         wheel(tmp_path / "wheels", name, "2.0.0")

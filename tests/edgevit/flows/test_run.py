@@ -57,7 +57,7 @@ def test_file_names_the_class_that_pytorch_names(
         assert sum(entry["probability"] for entry in told["classes"]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("target", ["onnx", "tflite"])
+@pytest.mark.parametrize("target", ["onnx", pytest.param("tflite", marks=pytest.mark.family)])
 def test_profile_gives_the_distribution_of_at_least_thirty_runs(target: str, hybrid: Converted) -> None:
     done = edgevit("profile", hybrid.file(target, "w8a8"), "--runs", "30", "--json")
     assert done.returncode == 0, done.stderr

@@ -307,6 +307,7 @@ def test_a_full_disk_there(server: Server, tmp_path: Path) -> None:
     assert eventually(lambda: left(server) == [".cache", "login-shell"])
 
 
+@pytest.mark.family  # the lock is waited for
 def test_a_second_run_at_a_time_is_told(server: Server) -> None:
     with session_on(server):
         error = refused(server)
