@@ -16,17 +16,15 @@ from edgevit.core.results.profile import DeviceProfile, FileProfile
 from edgevit.core.settings.recipe import Recipe
 from edgevit.devices.runtimes import lacks
 from edgevit.devices.session import Session, persist
-from edgevit.flows import _jobs
+from edgevit.flows._devices.describe import describe
 from edgevit.flows._devices.measure import Options, ToMeasure, measure
 from edgevit.flows._devices.measure_by_tool import measure_by_tool
 from edgevit.flows._devices.sessions import session_on, transport_of
 from edgevit.flows._devices.tables import table_of_several, tables_of_one
 from edgevit.flows._environment import environment
 from edgevit.flows._gate.places import check_places
-from edgevit.registries import RUNTIMES
 from edgevit.report.device import render
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
-from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
 from edgevit.validate import device_latency
 
 
@@ -97,27 +95,12 @@ def profile(path: Path, asked: ProfileRequest, recipe: Recipe, progress: Progres
 
 
 def _described(path: Path, found: tuple[FoundArtifact, ...], recipe: Recipe) -> tuple[ToMeasure, ...]:
-    """What the agent must know of each file, read by a worker."""
     names = {file.path: _name(path, file) for file in found}
     fp32 = {file.target: names[file.path] for file in found if file.precision is Precision.FP32}
-    files = []
-    for file in found:
-        runtime = device_runtime(file.target)
-        request = DescribeRequest(runtime, str(file.path.absolute()))
-        step = f"reading {file.path.name}"
-        told = _jobs.run(_jobs.on_file(step, "device_file:describe", request, file.path, recipe), Described)
-        files.append(
-            ToMeasure(
-                name=names[file.path],
-                target=file.target,
-                path=file.path,
-                file=told.file,
-                fp32=fp32.get(file.target, ""),
-                sites=told.sites,
-                cpu_bound=RUNTIMES.get(runtime).cpu_bound,
-            )
-        )
-    return tuple(files)
+    return tuple(
+        describe(names[file.path], file.target, file.path, fp32.get(file.target, ""), recipe)
+        for file in found
+    )
 
 
 def _name(path: Path, file: FoundArtifact) -> str:

@@ -18,15 +18,13 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.devices.runtimes import is_for, lacks
 from edgevit.devices.session import Chunk, Session, persist
-from edgevit.flows import _jobs
+from edgevit.flows._devices.describe import describe
 from edgevit.flows._devices.first_difference import DIFFERS_DB, first_difference
 from edgevit.flows._devices.measure import Options, ToMeasure, measure
 from edgevit.flows._devices.outputs import joined, named_outputs_of
 from edgevit.flows._devices.sessions import session_on
 from edgevit.flows._run_execute import TIMED_RUNS
-from edgevit.registries import RUNTIMES
 from edgevit.steps import messages, named_outputs
-from edgevit.steps.device_file import Described, DescribeRequest, device_runtime
 from edgevit.steps.messages import Built, Executed
 from edgevit.validate import device_latency
 
@@ -115,24 +113,11 @@ def _described(
         for built in made:
             if built.path is None or built.error:
                 continue
-            path = Path(built.path)
+            name, path = str(built.variant), Path(built.path)
             try:
-                runtime = device_runtime(target)
-                request = DescribeRequest(runtime, str(path.absolute()), fed)
-                job = _jobs.on_file(f"reading {path.name}", "device_file:describe", request, path, recipe)
-                told = _jobs.run(job, Described)
+                known[built.variant] = describe(name, target, path, floats, recipe, fed)
             except EdgevitError as error:
                 unread[built.variant] = error.message
-                continue
-            known[built.variant] = ToMeasure(
-                name=str(built.variant),
-                target=target,
-                path=path,
-                file=told.file,
-                fp32=floats,
-                sites=told.sites,
-                cpu_bound=RUNTIMES.get(runtime).cpu_bound,
-            )
     return known, unread
 
 
