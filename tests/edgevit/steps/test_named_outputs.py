@@ -49,6 +49,7 @@ def test_the_worst_output_counts() -> None:
     assert named_outputs.worst("sqnr", reference, swapped) == pytest.approx(20, abs=0.01)
 
 
+@pytest.mark.family  # a whole conversion; two outputs are judged by test_cli_heads.py, too
 def test_two_outputs_stay_two_named_outputs_and_both_are_held_against_the_model(tmp_path: Path) -> None:
     (tmp_path / "heads.py").write_text(TWO_HEADS)
     out = tmp_path / "out"
