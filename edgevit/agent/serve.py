@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import queue
 import shutil
@@ -120,7 +121,7 @@ class Agent:
         raise ValueError("unknown op " + repr(op))
 
     def _digest(self, path: str) -> str:
-        """sha256 of a file or of all files of a folder by name, "" where there is none; hashed once."""
+        """sha256 of a file, "" where there is none; hashed once."""
         try:
             found = os.stat(path)
         except OSError:
@@ -170,8 +171,6 @@ class Agent:
 
     def _listen_to(self, stream: IO[bytes], number: Any) -> Message | None:
         """The answer of a task, None where it ends without one."""
-        import json
-
         prefix = self.nonce.encode() + b" "
         found: Message | None = None
         for line, _ in lines(stream):

@@ -19,7 +19,7 @@ from edgevit.core.types import Preprocess
 from edgevit.devices.runtimes import is_for, lacks
 from edgevit.devices.session import Chunk, Session, persist
 from edgevit.flows._devices.describe import describe
-from edgevit.flows._devices.first_difference import DIFFERS_DB, first_difference
+from edgevit.flows._devices.first_difference import first_difference
 from edgevit.flows._devices.measure import Options, ToMeasure, measure
 from edgevit.flows._devices.outputs import joined, named_outputs_of
 from edgevit.flows._devices.sessions import session_on
@@ -27,6 +27,7 @@ from edgevit.flows._run_execute import TIMED_RUNS
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Built, Executed
 from edgevit.validate import device_latency
+from edgevit.validate.verdict import EXACT_DB, FLOAT16_DB
 
 if TYPE_CHECKING:
     pass
@@ -158,7 +159,7 @@ def _one_device(
                 continue
             try:
                 there = _execute(session, variant, file, remote, recipe, place, progress)
-                if _differs(folder, executed.get(variant), there):
+                if _differs(folder, variant, executed.get(variant), there):
                     found = first_difference(session, file, recipe, folder, fed)
                     there = replace(there, difference=found)
                 done[variant] = there
@@ -178,11 +179,14 @@ def _one_device(
     return persist(partial(session_on, where), work, progress.warn)
 
 
-def _differs(folder: Path, here: Executed | None, there: ExecutedThere) -> bool:
+def _differs(folder: Path, variant: Variant, here: Executed | None, there: ExecutedThere) -> bool:
+    """Whether it may fail for what it computes there, so that it is worth while to look for the layer."""
     if here is None or here.outputs is None or there.outputs is None:
         return False
     ours, theirs = named_outputs.load(folder / here.outputs), named_outputs.load(folder / there.outputs)
-    return named_outputs.worst("sqnr", ours, theirs) < DIFFERS_DB
+    return named_outputs.worst("sqnr", ours, theirs) < (
+        EXACT_DB if variant.precision is Precision.FP32 else FLOAT16_DB
+    )
 
 
 def _chunks(folder: Path) -> list[Path]:

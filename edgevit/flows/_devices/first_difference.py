@@ -32,7 +32,7 @@ def first_difference(session: Session, file: ToMeasure, recipe: Recipe, folder: 
     """The first tensor of the file that is something else on the device, in one sentence; on the first image.
 
     The file is executed with every tensor among its outputs, which keeps a runtime from fusing operators: a fault that
-    only a fused kernel has is not seen, and the sentence then says that nothing differs.
+    only a fused kernel has is not seen, and the sentence then says that no layer lies below DIFFERS_DB.
 
     Raises:
         DeviceLostError: the connection broke.
@@ -86,4 +86,4 @@ def told(taps: Sequence[tuple[str, str]], here: Values, there: Values) -> str:
     if not found:
         return "the device gave none of the tensors that it was asked for"
     db, name = min(found)
-    return f"with every tensor given out no layer differs (at least {db:.1f} dB, {name}): a fused kernel does"
+    return f"no single layer is below {DIFFERS_DB:.0f} dB against here on one image; the worst is {name}, {db:.1f} dB"

@@ -87,7 +87,7 @@ def measure(
         blocks = tuple(found[file.name] for found in rounds)
         base = (
             tuple(found[file.fp32] for found in rounds)
-            if file.fp32 in remote and file.fp32 != file.name
+            if file.fp32 in remote and file.fp32 != file.name and not session.fingerprint.emulated
             else ()
         )
         profiles.append(_profile(session, file, remote[file.name], blocks, base, options))

@@ -90,4 +90,5 @@ def _operators(file: FileProfile) -> Table:
 
 def _called(done: DeviceProfile) -> str:
     what = done.fingerprint.model or done.fingerprint.cpu or done.fingerprint.machine
-    return f"{done.device} ({what})" if what else done.device
+    played = f", emulated: {done.fingerprint.emulated}" if done.fingerprint.emulated else ""
+    return f"{done.device} ({what}{played})" if what else done.device

@@ -167,3 +167,10 @@ def test_operators_are_grouped_and_a_runtime_that_tells_none_says_why() -> None:
     assert a.operators == () and a.modules == () and a.untold == "LiteRT 1.0 has no function"
     (a,) = measured(FakeSession(untimed="not asked"), file("a"), options=replace(OPTIONS, operators=False))
     assert a.operators == () and a.untold == ""
+
+
+def test_times_of_an_emulated_processor_are_never_compared() -> None:
+    emulated = DeviceFingerprint("Pi", "Linux", "aarch64", "", (), 4, 1, "", "", {}, "qemu user mode")
+    for session, compared in ((FakeSession(), True), (FakeSession(fingerprint=emulated), False)):
+        _, b = measured(session, file("a"), file("b", fp32="a"))
+        assert b.latency is not None and (b.latency.ratio_to_fp32 is not None) == compared
