@@ -12,6 +12,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.place import Place
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
+from edgevit.core.results.lint import FindingKind, LintReport
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, DeviceFile, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Stats, TorchModel
@@ -444,3 +445,32 @@ class Transport:
     summary: str
     syntax: str
     open: Callable[[str], AbstractContextManager[Place]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Plug-in of `edgevit/lint`: says which operators of a file leave one kind of accelerator.
+
+    Attributes:
+        syntax: of what is typed after `--for`, for example `qnn[-vNN]`.
+        accepts: claims such a text, whether or not it knows that architecture or size.
+        usual: the text that stands for it where nothing was asked for, for example `ethos-u85-1024`.
+        suffixes: of the files that it looks into, without the dot.
+        kind: whether its findings are a compiler's or follow from documented rules.
+        extra: the edgevit extra that brings its packages; "" where it needs none or another way to get it.
+        unavailable: None if it works here, else the reason in one sentence.
+        check: (file, text) -> what it found. It runs in a worker process, without the network, and may write to
+            temporary files alone. Raises UsageError for an architecture or a size that it does not know, InputError
+            for a file that it cannot read, and UnsupportedError or StepError where the compiler gives no answer. A
+            graph that is taken only in part is no error but its findings.
+    """
+
+    summary: str
+    syntax: str
+    accepts: Callable[[str], bool]
+    usual: str
+    suffixes: tuple[str, ...]
+    kind: FindingKind
+    unavailable: Callable[[], str | None]
+    check: Callable[[Path, str], LintReport]
+    extra: str = ""
