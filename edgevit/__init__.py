@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from edgevit.api.artifacts import profile, run
+from edgevit.api.artifacts import lint, profile, run
 from edgevit.api.convert import convert
 from edgevit.api.diff import diff
 from edgevit.api.gate import gate
@@ -45,6 +45,7 @@ __all__ = [
     "convert",
     "diff",
     "gate",
+    "lint",
     "profile",
     "quantize",
     "run",

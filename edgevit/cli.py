@@ -12,7 +12,19 @@ from typing import Annotated
 
 import typer
 
-from edgevit.commands import convert, diff, doctor, gate, inspect, profile, quantize, run, validate, verify
+from edgevit.commands import (
+    convert,
+    diff,
+    doctor,
+    gate,
+    inspect,
+    lint,
+    profile,
+    quantize,
+    run,
+    validate,
+    verify,
+)
 from edgevit.commands import list as list_
 from edgevit.commands._panels import PanelCommand
 from edgevit.commands._streams import StdoutError, mend, say, write
@@ -41,6 +53,9 @@ app.command(
 )(diff.command)
 app.command("inspect", cls=PanelCommand, short_help="Show what is in a model or a converted file.")(
     inspect.command
+)
+app.command("lint", cls=PanelCommand, short_help="Find the operators that leave an accelerator.")(
+    lint.command
 )
 app.command("verify", cls=PanelCommand, short_help="Check the hashes of a bundle.")(verify.command)
 app.command("list", cls=PanelCommand, short_help="List targets, precisions, sources and more.")(list_.command)

@@ -6,6 +6,7 @@ from typing import Final
 
 from edgevit.core.plugins import (
     Algorithm,
+    Checker,
     Method,
     Metric,
     Observer,
@@ -34,3 +35,4 @@ OBSERVERS: Final = Registry("observer", "calibration.observers", "OBSERVER", Obs
 SAMPLES: Final = Registry(
     "kind of samples", "calibration.samples", "SAMPLES", SampleSource, "edgevit.samples"
 )
+CHECKERS: Final = Registry("accelerator", "edgevit.accelerators", "CHECKER", Checker, "edgevit.accelerators")

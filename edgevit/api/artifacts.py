@@ -1,4 +1,4 @@
-"""`edgevit.run` and `edgevit.profile`: what is done with one converted file alone."""
+"""`edgevit.run`, `edgevit.profile` and `edgevit.lint`: what is done with converted files alone."""
 
 from __future__ import annotations
 
@@ -121,3 +121,40 @@ def profile(
         page = None if html is None else Path(html)
         asked = ProfileRequest(device, runs, seconds, tuple(cpus), unit, keep, program, page)
         return flow(Path(artifact), asked, recipe, display)
+
+
+def lint(
+    artifact: str | Path,
+    *,
+    backends: Sequence[str] = (),
+    timeout: float = 3600.0,
+    max_memory: float = 8.0,
+    progress: Progress | bool | None = None,
+) -> Answer:
+    """Which operators leave an accelerator, why, and in which module of the model: `edgevit lint` as a function.
+
+    Args:
+        artifact: one .onnx, .tflite or .mlpackage, or a bundle.
+        backends: accelerators as after `--for`, such as `litert-gpu`; none for all that take the format.
+        timeout: seconds for each file and accelerator.
+        max_memory: GB.
+        progress: as of `edgevit.convert`.
+
+    Returns:
+        `data["reports"]` has, for each file and accelerator, the number of operators by where they run, and the
+        findings; `exit_code` is 1 where an operator leaves, 3 where a checker that was asked for gave no answer.
+
+    Raises:
+        edgevit.EdgevitError: what the command would print, by kind.
+
+    Examples:
+        >>> answer = edgevit.lint("dist/demo/onnx/fp32/model.onnx", backends=["nnapi"])
+        >>> answer.data["reports"][0]["findings"][0]["operator"]
+        'LayerNormalization'
+    """
+    settings = {"timeout": timeout, "max_memory": max_memory}
+    from edgevit.flows.lint import lint as flow
+    from edgevit.report.progress import progress_for
+
+    with recipe_of(artifact, settings) as recipe, progress_for(progress) as display:
+        return flow(Path(artifact), tuple(backends), recipe, display)

@@ -16,7 +16,7 @@ def command(
         typer.Argument(
             metavar="KIND",
             help="targets, precisions, sources, samples, rewrites, algorithms, methods, metrics, runtimes, "
-            "devices or mil-ops; without it, some of each.",
+            "devices, accelerators or mil-ops; without it, some of each.",
             show_default=False,
         ),
     ] = "kinds",

@@ -449,7 +449,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Plug-in of `edgevit/lint`: says which operators of a file leave one kind of accelerator.
+    """Plug-in of `edgevit/accelerators`: says which operators of a file leave one kind of accelerator.
 
     Attributes:
         syntax: of what is typed after `--for`, for example `qnn[-vNN]`.

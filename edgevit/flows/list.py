@@ -57,6 +57,11 @@ def _precisions() -> Rows:
     )
 
 
+def _accelerators() -> Rows:
+    """By what is typed after `--for`."""
+    return tuple((plugin.syntax, plugin.summary) for plugin in registries.CHECKERS.usable().values())
+
+
 def _mil_operations() -> Rows:
     from edgevit.runtimes.coreml_reference import operations
 
@@ -79,6 +84,7 @@ KINDS: Final[Mapping[str, Callable[[], Rows]]] = {
     "metrics": _plugins(registries.METRICS),
     "runtimes": _plugins(registries.RUNTIMES),
     "devices": _plugins(registries.TRANSPORTS),
+    "accelerators": _accelerators,
     "kinds": _kinds,
     "mil-ops": _mil_operations,
 }

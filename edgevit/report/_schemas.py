@@ -11,6 +11,7 @@ from edgevit.core._plain import written
 from edgevit.core.disk.manifest import Manifest
 from edgevit.core.results.gate import GateReport
 from edgevit.core.results.layers import Difference
+from edgevit.core.results.lint import LintResult
 from edgevit.core.results.outcomes import Outcomes
 from edgevit.core.results.report import Report
 from edgevit.core.settings.made_with import MadeWith
@@ -36,6 +37,7 @@ _KINDS: Final[dict[str, type]] = {
     "plan": PlanFile,
     "diff": Difference,
     "gate": GateReport,
+    "lint": LintResult,
 }
 
 

@@ -21,10 +21,10 @@ from edgevit.core.disk.reading import executing, reads
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
 from edgevit.core.runner import RunOptions
+from edgevit.formats.mlpackage import AGAIN
 from edgevit.runtimes._images import check_images
 from edgevit.runtimes._mil.compile import compile_program
 from edgevit.runtimes._mil.inspect import contents, integer_macs, preprocess_of
-from edgevit.runtimes._mil.package import AGAIN
 from edgevit.runtimes._mil.read import MilFile, read_mil
 from edgevit.runtimes._mil.run import run
 from edgevit.runtimes._mil.step import Program

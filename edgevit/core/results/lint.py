@@ -18,7 +18,7 @@ class Finding:
 
     Attributes:
         backend: what was asked for, for example `litert-gpu`, `qnn-v75` or `ethos-u85-1024`.
-        operator: its type as the file's format calls it, for example FULLY_CONNECTED, LayerNormalization or ios17.conv.
+        operator: its type as the file's format calls it, for example FULLY_CONNECTED, LayerNormalization or conv.
         name: of the operator, or of its first output where the format names tensors alone.
         module: path of the model's module that it was made of; "" where the file does not say, or for what the model
             itself computes outside of its modules.
@@ -66,22 +66,29 @@ class LintReport:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A checker that gave no report on a file: it is missing here, it does not take such files, or it failed."""
+    """A checker that gave no report on a file.
+
+    Attributes:
+        failed: it was asked for and is missing here, or it did not come to its end; not so where nobody asked for it.
+    """
 
     artifact: str
     backend: str
     why: str
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LintResult:
-    """Everything that `edgevit lint` found out.
-
-    Attributes:
-        unanswered: what was asked for and not answered; of a command without `--for`, what fits the file but
-            is missing here.
-    """
+    """Everything that `edgevit lint` found out."""
 
     reports: tuple[LintReport, ...]
     unanswered: tuple[NoAnswer, ...] = ()
     schema_version: SchemaVersion = SCHEMA_VERSION
+
+    @property
+    def exit_code(self) -> int:
+        """1 if an operator leaves, else 3 if a checker failed, else 0."""
+        if any(report.findings for report in self.reports):
+            return 1
+        return 3 if any(one.failed for one in self.unanswered) else 0

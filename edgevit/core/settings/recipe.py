@@ -36,7 +36,7 @@ _JUDGE: Final = (*_BUILD, "validate")
 _EVALUATE: Final = ("convert", "validate")
 _RUN: Final = (*_JUDGE, "diff")
 _LOAD: Final = (*_RUN, "inspect")
-_ALL: Final = (*_LOAD, "profile", "run")
+_ALL: Final = (*_LOAD, "profile", "run", "lint")
 
 _COUNT: Final = (1, 1e9, "a number of images")
 _SEED: Final = (0, 2**63 - 1, "a seed")

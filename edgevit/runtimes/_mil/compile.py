@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError, UnsupportedError
+from edgevit.formats.mlpackage import AGAIN
 from edgevit.runtimes._mil.batch import broadcasts, with_images
 from edgevit.runtimes._mil.call import call
 from edgevit.runtimes._mil.fuse import fuse, stage_of
 from edgevit.runtimes._mil.kernel import Kernel
-from edgevit.runtimes._mil.package import AGAIN
 from edgevit.runtimes._mil.read import MilProgram, constant, plain, type_name
 from edgevit.runtimes._mil.step import Output, Program, Stage, Step, as_numbers
 from edgevit.runtimes._mil.table import KERNELS

@@ -14,7 +14,7 @@ from edgevit.core.runner import Contents, IntegerMacs, RunOptions
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.formats import preprocess_json
 from edgevit.formats.labels import parse_labels
-from edgevit.runtimes._mil.package import AGAIN
+from edgevit.formats.mlpackage import AGAIN
 from edgevit.runtimes._mil.read import MilFile, read_mil, type_name
 from edgevit.runtimes._mil.table import KERNELS
 

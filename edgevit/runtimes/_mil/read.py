@@ -14,7 +14,7 @@ from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
 from edgevit.formats import mil_weights
-from edgevit.runtimes._mil.package import AGAIN, Package, check_package
+from edgevit.formats.mlpackage import AGAIN, Package, check_package
 from edgevit.runtimes._mil.table import KERNELS, STRUCTURAL
 
 if TYPE_CHECKING:

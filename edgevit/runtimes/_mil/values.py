@@ -12,7 +12,7 @@ from edgevit.core.disk.documents import parse_json
 from edgevit.core.disk.reading import reads
 from edgevit.core.errors import InputError
 from edgevit.core.runner import FileValue
-from edgevit.runtimes._mil.package import AGAIN
+from edgevit.formats.mlpackage import AGAIN
 from edgevit.runtimes._mil.read import read_mil, type_name
 
 _REAL = ("fp16", "fp32")

@@ -22,6 +22,7 @@ from edgevit.core.settings.recipe_file import save
 from edgevit.flows.make_recipe import make
 from edgevit.flows.verify import verify
 from edgevit.formats.labels import read_labels
+from edgevit.formats.mlpackage import check_package
 from edgevit.models._checkpoint.files import read_contents
 from edgevit.models._checkpoint.weights import load_weights
 from edgevit.models._keras.file import check_keras
@@ -31,7 +32,6 @@ from edgevit.models._user_code import import_place
 from edgevit.quant import plan_file
 from edgevit.report import json as report_json
 from edgevit.runtimes._litert import file as litert_file
-from edgevit.runtimes._mil.package import check_package
 from edgevit.runtimes._onnxruntime import session
 from edgevit.steps.artifacts import find_artifacts
 from edgevit.steps.resolve import resolve

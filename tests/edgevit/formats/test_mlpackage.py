@@ -7,7 +7,7 @@ import pytest
 
 from edgevit.core.errors import InputError
 from edgevit.core.runner import RunOptions
-from edgevit.runtimes._mil.package import check_package
+from edgevit.formats.mlpackage import check_package
 from edgevit.runtimes.coreml_reference import RUNTIME
 
 
