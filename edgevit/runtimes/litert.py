@@ -7,7 +7,8 @@ from typing import Final
 
 from edgevit.agent.opened import litert_label
 from edgevit.core.plugins import Runtime
-from edgevit.runtimes._litert import contents, file, integer, runner, values
+from edgevit.formats import tflite_file
+from edgevit.runtimes._litert import contents, integer, runner, values
 
 
 def unavailable() -> str | None:
@@ -29,5 +30,5 @@ RUNTIME: Final = Runtime(
     values=values.read,
     cpu_bound=True,
     on_device=runner.on_device,
-    tapped=lambda path, names: file.with_outputs(file.read(path), names)[0],
+    tapped=lambda path, names: tflite_file.with_outputs(tflite_file.read(path), names)[0],
 )

@@ -10,10 +10,9 @@ from edgevit.core import metadata_keys, outputs
 from edgevit.core.disk.reading import reads
 from edgevit.core.runner import Contents
 from edgevit.core.types import TensorSpec
-from edgevit.formats import preprocess_json
+from edgevit.formats import preprocess_json, tflite_file
 from edgevit.formats.labels import parse_labels
-from edgevit.runtimes._litert import file as litert_file
-from edgevit.runtimes._litert.file import AGAIN, Tensor, TfliteFile
+from edgevit.formats.tflite_file import AGAIN, Tensor, TfliteFile
 
 _OWN: Final = (metadata_keys.PREPROCESS, metadata_keys.LABELS, metadata_keys.OUTPUT)
 _BINARY: Final = "TFLITE_METADATA"
@@ -26,7 +25,7 @@ def read(path: Path) -> Contents:
     Raises:
         InputError: not a TFLite file, or malformed metadata.
     """
-    file = litert_file.read(path)
+    file = tflite_file.read(path)
     stored: dict[int, Tensor] = {}
     for tensor in file.tensors:
         if tensor.data is not None:

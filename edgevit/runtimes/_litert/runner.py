@@ -18,11 +18,10 @@ from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.pixels import feed_of
 from edgevit.core.runner import DeviceFile, DeviceOutput, RunOptions
 from edgevit.core.types import Preprocess
-from edgevit.formats import preprocess_json
+from edgevit.formats import preprocess_json, tflite_file
+from edgevit.formats.tflite_file import Tensor, TfliteFile
 from edgevit.runtimes import _images
-from edgevit.runtimes._litert import file as litert_file
 from edgevit.runtimes._litert import session
-from edgevit.runtimes._litert.file import Tensor, TfliteFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +95,7 @@ class LitertRunner:
             self.interpreter.invoke()
 
 
-@reads("TFLite file", litert_file.AGAIN)
+@reads("TFLite file", tflite_file.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
 
@@ -104,7 +103,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
         InputError: not a loadable TFLite file with one image input, or no preprocessing in it and none given.
         UsageError: a tap that is not in the file.
     """
-    file = litert_file.read(path)
+    file = tflite_file.read(path)
     if len(file.inputs) != 1:
         raise InputError(
             f"{path} must take one image, it takes {len(file.inputs)} tensors",
@@ -120,7 +119,7 @@ def open_runner(path: Path, options: RunOptions) -> LitertRunner:
     preprocess, takes_pixels = _preprocess(file, options)
     _check_integers(entry, takes_pixels, path)
     inner = list(dict.fromkeys(name for name in options.taps if name != entry.name))
-    content, taps = litert_file.with_outputs(file, inner) if inner else (file.raw, {})
+    content, taps = tflite_file.with_outputs(file, inner) if inner else (file.raw, {})
     found = [file.tensors[index] for index in file.outputs]
     outputs = {tensor.name: tensor for tensor in found}
     outputs |= {name: file.tensors[index] for name, index in taps.items()}

@@ -9,7 +9,7 @@ from edgevit.agent.opened import litert_threads
 from edgevit.core.errors import InputError, UnsupportedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
-from edgevit.runtimes._litert.file import AGAIN, EXTRA, TfliteFile
+from edgevit.formats.tflite_file import AGAIN, EXTRA, TfliteFile
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter

@@ -8,12 +8,12 @@ from typing import Final
 
 from edgevit.core.disk.reading import reads
 from edgevit.core.runner import FileValue
-from edgevit.runtimes._litert import file as litert_file
+from edgevit.formats import tflite_file
 
 _INTEGERS: Final = ("int8", "uint8", "int16")
 
 
-@reads("TFLite file", litert_file.AGAIN)
+@reads("TFLite file", tflite_file.AGAIN)
 def read(path: Path) -> tuple[FileValue, ...]:
     """In execution order, what depends on the input. Nothing is executed.
 
@@ -23,7 +23,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
     Raises:
         InputError: missing or not TFLite.
     """
-    file = litert_file.read(path)
+    file = tflite_file.read(path)
     made: list[int] = []
     depends = set(file.inputs)
     for operator in file.operators:

@@ -21,6 +21,7 @@ from edgevit.core.plugins import Head
 from edgevit.core.settings.recipe_file import save
 from edgevit.flows.make_recipe import make
 from edgevit.flows.verify import verify
+from edgevit.formats import tflite_file
 from edgevit.formats.labels import read_labels
 from edgevit.formats.mlpackage import check_package
 from edgevit.models._checkpoint.files import read_contents
@@ -31,7 +32,6 @@ from edgevit.models._repository import folder_files
 from edgevit.models._user_code import import_place
 from edgevit.quant import plan_file
 from edgevit.report import json as report_json
-from edgevit.runtimes._litert import file as litert_file
 from edgevit.runtimes._onnxruntime import session
 from edgevit.steps.artifacts import find_artifacts
 from edgevit.steps.resolve import resolve
@@ -81,7 +81,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "artifact": ("model.onnx", find_artifacts),
     "onnx": ("model.onnx", session.read_model),
     "onnx session": ("model.onnx", lambda path: session.open_session(path, object(), path)),
-    "tflite": ("model.tflite", litert_file.read),
+    "tflite": ("model.tflite", tflite_file.read),
     "mlpackage": ("model.mlpackage", check_package),
     "pt2": ("model.pt2", lambda path: clean_copy(path, path.parent)),
     "keras": ("model.keras", check_keras),

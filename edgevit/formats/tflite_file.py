@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from edgevit.core.require import require
 EXTRA: Final = "tflite"
 AGAIN: Final = "convert the model again"
 _IDENTIFIER: Final = b"TFL3"
+MULTIPLYING: Final = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,31 @@ def with_outputs(file: TfliteFile, names: Sequence[str]) -> tuple[bytes, dict[st
     builder = require("flatbuffers", EXTRA).Builder(len(file.raw))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output()), indices
+
+
+def macs(file: TfliteFile, operator: Operator) -> int:
+    """Multiply-accumulates of an operator; 0 of one that is none of `MULTIPLYING`."""
+    if operator.kind not in MULTIPLYING:
+        return 0
+    weight = file.tensors[operator.inputs[1]].shape
+    outputs = math.prod(file.tensors[operator.outputs[0]].shape)
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        return outputs * math.prod(weight[:3])
+    if operator.kind == "CONV_2D":
+        return outputs * math.prod(weight[1:])
+    if operator.kind == "FULLY_CONNECTED":
+        return outputs * weight[-1]
+    # (..., m, k) times (..., k, n), either side transposed or broadcast: the side that is not broadcast
+    # has outputs * k / n or outputs * k / m elements.
+    left, right = (math.prod(file.tensors[t].shape) for t in operator.inputs[:2])
+    rows, columns = file.tensors[operator.outputs[0]].shape[-2:]
+    return max(left * columns, right * rows)
+
+
+def module_of(name: str) -> str:
+    """`blocks.3.attn` of a tensor that edgevit called `blocks.3.attn:qk;2`; "" for what is in no module."""
+    module, colon, _ = name.partition(";")[0].partition(":")
+    return module.partition("@")[0] if colon and "/" not in module else ""
 
 
 def _bytes(path: Path) -> bytes:
