@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from edgevit.commands import compile as compile_
 from edgevit.commands import (
     convert,
     diff,
@@ -56,6 +57,9 @@ app.command("inspect", cls=PanelCommand, short_help="Show what is in a model or 
 )
 app.command("lint", cls=PanelCommand, short_help="Find the operators that leave an accelerator.")(
     lint.command
+)
+app.command("compile", cls=PanelCommand, short_help="Compile a file for an NPU, and show what runs on it.")(
+    compile_.command
 )
 app.command("verify", cls=PanelCommand, short_help="Check the hashes of a bundle.")(verify.command)
 app.command("list", cls=PanelCommand, short_help="List targets, precisions, sources and more.")(list_.command)

@@ -12,6 +12,8 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.place import Place
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
+from edgevit.core.process.tool_environment import Tool
+from edgevit.core.results.compiled import CompilerReport
 from edgevit.core.results.lint import FindingKind, LintReport
 from edgevit.core.results.report import ModelSummary
 from edgevit.core.runner import Contents, DeviceFile, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
@@ -448,6 +450,40 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
+class CompileRequest:
+    """One file for one accelerator.
+
+    Attributes:
+        shown: what the report calls the file.
+        accelerator: as it was typed.
+        folder: an empty one for what is made of it.
+        options: by the names that the compiler has.
+    """
+
+    path: str
+    shown: str
+    accelerator: str
+    folder: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A vendor's compiler, in an environment of its own.
+
+    Attributes:
+        options: names of its own settings, with one line each; `files` are those that name a file.
+        compile: what it makes of a file lies in the request's folder afterwards, as the report's `output`; raises
+            UnsupportedError where it refuses the file, StepError where it crashes.
+    """
+
+    tool: Tool
+    options: Mapping[str, str]
+    files: tuple[str, ...]
+    compile: Callable[[CompileRequest], CompilerReport]
+
+
+@dataclass(frozen=True, slots=True)
 class Checker:
     """Plug-in of `edgevit/accelerators`: says which operators of a file leave one kind of accelerator.
 
@@ -463,6 +499,7 @@ class Checker:
             temporary files alone. Raises UsageError for an architecture or a size that it does not know, InputError
             for a file that it cannot read, and UnsupportedError or StepError where the compiler gives no answer. A
             graph that is taken only in part is no error but its findings.
+        compiler: for `edgevit compile`; None where the vendor's is not at hand.
     """
 
     summary: str
@@ -474,3 +511,4 @@ class Checker:
     unavailable: Callable[[], str | None]
     check: Callable[[Path, str], LintReport]
     extra: str = ""
+    compiler: Compiler | None = None

