@@ -49,6 +49,21 @@ class UnsupportedError(EdgevitError):
     code = "unsupported"
 
 
+class RefusedError(UnsupportedError):
+    """An accelerator takes only a part of a file that was meant for it whole: the file fails.
+
+    Attributes:
+        reasons: one sentence for each operator that it refuses.
+    """
+
+    exit_code = 1
+    code = "refused"
+
+    def __init__(self, message: str, hint: str = "", reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.reasons = reasons
+
+
 class StepError(EdgevitError):
     """A step in a worker failed on its own: a crash, a signal, a foreign exception."""
 

@@ -13,6 +13,7 @@ OUTPUT: Final = "edgevit.output"
 MODEL: Final = "edgevit.model"
 PRECISION: Final = "edgevit.precision"
 DEPLOYMENT: Final = "edgevit.deployment"
+HTP_ARCH: Final = "edgevit.htp_arch"  # of Qualcomm's NPU: what the file was made and judged for
 AUTHOR: Final = "edgevit.author"
 LICENSE: Final = "edgevit.license"
 

@@ -291,6 +291,7 @@ class Runtime:
             processor time is its latency on a core that nobody else wants; not so with an accelerator.
         unavailable: None if it works here, else the reason in one sentence.
         label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".
+        label_of: the same of one file, where that depends on what the file is made for; None elsewhere.
         open: a Runner, to be used as a context manager.
         integer_macs: what is really done in integers.
         contents: what the file holds.
@@ -313,6 +314,11 @@ class Runtime:
     cpu_bound: bool = False
     on_device: Callable[[Path, RunOptions], DeviceFile] | None = None
     tapped: Callable[[Path, tuple[str, ...]], bytes] | None = None
+    label_of: Callable[[Path], str] | None = None
+
+    def executed_by(self, path: Path) -> str:
+        """What executes a file, for the report."""
+        return self.label() if self.label_of is None else self.label_of(path)
 
 
 @dataclass(frozen=True, slots=True)

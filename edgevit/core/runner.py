@@ -58,11 +58,13 @@ class RunOptions:
         threads: 0 for all cores.
         taps: names of intermediate tensors to return besides the outputs.
         preprocess: used only for a file that carries none of its own.
+        architecture: of an accelerator that has several; "" for what the file was made for, else the usual one.
     """
 
     threads: int = 0
     taps: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
+    architecture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class IntegerMacs:
         source: `runtime` if seen in the runtime's own graph, `program` if it is what the program permits.
         operators: (operator type, count) of what was found, for the report.
         partitions: number of delegate partitions, None where the runtime has none.
+        static_by_bits: (bits, MACs) of the static ones by the wider of the two factors; empty where all have 8.
     """
 
     static: int
@@ -140,6 +143,7 @@ class IntegerMacs:
     source: Literal["runtime", "program"]
     operators: tuple[tuple[str, int], ...] = ()
     partitions: int | None = None
+    static_by_bits: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

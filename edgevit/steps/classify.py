@@ -111,7 +111,7 @@ def classify(asked: ClassifyRequest, emit: Emit) -> Classified:
         )
     told = partial(
         Classified,
-        runtime.label(),
+        runtime.executed_by(path),
         kind,
         kind.words,
         tuple(remark_on(pictures, contents.preprocess)),

@@ -103,7 +103,7 @@ def _execute_one(
         target=built.target,
         precision=built.precision,
         seconds=0.0,
-        executed_by=runtime.label(),
+        executed_by=runtime.executed_by(path),
         outputs=file,
         integer=integer,
         weight_bytes=dict(contents.weight_bytes),

@@ -60,8 +60,9 @@ def in_turn(files: tuple[Candidate, ...], image: Pixels, threads: int, runs: int
     """
     for file in files:
         if not file.runtime.has_latency:
+            by = file.runtime.executed_by(file.path)
             raise UnsupportedError(
-                f"{file.path.name} is executed by {file.runtime.label()}, whose time says nothing about a device",
+                f"{file.path.name} is executed by {by}, whose time says nothing about a device",
                 "profile it on a device whose runtime executes it, such as a Mac for Core ML",
             )
     used = threads or os.cpu_count() or 1

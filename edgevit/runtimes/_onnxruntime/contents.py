@@ -49,7 +49,7 @@ def read(path: Path) -> Contents:
         raise InputError(
             f"{path}: its shapes contradict each other: {brief(error)}", session.AGAIN
         ) from error
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = session.metadata(model)
     text = metadata.get(metadata_keys.PREPROCESS)
     ends = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
     ranks = [len(v.type.tensor_type.shape.dim) for v in ends] + [len(t.dims) for t in model.graph.initializer]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core import metadata_keys
+from edgevit.program import sites
 from edgevit.program.diagnostics import frames, innermost
 
 if TYPE_CHECKING:
@@ -48,16 +49,29 @@ def blamed(said: str, model: onnx.ModelProto) -> str:
     node = _node(said, model)
     if node is None:
         return ""
-    kept = {entry.key: entry.value for entry in node.metadata_props}
+    kept = _kept(node)
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     where = f"; it is the operator {operator}" + (f", node {node.name!r}" if node.name else "")
     if kept.get(metadata_keys.SITE):
         where += f", site {kept[metadata_keys.SITE]!r}"
-    elif kept.get(_SCOPES):
-        scopes = re.findall(r"'([^']*)'", kept[_SCOPES])
-        where += f", of the module {scopes[-2]!r}" if len(scopes) > 1 and scopes[-2] else ""
+    elif module := module_of(node):
+        where += f", of the module {module!r}"
     frame = innermost(frames(kept.get(_TRACE, "")))
     return where + (f", at {frame}" if frame is not None else "")
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """Path of the torch module that a node comes from, by its site or PyTorch's exporter; "" where it says neither."""
+    kept = _kept(node)
+    site = kept.get(metadata_keys.SITE) or kept.get(metadata_keys.SITES, "").partition("\n")[0]
+    if site:
+        return sites.module_of(site)
+    scopes = re.findall(r"'([^']*)'", kept.get(_SCOPES, ""))
+    return str(scopes[-2]) if len(scopes) > 1 else ""
+
+
+def _kept(node: onnx.NodeProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in node.metadata_props}
 
 
 def _node(said: str, model: onnx.ModelProto) -> onnx.NodeProto | None:

@@ -68,11 +68,11 @@ def _count(path: Path, out: Path) -> IntegerMacs:
         else:
             dynamic += macs
     found = Counter(node.op_type for node in optimized.graph.node)
-    images = _images_at_once(optimized)
+    images = images_at_once(optimized)
     return IntegerMacs(static // images, dynamic // images, "runtime", tuple(found.most_common()))
 
 
-def _images_at_once(model: onnx.ModelProto) -> int:
+def images_at_once(model: onnx.ModelProto) -> int:
     """The batch of a file that takes images, 1 where it takes any number of them."""
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,7 @@ class OrtRunner:
         taps_of_input: tapped names that are the model's input itself.
         feed: how an image becomes the input; its batch is 1 for a file that takes any number of images.
         tapped: whether intermediate tensors are read, in which the batch may lie on any axis.
+        by: what executes it, for messages.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class OrtRunner:
     outputs: tuple[str, ...]
     taps_of_input: tuple[str, ...]
     tapped: bool = False
+    by: str = "ONNX Runtime"
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +74,7 @@ class OrtRunner:
         for start in range(0, len(pixels), together):
             some = pixels[start : start + together]
             feed = self._feed(some)
-            with executing(self.path, "ONNX Runtime", self._blamed):
+            with executing(self.path, self.by, self._blamed):
                 values = self.session.run(list(self.outputs), feed)
             for name, value in zip(self.outputs, values, strict=True):
                 rows[name] += self._each(value, len(some))
@@ -104,13 +107,27 @@ class OrtRunner:
 
     def invoke(self, prepared: object) -> None:
         """Execute once."""
-        with executing(self.path, "ONNX Runtime", self._blamed):
+        with executing(self.path, self.by, self._blamed):
             self.session.run(list(self.outputs), prepared)
 
 
-@reads("ONNX file", ort_session.AGAIN)
 def open_runner(path: Path, options: RunOptions) -> OrtRunner:
+    """The file on the CPU provider; see `runner_on`."""
+    settings = ort_session.session_options(options.threads, spinning=not options.taps)
+    return runner_on(path, options, lambda model: ort_session.open_session(model, settings, path))
+
+
+@reads("ONNX file", ort_session.AGAIN)
+def runner_on(
+    path: Path,
+    options: RunOptions,
+    opened: Callable[[bytes | Path], InferenceSession],
+    by: str = "ONNX Runtime",
+) -> OrtRunner:
     """Load the file, with `options.taps` as further outputs of a copy in memory.
+
+    Args:
+        opened: the session on what executes it.
 
     Raises:
         InputError: not a loadable ONNX file with one image input, or no preprocessing in it and none given.
@@ -123,8 +140,7 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
         data: bytes | Path = ort_session.with_outputs(model, inner, path)
     else:
         inputs, data = set(), path
-    settings = ort_session.session_options(options.threads, spinning=not options.taps)
-    session = ort_session.open_session(data, settings, path)
+    session = opened(data)
     taken = session.get_inputs()
     if len(taken) != 1 or taken[0].type not in _INPUTS or len(taken[0].shape) != 4:
         shown = ", ".join(f"{value.name}: {value.type} {value.shape}" for value in taken)
@@ -151,6 +167,7 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
         outputs=tuple(value.name for value in session.get_outputs()),
         taps_of_input=tuple(dict.fromkeys(name for name in options.taps if name in inputs)),
         tapped=bool(options.taps),
+        by=by,
     )
 
 

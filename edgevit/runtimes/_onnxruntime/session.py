@@ -49,10 +49,10 @@ def open_session(model: bytes | Path, options: SessionOptions, path: Path) -> In
     try:
         return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
-def _refused(path: Path, error: Exception) -> InputError | UnsupportedError:
+def refused(path: Path, error: Exception) -> InputError | UnsupportedError:
     """What ONNX Runtime does not load: an operator that it lacks, else a file that is wrong."""
     said = str(error)
     message = f"{brief(error)}{blamed(said, read_model(path))}"  # a file that is no ONNX at all says so here
@@ -81,6 +81,11 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path} is damaged: a name in it is not valid Unicode", AGAIN)
     check_external(model, path)
     return model
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """What the file says of itself as a whole."""
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> bytes:

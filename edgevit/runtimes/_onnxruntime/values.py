@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[FileValue, ...]:
         InputError: missing or not ONNX.
     """
     model = session.read_model(path)
-    counts = {v.name: _elements(v) for v in (*model.graph.value_info, *model.graph.output)}
+    counts = {v.name: elements(v) for v in (*model.graph.value_info, *model.graph.output)}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
@@ -46,19 +46,21 @@ def read(path: Path) -> tuple[FileValue, ...]:
         if only is not None and node.op_type in _INTEGER_OUTPUT and len(only.input) > 2:
             grid = [constants.get(name) for name in only.input[1:3]]
             if all(tensor is not None and math.prod(tensor.dims) == 1 for tensor in grid):
-                scale, zero = (_number(tensor) for tensor in grid)
+                scale, zero = (number(tensor) for tensor in grid)
                 found.append(FileValue(only.output[0], site, None, scale, int(zero)))
                 continue
         found += [FileValue(name, site, counts.get(name)) for name in node.output if name]
     return tuple(found)
 
 
-def _elements(value: onnx.ValueInfoProto) -> int | None:
+def elements(value: onnx.ValueInfoProto) -> int | None:
+    """Number of its values, None where a size is not fixed."""
     sizes = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
     return math.prod(sizes) if all(size > 0 for size in sizes) else None
 
 
-def _number(tensor: onnx.TensorProto | None) -> float:
+def number(tensor: onnx.TensorProto | None) -> float:
+    """The one value of a constant."""
     from onnx import numpy_helper
 
     assert tensor is not None

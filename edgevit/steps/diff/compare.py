@@ -142,7 +142,7 @@ def diff(asked: DiffRequest, emit: Emit) -> Difference:
         schema_version=SCHEMA_VERSION,
         artifact=asked.shown,
         reference=asked.recipe.model,
-        executed_by=runtime.label(),
+        executed_by=runtime.executed_by(path),
         precision=precision,
         threshold_db=threshold,
         images=len(pixels),
