@@ -86,6 +86,7 @@ class ConvertKeywords(Planned, total=False):
     evaluate: str | Path | None
     evaluate_count: int | None
     device: Sequence[str]
+    lint: Sequence[str]
     jobs: int
 
 

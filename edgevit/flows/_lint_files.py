@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
-from edgevit.core.errors import EdgevitError, UsageError, nearest
+from edgevit.core.errors import EdgevitError, UsageError
 from edgevit.core.plugins import Checker
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
 from edgevit.core.results.lint import LintReport, LintResult, NoAnswer
+from edgevit.core.results.report import NotDone, Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
 from edgevit.registries import CHECKERS
-from edgevit.steps.lint import LintRequest
+from edgevit.steps.lint import LintRequest, checker_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One accelerator: the plug-in that knows it, and what was typed."""
+    """One accelerator: what was typed, and the plug-in that knows it."""
 
-    checker: str
     backend: str
+    checker: str
     plugin: Checker
     by_name: bool
-
-
-def check_backends(backends: Sequence[str]) -> None:
-    """Raise UsageError for a name that no checker knows, before any work."""
-    for backend in backends:
-        _checker_of(backend)
 
 
 def lint_files(
@@ -41,21 +36,15 @@ def lint_files(
 
     Args:
         files: each with what the report calls it.
-        backends: as typed; none for every accelerator, as far as it can be asked here.
+        backends: as typed, known; none for every accelerator, as far as it can be asked here.
 
     Raises:
-        UsageError: a name, an architecture or a size that is not known, or an accelerator that takes none of the files.
+        UsageError: an architecture or a size that is not known.
         InputError: a file that cannot be read.
     """
-    asked = [_Asked(*_checker_of(backend), True) for backend in backends] or [
-        _Asked(name, plugin.usual, plugin, False) for name, plugin in CHECKERS.usable().items()
+    asked = [_Asked(backend, *checker_of(backend), True) for backend in backends] or [
+        _Asked(plugin.usual, name, plugin, False) for name, plugin in CHECKERS.usable().items()
     ]
-    suffixes = {path.suffix.removeprefix(".") for path, _ in files}
-    for one in asked:
-        if one.by_name and not suffixes & set(one.plugin.suffixes):
-            kinds = " and ".join(f".{suffix}" for suffix in one.plugin.suffixes)
-            given = files[0][0].name if len(files) == 1 else f"the {len(files)} files"
-            raise UsageError(f"{one.backend} takes {kinds}, and {given} is no such file", _fitting(suffixes))
     todo, unanswered = [], []
     for path, shown in files:
         for one in asked:
@@ -94,19 +83,22 @@ def lint_files(
     return LintResult(tuple(reports), tuple(unanswered))
 
 
-def _checker_of(backend: str) -> tuple[str, str, Checker]:
-    known = CHECKERS.usable()
-    for name, plugin in known.items():
-        if plugin.accepts(backend):
-            return name, backend, plugin
-    raise UsageError(
-        f"unknown accelerator {backend!r}", nearest(backend, [plugin.syntax for plugin in known.values()])
+def with_lint(report: Report, bundle: Path, recipe: Recipe, progress: Progress) -> Report:
+    """The report with what `--lint` asked of each file; what gave no answer is among what was not done."""
+    files = [
+        (bundle / artifact.path, artifact.path) for artifact in report.artifacts if artifact.path is not None
+    ]
+    if not recipe.lint or not files:
+        return report
+    found = lint_files(files, recipe.lint, recipe, progress)
+    by_file: dict[str, list[LintReport]] = {}
+    for one in found.reports:
+        by_file.setdefault(one.artifact, []).append(one)
+    artifacts = tuple(
+        replace(artifact, lint=tuple(by_file.get(artifact.path or "", ()))) for artifact in report.artifacts
     )
-
-
-def _fitting(suffixes: set[str]) -> str:
-    names = [p.syntax for p in CHECKERS.usable().values() if suffixes & set(p.suffixes)]
-    return f"such files can be held against {', '.join(names)}" if names else "give a file of another format"
+    missing = (NotDone(f"holding {one.artifact} against {one.backend}", one.why) for one in found.unanswered)
+    return replace(report, artifacts=artifacts, not_done=(*report.not_done, *missing))
 
 
 def _with_command(reason: str, plugin: Checker) -> str:

@@ -20,6 +20,7 @@ from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
+from edgevit.flows._lint_files import with_lint
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
 from edgevit.steps import messages
@@ -89,6 +90,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             begin,
             devices,
         )
+        report = with_lint(report, bundle, work.recipe, told)
         report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgevit.core._plain import to_plain
@@ -11,9 +10,10 @@ from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.lint import Finding, LintReport, LintResult
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows._lint_files import check_backends, lint_files
+from edgevit.flows._lint_files import lint_files
+from edgevit.report._lint_rows import NONE_LEAVES, heading, kinds, module_of
 from edgevit.steps.artifacts import find_artifacts
-from edgevit.validate.operator_times import block_of
+from edgevit.steps.lint import check_backends
 
 _COLUMNS = ("module", "operators", "why", "source")
 
@@ -33,6 +33,8 @@ def lint(path: Path, backends: Sequence[str], recipe: Recipe, progress: Progress
     """
     check_backends(backends)
     found = find_artifacts(path)
+    if backends:
+        check_backends(backends, {one.path.suffix.removeprefix(".") for one in found}, str(path))
     alone = found[0].path == path
     files = [(one.path, str(path) if alone else one.path.relative_to(path).as_posix()) for one in found]
     result = lint_files(files, backends, recipe, progress or Silent())
@@ -58,24 +60,12 @@ def tables(result: LintResult) -> tuple[Table, ...]:
     return tuple(found)
 
 
-def heading(report: LintReport) -> str:
-    """`model.tflite for litert-gpu: 310 operators on gpu, 12 on cpu`."""
-    counts = ", ".join(f"{count} {place}" for place, count in report.operators.items())
-    return f"{report.artifact} for {report.backend}: {counts} (by {report.checked_by})"
-
-
 def _table(report: LintReport, numbers: Mapping[str, str]) -> Table:
     grouped: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in report.findings:
-        key = (block_of(finding.module) if finding.module else "", finding.reason, finding.source)
-        grouped.setdefault(key, []).append(finding)
+        grouped.setdefault((module_of(finding), finding.reason, finding.source), []).append(finding)
     rows = tuple(
-        (module or "the model itself", _kinds(found), reason, f"{found[0].kind}, {numbers[source]}")
+        (module, kinds(found), reason, f"{found[0].kind}, {numbers[source]}")
         for (module, reason, source), found in grouped.items()
     )
-    return Table(heading(report), _COLUMNS, rows or (("", "none", "no operator leaves", report.kind),))
-
-
-def _kinds(findings: Iterable[Finding]) -> str:
-    counted = Counter(finding.operator for finding in findings)
-    return ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in counted.items())
+    return Table(heading(report), _COLUMNS, rows or (("", "none", NONE_LEAVES, report.kind),))

@@ -147,6 +147,7 @@ _READERS: Final[Mapping[str, Callable[[str, list[str]], Any]]] = {
     "to": _names,
     "precision": _precisions,
     "without": _names,
+    "lint": _names,
     "labels": _labels,
     "model_arg": parse_pairs,
     "preprocess": _preprocess,

@@ -9,6 +9,8 @@ from edgevit.core.results.report import Report
 from edgevit.report._device_rows import COLUMNS as DEVICE_COLUMNS
 from edgevit.report._device_rows import device_tables
 from edgevit.report._figures import COLUMNS, other_warnings, remarks, rows
+from edgevit.report._lint_rows import COLUMNS as LINT_COLUMNS
+from edgevit.report._lint_rows import lint_tables
 from edgevit.report._page import template
 from edgevit.report._plots import plots
 from edgevit.report.terminal import heading
@@ -30,6 +32,8 @@ def render(report: Report) -> str:
         rows=rows(report),
         device_columns=DEVICE_COLUMNS,
         devices=device_tables(report),
+        lint_columns=LINT_COLUMNS,
+        lint=lint_tables(report),
         remarks=remarks(report),
         plots=plots(report),
         timings=_timings(report),

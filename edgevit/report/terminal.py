@@ -18,6 +18,8 @@ from edgevit.report._figures import (
     rows,
 )
 from edgevit.report._fit import fits
+from edgevit.report._lint_rows import COLUMNS as LINT_COLUMNS
+from edgevit.report._lint_rows import LintTable, lint_tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +60,8 @@ def show(report: Report, console: Console) -> None:
         )
     for found in device_tables(report):
         _device(found, console)
+    for asked in lint_tables(report):
+        _lint(asked, console)
     for line in lines(report):
         console.print(Text(printable(line)), soft_wrap=True)
     for doubt in report.reference.doubts:
@@ -82,6 +86,20 @@ def _device(found: DeviceTable, console: Console) -> None:
             console.print(Text(printable(f"  {'; '.join(told)}")), soft_wrap=True)
     for note in found.notes:
         console.print(Text(printable(f"note: {note}")), soft_wrap=True)
+
+
+def _lint(found: LintTable, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(printable(found.title), style="bold"), soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in LINT_COLUMNS:
+        table.add_column(name, overflow="fold")
+    for cells in found.rows:
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console.print(table)
 
 
 def _blocks(report: Report, console: Console) -> None:

@@ -16,6 +16,7 @@ from edgevit.core.settings.made_with import PLAN_HINT
 from edgevit.core.settings.model_text import parse_source
 from edgevit.core.settings.recipe import Recipe
 from edgevit.graph import reparameterize
+from edgevit.steps.lint import check_backends
 from edgevit.steps.planning.algorithms import folds
 from edgevit.steps.samples import samples_path
 from edgevit.steps.undecidable_limits import check_enough_to_tune, check_held_out
@@ -57,6 +58,7 @@ def resolve(recipe: Recipe) -> Work:
     if own:
         recipe = replace(recipe, calibrate=recipe.calibrate or own, evaluate=recipe.evaluate or own)
     pairs, not_done = _pairs(recipe)
+    check_backends(recipe.lint, {registries.TARGETS.get(name).suffix for name in pairs}, " and ".join(pairs))
     needy = [precision for precision in recipe.precision if precision.needs_calibration]
     if needy and recipe.calibrate is None:
         raise UsageError(

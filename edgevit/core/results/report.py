@@ -16,6 +16,7 @@ from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.sandbox import Isolation
 from edgevit.core.results.device import DeviceFingerprint, DeviceState
+from edgevit.core.results.lint import LintReport
 from edgevit.core.types import Preprocess, TensorSpec
 from edgevit.core.version import SCHEMA_VERSION, SchemaVersion
 
@@ -453,6 +454,7 @@ class ArtifactReport:
         inputs, outputs: of the file, with the scale and zero point of integers; empty if it was not executed.
         requires: what an app or device must have to load it, such as `opset ai.onnx 17`; empty if not executed.
         devices: the same file on the devices that were asked for; the verdict is of all of them together.
+        lint: which operators leave the accelerators that were asked for; no verdict follows from it.
     """
 
     target: str
@@ -492,6 +494,7 @@ class ArtifactReport:
     requires: tuple[str, ...] = ()
     head: str = ""
     devices: tuple[OnDevice, ...] = ()
+    lint: tuple[LintReport, ...] = ()
 
     @property
     def variant(self) -> Variant:

@@ -332,6 +332,17 @@ class Recipe:
             repeatable=True,
         ),
     )
+    lint: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            "Report the operators that will leave an accelerator: litert-gpu, nnapi, coreml-ne, ... (`edgevit list "
+            "accelerators`).",
+            ("convert",),
+            "Checks",
+            "WHAT",
+            repeatable=True,
+        ),
+    )
     jobs: int = field(
         default=0,
         metadata=setting(
