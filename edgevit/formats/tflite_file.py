@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ class Tensor:
     Attributes:
         data: None unless it is a constant.
         scale, zero_point: of one that has a single scale, None of any other.
+        constant: also one whose data lie behind the flatbuffer, so that `data` is None.
+        signature: the shape with -1 for each dimension that the caller may set; () if there is none.
     """
 
     index: int
@@ -36,6 +38,8 @@ class Tensor:
     data: Any
     scale: float | None = None
     zero_point: int | None = None
+    constant: bool = False
+    signature: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,16 @@ class Operator:
 
     Attributes:
         custom: it is none of TFLite's own: `kind` is then its custom code, `FlexX` for TensorFlow's operator X.
+        version: which the format raises for each new type or shape that an operator takes.
+        options: attributes by the names of the schema, such as keepNumDims, as numbers, text or tuples of them.
     """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     custom: bool = False
+    version: int = 1
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,10 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
                 data=data,
                 scale=scale,
                 zero_point=zero_point,
+                constant=data is not None or buffer.Offset() > 1,
+                signature=tuple(
+                    int(tensor.ShapeSignature(axis)) for axis in range(tensor.ShapeSignatureLength())
+                ),
             )
         )
     operators = []
@@ -179,6 +191,8 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
                 tuple(int(operator.Inputs(i)) for i in range(operator.InputsLength())),
                 tuple(int(operator.Outputs(i)) for i in range(operator.OutputsLength())),
                 custom,
+                int(code.Version()),
+                _options(schema.OperatorT.InitFromObj(operator).builtinOptions),
             )
         )
     return TfliteFile(
@@ -191,6 +205,14 @@ def _parse(path: Path, raw: bytes) -> TfliteFile:
         metadata=_metadata(model),
         description=_text(model.Description()),
     )
+
+
+def _options(options: Any) -> dict[str, object]:
+    given = {} if options is None else vars(options)
+    return {
+        name: tuple(value) if isinstance(value, list) or hasattr(value, "tolist") else value
+        for name, value in given.items()
+    }
 
 
 def _grid(grid: Any) -> tuple[float | None, int | None]:

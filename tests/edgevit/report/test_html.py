@@ -5,11 +5,27 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from edgevit.core.precisions import Precision
+from edgevit.core.results.lint import Finding, LintReport
 from edgevit.core.results.report import ArtifactReport, Report, SiteError
 from edgevit.report import html
 from edgevit.report._plots import plots
 
 _VOID = {"meta", "br"}
+LINTED = LintReport(
+    "onnx/fp32/model.onnx",
+    "nnapi",
+    "rule",
+    "a list",
+    {"nnapi": 10, "cpu": 3},
+    tuple(
+        Finding("nnapi", kind, name, module, "rule", "it is not known", "its list")
+        for kind, name, module in (
+            ("Gelu", "gelu", "blocks.0.mlp.act"),
+            ("Gelu", "gelu_1", "blocks.1.mlp.act"),
+            ("Erf", "erf", "blocks.1.mlp.act"),
+        )
+    ),
+)
 
 
 class Reader(HTMLParser):
@@ -52,6 +68,16 @@ def test_the_page_needs_nothing_from_outside(report: Report) -> None:
     assert not {"script", "link", "img", "iframe", "object", "image", "use"} & set(reader.tags)
     assert not {"src", "href", "onclick", "onload"} & {name for name, _ in reader.attributes}
     assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_operators_that_leave_have_a_table(report: Report) -> None:
+    first, *others = report.artifacts
+    linted = replace(report, artifacts=(replace(first, lint=(LINTED,)), *others))
+    reader = read(html.render(linted))
+    text = " ".join("".join(reader.text).split())
+    assert "onnx/fp32/model.onnx for nnapi: 10 nnapi, 3 cpu, by a list" in text
+    assert "2 Gelu, Erf it is not known blocks.0.mlp and 1 more rule" in text
+    assert "Operators that leave" not in html.render(report)
 
 
 def test_user_text_is_escaped(report: Report) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from edgevit.core.results.report import Report, Verdict
 from edgevit.report import _figures, terminal
+from tests.edgevit.report.test_html import LINTED
 
 
 def shown(report: Report, width: int = 140) -> str:
@@ -135,3 +136,28 @@ def test_decibels(value: float | None, expected: str) -> None:
 )
 def test_megabytes(size: int, expected: str) -> None:
     assert _figures.megabytes(size) == expected
+
+
+def test_operators_that_leave_are_grouped_by_reason(report: Report) -> None:
+    first, *others = report.artifacts
+    text = shown(replace(report, artifacts=(replace(first, lint=(LINTED,)), *others)))
+    assert "onnx/fp32/model.onnx for nnapi: 10 nnapi, 3 cpu, by a list" in text
+    row = next(line for line in text.splitlines() if "it is not known" in line)
+    assert row.split() == [
+        "2",
+        "Gelu,",
+        "Erf",
+        "it",
+        "is",
+        "not",
+        "known",
+        "blocks.0.mlp",
+        "and",
+        "1",
+        "more",
+        "rule",
+    ]
+    nothing = replace(LINTED, findings=(), operators={"nnapi": 13, "cpu": 0})
+    assert "no operator leaves" in shown(
+        replace(report, artifacts=(replace(first, lint=(nothing,)), *others))
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import edgevit
-from edgevit.commands import convert, diff, profile, quantize, run, validate
+from edgevit.commands import convert, diff, lint, profile, quantize, run, validate
 from edgevit.commands import inspect as inspect_command
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.errors import UsageError
@@ -26,6 +26,7 @@ COMMANDS: dict[str, ModuleType] = {
     "inspect": inspect_command,
     "profile": profile,
     "run": run,
+    "lint": lint,
 }
 # Flags of their own, which take one value: of commands that execute files without a model.
 OWN = {"profile": {"threads", "device"}, "run": {"threads"}}
@@ -38,7 +39,7 @@ def test_a_command_has_the_flags_of_its_settings(command: str) -> None:
     assert flags - own == set(settings_of(command))
 
 
-@pytest.mark.parametrize("command", ["convert", "quantize", "validate", "diff", "profile", "run"])
+@pytest.mark.parametrize("command", ["convert", "quantize", "validate", "diff", "profile", "run", "lint"])
 def test_a_function_has_the_keywords_of_its_settings(command: str) -> None:
     function: Callable[..., Any] = getattr(edgevit, command)
     keywords = set(inspect.signature(function).parameters) & set(all_settings())
