@@ -23,7 +23,7 @@ def command(
         typer.Option(
             "--for",
             metavar="ACCELERATOR",
-            help="Such as ethos-u85-1024 or ethos-u55-128.",
+            help="Such as ethos-u85-1024, ethos-u55-128 or qnn-v75.",
             show_default=False,
         ),
     ] = "",

@@ -475,15 +475,16 @@ class CompileRequest:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A vendor's compiler, in an environment of its own.
+    """A vendor's compiler.
 
     Attributes:
+        tool: what brings it into an environment of its own; None for one in edgevit's, by the checker's extra.
         options: names of its own settings, with one line each; `files` are those that name a file.
         compile: what it makes of a file lies in the request's folder afterwards, as the report's `output`; raises
             UnsupportedError where it refuses the file, StepError where it crashes.
     """
 
-    tool: Tool
+    tool: Tool | None
     options: Mapping[str, str]
     files: tuple[str, ...]
     compile: Callable[[CompileRequest], CompilerReport]

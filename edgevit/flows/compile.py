@@ -18,10 +18,11 @@ from edgevit.core.process.scratch import scratch
 from edgevit.core.process.worker import Job
 from edgevit.core.progress import Progress, Silent
 from edgevit.core.results.answer import Answer, Table
-from edgevit.core.results.compiled import CompilerReport, Placed
+from edgevit.core.results.compiled import CompilerReport, Estimate, Placed
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _jobs
 from edgevit.flows._gate.places import check_places
+from edgevit.flows.doctor import install_command
 from edgevit.registries import CHECKERS
 from edgevit.steps.artifacts import one_artifact
 from edgevit.steps.compile_file import CompileFile
@@ -49,25 +50,35 @@ def compile_for(
     name, plugin, compiler = _compiler_of(accelerator)
     for key in options:
         if key not in compiler.options:
-            raise UsageError(f"{compiler.tool.package} has no option {key!r}", nearest(key, compiler.options))
+            raise UsageError(
+                f"the compiler for {accelerator} has no option {key!r}", nearest(key, compiler.options)
+            )
     if artifact is None and not setup:
         raise UsageError("no file was given to compile", f"edgevit compile model.tflite --for {accelerator}")
     if output is not None:
         check_places({"--output": output}, artifact or output.parent / f"{output.name}.in", {})
     if setup:
+        if compiler.tool is None:
+            raise UsageError(
+                f"the compiler for {accelerator} has no environment of its own", install_command(plugin.extra)
+            )
         tool_environment.make(compiler.tool, progress)
     if artifact is None:
+        assert compiler.tool is not None  # else there was no `setup`
         rows = (("compiler", str(compiler.tool)), ("in", str(tool_environment.folder_of(compiler.tool))))
         return Answer(dict(rows), (Table("installed", ("what", "value"), rows),))
     found = one_artifact(artifact).path
     if found.suffix.removeprefix(".") not in plugin.suffixes:
         kinds = " and ".join(f".{suffix}" for suffix in plugin.suffixes)
         raise UnsupportedError(
-            f"{compiler.tool.package} compiles {kinds} files, not {found.name}", "convert the model for it"
+            f"the compiler for {accelerator} takes {kinds} files, not {found.name}",
+            "convert the model for it",
         )
-    missing = tool_environment.missing(compiler.tool)
+    missing = plugin.unavailable() if compiler.tool is None else tool_environment.missing(compiler.tool)
     if missing is not None:
-        raise MissingDependencyError(missing, f"edgevit compile --for {accelerator} --setup")
+        setup_command = f"edgevit compile --for {accelerator} --setup"
+        by_extra = install_command(plugin.extra) if "not installed" in missing else ""
+        raise MissingDependencyError(missing, by_extra if compiler.tool is None else setup_command)
     progress.stage(f"compiling {found.name} for {accelerator}")
     with scratch() as folder:
         request = CompileRequest(
@@ -111,7 +122,6 @@ def _absolute(compiler: Compiler, options: Mapping[str, str]) -> dict[str, str]:
 
 def tables(report: CompilerReport) -> tuple[Table, ...]:
     """For the terminal."""
-    told = report.estimate
     rows = [
         ("compiler", report.compiler),
         ("operators on the NPU", _share(report.operators)),
@@ -119,7 +129,16 @@ def tables(report: CompilerReport) -> tuple[Table, ...]:
     ]
     if report.output is not None:
         rows.append(("compiled file", report.output))
-    estimates = (
+    shown = [Table(f"{report.artifact} on {report.accelerator}", ("what", "value"), tuple(rows))]
+    if report.estimate is not None:
+        shown.append(_estimates(report.estimate))
+    if report.findings:
+        shown.append(_left(report))
+    return tuple(shown)
+
+
+def _estimates(told: Estimate) -> Table:
+    rows = (
         ("board", f"{told.system}, {told.memory}"),
         ("cycles", f"{told.cycles:,} at {told.clock_hz / 1e6:g} MHz: {told.milliseconds:.3f} ms"),
         ("cycles of the NPU", f"{told.npu_cycles:,}"),
@@ -127,13 +146,7 @@ def tables(report: CompilerReport) -> tuple[Table, ...]:
         ("bytes of SRAM, DRAM, flash", _joined(told.sram_bytes, told.dram_bytes, told.flash_bytes)),
         ("bytes of weights", f"{told.weight_bytes:,}"),
     )
-    shown = [
-        Table(f"{report.artifact} on {report.accelerator}", ("what", "value"), tuple(rows)),
-        Table(f"estimated by {told.by}, not measured", ("what", "value"), estimates),
-    ]
-    if report.findings:
-        shown.append(_left(report))
-    return tuple(shown)
+    return Table(f"estimated by {told.by}, not measured", ("what", "value"), rows)
 
 
 def _left(report: CompilerReport) -> Table:

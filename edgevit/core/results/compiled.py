@@ -60,6 +60,7 @@ class CompilerReport:
         accelerator: what it was compiled for.
         compiler: and its version.
         operators, macs: of the file, and the multiply-accumulates of one inference.
+        estimate: None of a compiler that makes none.
         findings: the operators that run on the CPU, in the file's order.
         output: path of what was compiled; None where it was not asked for.
     """
@@ -70,6 +71,6 @@ class CompilerReport:
     operators: Placed
     macs: Placed
     findings: tuple[Finding, ...]
-    estimate: Estimate
+    estimate: Estimate | None
     output: str | None = None
     schema_version: SchemaVersion = SCHEMA_VERSION

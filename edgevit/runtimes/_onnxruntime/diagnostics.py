@@ -65,7 +65,7 @@ def module_of(node: onnx.NodeProto) -> str:
     kept = _kept(node)
     site = kept.get(metadata_keys.SITE) or kept.get(metadata_keys.SITES, "").partition("\n")[0]
     if site:
-        return sites.module_of(site)
+        return sites.module_of(site).partition("@")[0]
     scopes = re.findall(r"'([^']*)'", kept.get(_SCOPES, ""))
     return str(scopes[-2]) if len(scopes) > 1 else ""
 

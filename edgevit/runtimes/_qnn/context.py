@@ -11,17 +11,17 @@ from edgevit.runtimes._qnn.architecture import architecture_of
 from edgevit.runtimes._qnn.opened import open_whole
 
 
-def compile_context(path: Path, out: Path, architecture: str = "") -> tuple[Path, ...]:
-    """Write what the backend compiled: `out`, an ONNX file of one EPContext node, and the binary beside it.
+def compile_context(path: Path, out: Path, architecture: str = "") -> Path:
+    """Write what the backend compiled: an ONNX file of one EPContext node, which holds the program.
 
-    The node names the binary by its name alone, so that the two go together wherever they lie.
+    It takes and gives what the file does, and runs on that architecture alone, by the QNN execution provider alone.
 
     Args:
-        out: in an existing folder; the binary is called `STEM_qnn.bin` there.
+        out: a path where nothing is, in an existing folder.
         architecture: "" for what the file was made for.
 
     Returns:
-        The two files.
+        `out`.
 
     Raises:
         RefusedError: HTP takes only a part of the file.
@@ -33,12 +33,10 @@ def compile_context(path: Path, out: Path, architecture: str = "") -> tuple[Path
     entries = {
         "ep.context_enable": "1",
         "ep.context_file_path": str(out.resolve()),
-        "ep.context_embed_mode": "0",
+        "ep.context_embed_mode": "1",
     }
     with writing(out.parent):
         open_whole(path, path, wanted, entries=entries)
-    made = (out, out.with_name(f"{out.stem}_qnn.bin"))
-    missing = [file.name for file in made if not file.is_file()]
-    if missing:
-        raise StepError(f"the QNN execution provider compiled {path} and wrote no {missing[0]}")
-    return made
+    if not out.is_file():
+        raise StepError(f"the QNN execution provider compiled {path} and wrote nothing")
+    return out
