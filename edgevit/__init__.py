@@ -11,6 +11,7 @@ from types import ModuleType
 from edgevit.api.artifacts import lint, profile, run
 from edgevit.api.convert import convert
 from edgevit.api.diff import diff
+from edgevit.api.doctor import doctor
 from edgevit.api.gate import gate
 from edgevit.api.quantize import quantize
 from edgevit.api.validate import validate
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "convert",
     "diff",
+    "doctor",
     "gate",
     "lint",
     "profile",

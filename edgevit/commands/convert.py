@@ -22,6 +22,8 @@ def command(
     settings: Settings,
     recipe: o.RecipeFile = None,
     save_recipe: o.SaveRecipe = None,
+    setup: o.Setup = False,
+    setup_online: o.SetupOnline = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -40,6 +42,7 @@ def command(
       edgevit convert --plan dist/demo/plan.json -o dist/again
     """
     wanted = make_recipe({**settings, "model": model}, recipe, save_recipe)
+    source = o.setup_source(setup, setup_online, *wanted.device)
     from edgevit.report.progress import open_progress
 
     if wanted.dry_run:
@@ -49,7 +52,10 @@ def command(
             answer = rehearse(wanted, progress)
         return show_answer(answer, json)
     from edgevit.flows.convert import convert
+    from edgevit.flows.doctor_device import set_up
 
     with open_progress(quiet, verbose=verbose) as progress:
+        for device in wanted.device:
+            set_up(device, source, progress)
         report = convert(wanted, progress)
     return show_report(report, json)

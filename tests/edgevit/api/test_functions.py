@@ -11,7 +11,7 @@ import pytest
 
 import edgevit
 from edgevit import cli
-from edgevit.commands import convert, diff, profile, quantize, run, validate
+from edgevit.commands import convert, diff, doctor, profile, quantize, run, validate
 from edgevit.core.progress import Silent
 from edgevit.core.results.answer import Answer, Table
 
@@ -22,10 +22,14 @@ COMMANDS = {
     edgevit.diff: diff,
     edgevit.run: run,
     edgevit.profile: profile,
+    edgevit.doctor: doctor,
 }
 # Of a terminal, or of files that stand for arguments.
 ALONE = {"json", "quiet", "verbose", "recipe", "save_recipe"}
-ALONE |= {"setup", "setup_online"}  # installing something on a device is asked for by hand
+ALONE |= {
+    "setup",
+    "setup_online",
+}  # `edgevit.doctor` installs something on a device, by one argument for both flags
 
 
 @pytest.mark.parametrize("function", COMMANDS, ids=lambda function: function.__name__)
@@ -78,6 +82,12 @@ SAME = {"random_weights": 0, "model_arg": {"depth": 2}, "image_size": (64, 96)}
             ("profile", "m.onnx", "--runs", "7", "--timeout", "9"),
             lambda: edgevit.profile("m.onnx", runs=7, timeout=9),
         ),
+        (
+            "doctor_device",
+            ("doctor", "--device", "ssh://pi@board", "--setup-online"),
+            lambda: edgevit.doctor("ssh://pi@board", setup="device"),
+        ),
+        ("doctor", ("doctor",), lambda: edgevit.doctor()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -107,6 +117,8 @@ def test_a_function_asks_for_what_its_command_asks_for(
         (lambda: edgevit.run("m.onnx", object()), "images takes a path, not object", "image.save"),  # type: ignore[arg-type]
         (lambda: edgevit.convert("demo", evaluate=[1]), "evaluate takes a path, not list", "numpy.savez"),  # type: ignore[arg-type]
         (lambda: edgevit.profile("m.onnx", threads=(1, 2)), "one number", "for n in"),  # type: ignore[arg-type]
+        (lambda: edgevit.doctor("local", setup=True), "setup=True: unknown", "setup='here'"),  # type: ignore[arg-type]
+        (lambda: edgevit.doctor(setup="here"), "none is named", "device="),
     ],
 )
 def test_what_lies_in_memory_is_told_how_to_become_a_file(
