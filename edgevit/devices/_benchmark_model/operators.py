@@ -8,13 +8,17 @@ is `StatsCalculator::GetStatsByMetric` of TensorFlow's stats_calculator.cc.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
+from edgevit.agent import litert_match
 from edgevit.core.errors import DeviceError
 from edgevit.core.require import require
 from edgevit.core.results.device import OperatorTime
 
 _DELEGATE: Final = "Delegate/"
+_BY_DELEGATE: Final = "delegate"
 # A delegate as one node of the graph; what it executes is listed apart.
 _FUSED: Final = re.compile(r"TfLite\w*Delegate")
 _NUMBERED: Final = re.compile(r"[:/]\d+$")
@@ -42,14 +46,15 @@ def from_message(content: bytes, where: str) -> tuple[OperatorTime, ...]:
     found = [
         entry
         for subgraph in profile.subgraph_profiles
-        for entry in sorted(subgraph.per_op_profiles, key=lambda entry: int(entry.run_order))
+        for entry in subgraph.per_op_profiles
         if not (inner and _FUSED.match(entry.node_type))
     ]
+    ordered = sorted((*found, *inner), key=lambda entry: int(entry.run_order))  # counted over both
     return tuple(
         _operator(
             entry.name, entry.node_type, entry.inference_microseconds.avg / 1e3 * max(entry.times_called, 0)
         )
-        for entry in (*found, *inner)
+        for entry in ordered
         if entry.times_called > 0
     )
 
@@ -72,6 +77,29 @@ def from_print(printed: str) -> tuple[OperatorTime, ...]:
     return tuple(found)
 
 
+def under_tensors(
+    operators: Sequence[OperatorTime], of_file: Sequence[OperatorTime]
+) -> tuple[OperatorTime, ...]:
+    """The delegate's kernels under the tensors that they compute, as the agent names them.
+
+    Args:
+        operators: in the order of their execution.
+        of_file: operators of the file, in order. Without any, the kernels keep their names.
+    """
+    numbers = {operator.name: number for number, operator in enumerate(of_file)}
+    kernels = [one for one in operators if one.by == _BY_DELEGATE and not _FUSED.match(one.type)]
+    if not of_file or not kernels:
+        return tuple(operators)
+    known = [one for one in operators if one in kernels or one.name in numbers]
+    tags = [(one.type, -1 if one in kernels else numbers[one.name]) for one in known]
+    executed = dict(zip(known, litert_match.match(tags, [one.type for one in of_file]), strict=True))
+    return tuple(_under(one, of_file[executed[one]]) if one in kernels else one for one in operators)
+
+
+def _under(kernel: OperatorTime, operator: OperatorTime) -> OperatorTime:
+    return replace(kernel, name=operator.name, type=operator.type, by=f"{_BY_DELEGATE} {kernel.type}")
+
+
 def _operator(name: str, kind: str, ms: float) -> OperatorTime:
     """An entry in our words: `[output, other]:7` is a node of the graph, `Delegate/Convolution:3` one of a delegate's.
 
@@ -80,8 +108,8 @@ def _operator(name: str, kind: str, ms: float) -> OperatorTime:
     plain = _NUMBERED.sub("", name)
     if name.startswith(_DELEGATE):
         inner = plain.removeprefix(_DELEGATE) if kind == "DelegateOpInvoke" else kind
-        return OperatorTime(name.removeprefix(_DELEGATE), inner, "delegate", ms)
+        return OperatorTime(name.removeprefix(_DELEGATE), inner, _BY_DELEGATE, ms)
     if plain.startswith("[") and plain.endswith("]"):
-        by = "delegate" if _FUSED.match(kind) else "CPU"
+        by = _BY_DELEGATE if _FUSED.match(kind) else "CPU"
         return OperatorTime(plain[1:-1].partition(", ")[0], kind, by, ms)
     return OperatorTime(plain, kind, "runtime", ms)

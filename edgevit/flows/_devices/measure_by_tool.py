@@ -17,10 +17,12 @@ from edgevit.core.decibels import sqnr_db
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.process.scratch import scratch
 from edgevit.core.progress import Progress
+from edgevit.core.results.device import OperatorTime
 from edgevit.core.results.profile import DeviceProfile, FileProfile, MeasuredBlock, RunnerProgram, RunSummary
 from edgevit.core.results.report import Latency
 from edgevit.core.types import TensorSpec
 from edgevit.devices._benchmark_model.measure import measure
+from edgevit.devices._benchmark_model.operators import under_tensors
 from edgevit.devices._benchmark_model.tool import built_for
 from edgevit.devices._benchmark_model.types import (
     Tool,
@@ -32,7 +34,7 @@ from edgevit.devices._benchmark_model.types import (
     ToolTimes,
 )
 from edgevit.devices.session import Chunk
-from edgevit.flows._devices.measure import ROUNDS, Options, ToMeasure
+from edgevit.flows._devices.measure import ROUNDS, Options, ToMeasure, operators_of
 from edgevit.flows._devices.sessions import session_on, transport_of
 from edgevit.validate import device_latency
 from edgevit.validate.operator_times import by_module
@@ -47,11 +49,16 @@ _SAME_DB: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A file, its input on this computer, and what it gives here: (batch, ...) of each output in its own type."""
+    """A file, its input on this computer, and what it gives here: (batch, ...) of each output in its own type.
+
+    Attributes:
+        operators: of the file, in order; empty where LiteRT here does not list them.
+    """
 
     file: ToMeasure
     tool: ToolFile
     expected: tuple[NDArray[np.generic], ...]
+    operators: tuple[OperatorTime, ...] = ()
 
 
 def measure_by_tool(
@@ -94,9 +101,10 @@ def measure_by_tool(
         progress.stage(f"timing files on {where} with {program.name}")
         run = measure(place, program, [one.tool for one in asked], settings)
     measured = dict(zip([one.file.name for one in asked], run.files, strict=True))
+    listed = {one.file.name: one.operators for one in asked}
     label = f"benchmark_model ({run.tool.kind})"
     threads = options.threads or len(options.cpus) or run.fingerprint.cores
-    profiles = tuple(_profile(file, measured, label, threads) for file in files)
+    profiles = tuple(_profile(file, measured, listed.get(file.name, ()), label, threads) for file in files)
     notes = _told(where, run, asked, progress)
     return DeviceProfile(where, run.fingerprint, profiles, notes, _described(run.tool))
 
@@ -118,8 +126,9 @@ def _executed_here(
             fed = tensor(pixels, file.file.feed)
             (here / "input.bin").write_bytes(fed.tobytes())
             chunk = Chunk(session.store.put_array(here / "pixels.npy"), here / "outputs.npz")
+            path = session.store.put(file.path)
             session.execute(
-                session.store.put(file.path),
+                path,
                 file.file,
                 (chunk,),
                 threads=options.threads,
@@ -134,12 +143,19 @@ def _executed_here(
                 for output, value in zip(file.file.outputs, expected, strict=True)
             )
             tool = ToolFile(file.path, here / "input.bin", tuple(fed.shape), outputs)
-            found.append(_Asked(file, tool, expected))
+            listed, _ = operators_of(session, file, path, 0, options)
+            found.append(_Asked(file, tool, expected, () if listed is None else listed.operators))
             progress.advance()
     return found
 
 
-def _profile(file: ToMeasure, measured: Mapping[str, ToolMeasured], label: str, threads: int) -> FileProfile:
+def _profile(
+    file: ToMeasure,
+    measured: Mapping[str, ToolMeasured],
+    listed: tuple[OperatorTime, ...],
+    label: str,
+    threads: int,
+) -> FileProfile:
     found = measured.get(file.name)
     if found is None:
         python = "; ONNX Runtime on a phone needs Python there" if file.path.suffix == ".onnx" else ""
@@ -154,7 +170,8 @@ def _profile(file: ToMeasure, measured: Mapping[str, ToolMeasured], label: str, 
     base = tuple(map(block, fp32.timed.blocks)) if fp32 is not None and fp32.timed is not None else ()
     load = statistics.median(one.load_ms for one in blocks)
     first = statistics.median(one.first_ms for one in blocks)
-    operators = () if found.inside.operators is None else found.inside.operators.operators
+    told = found.inside.operators
+    operators = () if told is None else under_tensors(told.operators, listed)
     peak = found.inside.peak_mb
     latency = Latency(
         p50_ms=statistics.median(ms for one in blocks for ms in one.runs_ms),

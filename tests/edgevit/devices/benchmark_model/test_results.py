@@ -153,14 +153,15 @@ def test_operators_of_the_message() -> None:
     )
     inner = data.runtime_profile.delegate_profiles.add()
     entry = inner.per_op_profiles.add(node_type="DelegateOpInvoke", name="Delegate/Convolution (NHWC, QC8):3")
-    entry.times_called, entry.inference_microseconds.avg = 1, 880
-    assert [(op.type, op.by) for op in read()[:3]] == [
+    entry.times_called, entry.inference_microseconds.avg, entry.run_order = 1, 880, 1
+    assert [(op.type, op.by) for op in read()] == [
         ("CONV_2D", "CPU"),
+        ("Convolution (NHWC, QC8)", "delegate"),
         ("SOFTMAX", "CPU"),
         ("WHILE", "CPU"),
     ]
-    assert read()[3:] == (
-        OperatorTime("Convolution (NHWC, QC8):3", "Convolution (NHWC, QC8)", "delegate", 0.88),
+    assert read()[1] == OperatorTime(
+        "Convolution (NHWC, QC8):3", "Convolution (NHWC, QC8)", "delegate", 0.88
     ), "the delegate's node is what its operators are"
     with pytest.raises(DeviceError, match="damaged"):
         operators.from_message(b"\xff\xff", "adb")
@@ -184,3 +185,28 @@ def test_outputs_are_cut_where_the_next_begins() -> None:
     assert_array_equal(mask, [[[1, -1], [127, -128]]])
     with pytest.raises(DeviceError, match=r"wrote 15 bytes of outputs, which take 16"):
         outputs.split(content[:-1], specs, "adb")
+
+
+def test_kernels_of_a_delegate_are_called_after_what_they_compute() -> None:
+    of_file = tuple(
+        OperatorTime(name, kind, "")
+        for name, kind in (("a:linear;", "FULLY_CONNECTED"), ("b:gelu;", "GELU"), ("logits", "CUMSUM"))
+    )
+    linear, gelu = "Fully Connected (NC, QS8, QC8W) GEMM", "GELU (NC)"
+    told = (
+        OperatorTime("Static Reshape (NC):0", "Static Reshape (NC)", "delegate", 0.1),
+        OperatorTime(f"{linear}:1", linear, "delegate", 2.0),
+        OperatorTime(f"{gelu}:2", gelu, "delegate", 0.5),
+        OperatorTime("LiteRT::Run[Buffer sync]", "LiteRT::Run[Buffer sync]", "runtime", 0.014),
+        OperatorTime("logits", "CUMSUM", "CPU", 0.2),
+    )
+    assert operators.under_tensors(told, of_file) == (
+        OperatorTime("a:linear;", "FULLY_CONNECTED", "delegate Static Reshape (NC)", 0.1),
+        OperatorTime("a:linear;", "FULLY_CONNECTED", f"delegate {linear}", 2.0),
+        OperatorTime("b:gelu;", "GELU", f"delegate {gelu}", 0.5),
+        told[3],
+        told[4],
+    )
+    assert operators.under_tensors(told, ()) == told
+    whole = (OperatorTime("hidden", "TfLiteXNNPackDelegate", "delegate", 0.9),)
+    assert operators.under_tensors(whole, of_file) == whole
