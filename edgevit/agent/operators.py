@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import coreml_plan, litert_match, litert_profile
+from . import coreml_plan, integer_macs, litert_match, litert_profile
 from .clock import WARMUP_SECONDS, since_ms, warm_up
 from .feed import Feed, tensor
 from .opened import coreml_label, litert_label, litert_threads, onnx_label, onnx_options
@@ -22,12 +22,14 @@ def profile(job: Message, progress: Callable[[Message], None]) -> Message:
     """Time every operator of a file.
 
     Args:
-        job: `path`, `feed`, `shape` of an image, `threads`, `runs`, `unit` of Core ML.
+        job: `path`, `feed`, `shape` of an image, `threads`, `runs`, `unit` of Core ML. 0 runs only list the operators
+            that a .tflite file has, without executing it.
 
     Returns:
         `operators` in execution order: of each `name`, `type`, `by` (what executed it) and `ms`, the mean of the
-        middle half of its runs; `executed_by`; `runs`. Measuring each costs time itself. Core ML times none: of its
-        operations there is the `cost` that it expects, a share of the whole.
+        middle half of its runs, `static_macs` and `dynamic_macs`, what of it is multiplied in integers for one image;
+        `executed_by`; `runs`; `partitions` of LiteRT's delegate. Measuring each costs time itself. Core ML times none:
+        of its operations there is the `cost` that it expects, a share of the whole, and it tells no types.
 
     Raises:
         NotImplementedError: the runtime tells no such times.
@@ -63,14 +65,16 @@ def _onnx(job: Message) -> Message:
             session.run(None, fed)
         with open(session.end_profiling()) as file:
             events = json.load(file)
-    return {"operators": of_events(events, warm), "executed_by": onnx_label(), "runs": job["runs"]}
+    found = of_events(events, warm, Feed(**job["feed"]).batch)
+    return {"operators": found, "executed_by": onnx_label(), "runs": job["runs"]}
 
 
-def of_events(events: list[Message], warm: int) -> list[Message]:
+def of_events(events: list[Message], warm: int, batch: int = 1) -> list[Message]:
     """Operators of a profile of ONNX Runtime, in execution order; every run has one event of each.
 
     Args:
         warm: runs that do not count.
+        batch: images in one run.
     """
     behind = "_kernel_time"
     times: dict[str, list[float]] = {}
@@ -80,15 +84,19 @@ def of_events(events: list[Message], warm: int) -> list[Message]:
             node = event["name"][: -len(behind)]
             first.setdefault(node, event["args"])
             times.setdefault(node, []).append(event["dur"] / 1e3)
+    macs = integer_macs.of_events(list(first.values()), batch)
     return [
-        {"name": node, "type": args["op_name"], "by": args["provider"], "ms": typical(times[node][warm:])}
-        for node, args in first.items()
+        dict(name=node, type=args["op_name"], by=args["provider"], ms=typical(times[node][warm:]), **integers)
+        for (node, args), integers in zip(first.items(), macs)
     ]
 
 
 def _tflite(job: Message) -> Message:
     """Of LiteRT's profile; an operator is called after the tensor that it computes."""
-    names, types = _operators_of(job["path"])
+    names, types, macs = _operators_of(job["path"])
+    if not job["runs"]:
+        listed = [{"name": names[index], "type": types[index], "by": ""} for index in names]
+        return {"operators": listed, "executed_by": litert_label(), "runs": 0}
     kernels = litert_profile.kernels(
         job["path"], _input(job).tobytes(), litert_threads(job["threads"]), job["runs"], warm_up
     )
@@ -97,12 +105,29 @@ def _tflite(job: Message) -> Message:
     known = [(kernel.tag, numbers.get(kernel.node, -1)) for kernel in kernels]
     indices = list(names)
     found: list[dict[str, Any]] = []
+    multiplied: set[int] = set()
     for kernel, number in zip(kernels, litert_match.match(known, [types[index] for index in indices])):
         index = indices[number]
-        by = "LiteRT" if kernel.node in numbers else "XNNPACK " + kernel.tag
-        ms = typical([us / 1e3 for us in kernel.us])
-        found.append({"name": names[index], "type": types[index], "by": by, "ms": ms})
-    return {"operators": found, "executed_by": litert_label(), "runs": job["runs"]}
+        own = kernel.node in numbers
+        ranges = "" if own or index in multiplied else integer_macs.ranges_of_xnnpack(kernel.tag)
+        if ranges:
+            multiplied.add(index)
+        found.append(
+            {
+                "name": names[index],
+                "type": types[index],
+                "by": "LiteRT" if own else "XNNPACK " + kernel.tag,
+                "ms": typical([us / 1e3 for us in kernel.us]),
+                "static_macs": macs[index] if ranges == "static" else 0,
+                "dynamic_macs": macs[index] if ranges == "dynamic" else 0,
+            }
+        )
+    return {
+        "operators": found,
+        "executed_by": litert_label(),
+        "runs": job["runs"],
+        "partitions": _partitions(job["path"]),
+    }
 
 
 def typical(times: Sequence[float]) -> float:
@@ -113,8 +138,8 @@ def typical(times: Sequence[float]) -> float:
     return round(sum(middle) / len(middle), 6)
 
 
-def _operators_of(path: str) -> tuple[dict[int, str], dict[int, str]]:
-    """Index -> tensor that it computes, and index -> type, of the operators of a .tflite file that depend on its input.
+def _operators_of(path: str) -> tuple[dict[int, str], dict[int, str], dict[int, int]]:
+    """Operators of a .tflite file that depend on its input, by index: tensor that it computes, type, MACs of products.
 
     Raises:
         NotImplementedError: this LiteRT does not list them.
@@ -125,16 +150,33 @@ def _operators_of(path: str) -> tuple[dict[int, str], dict[int, str]]:
     interpreter = Interpreter(model_path=path, experimental_op_resolver_type=plain)
     if not hasattr(interpreter, "_get_ops_details"):
         raise NotImplementedError(litert_label() + " does not list the operators of a file")
-    tensors = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details()}
+    tensors = {int(detail["index"]): detail for detail in interpreter.get_tensor_details()}
     depends = {int(detail["index"]) for detail in interpreter.get_input_details()}
     names: dict[int, str] = {}
     types: dict[int, str] = {}
+    macs: dict[int, int] = {}
     for node in interpreter._get_ops_details():
-        if depends & {int(tensor) for tensor in node["inputs"]}:
-            depends.update(int(tensor) for tensor in node["outputs"])
-            names[node["index"]] = tensors.get(int(node["outputs"][0]), "")
-            types[node["index"]] = node["op_name"]
-    return names, types
+        inputs, outputs = ([int(tensor) for tensor in node[ends]] for ends in ("inputs", "outputs"))
+        if depends & set(inputs):
+            depends.update(outputs)
+            index, kind = node["index"], node["op_name"]
+            made = tensors.get(outputs[0], {"name": ""})
+            names[index], types[index], macs[index] = made["name"], kind, 0
+            if kind in integer_macs.TFLITE_PRODUCTS and not made["name"].startswith(
+                integer_macs.OF_THE_IMAGE
+            ):
+                shapes = [tensors[end]["shape"].tolist() for end in (*inputs[:2], outputs[0])]
+                macs[index] = integer_macs.of_tflite(kind, *shapes)
+    return names, types, macs
+
+
+def _partitions(path: str) -> int:
+    """How many parts of a .tflite file the delegate executes: LiteRT adds an operator for each."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path)
+    interpreter.allocate_tensors()
+    return sum(node["op_name"] == "DELEGATE" for node in interpreter._get_ops_details())
 
 
 def _input(job: Message) -> Any:

@@ -48,10 +48,7 @@ def with_execution(
     found_here = named_outputs.head(actual, n)
     worst = min(executed.sites, key=lambda site: site.db, default=None)
     integer = executed.integer
-    fraction = None
-    if integer is not None:
-        counted = integer.static + (integer.dynamic if found.precision.activations == "dynamic" else 0)
-        fraction = counted / prepared.macs if prepared.macs else 0.0
+    fraction = None if integer is None else integer_fraction(found, prepared, integer.static, integer.dynamic)
     accuracy = None
     if prepared.evaluate is not None and kind.decides:
         accuracy = measure_accuracy(named_outputs.first(reference), named_outputs.first(actual), labels, kind)
@@ -60,6 +57,7 @@ def with_execution(
         executed_by=executed.executed_by,
         integer_mac_fraction=fraction,
         integer_mac_source=integer.source if integer is not None else None,
+        partitions=integer.partitions if integer is not None else None,
         weight_bytes=executed.weight_bytes,
         operators=executed.operators,
         max_rank=executed.max_rank,
@@ -89,6 +87,12 @@ def with_execution(
         outputs=executed.gives,
         requires=executed.requires,
     )
+
+
+def integer_fraction(found: ArtifactReport, prepared: Prepared, static: int, dynamic: int) -> float:
+    """Of the model's MACs those in integers; with dynamic ranges only where the precision means them."""
+    counted = static + (dynamic if found.precision.activations == "dynamic" else 0)
+    return counted / prepared.macs if prepared.macs else 0.0
 
 
 def _brought(outputs: dict[str, Floats], own: OutputKind, wanted: OutputKind) -> dict[str, Floats]:

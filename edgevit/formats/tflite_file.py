@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from edgevit.agent.integer_macs import TFLITE_PRODUCTS, of_tflite
 from edgevit.core.disk.reading import reads
 from edgevit.core.disk.regular import regular_file
 from edgevit.core.errors import InputError, UsageError
@@ -16,7 +16,7 @@ from edgevit.core.require import require
 EXTRA: Final = "tflite"
 AGAIN: Final = "convert the model again"
 _IDENTIFIER: Final = b"TFL3"
-MULTIPLYING: Final = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL")
+MULTIPLYING: Final = TFLITE_PRODUCTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +125,8 @@ def macs(file: TfliteFile, operator: Operator) -> int:
     """Multiply-accumulates of an operator; 0 of one that is none of `MULTIPLYING`."""
     if operator.kind not in MULTIPLYING:
         return 0
-    weight = file.tensors[operator.inputs[1]].shape
-    outputs = math.prod(file.tensors[operator.outputs[0]].shape)
-    if operator.kind == "DEPTHWISE_CONV_2D":
-        return outputs * math.prod(weight[:3])
-    if operator.kind == "CONV_2D":
-        return outputs * math.prod(weight[1:])
-    if operator.kind == "FULLY_CONNECTED":
-        return outputs * weight[-1]
-    # (..., m, k) times (..., k, n), either side transposed or broadcast: the side that is not broadcast
-    # has outputs * k / n or outputs * k / m elements.
-    left, right = (math.prod(file.tensors[t].shape) for t in operator.inputs[:2])
-    rows, columns = file.tensors[operator.outputs[0]].shape[-2:]
-    return max(left * columns, right * rows)
+    left, right, output = (file.tensors[t].shape for t in (*operator.inputs[:2], operator.outputs[0]))
+    return of_tflite(operator.kind, left, right, output)
 
 
 def _bytes(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 from edgevit.core.results.report import ArtifactReport, DeviceLoss, Limits, OnDevice, Verdict
 from edgevit.validate.floors import Finding
 from edgevit.validate.limits import check_limits
-from edgevit.validate.verdict import EXACT_DB, FLOAT16_DB
+from edgevit.validate.verdict import EXACT_DB, FLOAT16_DB, INTEGER_SHARE, PLAN_SLACK
 
 # What two processors' kernels change is small beside what quantization costs: at most half of its noise power.
 BESIDE_LOSS_DB: Final = 3.0
@@ -23,18 +23,20 @@ def judged(artifact: ArtifactReport, found: OnDevice, limits: Limits) -> OnDevic
 
     The limits hold on every device. What differs between here and there is held against what can differ: nothing but
     the order of sums where the file computes in float, and the rounding of values that lie between two steps where it
-    computes in integers.
+    computes in integers. What the runtime there executes in integers must be the greater part of a file that is meant
+    for it; where it is another part than here, a remark says so.
     """
     if found.executed_by is None:
         return found
     there = replace(artifact, total=found.total, accuracy=found.accuracy, heads=found.heads, auto_float=None)
-    findings = (*_loss(artifact, found.loss), *check_limits(there, limits))
+    findings = (*_loss(artifact, found.loss), *_integers(artifact, found), *check_limits(there, limits))
     failed = tuple(text for kind, text in findings if kind == "fail")
     if failed and found.first_difference:
         failed = (*failed, found.first_difference)
     undecided = tuple(text for kind, text in findings if kind == "inconclusive")
     verdict: Verdict = "fail" if failed else "inconclusive" if undecided else "pass"
-    return replace(found, verdict=verdict, reasons=failed + undecided)
+    remarks = (*found.remarks, *_other_kernels(artifact, found))
+    return replace(found, verdict=verdict, reasons=failed + undecided, remarks=remarks)
 
 
 def with_devices(artifact: ArtifactReport, devices: Sequence[OnDevice]) -> ArtifactReport:
@@ -77,3 +79,29 @@ def _loss(artifact: ArtifactReport, loss: DeviceLoss | None) -> Iterator[Finding
             f"it computes something else there: {loss.sqnr_db:.1f} dB against the same file here, at least "
             f"{least:.1f} dB are needed{agreement}",
         )
+
+
+def _integers(artifact: ArtifactReport, found: OnDevice) -> Iterator[Finding]:
+    share = found.integer_mac_fraction
+    if share is not None and artifact.precision.quantizes_activations and share < INTEGER_SHARE:
+        yield (
+            "fail",
+            f"meant to be {artifact.precision}, but only {100 * share:.0f} % of the multiply-accumulates run in "
+            "integers there",
+        )
+
+
+def _other_kernels(artifact: ArtifactReport, found: OnDevice) -> Iterator[str]:
+    """What the runtime there makes of the file otherwise than the one here."""
+    here, there = artifact.integer_mac_fraction, found.integer_mac_fraction
+    if here is not None and there is not None and abs(here - there) > PLAN_SLACK:
+        yield (
+            f"{100 * there:.0f} % of its multiply-accumulates run in integers there ({found.executed_by}), "
+            f"{100 * here:.0f} % here ({artifact.executed_by})"
+        )
+    if None not in (artifact.partitions, found.partitions) and artifact.partitions != found.partitions:
+        yield f"the delegate executes {_parts(found.partitions)} there, {_parts(artifact.partitions)} here"
+
+
+def _parts(count: int | None) -> str:
+    return f"{count} part of it" if count == 1 else f"{count} parts of it"

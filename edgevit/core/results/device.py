@@ -103,6 +103,8 @@ class OperatorTime:
         ms: mean of the middle half of its runs; None where the runtime does not time it. Measuring each operator costs
             time itself.
         cost: its share of the file as the runtime estimates it before it runs, 0 to 1; None where it does not.
+        static_macs, dynamic_macs: multiply-accumulates for one image that its kernel does on integers, with ranges of
+            the activations that are fixed or those of each execution.
     """
 
     name: str
@@ -110,12 +112,19 @@ class OperatorTime:
     by: str
     ms: float | None = None
     cost: float | None = None
+    static_macs: int = 0
+    dynamic_macs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorTimes:
-    """All operators of a file in the order of their execution."""
+    """All operators of a file in the order of their execution.
+
+    Attributes:
+        partitions: parts of the file that a delegate executes; None where the runtime has no delegates.
+    """
 
     operators: tuple[OperatorTime, ...]
     executed_by: str
     runs: int
+    partitions: int | None = None

@@ -80,6 +80,7 @@ class FileProfile:
             Python's included; None where nothing there says so.
         unstable: why the times are not to be relied on, "" where nothing speaks against them.
         operators: as the runtime executes them; empty where it does not tell, and then `untold` says why.
+        partitions: parts of the file that a delegate executes; None where the runtime does not tell, or has none.
     """
 
     artifact: str
@@ -97,6 +98,7 @@ class FileProfile:
     modules: tuple[ModuleTime, ...] = ()
     load_warm_ms: float | None = None
     untold: str = ""
+    partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

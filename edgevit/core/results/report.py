@@ -398,6 +398,9 @@ class OnDevice:
         peak_rss_bytes: of a process there that executes this file alone.
         remarks: what a reader of the figures should know.
         first_difference: of a file that computes something else there, the layer where that begins, in one sentence.
+        integer_mac_fraction: as of the artifact itself, by the kernels that the runtime there executed; None where it
+            does not tell them.
+        partitions: parts of the file that a delegate executes there; None where it does not tell, or has none.
     """
 
     device: str
@@ -412,6 +415,8 @@ class OnDevice:
     peak_rss_bytes: int | None = None
     remarks: tuple[str, ...] = ()
     first_difference: str = ""
+    integer_mac_fraction: float | None = None
+    partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +460,7 @@ class ArtifactReport:
         requires: what an app or device must have to load it, such as `opset ai.onnx 17`; empty if not executed.
         devices: the same file on the devices that were asked for; the verdict is of all of them together.
         lint: which operators leave the accelerators that were asked for; no verdict follows from it.
+        partitions: parts of the file that a delegate executes; None where its runtime has no delegates.
     """
 
     target: str
@@ -495,6 +501,7 @@ class ArtifactReport:
     head: str = ""
     devices: tuple[OnDevice, ...] = ()
     lint: tuple[LintReport, ...] = ()
+    partitions: int | None = None
 
     @property
     def variant(self) -> Variant:

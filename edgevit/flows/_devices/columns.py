@@ -9,7 +9,7 @@ from pathlib import Path
 from edgevit.core.outputs import OutputKind
 from edgevit.core.results.report import ArtifactReport, DeviceLoss, Limits, OnDevice
 from edgevit.flows._devices.execute import ExecutedThere, OneDevice
-from edgevit.flows._with_execution import with_execution
+from edgevit.flows._with_execution import integer_fraction, with_execution
 from edgevit.steps import named_outputs
 from edgevit.steps.messages import Executed, Prepared
 from edgevit.validate.on_device import judged, with_devices
@@ -52,7 +52,15 @@ def _column(
     executed = here if here is not None and here.outputs is not None else None
     own = Executed(artifact.target, artifact.precision, 0.0) if executed is None else executed
     found = with_execution(artifact, work, prepared, replace(own, outputs=there.outputs), None)
-    profile = there.profile
+    profile, kernels = there.profile, there.kernels
+    integers = None
+    if kernels is not None and any(operator.ms is not None for operator in kernels.operators):
+        static = sum(operator.static_macs for operator in kernels.operators)
+        dynamic = sum(operator.dynamic_macs for operator in kernels.operators)
+        integers = integer_fraction(artifact, prepared, static, dynamic)
+    remarks = [f"unstable times: {profile.unstable}"] if profile is not None and profile.unstable else []
+    if there.untold:
+        remarks.append(f"what executes its operators there is not known: {there.untold}")
     return OnDevice(
         device=device.where,
         verdict="inconclusive",
@@ -65,8 +73,10 @@ def _column(
         else _loss(work, executed, there.outputs, own.output or prepared.output_kind),
         latency=None if profile is None else profile.latency,
         peak_rss_bytes=None if profile is None else profile.peak_rss_bytes,
-        remarks=() if profile is None or not profile.unstable else (f"unstable times: {profile.unstable}",),
+        remarks=tuple(remarks),
         first_difference=there.difference,
+        integer_mac_fraction=integers,
+        partitions=None if kernels is None else kernels.partitions,
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edgevit.core.errors import DeviceError, DeviceLostError, EdgevitError, UnsupportedError
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
+from edgevit.core.results.device import OperatorTimes
 from edgevit.core.results.profile import FileProfile
 from edgevit.core.results.report import Device
 from edgevit.core.settings.recipe import Recipe
@@ -20,7 +21,7 @@ from edgevit.devices.runtimes import is_for, lacks
 from edgevit.devices.session import Chunk, Session, persist
 from edgevit.flows._devices.describe import describe
 from edgevit.flows._devices.first_difference import first_difference
-from edgevit.flows._devices.measure import Options, ToMeasure, measure
+from edgevit.flows._devices.measure import Options, ToMeasure, measure, operators_of
 from edgevit.flows._devices.outputs import joined, named_outputs_of
 from edgevit.flows._devices.sessions import session_on
 from edgevit.flows._run_execute import TIMED_RUNS
@@ -28,9 +29,6 @@ from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Built, Executed
 from edgevit.validate import device_latency
 from edgevit.validate.verdict import EXACT_DB, FLOAT16_DB
-
-if TYPE_CHECKING:
-    pass
 
 # Images that travel together: 10 MB at 224x224.
 _CHUNK: Final = 64
@@ -45,6 +43,7 @@ class ExecutedThere:
             reference; None where it was not executed, and then `error` says why.
         profile: its latency; None where times mean nothing.
         difference: the first layer that computes something else there; "" where nothing was looked for.
+        kernels: what executes its operators; None where the runtime does not tell, and then `untold` says why.
     """
 
     outputs: str | None = None
@@ -52,6 +51,8 @@ class ExecutedThere:
     error: str = ""
     profile: FileProfile | None = None
     difference: str = ""
+    kernels: OperatorTimes | None = None
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def _one_device(
         if others:
             left_out = ", ".join(sorted(map(str, others)))
             notes = (*notes, f"not executed there, since Core ML files are for a Mac alone: {left_out}")
+        options = Options(runs=TIMED_RUNS, threads=recipe.threads, timeout=recipe.timeout, operators=False)
         remote = [session.store.send_array(chunk) for chunk in chunks]
         for variant, file in files.items():
             if variant in done or variant in others:  # before the connection broke, or for a Mac
@@ -162,7 +164,8 @@ def _one_device(
                 if _differs(folder, variant, executed.get(variant), there):
                     found = first_difference(session, file, recipe, folder, fed)
                     there = replace(there, difference=found)
-                done[variant] = there
+                kernels, untold = operators_of(session, file, session.store.put(file.path), 1, options)
+                done[variant] = replace(there, kernels=kernels, untold=untold)
             except DeviceLostError:
                 raise
             except EdgevitError as error:
@@ -171,7 +174,6 @@ def _one_device(
         if session.fingerprint.emulated:
             return OneDevice(where, device, done, not_for_it=others)
         good = [file for variant, file in files.items() if variant in done and done[variant].outputs]
-        options = Options(runs=TIMED_RUNS, threads=recipe.threads, timeout=recipe.timeout, operators=False)
         profiles = {p.artifact: p for p in measure(session, good, options, progress)}
         timed = {v: replace(one, profile=profiles.get(str(v))) for v, one in done.items()}
         return OneDevice(where, device, timed, not_for_it=others)

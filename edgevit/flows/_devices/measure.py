@@ -9,7 +9,7 @@ from typing import Final
 
 from edgevit.core.errors import DeviceError, DeviceLostError
 from edgevit.core.progress import Progress
-from edgevit.core.results.device import OperatorTime
+from edgevit.core.results.device import OperatorTimes
 from edgevit.core.results.profile import FileProfile, MeasuredBlock
 from edgevit.core.results.report import Latency
 from edgevit.core.runner import DeviceFile
@@ -191,7 +191,10 @@ def _profile(
         cold_load_ms=load + first,
         ratio_to_fp32=device_latency.ratio_of_rounds(blocks, base) if base else None,
     )
-    operators, untold = _operators(session, file, path, options) if options.operators else ((), "")
+    times, untold = (
+        operators_of(session, file, path, OPERATOR_RUNS, options) if options.operators else (None, "")
+    )
+    operators = () if times is None else times.operators
     return FileProfile(
         artifact=file.name,
         target=file.target,
@@ -207,18 +210,23 @@ def _profile(
         operators=operators,
         untold=untold,
         modules=by_module(operators, file.sites),
+        partitions=None if times is None else times.partitions,
     )
 
 
-def _operators(
-    session: Session, file: ToMeasure, path: str, options: Options
-) -> tuple[tuple[OperatorTime, ...], str]:
-    """Operators, and why there are none where the runtime does not tell them."""
+def operators_of(
+    session: Session, file: ToMeasure, path: str, runs: int, options: Options
+) -> tuple[OperatorTimes | None, str]:
+    """Operators of a file that was put at `path`, and why there are none where the runtime does not tell them.
+
+    Raises:
+        DeviceLostError: the connection broke.
+    """
     try:
         times = session.operators(
             path,
             file.file,
-            runs=OPERATOR_RUNS,
+            runs=runs,
             threads=options.threads,
             cpus=options.cpus,
             unit=options.unit,
@@ -227,5 +235,5 @@ def _operators(
     except DeviceLostError:
         raise
     except DeviceError as error:
-        return (), error.message
-    return times.operators, ""
+        return None, error.message
+    return times, ""

@@ -42,6 +42,8 @@ def _one(file: FileProfile, done: DeviceProfile) -> Table:
         ("threads", str(latency.threads)),
         ("executed by", str(file.executed_by)),
     ]
+    if file.partitions is not None:
+        rows.append(("delegate partitions", str(file.partitions)))
     if file.unstable:
         rows.append(("unstable", file.unstable))
     if file.untold:

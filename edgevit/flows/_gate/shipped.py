@@ -241,7 +241,7 @@ def _files(report: Report, a: ArtifactReport, in_float: int) -> Iterator[Baselin
             top1=None if there.accuracy is None else there.accuracy.top1,
             agreement=None if there.accuracy is None else there.accuracy.agreement,
             sqnr_db=None if there.total is None else there.total.sqnr_db,
-            integer_mac_fraction=None,  # which the runtime there does not tell
+            integer_mac_fraction=there.integer_mac_fraction,
             latency=latency,
         )
 

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from edgevit.agent.integer_macs import OF_THE_IMAGE
 from edgevit.core.disk.reading import reads
 from edgevit.core.runner import IntegerMacs
 from edgevit.formats import tflite_file
 from edgevit.runtimes._litert import session
 
 _DYNAMIC: Final = (("float32", "int8", "float32"), ("float32", "int4", "float32"))
-_OF_THE_IMAGE: Final = "image/"
 
 
 @reads("TFLite file", tflite_file.AGAIN)
@@ -41,7 +41,7 @@ def count(path: Path) -> IntegerMacs:
         if types == ("int8", "int8", "int8"):
             found[f"{operator.kind} int8 {where}"] += 1
             # the normalisation of the image is no part of the model
-            if index in delegated and not file.tensors[operator.outputs[0]].name.startswith(_OF_THE_IMAGE):
+            if index in delegated and not file.tensors[operator.outputs[0]].name.startswith(OF_THE_IMAGE):
                 static += tflite_file.macs(file, operator)
         elif types in _DYNAMIC:
             found[f"{operator.kind} dynamic {types[1]} {where}"] += 1

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from edgevit.agent.integer_macs import ONNX_WEIGHTS, of_onnx
 from edgevit.core.disk.reading import reads
 from edgevit.core.disk.space import writing
 from edgevit.core.errors import InputError
@@ -26,20 +27,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SMALL: Final = 1 << 10
-# Operator -> positions of the two factors and of the activation's scale (None: it has no scale input).
-_KERNELS: Final[Mapping[str, tuple[int, int, int | None]]] = {
-    "QLinearConv": (0, 3, 1),
-    "ConvInteger": (0, 1, None),
-    "QLinearMatMul": (0, 3, 1),
-    "QGemm": (0, 3, 1),
-    "MatMulInteger": (0, 1, None),
-    "MatMulIntegerToFloat": (0, 1, 2),
-    "DynamicQuantizeMatMul": (0, 1, None),
-    "MatMulNBits": (0, 1, None),
+_ACTIVATION: Final = 0
+# Kernel -> position of the activation's scale, where it has one.
+_SCALES: Final[Mapping[str, int]] = {
+    "QLinearConv": 1,
+    "QLinearMatMul": 1,
+    "QGemm": 1,
+    "MatMulIntegerToFloat": 2,
 }
+_BLOCKS: Final = "MatMulNBits"
+_WEIGHTS: Final = {**ONNX_WEIGHTS, _BLOCKS: 1}
 _INPUTS: Final = {"tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 _RANK_OF_IMAGES: Final = 4
-_DYNAMIC: Final = ("DynamicQuantizeMatMul", "MatMulNBits")
+_DYNAMIC: Final = ("DynamicQuantizeMatMul", _BLOCKS)
 _INT8_ACTIVATIONS: Final = 4  # MatMulNBits' accuracy level that rounds its input; with others it is float
 
 
@@ -96,9 +96,9 @@ def _optimize(path: Path, out: Path) -> onnx.ModelProto:
 
 
 def _is_integer(node: onnx.NodeProto) -> bool:
-    if node.op_type == "MatMulNBits":
+    if node.op_type == _BLOCKS:
         return _attribute(node, "accuracy_level") == _INT8_ACTIVATIONS
-    return node.op_type in _KERNELS
+    return node.op_type in _WEIGHTS
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> int:
@@ -106,26 +106,21 @@ def _attribute(node: onnx.NodeProto, name: str) -> int:
 
 
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, Sequence[int]]) -> int:
-    """Elements of the output times the length of the sum behind each."""
-    weight = shapes[node.input[_KERNELS[node.op_type][1]]]
-    outputs = math.prod(shapes[node.output[0]])
-    if node.op_type == "MatMulNBits":  # its weight is packed
-        return outputs * _attribute(node, "K")
-    if "Conv" in node.op_type:  # (out, in / groups, kernel...), also where the activations are channels-last
-        return outputs * math.prod(weight[1:])
-    return outputs * (weight[-1] if _attribute(node, "transB") or len(weight) == 1 else weight[-2])
+    output = shapes[node.output[0]]
+    if node.op_type == _BLOCKS:  # its weight is packed
+        return math.prod(output) * _attribute(node, "K")
+    return of_onnx(node.op_type, shapes[node.input[_WEIGHTS[node.op_type]]], output)
 
 
 def _is_static(
     node: onnx.NodeProto, constants: Mapping[str, Sequence[int]], makers: Mapping[str, onnx.NodeProto]
 ) -> bool:
     """Whether the activation's scale was fixed before: a constant, or no run-time quantization upstream."""
-    activation, _, scale = _KERNELS[node.op_type]
     if node.op_type in _DYNAMIC:
         return False
-    if scale is not None:
-        return node.input[scale] in constants
-    name = node.input[activation]
+    if node.op_type in _SCALES:
+        return node.input[_SCALES[node.op_type]] in constants
+    name = node.input[_ACTIVATION]
     while (maker := makers.get(name)) is not None and maker.op_type != "QuantizeLinear":
         if maker.op_type == "DynamicQuantizeLinear":
             return False
@@ -145,9 +140,7 @@ def _shapes(
     """Shapes of what the kernels read and write, from one run: the optimized file carries none."""
     import numpy as np
 
-    wanted = {node.output[0] for node in kernels} | {
-        node.input[_KERNELS[node.op_type][1]] for node in kernels
-    }
+    wanted = {node.output[0] for node in kernels} | {node.input[_WEIGHTS[node.op_type]] for node in kernels}
     shapes: dict[str, Sequence[int]] = {name: constants[name] for name in wanted if name in constants}
     rest = sorted(wanted - shapes.keys())
     if not rest:

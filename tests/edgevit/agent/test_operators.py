@@ -119,6 +119,10 @@ def test_integers_of_litert_are_named_too(tmp_path: Path) -> None:
         ("stem:conv;2", "DEQUANTIZE"),
     ]
     assert "QC8" in found[1]["by"]
+    assert [one["static_macs"] for one in found] == [0, SIDE * SIDE * 8 * 27, 0]
+    assert operators.profile(job(tmp_path / "m.tflite", runs=0), lambda _: None)["operators"] == [
+        {"name": one["name"], "type": one["type"], "by": ""} for one in found
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,9 +219,10 @@ def test_times_of_onnx_runtime_by_hand() -> None:
 
     warm = run(90_000, 90_000) * 2
     counted = run(2000, 10) + run(4000, 11) + run(3000, 11) + run(900_000, 12)
+    floats = {"by": "CPUExecutionProvider", "static_macs": 0, "dynamic_macs": 0}
     assert operators.of_events(warm + counted, 2) == [
-        {"name": "gemm", "type": "Gemm", "by": "CPUExecutionProvider", "ms": 3.5},
-        {"name": "softmax", "type": "Softmax", "by": "CPUExecutionProvider", "ms": 0.011},
+        {"name": "gemm", "type": "Gemm", "ms": 3.5, **floats},
+        {"name": "softmax", "type": "Softmax", "ms": 0.011, **floats},
     ]
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgevit import gate
+from edgevit import cli, gate
 from edgevit.core.results import report as reports
+from edgevit.devices.session import Chunk, Session
 from edgevit.flows._devices import execute
 from edgevit.flows.make_recipe import make
 from edgevit.flows.validate import validate
 from tests._command import edgevit
+from tests._ssh_server import serving
 from tests.edgevit.flows import _hybrid
 from tests.edgevit.flows._converted import EVALUATED, Converted
 
@@ -95,6 +100,55 @@ def test_a_device_that_computes_something_else_fails_and_the_layer_is_named(
     assert {c.outcome for c in gated.checks if c.subject == "tflite/w8a8@local" and c.kind == "accuracy"} == {
         "pass"
     }
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_the_images_goes_on_where_it_was(
+    hybrid: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the command line: four pieces of the images, the link breaks when two have come back."""
+    execute_there, asked = Session.execute, list[list[str]]()
+
+    def cut(
+        self: Session,
+        path: str,
+        file: Any,
+        chunks: tuple[Chunk, ...],
+        *,
+        done: Callable[..., None],
+        **named: Any,
+    ) -> str:
+        asked.append([chunk.outputs.name for chunk in chunks])
+        came: list[Chunk] = []
+
+        def told(chunk: Chunk, images: int) -> None:
+            done(chunk, images)
+            came.append(chunk)
+            if len(asked) == 1 and len(came) == 2:
+                server.cut("back")
+
+        return execute_there(self, path, file, chunks, done=told, **named)
+
+    monkeypatch.setattr(Session, "execute", cut)
+    monkeypatch.setattr(execute, "TIMED_RUNS", 1)
+    monkeypatch.setattr(execute, "_CHUNK", EVALUATED // 4)
+    against = ("--reference", *_hybrid.MODEL, *_hybrid.LABELS, "--evaluate", "demo")
+    file = str(hybrid.file("tflite", "w8a8"))
+    with serving(tmp_path / "board") as server:
+        monkeypatch.setenv("PATH", f"{server.programs}:{os.environ['PATH']}")
+        words = ("validate", file, *against, "--evaluate-count", str(EVALUATED), "--device", server.where)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*words, "--threads", "1", "--json"])
+        left = sorted(path.name for path in server.home.rglob("*"))
+    shown = capsys.readouterr()
+    assert ended.value.code == 0, shown.err
+    assert shown.err.count("connecting again (1 of 2)") == 1
+    names = [f"tflite-w8a8-{number}.npz" for number in range(4)]
+    assert asked == [names, names[2:]] and left == [".cache"]
+    (there,) = json.loads(shown.out)["artifacts"][0]["devices"]
+    assert there["loss"] == {"sqnr_db": 200, "max_abs": 0, "agreement": 100, "n": EVALUATED}
+    here = json.loads(shown.out)["artifacts"][0]
+    assert there["integer_mac_fraction"] == here["integer_mac_fraction"] > 0.5
+    assert there["partitions"] == here["partitions"] == 1 and there["remarks"] == []
 
 
 def test_an_unknown_device_is_told_before_any_work(two_files: Path) -> None:

@@ -101,3 +101,23 @@ def test_the_verdict_is_the_worst_of_all(here: Any, there: tuple[Any, ...], toge
         "own",
         *(f"on d{i}: why" for i in range(len(there))),
     )
+
+
+def test_what_its_runtime_executes_in_integers_is_held_against_what_it_is_meant_to_be() -> None:
+    file = artifact(Precision.W8A8, integer_mac_fraction=0.95, partitions=1)
+    same = judged(file, column(60.0, integer_mac_fraction=0.945, partitions=1), Limits())
+    assert (same.verdict, same.remarks) == ("pass", ())
+    less = judged(file, column(60.0, integer_mac_fraction=0.8, partitions=3), Limits())
+    assert less.verdict == "pass" and less.remarks == (
+        "80 % of its multiply-accumulates run in integers there (x), 95 % here (onnxruntime)",
+        "the delegate executes 3 parts of it there, 1 part of it here",
+    )
+    none = judged(file, column(60.0, integer_mac_fraction=0.2), Limits())
+    assert none.verdict == "fail" and none.reasons == (
+        "meant to be w8a8, but only 20 % of the multiply-accumulates run in integers there",
+    )
+    unknown = judged(file, column(60.0), Limits())
+    assert (unknown.verdict, unknown.remarks) == ("pass", ())
+    assert (
+        judged(artifact(Precision.FP32), column(90.0, integer_mac_fraction=0.0), Limits()).verdict == "pass"
+    )
