@@ -46,6 +46,7 @@ class FloatConversion:
         opset: of the files; the model has 18 at least.
         batch: images in one execution, None for any number.
         takes_pixels: the input of the files is uint8 (batch, height, width, channels).
+        backend: what the quantized files are made for.
     """
 
     model: ir.Model
@@ -54,6 +55,7 @@ class FloatConversion:
     opset: int = FIRST_OPSET
     batch: int | None = 1
     takes_pixels: bool = False
+    backend: str = ""
 
 
 def export(graph: Graph, spec: ModelSpec, opset: int) -> FloatConversion:

@@ -26,11 +26,14 @@ LARGEST_IN_ONE_FILE: Final = 1 << 30
 _OLDEST_IR: Final = 10  # ONNX 1.16, enough for operator set 21; newer ones only where the operator set asks
 
 
-def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixels: bool = False) -> None:
+def save(
+    model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixels: bool = False, backend: str = ""
+) -> None:
     """Embed the metadata of `spec`, check the model, and write it to `out`.
 
     Args:
         takes_pixels: its input is uint8 (1, height, width, channels) in RGB, and not the normalised image.
+        backend: what it is made for, "" for the CPU.
 
     The same model gives the same bytes. With more than LARGEST_IN_ONE_FILE bytes of constants they go into
     `OUT.data` in the same folder, which stands there whole before `out` names it.
@@ -45,6 +48,8 @@ def save(model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixe
     common.RemoveUnusedNodesPass()(model)  # the float constants that integers replaced
     model.producer_name, model.producer_version = "edgevit", ""
     model.metadata_props.update(_metadata(spec, precision, takes_pixels))
+    if backend:
+        model.metadata_props[metadata_keys.BACKEND] = backend
     _check(model, f"{spec.name} in {precision}")
     beside = weights_beside(out)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)

@@ -10,7 +10,7 @@ from typing import Final
 from converters import _float_macs
 from converters._target import checked_conversion
 from converters.onnx import attention as onnx_attention
-from converters.onnx import batch, dynamic, export, file, half, pixels, quantize
+from converters.onnx import batch, dynamic, export, file, half, pixels, qnn, quantize, whole_graph
 from converters.onnx import older as older_opsets
 from converters.onnx import pairs as weight_pairs
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
@@ -61,6 +61,8 @@ def capabilities(
             share; an operator set, a form of attention or a batch that is not offered.
         UnsupportedError: the precision does not go with the operator set or the batch.
     """
+    if (options or {}).get("backend") == qnn.NAME:
+        return qnn.capabilities(precision, options or {})
     opset, _ = _forms(options or {})
     if precision == Precision.W4 and opset < quantize.FIRST_INT4_OPSET:
         raise UnsupportedError(
@@ -112,6 +114,8 @@ def capabilities(
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
+    if TARGET.backend_of(options) == qnn.NAME:
+        qnn.check_options(options)
     _forms(options)
     _is_safe(options)
     _stem(options)
@@ -167,18 +171,21 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export
     prepared = export.export(graph, spec, opset)
     if attention == "fused":
         onnx_attention.fuse(prepared.model)
-    return replace(prepared, batch=_batch(options), takes_pixels=_takes_pixels(options))
+    backend = TARGET.backend_of(options)
+    return replace(prepared, batch=_batch(options), takes_pixels=_takes_pixels(options), backend=backend)
 
 
 def _forms(options: Mapping[str, str]) -> tuple[int, str]:
     """Operator set, and the form of attention."""
-    text = options.get("opset", str(_DEFAULT_OPSET))
+    npu = options.get("backend") == qnn.NAME
+    text = options.get("opset", str(qnn.OPSET if npu else _DEFAULT_OPSET))
     if not text.isdecimal() or int(text) not in _OPSETS:
         raise UsageError(
             f"onnx.opset must be a whole number from {_OPSETS[0]} to {_OPSETS[-1]}, not {text!r}",
             f"leave it out for {_DEFAULT_OPSET}",
         )
-    attention = options.get("attention", "fused" if int(text) >= onnx_attention.FIRST_OPSET else "split")
+    fused = int(text) >= onnx_attention.FIRST_OPSET and not npu
+    attention = options.get("attention", "fused" if fused else "split")
     if attention not in ("fused", "split"):
         raise UsageError(f"onnx.attention must be fused or split, not {attention!r}", "leave it out")
     if attention == "fused" and int(text) < onnx_attention.FIRST_OPSET:
@@ -205,11 +212,15 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    conversion = checked_conversion(
-        prepared, export.FloatConversion, "onnx", precision, _PRECISIONS, plan, capabilities(precision)
-    )
+    backend = prepared.backend if isinstance(prepared, export.FloatConversion) else ""
+    # the float file of a backend is what its quantized files are held against
+    offered = (*TARGET.precisions_for(backend), Precision.FP32)
+    known = capabilities(precision, {"backend": backend} if backend else {})
+    conversion = checked_conversion(prepared, export.FloatConversion, "onnx", precision, offered, plan, known)
     model = conversion.model.clone()
-    if plan is not None:
+    if plan is not None and plan.capabilities.activations is not None:
+        sites = whole_graph.quantize(model, conversion, plan)
+    elif plan is not None:
         sites = quantize.quantize(model, conversion, plan)
     else:
         if precision == Precision.FP16:
@@ -226,7 +237,8 @@ def write(
             older_opsets.to_17(model, shapes)
         if conversion.batch != 1:
             batch.rebatch(model, shapes, conversion.batch)
-    file.save(model, conversion.spec, precision, out, conversion.takes_pixels)
+    made_for = backend if plan is not None and backend in TARGET.backends else ""
+    file.save(model, conversion.spec, precision, out, conversion.takes_pixels, made_for)
     return sites
 
 
@@ -236,7 +248,10 @@ TARGET: Final = Target(
     extra="onnx",
     precisions=_PRECISIONS,
     runtimes=("onnxruntime",),
+    backends={qnn.NAME: qnn.BACKEND},
+    usual_backend="cpu",
     options={
+        "backend": "cpu (default), or qnn: Qualcomm's Hexagon NPU, every operator in integers",
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
         "input": "float32 (default): the normalised image, NCHW; uint8: the image itself, NHWC, the rest is inside",
         "batch": "images in one execution: a number, 1 if not given, or dynamic for any",

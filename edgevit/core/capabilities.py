@@ -8,6 +8,7 @@ from typing import Final, Literal
 from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import DynamicQuantization
 
+ActivationType = Literal["int8", "uint8", "int16", "uint16"]
 # Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
 MOST_IN_FLOAT: Final = 0.09
 
@@ -42,8 +43,8 @@ class OpCapabilities:
     """
 
     kind: str
-    input: Literal["int8", "uint8"] | None
-    output: Literal["int8", "uint8"] | None
+    input: ActivationType | None
+    output: ActivationType | None
     bias: Literal["int32", "float32"]
     weight: Literal["int8", "int4", "lut4", "lut6"] = "int8"
     block: int | None = None
@@ -70,6 +71,10 @@ class BackendCapabilities:
         folds: exact changes of the graph that are made before anything is decided, in this order: algorithms of
             `edgevit/quant/algorithms`. In a plan, those that changed something.
         outputs: integer type of the model's outputs, None for real numbers.
+        backend: what of the target's backends this is, "" where it has one.
+        activations: integer type of every activation of the model, also between operations that multiply nothing;
+            None where only what `kinds` names is quantized.
+        wide: integer type, of 16 bits, of those that do not bear `activations`; None where there is no such type.
     """
 
     target: str
@@ -80,3 +85,6 @@ class BackendCapabilities:
     float_macs: float = 0.0
     folds: tuple[str, ...] = ()
     outputs: Literal["int8", "uint8"] | None = None
+    backend: str = ""
+    activations: ActivationType | None = None
+    wide: Literal["int16", "uint16"] | None = None

@@ -12,6 +12,7 @@ HEADS: Final = "edgevit.heads"
 OUTPUT: Final = "edgevit.output"
 MODEL: Final = "edgevit.model"
 PRECISION: Final = "edgevit.precision"
+BACKEND: Final = "edgevit.backend"  # of a file that was made for another than its target's usual one
 DEPLOYMENT: Final = "edgevit.deployment"
 HTP_ARCH: Final = "edgevit.htp_arch"  # of Qualcomm's NPU: what the file was made and judged for
 AUTHOR: Final = "edgevit.author"

@@ -33,6 +33,8 @@ class SitePlan:
         dynamic: how the kernel quantizes the input while it runs; then `input` is None.
         rhs: of the second operand of a product of two activations (`qk`, `av`), which has no weight.
         sigmoid: of the sigmoid in the SiLU that alone reads the output.
+        constants: of the constants besides a weight that the operation reads, in the order of its arguments: the gain
+            and the shift of a norm, a position embedding that is added.
     """
 
     site: str
@@ -45,6 +47,7 @@ class SitePlan:
     dynamic: DynamicQuantization | None = None
     rhs: QuantParams | None = None
     sigmoid: QuantParams | None = None
+    constants: tuple[QuantParams, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgevit.core.capabilities import BackendCapabilities
+from edgevit.core.errors import UsageError
 from edgevit.core.place import Place
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
@@ -229,6 +230,20 @@ class Write(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """What a target's file is made for: the processor, or the compiler in front of it, that its operators suit.
+
+    Attributes:
+        precisions: what can be written for it.
+        runtimes: names of runtimes that execute its files, preferred first; the verdict is by the first that works.
+    """
+
+    summary: str
+    precisions: tuple[Precision, ...]
+    runtimes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Plug-in of `converters`: a file format.
 
@@ -238,6 +253,8 @@ class Target:
         extra: the edgevit extra that brings its packages; "" where its own package does.
         precisions: what it can write.
         runtimes: names of runtimes that execute it, preferred first.
+        backends: what else than its usual one its files can be made for, by the word after `--option TARGET.backend=`.
+        usual_backend: the word for the usual one, which `precisions` and `runtimes` belong to; "" without others.
         options: names allowed after `TARGET.` in `--option`, with one line each.
         check_options: raises UsageError for a value of them that is not offered, whatever the precision.
         modules: what a conversion imports beside the base dependencies; `extra` brings them.
@@ -266,7 +283,29 @@ class Target:
     write: Write
     half: Literal["computed", "stored"] = "computed"
     float_limit_bytes: int | None = None
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    usual_backend: str = ""
     usage: Callable[[str, ModelSummary], str] | None = None
+
+    def backend_of(self, options: Mapping[str, str]) -> str:
+        """The word of the backend that `options` ask for, the usual one if they ask for none.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        asked = options.get("backend", self.usual_backend)
+        if asked != self.usual_backend and asked not in self.backends:
+            offered = ", ".join(filter(None, (self.usual_backend, *self.backends))) or "none"
+            raise UsageError(f"there is no backend {asked!r}", f"it can be: {offered}")
+        return asked
+
+    def precisions_for(self, backend: str) -> tuple[Precision, ...]:
+        """What can be written for a backend."""
+        return self.backends[backend].precisions if backend in self.backends else self.precisions
+
+    def runtimes_for(self, backend: str) -> tuple[str, ...]:
+        """What executes files that were made for a backend."""
+        return self.backends[backend].runtimes if backend in self.backends else self.runtimes
 
     def __post_init__(self) -> None:
         """Raise ValueError for what would be found out only after the work."""

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Lowest and highest integer of each type.
-LIMITS: Final = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int32": (-(2**31), 2**31 - 1)}
+LIMITS: Final = {
+    "int4": (-8, 7),
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-(2**15), 2**15 - 1),
+    "uint16": (0, 2**16 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+}
+# Types of 16 bits, for activations that do not bear 8.
+WIDE: Final = ("int16", "uint16")
 # Largest magnitude of a symmetric weight.
 WEIGHT_LIMITS: Final = {"int4": 7, "int8": 127}
 
@@ -24,15 +33,15 @@ class QuantParams:
     """An affine grid: real = scale * (integer - zero_point).
 
     Attributes:
-        dtype: int4, int8, uint8 or int32 (weights are symmetric: int8 in [-127, 127], int4 in [-7, 7],
-            stored as int8 in the plan).
+        dtype: of the integers (weights are symmetric: int8 in [-127, 127], int4 in [-7, 7], stored as int8 in the
+            plan; int16 has the zero point 0).
         scale, zero_point: one value (per tensor) or one per index of `axis`; with `block`, for each
             index of `axis` (which is 0) one per block, row by row.
         axis: the channel axis of the tensor as PyTorch stores it, None when per tensor.
         block: how many neighbours along axis 1, the input channels of a linear layer, share a scale.
     """
 
-    dtype: Literal["int4", "int8", "uint8", "int32"]
+    dtype: Literal["int4", "int8", "uint8", "int16", "uint16", "int32"]
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     axis: int | None = None

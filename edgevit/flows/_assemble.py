@@ -176,6 +176,7 @@ def artifact_report(
         auto_float=None if simulated is None else simulated.auto_float,
         reconstruction=None if simulated is None else simulated.reconstruction,
         ranges=None if simulated is None else simulated.ranges,
+        backend=built.backend,
     )
     if executed is not None and not error:
         found = with_execution(found, work, prepared, executed, simulated)
@@ -195,7 +196,8 @@ def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:
 
 
 def _compute(built: Built) -> Literal["float32", "float16"]:
-    capabilities = TARGETS.get(built.target).capabilities(built.precision)
+    options = {"backend": built.backend} if built.backend else {}
+    capabilities = TARGETS.get(built.target).capabilities(built.precision, options)
     if capabilities is not None:
         return capabilities.compute
     return "float16" if built.precision.weights == "float16" else "float32"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,14 +23,20 @@ TIMED_RUNS = 40
 Files = Mapping[str, tuple[Built, ...]]
 
 
-def executing_runtime(target: str) -> str | None:
-    """The first runtime of a target that works on this machine."""
-    return next((n for n in TARGETS.get(target).runtimes if RUNTIMES.get(n).unavailable() is None), None)
+def executing_runtime(target: str, backend: str = "") -> str | None:
+    """The first runtime of a target, or of one of its backends, that works on this machine."""
+    names = TARGETS.get(target).runtimes_for(backend)
+    return next((n for n in names if RUNTIMES.get(n).unavailable() is None), None)
 
 
-def unavailable_reason(target: str) -> str:
+def backend_of(made: Sequence[Built]) -> str:
+    """What the files of a target were made for; those of one run share it."""
+    return next((b.backend for b in made), "")
+
+
+def unavailable_reason(target: str, backend: str = "") -> str:
     """Why no runtime of a target works here."""
-    names = TARGETS.get(target).runtimes
+    names = TARGETS.get(target).runtimes_for(backend)
     return "; ".join(f"{name}: {RUNTIMES.get(name).unavailable()}" for name in names)
 
 
@@ -54,7 +60,7 @@ def execute(
     """
     graphs = {s.variant: s.graph for s in prepared.simulated}
     todo = {
-        name: (executing_runtime(name), tuple(b for b in made if b.error is None))
+        name: (executing_runtime(name, backend_of(made)), tuple(b for b in made if b.error is None))
         for name, made in files.items()
     }
     ready = {name: (runtime, made) for name, (runtime, made) in todo.items() if runtime is not None and made}
@@ -66,6 +72,7 @@ def execute(
             runtime=runtime,
             threads=threads,
             files=made,
+            float_runtime=executing_runtime(name) or runtime,
             graphs={b.precision: graphs[b.variant] for b in made if b.variant in graphs},
             fp32=fp32.get(name),
             preprocess=fed or prepared.spec.preprocess,
@@ -105,7 +112,7 @@ def time_files(
     """
     timings: dict[Variant, tuple[Timing, Timing | None]] = {}
     for name, made in files.items():
-        runtime = executing_runtime(name)
+        runtime = executing_runtime(name, backend_of(made))
         if runtime is None or not RUNTIMES.get(runtime).has_latency or not made:
             continue
         base = fp32.get(name)

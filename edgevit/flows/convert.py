@@ -72,9 +72,9 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         devices = execute_on_devices(good, executed, work.recipe, folder, prepared.spec.preprocess, told)
         told.stage("writing the report")
         missing = [
-            NotDone(f"executing {n}", unavailable_reason(n))
-            for n in work.pairs
-            if executing_runtime(n) is None
+            NotDone(f"executing {n}", unavailable_reason(n, backend))
+            for n, backend in work.backends.items()
+            if executing_runtime(n, backend) is None
         ]
         report = assemble(
             prepared,

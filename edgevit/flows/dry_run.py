@@ -42,7 +42,9 @@ def dry_run(recipe: Recipe, progress: Progress) -> Answer:
         work = narrow(work, found.left_out)
         require_room(work, found.spec, folder)
     missing = tuple(
-        NotDone(f"executing {n}", unavailable_reason(n)) for n in work.pairs if executing_runtime(n) is None
+        NotDone(f"executing {n}", unavailable_reason(n, backend))
+        for n, backend in work.backends.items()
+        if executing_runtime(n, backend) is None
     )
     return _answer(work, found, missing)
 

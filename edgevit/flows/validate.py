@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from edgevit.core import metadata_keys
 from edgevit.core.disk import manifest, output_folder
 from edgevit.core.disk.artifact import weights_beside
 from edgevit.core.disk.regular import is_there
@@ -26,10 +27,10 @@ from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
-from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
+from edgevit.flows._run_execute import backend_of, execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
-from edgevit.registries import SOURCES
+from edgevit.registries import SOURCES, TARGETS
 from edgevit.steps import messages
 from edgevit.steps.artifacts import FoundArtifact, find_artifacts
 from edgevit.steps.inspect import ArtifactFacts, ArtifactRequest
@@ -75,7 +76,8 @@ def validate(
         # before the model is loaded: a file that cannot be read is told at once
         files: dict[str, tuple[Built, ...]] = {}
         for file in found:
-            variant = Variant(file.target, _precision(file, recipe))
+            precision, backend = _made_as(file, recipe)
+            variant = Variant(file.target, precision)
             others = files.get(file.target, ())
             twin = next((b for b in others if b.variant == variant), None)
             if twin is not None:
@@ -83,7 +85,13 @@ def validate(
                     f"{twin.path} and {file.path} are both {variant}", "validate one after the other"
                 )
             path_now = file.path.absolute() if bundle is None else _copied(file.path, bundle / str(variant))
-            files[file.target] = (*others, Built(file.target, variant.precision, 0.0, str(path_now)))
+            built = Built(file.target, precision, 0.0, str(path_now), backend=backend)
+            if others and others[0].backend != backend:
+                raise InputError(
+                    f"{file.path} was made for {backend}, {others[0].path} for {others[0].backend}",
+                    "validate one after the other",
+                )
+            files[file.target] = (*others, built)
         prepared = prepare(asked, folder, told)
         prepared = replace(
             prepared, warnings=(*prepared.warnings, *_other_weights(found[0].path, prepared.spec))
@@ -95,7 +103,9 @@ def validate(
         timings = time_files(good, fp32, fed, recipe, folder, told)
         devices = execute_on_devices(good, executed, recipe, folder, fed, told)
         missing = tuple(
-            NotDone(f"executing {n}", unavailable_reason(n)) for n in files if executing_runtime(n) is None
+            NotDone(f"executing {n}", unavailable_reason(n, backend_of(made)))
+            for n, made in files.items()
+            if executing_runtime(n, backend_of(made)) is None
         )
         root = bundle or (path.absolute().parent if found[0].path == path else path.absolute())
         plans = NotDone(
@@ -179,12 +189,13 @@ def _worked(done: Executed | None) -> bool:
     return done is not None and done.error is None
 
 
-def _precision(file: FoundArtifact, recipe: Recipe) -> Precision:
-    """From the bundle's folders, else from what the file holds and what of it runs in integers."""
-    if file.precision is not None:
-        return file.precision
+def _made_as(file: FoundArtifact, recipe: Recipe) -> tuple[Precision, str]:
+    """The precision, from the bundle's folders or else from the file; and the backend, which the file says."""
+    target = TARGETS.get(file.target)
+    if file.precision is not None and not target.backends:
+        return file.precision, target.usual_backend
     request = ArtifactRequest(str(file.path.absolute()))
     step = f"reading {file.path.name}"
-    return _jobs.run(
-        _jobs.on_file(step, "inspect:artifact", request, file.path, recipe), ArtifactFacts
-    ).precision
+    facts = _jobs.run(_jobs.on_file(step, "inspect:artifact", request, file.path, recipe), ArtifactFacts)
+    backend = facts.metadata.get(metadata_keys.BACKEND, target.usual_backend)
+    return file.precision or facts.precision, backend

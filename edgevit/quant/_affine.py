@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from edgevit.core import quant_params
+from edgevit.core.capabilities import ActivationType
 from edgevit.core.quant_params import LIMITS, WEIGHT_LIMITS, DynamicQuantization, QuantParams
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ BIAS_LIMIT = 2**30
 def activation_params(
     minimum: float,
     maximum: float,
-    dtype: Literal["int8", "uint8"],
+    dtype: ActivationType,
     scale_dtype: Literal["float32", "float16"],
 ) -> QuantParams:
-    """The asymmetric 8-bit grid that covers [minimum, maximum] and holds zero exactly."""
+    """The grid that covers [minimum, maximum] and holds zero exactly; that of int16 has the zero point 0."""
     low, high = min(minimum, 0.0), max(maximum, 0.0)
     first, last = LIMITS[dtype]
+    if dtype == "int16":
+        return QuantParams(dtype, (_representable(max(-low, high) / last, scale_dtype),), (0,))
     scale = _representable((high - low) / (last - first), scale_dtype)
     zero_point = min(max(round(first - low / scale), first), last)
     return QuantParams(dtype, (scale,), (zero_point,))

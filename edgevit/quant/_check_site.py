@@ -42,6 +42,23 @@ def check(
         if planned.weight is not None or planned.palette is not None or planned.bias != "none":
             raise InputError(f"{label}: a product of two activations has no weight and no bias", _AGAIN)
         return
+    check_weight(label, planned, plan, site, kind, capabilities, shape)
+
+
+def check_weight(
+    label: str,
+    planned: SitePlan,
+    plan: QuantPlan,
+    site: Site,
+    kind: OpCapabilities,
+    capabilities: BackendCapabilities,
+    shape: tuple[int, ...],
+) -> None:
+    """Raise InputError for a weight or bias that is not what the layer and the backend take.
+
+    Args:
+        shape: of the weight.
+    """
     _weights(label, planned, plan, kind, capabilities, shape)
     _bias(label, planned, plan, site, kind, shape[0])
 
@@ -90,7 +107,7 @@ def _activations(
                 raise InputError(f"{label}: a scale per channel needs the zero points 0", _AGAIN)
         if params.block is not None:
             raise InputError(f"{label}: its {name} cannot have blocks", _AGAIN)
-        _params(f"{label}: its {name}", params, count, capabilities.scale_dtype)
+        check_params(f"{label}: its {name}", params, count, capabilities.scale_dtype)
     if planned.dynamic not in (kind.dynamic, kind.dynamic and replace(kind.dynamic, normalized=False)):
         raise InputError(
             f"{label}: what it does with its input at run time is not what {capabilities.target} "
@@ -99,8 +116,8 @@ def _activations(
         )
 
 
-def _params(label: str, params: QuantParams, count: int, scale_dtype: ScaleType) -> None:
-    """Number, value and type of scales and zero points."""
+def check_params(label: str, params: QuantParams, count: int, scale_dtype: ScaleType) -> None:
+    """Raise InputError for a number, value or type of scales and zero points that is not right."""
     for name, values in (("scales", params.scale), ("zero points", params.zero_point)):
         if len(values) != count:
             raise InputError(f"{label} has {len(values)} {name}, {count} are needed", _AGAIN)
@@ -157,7 +174,7 @@ def _weights(
     scale_dtype = (
         kind.scale_dtype if params.dtype == "int4" and kind.scale_dtype else capabilities.scale_dtype
     )
-    _params(f"{label}: its weight", params, count, scale_dtype)
+    check_params(f"{label}: its weight", params, count, scale_dtype)
     if any(params.zero_point):
         raise InputError(f"{label}: weights take the zero point 0", "write zeros")
     steps = _tensor(label, plan, tensor_name(planned.site, "weight"), "int8", shape)

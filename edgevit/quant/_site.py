@@ -52,6 +52,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Grids:
+    """Of what a layer reads and writes."""
+
+    input: QuantParams
+    output: QuantParams
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """A site's part of the plan, its tensors by their names in the plan, and the real layer they stand for."""
 
@@ -71,6 +79,7 @@ def decide(
     choices: Choices,
     seen: Seen | None,
     keep_8bit: bool,
+    grids: Grids | None = None,
 ) -> Decided:
     """Choose everything for one site.
 
@@ -79,8 +88,13 @@ def decide(
             has none.
         seen: None where there are no calibration images.
         keep_8bit: the first or the last layer, which takes 8 bits whatever the precision.
+        grids: of its activations, where they are chosen for the whole model; None to choose them here.
     """
-    entry = _input_params(site.source, kind, capabilities, stats, choices.ranges)
+    entry = (
+        _input_params(site.source, kind, capabilities, stats, choices.ranges)
+        if grids is None
+        else grids.input
+    )
     if weight is None:
         assert site.rhs is not None, site.name
         second = _input_params(site.rhs, kind, capabilities, stats, choices.ranges)
@@ -114,7 +128,9 @@ def decide(
         kind=site.kind,
         input=entry,
         weight=stored.params,
-        output=_output_params(site, kind, capabilities, stats, choices.ranges),
+        output=(
+            _output_params(site, kind, capabilities, stats, choices.ranges) if grids is None else grids.output
+        ),
         bias="none" if bias is None else "int32" if input_scale is not None else "float32",
         palette=stored.palette,
         dynamic=dynamic,

@@ -11,10 +11,11 @@ from edgevit.core.errors import InputError, nearest
 from edgevit.core.plans import PARTS, QuantPlan, tensor_name
 from edgevit.core.types import Graph
 from edgevit.program.sites import Site, list_sites
-from edgevit.quant import _check_site, mixed_precision
+from edgevit.quant import _check_site, check_whole_graph, mixed_precision
 from edgevit.quant.check_alone import check_head
 from edgevit.quant.output_params import output_nodes
-from edgevit.quant.plan import choose_sites, constants, in_execution_order, integer_silu_sites, weights_digest
+from edgevit.quant.plan import choose_sites, in_execution_order, integer_silu_sites
+from edgevit.quant.weights import constants, weights_digest
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +92,9 @@ def check_sites(
     """
     where = where or f"--plan, {plan.target} {plan.precision}"
     check_head(plan, capabilities, where)
+    if capabilities.activations is not None:
+        check_whole_graph.check_sites(plan, graph, capabilities, where)
+        return
     described = {site.name: site for site in list_sites(graph)}
     kinds = {kind.kind: kind for kind in capabilities.kinds}
     weights = constants(graph)
@@ -125,6 +129,8 @@ def _shapes(site: Site, weights: dict[str, torch.Tensor]) -> tuple[int, ...] | N
 
 def _drop_left_out(plan: QuantPlan, graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
     """In execution order, with a reason for every site that is not in it and no tensors but the sites' own."""
+    if capabilities.activations is not None:
+        return replace(plan, capabilities=capabilities)
     possible, never = choose_sites(graph, capabilities)
     planned = {site.site: site for site in plan.sites}
     reasons = dict(plan.skipped)

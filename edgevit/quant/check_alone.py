@@ -8,7 +8,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.errors import InputError, nearest
 from edgevit.core.plans import QuantPlan, SitePlan, tensor_name
 from edgevit.program.sites import PRODUCTS, WEIGHTED, Site
-from edgevit.quant import _check_site, mixed_precision
+from edgevit.quant import _check_site, check_whole_graph, mixed_precision
 
 _MOST_AXES = 8  # of an activation; an axis beyond is none
 
@@ -34,6 +34,9 @@ def check_alone(plan: QuantPlan, capabilities: BackendCapabilities) -> None:
     kinds = {kind.kind: kind for kind in capabilities.kinds}
     for planned in plan.sites:
         label = f"{where}, site {planned.site}"
+        if capabilities.activations is not None:
+            check_whole_graph.check_site_alone(label, planned, capabilities)
+            continue
         kind = kinds.get(planned.kind)
         if kind is None:
             raise InputError(

@@ -47,6 +47,10 @@ def quantized_tensors(graph: Graph, plan: QuantPlan) -> dict[Quantized, str]:
     found: dict[Quantized, str] = {}
     for planned in plan.sites:
         site = sites[planned.site]
+        if plan.capabilities.activations is not None:  # inputs are the outputs of others
+            if planned.output is not None and planned.kind != "getitem":
+                found.setdefault((site.name, planned.output), planned.site)
+            continue
         places = ((site.source, planned.input), (site.rhs, planned.rhs), (site.name, planned.output))
         for tensor, params in places:
             if tensor is not None and params is not None:

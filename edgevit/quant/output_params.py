@@ -10,7 +10,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import SitePlan
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.types import Graph, Stats
-from edgevit.graph._moves import is_move
+from edgevit.graph.moves import is_move
 from edgevit.program.sites import site_of
 from edgevit.quant import _affine
 

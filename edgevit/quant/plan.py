@@ -6,7 +6,6 @@ so that a layer can make up for what the layers before it have lost.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,10 +16,12 @@ from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
 from edgevit.program.paired_run import paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
-from edgevit.quant import _affine, _site, integer_silu, mixed_precision
+from edgevit.quant import _affine, _site, integer_silu, mixed_precision, whole_graph
 from edgevit.quant._site import Choices
 from edgevit.quant.output_params import output_nodes, output_params
 from edgevit.quant.output_sensitivity import Errors, Made, output_errors
+from edgevit.quant.plan_whole_graph import plan_whole_graph
+from edgevit.quant.weights import constants, weights_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def wanted_tensors(
     """The tensors that enter or leave a weighted site, each with the same observers.
 
     What enters products of two activations that some backend makes integer has to have its range alone, and so
-    have outputs that some backend makes integer.
+    have outputs that some backend makes integer. A backend without float arithmetic wants the range of everything.
     """
     names: dict[str, tuple[str, ...]] = {}
     rounded = {kind.kind for capabilities in backends for kind in capabilities.kinds}
@@ -56,6 +57,10 @@ def wanted_tensors(
         elif site.rhs is not None and site.kind in rounded:
             names.setdefault(site.source, _RANGE_ALONE)
             names.setdefault(site.rhs, _RANGE_ALONE)
+    if any(capabilities.activations is not None for capabilities in backends):
+        activations = whole_graph.find(graph)
+        for tensor in (*activations.makers, *activations.joined):
+            names.setdefault(tensor, _RANGE_ALONE)
     if any(capabilities.outputs is not None for capabilities in backends):
         for node in output_nodes(graph):
             names.setdefault(site_of(node), _RANGE_ALONE)
@@ -80,6 +85,8 @@ def make_plan(
         advance: told the number of operations that are done.
         tune: may change what was decided, after each operation; see `reconstruct`.
     """
+    if capabilities.activations is not None:
+        return plan_whole_graph(graph, stats, images, capabilities, choices, advance, tune)
     possible, skipped = choose_sites(graph, capabilities)
     weighted = [site.name for site in possible if site.weight is not None]
     ends = {*weighted[:1], *weighted[-1:]}
@@ -213,6 +220,9 @@ def _quantized_tensors(
     inputs: dict[str, None] = {}
     outputs: dict[str, bool] = {}
     for capabilities in backends:
+        if capabilities.activations is not None:
+            outputs |= {maker: outputs.get(maker, False) for maker in whole_graph.find(graph).makers}
+            continue
         kinds = {kind.kind: kind for kind in capabilities.kinds}
         for site in choose_sites(graph, capabilities)[0]:
             if kinds[site.kind].input is not None:
@@ -285,21 +295,3 @@ def integer_silu_sites(
     }
     entering = {s.name for s in chosen if kinds[s.kind].input is not None}
     return integer_silu.between_integers(graph, leaving, entering) if leaving else frozenset()
-
-
-def weights_digest(graph: Graph) -> str:
-    """sha256 over the names and bytes of all weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(constants(graph).items()):
-        digest.update(name.encode())
-        digest.update(value.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def constants(graph: Graph) -> dict[str, torch.Tensor]:
-    """All weights and other constants by name."""
-    import torch
-
-    program = graph.program
-    found: dict[str, Any] = {**program.constants, **program.state_dict}
-    return {k: v.detach() for k, v in found.items() if isinstance(v, torch.Tensor)}

@@ -22,8 +22,8 @@ from edgevit.core.types import Graph
 from edgevit.program.blocks import Block, blocks_of, run_block
 from edgevit.program.sites import list_sites, site_of
 from edgevit.quant import _affine, _site, integer_silu
-from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight
+from edgevit.quant.weights import constants
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from edgevit.core.decibels import sqnr_db
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.types import Graph
-from edgevit.program.sites import Site, list_sites
-from edgevit.quant import _site
+from edgevit.program.sites import PRODUCTS, Site, list_sites
+from edgevit.quant import _site, whole_graph
 from edgevit.quant.output_sensitivity import Errors, Made, output_errors
-from edgevit.quant.plan import constants
 from edgevit.quant.simulate import real_bias, real_weight
+from edgevit.quant.weights import constants
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def sensitivities(
     def errors_of(name: str) -> Errors:
         def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
             for index, planned in owners[name]:
-                yield _planned(planned, plans[index], described[name], weights, made) - value
+                yield _planned(planned, plans[index], described[name], weights, value, made) - value
 
         return errors
 
@@ -61,9 +61,17 @@ def sensitivities(
 
 
 def _planned(
-    planned: SitePlan, plan: QuantPlan, site: Site, weights: dict[str, torch.Tensor], made: Made
+    planned: SitePlan,
+    plan: QuantPlan,
+    site: Site,
+    weights: dict[str, torch.Tensor],
+    value: torch.Tensor,
+    made: Made,
 ) -> torch.Tensor:
-    """The planned layer's or product's output, (N, 1, ...), on the float model's own input."""
+    """The planned operation's output, (N, 1, ...), on the float model's own input; its real output is `value`."""
+    if planned.weight is None and planned.palette is None and planned.kind not in PRODUCTS:
+        assert planned.output is not None
+        return whole_graph.rounded(value, planned)
     if planned.rhs is not None:
         return _site.execute(made.node, _site.Decided(planned, {}, None, None), made.args)
     bias = real_bias(planned, plan)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan, bias_scales
+from edgevit.core.quant_params import WIDE
 from edgevit.core.types import Graph
 from edgevit.graph import streams
+from edgevit.program import constants
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
-from edgevit.quant import _affine, integer_silu
+from edgevit.quant import _affine, integer_silu, whole_graph
 
 if TYPE_CHECKING:
     import torch
@@ -61,16 +63,22 @@ class SiteSimulator:
         self._planned = _by_name(plan)
         self._sites = {site.name: site for site in list_sites(graph)}
         self._nodes = {node.name: node for node in program.graph_module.graph.nodes}
+        self._names = constants.targets(program)
+        self._whole = None if plan.capabilities.activations is None else whole_graph.find(graph)
         self._around = _around(graph, plan, None, keep_float32)
 
     def shapes(self, site: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the site's input and output in PyTorch, with the batch axis of 1."""
         node = self._nodes[self._sites[site].node]
-        return tuple(node.args[0].meta["val"].shape), tuple(node.meta["val"].shape)
+        return tuple(self._operands(node)[0].meta["val"].shape), tuple(node.meta["val"].shape)
 
     def second_shape(self, site: str) -> tuple[int, ...]:
         """Shape of the second operand in PyTorch."""
-        return tuple(self._nodes[self._sites[site].node].args[1].meta["val"].shape)
+        return tuple(self._operands(self._nodes[self._sites[site].node])[1].meta["val"].shape)
+
+    def _operands(self, node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
+        """The activations that a site reads."""
+        return node.args[:2] if self._whole is None else whole_graph.operands(node, self._whole.constant)
 
     def run(self, site: str, value: torch.Tensor, second: torch.Tensor | None = None) -> torch.Tensor:
         """The site's result for real values of its input, in the shape that `shapes` gives.
@@ -86,13 +94,27 @@ class SiteSimulator:
         described, planned = self._sites[site], self._planned[site]
         node = self._nodes[described.node]
         args: tuple[Any, ...] = (value, second)
-        if second is None:
+        if self._whole is not None:
+            entering = dict(zip(self._operands(node), (value, second), strict=False))
+            args = torch.fx.map_arg(node.args, lambda n: entering[n] if n in entering else self._fixed(n))
+        elif second is None:
             assert described.weight is not None
             bias = None if described.bias is None else self._constant(described.bias)
             args = (value, self._constant(described.weight), bias, *node.args[3:])
         with torch.no_grad():
             result: torch.Tensor = self._around(node, node.target, args, dict(node.kwargs))
         return result if planned.output is None else _affine.quantize(result, planned.output)
+
+    def _fixed(self, node: torch.fx.Node) -> Any:
+        """The value of a node that is the same for all images."""
+        import torch
+
+        if node.op == "placeholder":
+            return self._constant(self._names[node.name])
+        assert callable(node.target)
+        return node.target(
+            *torch.fx.map_arg(node.args, self._fixed), **torch.fx.map_arg(node.kwargs, self._fixed)
+        )
 
     def _constant(self, name: str) -> torch.Tensor:
         return self._replaced[name]() if name in self._replaced else self._constants[name]
@@ -125,7 +147,7 @@ def _constants_of(
         }
     for planned in plan.sites:
         site = described.get(planned.site)
-        if site is not None and planned.rhs is not None:
+        if site is not None and planned.weight is None and planned.palette is None:
             continue
         if site is None or site.weight is None:
             raise InputError(
@@ -178,6 +200,8 @@ def _read_by(graph: Graph, sites: Collection[str]) -> set[str]:
 def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collection[str]) -> Around:
     import torch
 
+    if plan.capabilities.activations is not None:
+        return _around_integers(graph, plan, noise_seed)
     sites = _by_name(plan)
     no_mean = streams.mean_free_norms(graph.program)
     sigmoids = {name: site.sigmoid for name, site in sites.items() if site.sigmoid is not None}
@@ -220,6 +244,47 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
         if planned is not None and planned.output is not None:
             result = _affine.fake_quantize(result, planned.output)
         return result
+
+    return around
+
+
+def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> Around:
+    """Every operation reads and gives values of grids; see `edgevit.quant.whole_graph`.
+
+    What a layer sums up in 16 bits does not fit float32 as integers, so that real products are added.
+    """
+    import torch
+
+    sites = _by_name(plan)
+    constant = whole_graph.find(graph).constant
+    generator = torch.Generator().manual_seed(noise_seed) if noise_seed is not None else None
+
+    def around(
+        node: torch.fx.Node, operation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        planned = sites.get(site_of(node))
+        if (
+            planned is None
+            or planned.output is None
+            or (whole_graph.keeps_grid(node) and not planned.constants)
+        ):
+            return operation(*args, **kwargs)
+        given = whole_graph.leaves(node, args)
+        reads = whole_graph.operands(node, constant)
+        if planned.weight is not None and planned.input is not None and planned.input.dtype not in WIDE:
+            result = _in_integers(planned, plan, operation, args, kwargs)
+        else:
+            for source, params in zip(reads, (planned.input, planned.rhs), strict=False):
+                if params is not None:
+                    given[source] = _affine.fake_quantize(given[source], params)
+            if planned.constants:
+                own = whole_graph.real_constants(node, constant)
+                for source, params in zip(own, planned.constants, strict=True):
+                    given[source] = _affine.fake_quantize(given[source], params)
+            result = operation(*torch.fx.map_arg(node.args, given.__getitem__), **kwargs)
+        if generator is not None:
+            result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
+        return whole_graph.rounded(result, planned)
 
     return around
 

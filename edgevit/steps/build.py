@@ -99,7 +99,9 @@ def _build_form(
             trace = "".join(traceback.format_exception(error))
             built = Built(asked.target, precision, time.perf_counter() - begin, error=message, trace=trace)
         else:
-            built = Built(asked.target, precision, time.perf_counter() - begin, str(path), sites, float32)
+            seconds = time.perf_counter() - begin
+            backend = target.backend_of(asked.options)
+            built = Built(asked.target, precision, seconds, str(path), sites, float32, backend=backend)
         emit(FileDone(built.target, built.precision))
         yield built
 

@@ -43,7 +43,8 @@ def execute(asked: ExecuteRequest, emit: Emit) -> ExecutedAll:
     runtime = RUNTIMES.get(asked.runtime)
     pixels = np.load(work / messages.PIXELS)
     if asked.fp32 is not None and asked.fp32.sites:
-        confirm_sites(runtime, asked.fp32, pixels[:1], work / messages.site_values(asked.fp32.target))
+        float_runtime = RUNTIMES.get(asked.float_runtime or asked.runtime)
+        confirm_sites(float_runtime, asked.fp32, pixels[:1], work / messages.site_values(asked.fp32.target))
     plans = plan_file.load(work / messages.PLANS) if asked.graphs else ()
     files = []
     for built in asked.files:

@@ -188,6 +188,7 @@ class Built:
     Attributes:
         float32: operations that float16 would spoil.
         trace: where the error was raised, for `-v`.
+        backend: what it was made for, "" for the target's usual one.
     """
 
     target: str
@@ -198,6 +199,7 @@ class Built:
     float32: tuple[KeptFloat32, ...] = ()
     error: str | None = None
     trace: str = ""
+    backend: str = ""
 
     @property
     def variant(self) -> Variant:
@@ -220,6 +222,7 @@ class ExecuteRequest:
     `preprocess` is used for a file that carries none of its own.
 
     Attributes:
+        float_runtime: executes `fp32`; "" for `runtime`.
         reference: what the float model's first output is, for files of unknown origin: one that is far from
             the model is tried with other input values. None for files that were made here.
     """
@@ -231,6 +234,7 @@ class ExecuteRequest:
     graphs: Mapping[Precision, str]
     fp32: Built | None
     preprocess: Preprocess
+    float_runtime: str = ""
     reference: OutputKind | None = None
 
 

@@ -43,6 +43,11 @@ class Work:
     output: Path
     not_done: tuple[NotDone, ...]
 
+    @property
+    def backends(self) -> dict[str, str]:
+        """Target -> the word of what its files are made for."""
+        return {name: registries.TARGETS.get(name).backend_of(self.options[name]) for name in self.pairs}
+
 
 def resolve(recipe: Recipe) -> Work:
     """Check every name and every combination in `recipe`.
@@ -131,9 +136,13 @@ def _pairs(recipe: Recipe) -> tuple[dict[str, tuple[Precision, ...]], tuple[NotD
     pairs: dict[str, tuple[Precision, ...]] = {}
     not_done: list[NotDone] = []
     for name in recipe.to or registries.TARGETS.usable():
-        can = registries.TARGETS.get(name).precisions
+        target = registries.TARGETS.get(name)
+        given = {key: value for owner, key, value in recipe.option if owner == name}
+        backend = target.backend_of(given) if "backend" in target.options else target.usual_backend
+        can = target.precisions_for(backend)
         refused = [precision for precision in recipe.precision if precision not in can]
-        why = f"{name} writes {', '.join(can)}"
+        what = f"{name} for {backend}" if backend != target.usual_backend else name
+        why = f"{what} writes {', '.join(can)}"
         if refused and recipe.to:
             raise UnsupportedError(
                 f"{name} cannot do {', '.join(refused)}: {why}",

@@ -461,6 +461,7 @@ class ArtifactReport:
         devices: the same file on the devices that were asked for; the verdict is of all of them together.
         lint: which operators leave the accelerators that were asked for; no verdict follows from it.
         partitions: parts of the file that a delegate executes; None where its runtime has no delegates.
+        backend: what it was made for, such as `qnn`; "" where its target knows nothing else.
     """
 
     target: str
@@ -502,6 +503,7 @@ class ArtifactReport:
     devices: tuple[OnDevice, ...] = ()
     lint: tuple[LintReport, ...] = ()
     partitions: int | None = None
+    backend: str = ""
 
     @property
     def variant(self) -> Variant:

@@ -20,7 +20,7 @@ import math
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _moves
+from edgevit.graph import moves
 from edgevit.program import constants, edit
 
 if TYPE_CHECKING:
@@ -38,25 +38,25 @@ def apply(program: ExportedProgram) -> int:
     """
     changed = 0
     for node in list(program.graph_module.graph.nodes):
-        ends = node.op == "call_function" and _moves.is_move(node) and edit.is_tensor(node)
-        if not ends or not node.users or all(_moves.is_move(user) for user in node.users):
+        ends = node.op == "call_function" and moves.is_move(node) and edit.is_tensor(node)
+        if not ends or not node.users or all(moves.is_move(user) for user in node.users):
             continue
-        region = _moves.region_of(node)
+        region = moves.region_of(node)
         if region is not None and _rewrite(program, node, region):
             changed += 1
-        elif region is not None and (begin := _moves.shared(region)):
-            nearer = _moves.region_of(node, begin)
+        elif region is not None and (begin := moves.shared(region)):
+            nearer = moves.region_of(node, begin)
             changed += nearer is not None and _rewrite(program, node, nearer)
     program.graph_module.graph.eliminate_dead_code()
     return changed
 
 
-def _rewrite(program: ExportedProgram, node: torch.fx.Node, region: _moves.Region) -> bool:
+def _rewrite(program: ExportedProgram, node: torch.fx.Node, region: moves.Region) -> bool:
     found = None if constants.value(program, region.source) is not None else _rows(region)
     return found is not None and _write(program, node, region, *found)
 
 
-def _rows(region: _moves.Region) -> tuple[int, torch.Tensor] | None:
+def _rows(region: moves.Region) -> tuple[int, torch.Tensor] | None:
     """Longest row that stays whole, as a product of the source's last axes, and which rows are taken."""
     import torch
 
@@ -76,7 +76,7 @@ def _rows(region: _moves.Region) -> tuple[int, torch.Tensor] | None:
 
 
 def _write(
-    program: ExportedProgram, node: torch.fx.Node, region: _moves.Region, length: int, rows: torch.Tensor
+    program: ExportedProgram, node: torch.fx.Node, region: moves.Region, length: int, rows: torch.Tensor
 ) -> bool:
     import torch
 
@@ -90,7 +90,7 @@ def _write(
     in_place = before == (*(1,) * axis, count, length)
     made = (*before[:-2], len(rows), length) if in_place else wanted
     needed = 1 + (not in_place and before != (count, length)) + (made != after)
-    if needed >= _moves.freed((node,), (region,)):
+    if needed >= moves.freed((node,), (region,)):
         return False
     stored = rows if in_place else rows.reshape(after[:lead] if lead < len(after) else (-1,))
     table = constants.add(program, f"{constants.name_for(node)}_rows", stored)

@@ -18,7 +18,7 @@ import operator
 from typing import TYPE_CHECKING
 
 from edgevit.core.plugins import Rewrite
-from edgevit.graph import _moves
+from edgevit.graph import moves
 from edgevit.program import edit
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def apply(program: ExportedProgram) -> int:
     for node in list(graph.nodes):
         if node.op != "call_function" or not edit.is_tensor(node) or len(edit.shape(node)) != 3:
             continue
-        if node.users and not _moves.is_move(node) and all(_moves.is_move(u) for u in node.users):
+        if node.users and not moves.is_move(node) and all(moves.is_move(u) for u in node.users):
             changed += _rewrite(program, node)
     graph.eliminate_dead_code()
     return changed
@@ -59,7 +59,7 @@ def _rewrite(program: ExportedProgram, source: torch.fx.Node) -> bool:
     whole = torch.arange(batch * tokens * width).reshape(batch, tokens, -1, depth).permute(0, 2, 1, 3)
     regions = []
     for end in ends:
-        region = _moves.region_of(end)
+        region = moves.region_of(end)
         if region is None or region.source is not source:
             return False
         regions.append(region)
@@ -78,7 +78,7 @@ def _rewrite(program: ExportedProgram, source: torch.fx.Node) -> bool:
         if first != edges[-1]:
             return False
         edges.append(first + heads)
-    if edges[-1] != width // depth or 3 + sum(p[2] for p in parts) >= _moves.freed(ends, tuple(regions)):
+    if edges[-1] != width // depth or 3 + sum(p[2] for p in parts) >= moves.freed(ends, tuple(regions)):
         return False
     begin = source.next
     spread = edit.emit(begin, aten.reshape.default, (source, [batch, tokens, -1, depth]), like=ends[0])
@@ -98,7 +98,7 @@ def _ends(source: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
     pending = list(source.users)
     while pending:
         node = pending.pop(0)
-        if any(not _moves.is_move(user) for user in node.users):
+        if any(not moves.is_move(user) for user in node.users):
             if node not in found:
                 found.append(node)
         else:

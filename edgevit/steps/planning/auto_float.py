@@ -80,6 +80,8 @@ def leave_float(
 ) -> tuple[QuantPlan, AutoFloat]:
     """The plan without the fewest of its worst sites with which the limits hold, and what that did.
 
+    Where there is no float, they take 16 bits instead.
+
     Where no number of sites is enough, the plan is as it was and `reached` is False.
 
     Args:
@@ -89,6 +91,7 @@ def leave_float(
 
     from edgevit.quant.plan import in_execution_order
     from edgevit.quant.simulate import simulate
+    from edgevit.quant.widen import widen
 
     flags = named(limits)
     reason = f"left in {plan.compute} by --auto-float to keep {' '.join(flags)}"
@@ -96,6 +99,8 @@ def leave_float(
 
     def without(number: int) -> QuantPlan:
         left = {loss.site for loss in losses[:number]}
+        if plan.capabilities.activations is not None:
+            return widen(plan, graph, left)
         kept = tuple(site for site in plan.sites if site.site not in left)
         skipped = tuple((site.site, reason) for site in plan.sites if site.site in left)
         return replace(plan, sites=kept, skipped=in_execution_order(graph, (*plan.skipped, *skipped)))

@@ -33,8 +33,9 @@ from edgevit.quant.algorithms import (
     output_aware,
     smooth_activations,
 )
-from edgevit.quant.plan import make_plan, measure_output_sensitivity, wanted_tensors, weights_digest
+from edgevit.quant.plan import make_plan, measure_output_sensitivity, wanted_tensors
 from edgevit.quant.simulate import SiteSimulator, _scaled, simulate
+from edgevit.quant.weights import weights_digest
 from tests.edgevit.graph import _small as small
 from tests.edgevit.graph._residual import Residual
 

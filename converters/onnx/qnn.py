@@ -1,0 +1,67 @@
+"""What Qualcomm's HTP computes of an ONNX file, by way of ONNX Runtime's QNN execution provider.
+
+Whatever stands between QuantizeLinear and DequantizeLinear in one width is an integer kernel: activations in uint8 or
+uint16, weights in int8 with a scale for each output channel, a bias in int32. There is no float between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from converters import _float_macs
+from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
+from edgevit.core.errors import UsageError
+from edgevit.core.plugins import Backend
+from edgevit.core.precisions import Precision
+
+NAME: Final = "qnn"
+OPSET: Final = 21  # the first whose QuantizeLinear has 16 bits
+FOLDS: Final = ("npu_operators", "smooth_activations")
+
+BACKEND: Final = Backend(
+    summary="Qualcomm's Hexagon NPU (HTP), every operator in integers",
+    precisions=(Precision.W8A8, Precision.W8A16),
+    runtimes=("qnn",),
+)
+
+
+def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCapabilities | None:
+    """w8a8: activations in uint8, those that do not bear it in uint16; w8a16: all of them in uint16.
+
+    `float_macs` is here the share of multiply-accumulates that may have 16-bit activations in w8a8.
+    """
+    if precision not in BACKEND.precisions:
+        return None
+    narrow = precision == Precision.W8A8
+    activations: Final = "uint8" if narrow else "uint16"
+    return BackendCapabilities(
+        "onnx",
+        precision,
+        "float32",
+        tuple(OpCapabilities(kind, activations, activations, "int32") for kind in ("linear", "conv")),
+        float_macs=_float_macs.float_macs("onnx", options) if narrow else 0.0,
+        folds=FOLDS,
+        backend=NAME,
+        activations=activations,
+        wide="uint16",
+    )
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Raise UsageError for options of the CPU's files."""
+    for name, allowed in (
+        ("attention", "split"),
+        ("stem", "integer"),
+        ("saturation_free", "false"),
+        ("batch", "1"),
+    ):
+        if options.get(name, allowed) != allowed:
+            raise UsageError(
+                f"onnx.{name}={options[name]} does not go with onnx.backend=qnn", f"leave onnx.{name} out"
+            )
+    if (opset := options.get("opset")) is not None and opset.isdecimal() and int(opset) < OPSET:
+        raise UsageError(
+            f"onnx.backend=qnn needs operator set {OPSET}, whose QuantizeLinear has 16 bits, not {opset}",
+            "leave onnx.opset out",
+        )

@@ -1,0 +1,317 @@
+"""Write a plan that quantizes every activation: QuantizeLinear and DequantizeLinear around each operator.
+
+What Qualcomm's HTP takes was found one operator at a time in its emulator (docs/npu.md):
+- An operator whose inputs and outputs stand between these nodes, all of one width, is an integer kernel; of anything
+  else it makes a float one, without a word. So an operator that computes in 16 bits gets its 8-bit inputs widened by
+  a pair of DequantizeLinear and QuantizeLinear, and its result narrowed by another.
+- A linear layer has to be a Gemm with its weight as (out, in); a MatMul loses 8 bits of a 16-bit input.
+- The right side of a product of two 16-bit activations has to be symmetric int16; else its lower half is dropped.
+- Numbers that shape an operator (limits of Clip, what Pad adds) stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from converters.onnx import bias as onnx_bias
+from converters.onnx import qdq_nodes
+from converters.onnx.export import FloatConversion
+from edgevit.core import metadata_keys
+from edgevit.core.errors import UnsupportedError
+from edgevit.core.plans import QuantPlan, SitePlan
+from edgevit.core.quant_params import LIMITS, QuantParams
+from edgevit.core.runner import SiteTensors
+from edgevit.core.widths import computed_grid
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# Operators that give values which they read; what they give has the grid of what they read.
+_MOVING: Final = frozenset(
+    [
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Concat",
+        "Split",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Squeeze",
+        "Unsqueeze",
+        "Expand",
+        "Tile",
+        "Identity",
+        "Pad",
+        "Flatten",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "MaxPool",
+        "ReduceMax",
+    ]
+)
+# Operator -> the first of its inputs that shapes it, and is no number to compute with.
+_SHAPED: Final = {"Clip": 1, "Pad": 1, "Resize": 1, "Reshape": 1, "Expand": 1, "Pow": 1}
+
+
+@dataclass(slots=True)
+class _State:
+    graph: ir.Graph
+    grids: dict[ir.Value, QuantParams] = field(default_factory=dict)
+    done: qdq_nodes.Quantized = field(default_factory=dict)
+    found: dict[str, SiteTensors] = field(default_factory=dict)
+
+
+def quantize(model: ir.Model, conversion: FloatConversion, plan: QuantPlan) -> tuple[SiteTensors, ...]:
+    """Edit `model` (a copy of the prepared one) in place; returns where each computing site of the plan is.
+
+    Raises:
+        UnsupportedError: a site of the plan is not in the model, or an operator has no place in the plan.
+    """
+    planned = {site.site: site for site in plan.sites}
+    groups: dict[str, list[ir.Node]] = {}
+    for node in model.graph:
+        if any(_is_real(value) for value in node.outputs):
+            groups.setdefault(node.metadata_props.get(metadata_keys.SITE, ""), []).append(node)
+    # what only moves values may have been written in another way
+    computed = (name for name, site in planned.items() if site.input != site.output)
+    if lost := [name for name in computed if name not in groups]:
+        raise UnsupportedError(
+            f"the plan's site {lost[0]} is not in the ONNX model ({len(lost)} of {len(planned)} are missing)",
+            "the plan was made for another graph: quantize this one again",
+        )
+    state = _State(model.graph)
+    for node in list(model.graph):
+        site = node.metadata_props.get(metadata_keys.SITE, "")
+        if node.graph is None or not any(_is_real(value) for value in node.outputs):
+            continue  # it was replaced with its site, or computes indices
+        if site in planned and planned[site].weight is not None and site in conversion.weights:
+            if node is groups[site][0]:
+                _weighted(state, planned[site], groups[site], plan)
+        elif node.op_type in _MOVING:
+            _move(state, node, planned.get(site))
+        elif site in planned and sum(n.op_type not in _MOVING for n in groups[site]) == 1:
+            _compute(state, planned[site], node)
+        else:
+            raise UnsupportedError(
+                f"{site or node.name}: {node.op_type} is one of several operators of one operation, between which "
+                "nothing is planned",
+                "write that operation with others, or leave the backend out",
+            )
+    for output in list(model.graph.outputs):
+        _end(state, output)
+    return tuple(state.found.values())
+
+
+def _weighted(state: _State, site: SitePlan, nodes: Sequence[ir.Node], plan: QuantPlan) -> None:
+    """A convolution, or a linear layer as a Gemm over rows."""
+    import numpy as np
+    import onnx_ir as ir
+
+    assert site.input is not None and site.weight is not None and site.output is not None
+    graph, main, last = state.graph, nodes[0], nodes[-1]
+    x, old = main.inputs[0], last.outputs[0]
+    assert x is not None
+    integers = np.ascontiguousarray(np.asarray(plan.weight(site.site), np.int8))
+    weight = qdq_nodes.dequantized(
+        graph, f"{site.site}.weight", integers, site.weight, site.weight.axis, main
+    )
+    bias = onnx_bias.integer(graph, site, main, plan.tensors)
+    taken, real = _read(state, x, site.input, main)
+    if main.op_type == "Conv":
+        for index, value in enumerate((real, weight, bias)):
+            main.resize_inputs(max(index + 1, len(main.inputs)))
+            main.replace_input_with(index, value)
+        made = main
+    else:
+        rows, columns = _sizes(old, site)[:-1], _sizes(x, site)[-1]
+        if len(rows) > 1:
+            real = _reshaped(state, real, (math.prod(rows), columns), site.input, main, f"{site.site}.rows")
+        product = ir.node("Gemm", [real, weight, *([] if bias is None else [bias])], {"transB": 1})
+        product.name = f"{site.site}/Gemm"
+        product.metadata_props[metadata_keys.SITE] = site.site
+        out = product.outputs[0]
+        out.name, out.type = f"{site.site}.gemm", old.type
+        out.shape = ir.Shape((math.prod(rows), _sizes(old, site)[-1]))
+        graph.insert_before(main, product)
+        made = product
+        if len(rows) > 1:
+            wide = computed_grid(site)
+            flat = qdq_nodes.quantized(graph, out, wide, state.done, None)[1]
+            result = _reshaped(state, flat, _sizes(old, site), None, main, f"{site.site}.out")
+            reshaped = result.producer()
+            assert reshaped is not None
+            made = reshaped
+        new = made.outputs[0]
+        new.type, new.shape = old.type, old.shape
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        name = old.name
+        graph.remove([last] if last is main else [last, main], safe=True)
+        new.name = name
+    left = _give(state, made.outputs[0], site)
+    state.found[site.site] = SiteTensors(site.site, _name(taken), _name(left))
+
+
+def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
+    """An operator without a weight: its activations and constants in the grids of the plan."""
+    assert site.output is not None
+    wanted = [params for params in (site.input, site.rhs) if params is not None]
+    taken: list[ir.Value] = []
+    first = _SHAPED.get(node.op_type, len(node.inputs))
+    constants = [
+        (index, value)
+        for index, value in enumerate(node.inputs[:first])
+        if value is not None and value.const_value is not None and _is_real(value)
+    ]
+    own = list(site.constants)
+    if len(own) != len(constants):  # numbers of the program, which the exporter made constants of
+        given = iter(own)
+        own = [
+            next(given, _exact(value)) if value.shape is not None and len(value.shape) else _exact(value)
+            for _, value in constants
+        ]
+    activations = [
+        (index, value)
+        for index, value in enumerate(node.inputs)
+        if value is not None and value.const_value is None and _is_real(value)
+    ]
+    for (index, value), params in zip(activations, _spread(wanted, activations), strict=True):
+        integer, real = _read(state, value, params, node)
+        node.replace_input_with(index, real)
+        taken.append(integer)
+    for (index, value), params in zip(constants, own, strict=True):
+        node.replace_input_with(index, _constant(state, f"{site.site}.{index}", value, params, node))
+    left = _give(state, node.outputs[0], site)
+    if taken:
+        rhs = _name(taken[1]) if site.rhs is not None and len(taken) > 1 else ""
+        state.found[site.site] = SiteTensors(site.site, _name(taken[0]), _name(left), rhs)
+
+
+def _spread(
+    wanted: Sequence[QuantParams], activations: Sequence[tuple[int, ir.Value]]
+) -> tuple[QuantParams, ...]:
+    """The grid of each activation that an operator reads; one that it reads twice has one entry in the plan."""
+    order = list(dict.fromkeys(value for _, value in activations))
+    if len(order) > len(wanted):
+        raise UnsupportedError(
+            f"an operation reads {len(order)} activations, a plan has grids for two",
+            "write that operation with others, or leave the backend out",
+        )
+    return tuple(wanted[order.index(value)] for _, value in activations)
+
+
+def _move(state: _State, node: ir.Node, site: SitePlan | None) -> None:
+    """What only moves values reads and gives the same grid; what is no site comes of how the exporter writes one."""
+    first = _SHAPED.get(node.op_type, len(node.inputs))
+    read = [(i, v) for i, v in enumerate(node.inputs[:first]) if v is not None and _is_real(v)]
+    own = [state.grids[value] for _, value in read if value in state.grids]
+    if site is None and not own:
+        return  # of constants alone
+    params = own[0] if site is None else site.output
+    assert params is not None
+    for index, value in read:
+        if value.const_value is not None:
+            real = _constant(state, f"{node.name}.{index}", value, params, node)
+        else:
+            real = _read(state, value, params, node)[1]
+        node.replace_input_with(index, real)
+    for value in node.outputs:
+        if _is_real(value) and (value.uses() or value.is_graph_output()):
+            _attach(state, value, params, params)
+
+
+def _read(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) -> tuple[ir.Value, ir.Value]:
+    """Integer and real form of `value` in the grid `params`, which may be another than its own."""
+    own = state.grids.get(value)
+    if own is None or own == params:
+        return qdq_nodes.quantized(state.graph, value, params, state.done, reader)
+    _, real = state.done[value, own]
+    return qdq_nodes.quantized(state.graph, real, params, state.done, reader)
+
+
+def _give(state: _State, value: ir.Value, site: SitePlan) -> ir.Value:
+    """Quantize a result as wide as it is computed, then to its own grid; the integer form of that."""
+    assert site.output is not None
+    return _attach(state, value, computed_grid(site), site.output)
+
+
+def _attach(state: _State, value: ir.Value, computed: QuantParams, final: QuantParams) -> ir.Value:
+    readers = list(value.uses())
+    integer, real = qdq_nodes.quantized(state.graph, value, computed, state.done, None)
+    if final != computed:
+        integer, real = qdq_nodes.quantized(state.graph, real, final, state.done, None)
+    state.grids[value] = final
+    state.done[value, final] = (integer, real)
+    del readers  # each reader asks `_read` for the form it wants
+    return integer
+
+
+def _end(state: _State, output: ir.Value) -> None:
+    """A graph output gives the real values of its grid."""
+    params = state.grids.get(output)
+    if params is not None:
+        qdq_nodes.take_place(state.graph, output, state.done[output, params][1], "real")
+
+
+def _constant(state: _State, name: str, value: ir.Value, params: QuantParams, reader: ir.Node) -> ir.Value:
+    import numpy as np
+
+    assert value.const_value is not None
+    real = np.asarray(value.const_value.numpy(), np.float32)
+    low, high = LIMITS[params.dtype]
+    scale, zero = np.float32(params.scale[0]), params.zero_point[0]
+    steps = np.clip(np.round(real / scale) + zero, low, high).astype(params.dtype)
+    return qdq_nodes.dequantized(state.graph, name, steps, params, None, reader)
+
+
+def _exact(value: ir.Value) -> QuantParams:
+    """A grid on which a number of the program stands exactly: as one step."""
+    import numpy as np
+
+    assert value.const_value is not None
+    real = np.asarray(value.const_value.numpy(), np.float64)
+    largest = float(np.abs(real).max(initial=0.0)) or 1.0
+    negative = bool((real < 0).any())
+    return QuantParams("uint8", (largest / (127 if negative else 255),), (128 if negative else 0,))
+
+
+def _reshaped(
+    state: _State,
+    real: ir.Value,
+    shape: tuple[int, ...],
+    params: QuantParams | None,
+    reader: ir.Node,
+    name: str,
+) -> ir.Value:
+    """`real` in another shape; with `params` on its grid again behind that."""
+    import numpy as np
+    import onnx_ir as ir
+
+    sizes = qdq_nodes.initializer(state.graph, f"{name}.shape", np.asarray(shape, np.int64))
+    node = ir.node("Reshape", [real, sizes], name=f"{name}/Reshape")
+    out = node.outputs[0]
+    out.name, out.type, out.shape = name, real.type, ir.Shape(shape)
+    state.graph.insert_before(reader, node)
+    return out if params is None else qdq_nodes.quantized(state.graph, out, params, state.done, None)[1]
+
+
+def _sizes(value: ir.Value, site: SitePlan) -> tuple[int, ...]:
+    if value.shape is None:
+        raise UnsupportedError(
+            f"site {site.site}: the shapes of its input and output are not known", "leave onnx out of --to"
+        )
+    return tuple(int(size) for size in value.shape.numpy())
+
+
+def _is_real(value: ir.Value | None) -> bool:
+    import onnx_ir as ir
+
+    return value is not None and value.dtype in (None, ir.DataType.FLOAT)
+
+
+def _name(value: ir.Value) -> str:
+    assert value.name is not None
+    return value.name
