@@ -6,6 +6,7 @@ The same library executes what it compiled, as the runtime `qnn`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from edgevit.runtimes._onnxruntime import session as ort_session
 from edgevit.runtimes._qnn import host, program
 from edgevit.runtimes._qnn.architecture import DEFAULT, architecture
 from edgevit.runtimes._qnn.context import compile_context
-from edgevit.runtimes._qnn.opened import Obstacle, obstacles
+from edgevit.runtimes._qnn.opened import compiler
 from edgevit.runtimes._qnn.refusals import MARKERS
 
 NAME: Final = "qnn"
@@ -37,22 +38,22 @@ def check(path: Path, backend: str) -> LintReport:
     wanted = _architecture(backend)
     model = ort_session.read_model(path)
     operations: Sequence[program.Operation] = ()
-    found: Sequence[Obstacle] = ()
+    found: tuple[Finding, ...] = ()
     try:
         operations = program.read(path, path, wanted)
-    except RefusedError:
-        found = obstacles(path, path, wanted)
-        if not found:  # the whole does not compile, whatever its parts do
+    except RefusedError as error:
+        if not error.findings:  # the whole does not compile, whatever its parts do
             raise
+        found = error.findings
     count = sum(node.op_type not in MARKERS for node in model.graph.node)
     places = {"npu": count - len(found), "cpu": len(found)}
     return LintReport(
         artifact=str(path),
         backend=backend,
         kind="compiler",
-        checked_by=_compiler(wanted),
+        checked_by=compiler(wanted),
         operators={place: number for place, number in places.items() if number},
-        findings=tuple(_finding(one, backend, wanted) for one in found),
+        findings=tuple(replace(one, backend=backend) for one in found),
         not_checked=tuple(_not_checked(operations, bool(found))),
     )
 
@@ -73,7 +74,7 @@ def compile_file(asked: CompileRequest) -> CompilerReport:
     return CompilerReport(
         artifact=asked.shown,
         accelerator=asked.accelerator,
-        compiler=_compiler(wanted),
+        compiler=compiler(wanted),
         operators=Placed(npu=count, cpu=0),
         macs=Placed(npu=sum(operation.macs for operation in operations), cpu=0),
         findings=(),
@@ -84,14 +85,6 @@ def compile_file(asked: CompileRequest) -> CompilerReport:
 
 def _architecture(backend: str) -> str:
     return architecture(backend.removeprefix(NAME).removeprefix("-") or DEFAULT)
-
-
-def _compiler(wanted: str) -> str:
-    return f"onnxruntime-qnn {host.version()} for HTP {wanted}"
-
-
-def _finding(one: Obstacle, backend: str, wanted: str) -> Finding:
-    return Finding(backend, one.operator, one.name, one.module, "compiler", one.reason, _compiler(wanted))
 
 
 def _not_checked(operations: Sequence[program.Operation], refused: bool) -> Iterator[NotChecked]:

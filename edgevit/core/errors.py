@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from edgevit.core.results.lint import Finding
 
 
 class EdgevitError(Exception):
@@ -53,15 +56,15 @@ class RefusedError(UnsupportedError):
     """An accelerator takes only a part of a file that was meant for it whole: the file fails.
 
     Attributes:
-        reasons: one sentence for each operator that it refuses.
+        findings: the operators that it refuses; empty where it refuses the whole and no part.
     """
 
     exit_code = 1
     code = "refused"
 
-    def __init__(self, message: str, hint: str = "", reasons: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, hint: str = "", findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(message, hint)
-        self.reasons = reasons
+        self.findings = findings
 
 
 class StepError(EdgevitError):

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgevit.core.errors import EdgevitError, RefusedError
 from edgevit.core.foreign import brief
 from edgevit.core.require import require
+from edgevit.core.results.lint import Finding
 from edgevit.runtimes._onnxruntime import session as ort_session
 from edgevit.runtimes._onnxruntime.diagnostics import module_of
 from edgevit.runtimes._qnn import bisect, host, refusals
 from edgevit.runtimes._qnn import session as htp
+from edgevit.runtimes._qnn.refusals import Refusal
 
 if TYPE_CHECKING:
     import onnx
     from onnxruntime import InferenceSession
 
-_NAMED: Final = 3  # refused operators in the message; all are in the reasons
+_NAMED: Final = 3  # refused operators in the message; all are findings
 # How ONNX Runtime says that there is an operator left over, and that the backend did not compile the rest.
 _LEFT_OVER: Final = ("fallback to CPU EP has been explicitly disabled", "was not selected by that EP")
 _NOT_COMPILED: Final = "Failed to finalize QNN graph"
+_NOT_COMPILED_ALONE: Final = "HTP validates it and then does not compile it"
 
 
 def open_whole(
@@ -56,61 +58,56 @@ def open_whole(
         raise _explained(model, path, architecture, brief(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """An operator that HTP does not execute.
-
-    Attributes:
-        module: path of the torch module that it comes from, "" where the file does not say.
-        reason: one sentence without a full stop.
-    """
-
-    operator: str
-    name: str
-    module: str
-    reason: str
-
-    def __str__(self) -> str:
-        where = f" of {self.module}" if self.module else f" {self.name!r}" if self.name else ""
-        return f"{self.operator}{where}: {self.reason}"
+def backend(architecture: str) -> str:
+    """As `edgevit lint --for` takes it."""
+    return f"qnn-{architecture}"
 
 
-def obstacles(model: bytes | Path, path: Path, architecture: str) -> tuple[Obstacle, ...]:
-    """Why a file does not open as a whole: asked once more, with the CPU as way out for what is refused.
+def compiler(architecture: str) -> str:
+    """As findings name their source."""
+    return f"onnxruntime-qnn {host.version()} for HTP {architecture}"
 
-    Returns:
-        Nothing where the backend validates every operator and every part of the graph, and yet does not compile it.
-    """
+
+def _explained(model: bytes | Path, path: Path, architecture: str, said: str) -> RefusedError:
+    found = _findings(model, path, architecture)
+    if not found:
+        return RefusedError(f"HTP {architecture} does not compile {path}: {said}")
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    listed = "; ".join(map(_sentence, found[:_NAMED]))
+    count = f"{len(found)} operator{'s' if len(found) > 1 else ''}"
+    return RefusedError(
+        f"HTP {architecture} does not take {path} as a whole, it refuses {count}: {listed}{more}",
+        f"see all of them: edgevit lint {path} --for {backend(architecture)}",
+        found,
+    )
+
+
+def _findings(model: bytes | Path, path: Path, architecture: str) -> tuple[Finding, ...]:
+    """Why it does not open as a whole: asked once more, with the CPU as way out for what is refused."""
     loaded = _with_names(load(model, path))
     options = htp.htp_options(architecture, fallback=True, severity=htp.VERBOSE)
     said = htp.log_of(loaded.SerializeToString(), options, path)
     found = refusals.blamed(refusals.read_log(said), loaded)
-    if found:
-        return tuple(
-            Obstacle(r.operator, r.name, "" if node is None else module_of(node), r.reason)
-            for r, node in found
-        )
-    node = bisect.first_failing(loaded, path, architecture)
-    if node is None:
-        return ()
-    return (
-        Obstacle(node.op_type, node.name, module_of(node), "HTP validates it and then does not compile it"),
-    )
-
-
-def _explained(model: bytes | Path, path: Path, architecture: str, said: str) -> RefusedError:
-    found = obstacles(model, path, architecture)
     if not found:
-        return RefusedError(f"HTP {architecture} does not compile {path}: {said}", "", (said,))
-    reasons = tuple(map(str, found))
-    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-    refused = f"{len(found)} operator{'s' if len(found) > 1 else ''}"
-    return RefusedError(
-        f"HTP {architecture} does not take {path} as a whole, it refuses {refused}: "
-        f"{'; '.join(reasons[:_NAMED])}{more}",
-        "make a file for it with --option onnx.backend=qnn",
-        reasons,
+        node = bisect.first_failing(loaded, path, architecture)
+        found = () if node is None else ((Refusal(node.op_type, node.name, _NOT_COMPILED_ALONE), node),)
+    return tuple(
+        Finding(
+            backend(architecture),
+            refusal.operator,
+            refusal.name,
+            "" if node is None else module_of(node),
+            "compiler",
+            refusal.reason,
+            compiler(architecture),
+        )
+        for refusal, node in found
     )
+
+
+def _sentence(found: Finding) -> str:
+    where = f" of {found.module}" if found.module else f" {found.name!r}" if found.name else ""
+    return f"{found.operator}{where}: {found.reason}"
 
 
 def load(model: bytes | Path, path: Path) -> onnx.ModelProto:
