@@ -74,6 +74,7 @@ class ValidateKeywords(Judged, total=False):
 
     evaluate: str | Path | None
     evaluate_count: int | None
+    emulated_count: int | None
     device: Sequence[str]
     jobs: int
     output: str | Path | None
@@ -85,6 +86,7 @@ class ConvertKeywords(Planned, total=False):
 
     evaluate: str | Path | None
     evaluate_count: int | None
+    emulated_count: int | None
     device: Sequence[str]
     lint: Sequence[str]
     jobs: int

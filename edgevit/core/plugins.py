@@ -330,6 +330,8 @@ class Runtime:
             processor time is its latency on a core that nobody else wants; not so with an accelerator.
         unavailable: None if it works here, else the reason in one sentence.
         label: for `executed_by`, for example "onnxruntime 1.31.1 cpu".
+        emulates: whether it plays an accelerator that is not there, which takes about a second for an image: several
+            processes then share the images.
         label_of: the same of one file, where that depends on what the file is made for; None elsewhere.
         open: a Runner, to be used as a context manager.
         integer_macs: what is really done in integers.
@@ -354,6 +356,7 @@ class Runtime:
     on_device: Callable[[Path, RunOptions], DeviceFile] | None = None
     tapped: Callable[[Path, tuple[str, ...]], bytes] | None = None
     label_of: Callable[[Path], str] | None = None
+    emulates: Callable[[], bool] = lambda: False
 
     def executed_by(self, path: Path) -> str:
         """What executes a file, for the report."""

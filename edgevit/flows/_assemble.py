@@ -178,7 +178,9 @@ def artifact_report(
         ranges=None if simulated is None else simulated.ranges,
         backend=built.backend,
     )
-    if executed is not None and not error:
+    if executed is not None and executed.refused:
+        found = replace(found, refused=executed.refused)
+    elif executed is not None and not error:
         found = with_execution(found, work, prepared, executed, simulated)
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision is Precision.FP32))

@@ -24,7 +24,7 @@ def head_accuracies(
     for name, head in spec.heads.items():
         wanted, given = reference[name], actual[name]
         known = labels.get(name)
-        classes = None if known is None else known.astype("int64")
+        classes = None if known is None else known.astype("int64")[: len(wanted)]
         found.append(
             HeadAccuracy(
                 name,

@@ -57,7 +57,8 @@ def write(
     reference = named_outputs.first(named_outputs.load(work / messages.REFERENCE))
     kind = prepared.output_kind
     files = sorted(
-        _all(executed, devices, kind), key=lambda f: (f.variant.target, f.variant.precision, f.device)
+        _all(executed, devices, kind, len(reference)),
+        key=lambda f: (f.variant.target, f.variant.precision, f.device),
     )
     found = Outcomes(
         path=prepared.evaluate.path,
@@ -82,10 +83,11 @@ def write(
 
 
 def _all(
-    executed: Mapping[Variant, Executed], devices: Sequence[OneDevice], kind: OutputKind
+    executed: Mapping[Variant, Executed], devices: Sequence[OneDevice], kind: OutputKind, images: int
 ) -> Iterator[_Executed]:
+    """Every file that was executed on all the images."""
     for variant, done in executed.items():
-        if done.outputs is not None and done.error is None:
+        if done.outputs is not None and done.error is None and done.images in (None, images):
             yield _Executed(variant, "", done.outputs, done.output or kind)
     for one in devices:
         for variant, there in one.files.items():

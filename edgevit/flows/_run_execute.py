@@ -14,9 +14,18 @@ from edgevit.core.process import worker
 from edgevit.core.progress import Progress
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
-from edgevit.flows import _jobs
+from edgevit.flows import _image_parts, _jobs
 from edgevit.registries import RUNTIMES, TARGETS
-from edgevit.steps.messages import Built, Executed, ExecutedAll, ExecuteRequest, Prepared, Timed, TimeRequest
+from edgevit.steps.messages import (
+    Built,
+    Executed,
+    ExecutedAll,
+    ExecuteRequest,
+    ImageRange,
+    Prepared,
+    Timed,
+    TimeRequest,
+)
 
 TIMED_RUNS = 40
 
@@ -65,8 +74,9 @@ def execute(
     }
     ready = {name: (runtime, made) for name, (runtime, made) in todo.items() if runtime is not None and made}
     threads = _jobs.threads_each(recipe, len(ready))
-    jobs = []
+    jobs, parts = [], {}
     for name, (runtime, made) in ready.items():
+        parts[name] = _image_ranges(runtime, prepared.images, recipe)
         request = ExecuteRequest(
             work=str(folder),
             runtime=runtime,
@@ -79,22 +89,44 @@ def execute(
             reference=prepared.output_kind if unknown else None,
         )
         step, told = f"executing {name} with {runtime}", _jobs.steps_done(progress)
-        jobs.append(
-            _jobs.job(step, "execute:execute", request, recipe, threads, told, [folder], data_only=True)
-        )
-    progress.stage("executing every file", prepared.images * sum(len(made) for _, made in ready.values()))
+        jobs += [
+            _jobs.job(
+                step,
+                "execute:execute",
+                replace(request, images=images),
+                recipe,
+                threads,
+                told,
+                [folder],
+                data_only=True,
+            )
+            for images in parts[name]
+        ]
+    steps = sum(parts[name][-1].end * len(made) for name, (_, made) in ready.items())
+    progress.stage("executing every file", steps)
     executed: dict[Variant, Executed] = {}
-    for (name, (_, made)), result in zip(
-        ready.items(), worker.run_many(jobs, _jobs.parallel(recipe)), strict=True
-    ):
-        if isinstance(result, EdgevitError):
-            done = tuple(Executed(b.target, b.precision, 0.0, error=result.message) for b in made)
-            done = (replace(done[0], trace=worker.trace_of(result)), *done[1:])
-        else:
-            done = from_plain(ExecutedAll, result, f"executing {name}").files
+    results = iter(worker.run_many(jobs, _jobs.parallel(recipe)))
+    for name, (_, made) in ready.items():
+        of_each = [_files(next(results), made, name) for _ in parts[name]]
+        done = _image_parts.join(folder, of_each)
         _jobs.tell_traces(done, "executing", progress)
         executed.update({d.variant: d for d in done})
     return executed
+
+
+def _image_ranges(runtime: str, images: int, recipe: Recipe) -> tuple[ImageRange, ...]:
+    """Which images each process executes; one executes all of them with a runtime that is quick."""
+    if not RUNTIMES.get(runtime).emulates():
+        return (ImageRange(0, images),)
+    return _image_parts.split(min(images, recipe.emulated_count or images), _jobs.parallel(recipe))
+
+
+def _files(result: object, made: tuple[Built, ...], name: str) -> tuple[Executed, ...]:
+    """What one process gave of each file, an error of each where it gave nothing."""
+    if isinstance(result, EdgevitError):
+        done = tuple(Executed(b.target, b.precision, 0.0, error=result.message) for b in made)
+        return (replace(done[0], trace=worker.trace_of(result)), *done[1:])
+    return from_plain(ExecutedAll, result, f"executing {name}").files
 
 
 def time_files(

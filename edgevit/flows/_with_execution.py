@@ -32,11 +32,13 @@ def with_execution(
     assert executed.outputs is not None
     reference = named_outputs.load(work / messages.REFERENCE)
     actual = named_outputs.load(work / executed.outputs)
-    labels = np.load(work / messages.LABELS) if prepared.labelled else None
+    count = prepared.images if executed.images is None else executed.images
+    reference = named_outputs.head(reference, count)
+    labels = np.load(work / messages.LABELS)[:count] if prepared.labelled else None
     if simulated is not None:
-        promised = named_outputs.load(work / simulated.outputs)
+        promised = named_outputs.head(named_outputs.load(work / simulated.outputs), count)
     else:
-        promised = named_outputs.load(work / prepared.base)
+        promised = named_outputs.head(named_outputs.load(work / prepared.base), count)
     own = executed.output or prepared.output_kind
     kind = common(prepared.output_kind, own)
     if kind is not None:
@@ -86,6 +88,7 @@ def with_execution(
         inputs=executed.takes,
         outputs=executed.gives,
         requires=executed.requires,
+        executed_images=count if count < prepared.images else None,
     )
 
 

@@ -65,7 +65,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         }
         executed = execute(asked, fp32, prepared, work.recipe, folder, told)
         good = {
-            name: tuple(b for b in made if b.variant in executed and not executed[b.variant].error)
+            name: tuple(b for b in made if b.variant in executed and executed[b.variant].outputs)
             for name, made in asked.items()
         }
         timings = time_files(good, fp32, prepared.spec.preprocess, work.recipe, folder, told)

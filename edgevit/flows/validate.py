@@ -186,7 +186,7 @@ def _other_weights(file: Path, spec: ModelSpec) -> tuple[str, ...]:
 
 
 def _worked(done: Executed | None) -> bool:
-    return done is not None and done.error is None
+    return done is not None and done.error is None and not done.refused
 
 
 def _made_as(file: FoundArtifact, recipe: Recipe) -> tuple[Precision, str]:

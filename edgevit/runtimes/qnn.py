@@ -35,6 +35,7 @@ RUNTIME: Final = Runtime(
     unavailable=host.unavailable,
     label=label,
     label_of=label_of,
+    emulates=host.emulated,
     open=runner.open_runner,
     integer_macs=integer.count,
     contents=contents.read,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevit.core.errors import EdgevitError, InputError, StepError
+from edgevit.core.errors import EdgevitError, InputError, RefusedError, StepError
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Runtime
@@ -42,7 +42,9 @@ def execute(asked: ExecuteRequest, emit: Emit) -> ExecutedAll:
     work = Path(asked.work)
     runtime = RUNTIMES.get(asked.runtime)
     pixels = np.load(work / messages.PIXELS)
-    if asked.fp32 is not None and asked.fp32.sites:
+    if asked.images is not None:
+        pixels = pixels[asked.images.first : asked.images.end]
+    if asked.fp32 is not None and asked.fp32.sites and _is_first(asked):
         float_runtime = RUNTIMES.get(asked.float_runtime or asked.runtime)
         confirm_sites(float_runtime, asked.fp32, pixels[:1], work / messages.site_values(asked.fp32.target))
     plans = plan_file.load(work / messages.PLANS) if asked.graphs else ()
@@ -52,6 +54,9 @@ def execute(asked: ExecuteRequest, emit: Emit) -> ExecutedAll:
         begin = time.perf_counter()
         try:
             done = _execute_one(runtime, built, plan, pixels, asked, emit)
+        except RefusedError as error:
+            reasons = tuple(one.sentence for one in error.findings) or (error.message,)
+            done = Executed(built.target, built.precision, 0.0, refused=reasons)
         except EdgevitError as error:
             message = locate(error.message, work, work / messages.GRAPH)
             trace = "".join(traceback.format_exception(error))
@@ -59,6 +64,17 @@ def execute(asked: ExecuteRequest, emit: Emit) -> ExecutedAll:
         files.append(replace(done, seconds=time.perf_counter() - begin))
         emit(FileDone(files[-1].target, files[-1].precision))
     return ExecutedAll(tuple(files))
+
+
+def _is_first(asked: ExecuteRequest) -> bool:
+    return asked.images is None or asked.images.first == 0
+
+
+def _these(asked: ExecuteRequest, outputs: dict[str, Floats]) -> dict[str, Floats]:
+    """The outputs of the images that are executed here."""
+    if asked.images is None:
+        return outputs
+    return {name: values[asked.images.first : asked.images.end] for name, values in outputs.items()}
 
 
 def _execute_one(
@@ -72,7 +88,7 @@ def _execute_one(
     assert built.path is not None
     path, work = Path(built.path), Path(asked.work)
     emit(Stage(f"executing {built.target} {built.precision}", len(pixels)))
-    reference = named_outputs.load(work / messages.REFERENCE)
+    reference = _these(asked, named_outputs.load(work / messages.REFERENCE))
     options = RunOptions(asked.threads, (), asked.preprocess)
     # Before the runtime opens the file: what must not be opened is refused here.
     contents = runtime.contents(path)
@@ -87,8 +103,11 @@ def _execute_one(
                 f"{wanted.shape[1:]}: it was made from another one",
                 "give the model that it was made from with --reference",
             )
-    file = f"executed-{built.target}-{built.precision}.npz"
+    begin = "" if asked.images is None else f"-{asked.images.first}"
+    file = f"executed-{built.target}-{built.precision}{begin}.npz"
     named_outputs.save(work / file, outputs)
+    if not _is_first(asked):
+        return Executed(built.target, built.precision, 0.0, outputs=file, images=len(pixels))
     sites: tuple[SiteError, ...] = ()
     integer = runtime.integer_macs(path)
     kind, explanation = file_kind(contents, named_outputs.first(outputs)), ""
@@ -117,6 +136,7 @@ def _execute_one(
         takes=contents.inputs,
         gives=contents.outputs,
         requires=contents.requires,
+        images=len(pixels),
     )
 
 

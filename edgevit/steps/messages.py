@@ -215,14 +215,28 @@ class BuiltAll:
     peak_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ImageRange:
+    """Some of the images, one after the other."""
+
+    first: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """Behind the last one."""
+        return self.first + self.count
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteRequest:
-    """Execute the files of one target on all images, in one process.
+    """Execute the files of one target on images, in one process.
 
     `preprocess` is used for a file that carries none of its own.
 
     Attributes:
         float_runtime: executes `fp32`; "" for `runtime`.
+        images: those that this process executes, None for all; what is asked besides outputs comes with the first.
         reference: what the float model's first output is, for files of unknown origin: one that is far from
             the model is tried with other input values. None for files that were made here.
     """
@@ -236,6 +250,7 @@ class ExecuteRequest:
     preprocess: Preprocess
     float_runtime: str = ""
     reference: OutputKind | None = None
+    images: ImageRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +265,8 @@ class Executed:
         takes, gives: its inputs and outputs, as it says itself.
         requires: what it wants of whoever loads it, such as operator sets.
         trace: where the error was raised, for `-v`.
+        images: how many were executed; None for all.
+        refused: why the accelerator that it was made for does not take it whole, a sentence for each operator.
     """
 
     target: str
@@ -270,6 +287,8 @@ class Executed:
     gives: tuple[TensorSpec, ...] = ()
     requires: tuple[str, ...] = ()
     trace: str = ""
+    refused: tuple[str, ...] = ()
+    images: int | None = None
 
     @property
     def variant(self) -> Variant:

@@ -18,12 +18,21 @@ def notes(artifact: ArtifactReport) -> tuple[str, ...]:
     """
     return (
         *((f"Compared as {artifact.compared_as}.",) if artifact.compared_as else ()),
+        *_fewer_images(artifact),
         *_reconstruction(artifact),
         *_auto_float(artifact),
         *_speed(artifact),
         *_size(artifact),
         *_float16(artifact),
     )
+
+
+def _fewer_images(artifact: ArtifactReport) -> Iterator[str]:
+    if artifact.executed_images is not None:
+        yield (
+            f"Executed on the first {artifact.executed_images} evaluation images alone (--emulated-count), so that its "
+            "figures have wider intervals, and `gate` has no answers of it to compare."
+        )
 
 
 def _reconstruction(artifact: ArtifactReport) -> Iterator[str]:

@@ -36,6 +36,8 @@ def judge(
     """
     if artifact.verdict == "error":
         return "error", artifact.reasons
+    if artifact.refused:
+        return "fail", artifact.refused
     if artifact.executed_by is None:
         return "not-executed", artifact.reasons or ("no runtime on this machine executes it",)
     faithful = _fidelity(artifact) if origin.planned or not artifact.precision.needs_plan else ()

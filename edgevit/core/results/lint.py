@@ -34,6 +34,12 @@ class Finding:
     reason: str
     source: str
 
+    @property
+    def sentence(self) -> str:
+        """Operator, where it is from, and why."""
+        where = f" of {self.module}" if self.module else f" {self.name!r}" if self.name else ""
+        return f"{self.operator}{where}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class NotChecked:

@@ -462,6 +462,8 @@ class ArtifactReport:
         lint: which operators leave the accelerators that were asked for; no verdict follows from it.
         partitions: parts of the file that a delegate executes; None where its runtime has no delegates.
         backend: what it was made for, such as `qnn`; "" where its target knows nothing else.
+        refused: why the accelerator that it was made for does not take it whole, a sentence for each operator.
+        executed_images: how many of the evaluation images, where an emulator executed fewer than all.
     """
 
     target: str
@@ -504,6 +506,8 @@ class ArtifactReport:
     lint: tuple[LintReport, ...] = ()
     partitions: int | None = None
     backend: str = ""
+    refused: tuple[str, ...] = ()
+    executed_images: int | None = None
 
     @property
     def variant(self) -> Variant:

@@ -51,7 +51,7 @@ class Recipe:
         model_arg, preprocess: keys and values as given, for the source to understand.
         labels: a file of class names; of several outputs by their names, that of the first perhaps as "".
         to: targets; empty for all.
-        evaluate_count: None for all.
+        evaluate_count, emulated_count: None for all.
         prune: (method, fraction to remove), in order.
         option: (target, key, value).
         max_drop: percentage points; `min_agreement`: percent; `min_sqnr`: dB.
@@ -213,6 +213,17 @@ class Recipe:
             default="all",
             within=_COUNT,
             of_plan=True,
+        ),
+    )
+    emulated_count: int | None = field(
+        default=None,
+        metadata=setting(
+            "Number of them that an emulated accelerator executes, a second or so each.",
+            _EVALUATE,
+            "Images",
+            "N",
+            default="all",
+            within=_COUNT,
         ),
     )
     skip_bad_images: bool = field(

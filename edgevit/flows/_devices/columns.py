@@ -86,6 +86,7 @@ def _loss(work: Path, here: Executed, there: str, kind: OutputKind) -> DeviceLos
     assert here.outputs is not None, "asked of files that were executed here"
     ours, theirs = named_outputs.load(work / here.outputs), named_outputs.load(work / there)
     first = named_outputs.first(ours)
+    theirs = named_outputs.head(theirs, len(first))
     agreement = None
     if kind.decides:
         agreement = measure_accuracy(first, named_outputs.first(theirs), None, kind).agreement

@@ -76,7 +76,8 @@ def _answers(bundle: Path, report: Report, outcomes: o.Outcomes) -> Iterator[str
     for name in sorted(set(names) - set(known) - set(there)):
         yield f"it holds answers of {name}, which is not in its report"
     for name, artifact in known.items():
-        if artifact.executed_by is not None and artifact.size_bytes is not None and name not in names:
+        executed = artifact.executed_by is not None and artifact.executed_images is None
+        if executed and artifact.size_bytes is not None and name not in names:
             yield f"its report says that {name} was executed, but there are no answers of it"
     for name, column in there.items():
         if column.executed_by is not None and name not in names:

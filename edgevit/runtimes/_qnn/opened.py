@@ -73,7 +73,7 @@ def _explained(model: bytes | Path, path: Path, architecture: str, said: str) ->
     if not found:
         return RefusedError(f"HTP {architecture} does not compile {path}: {said}")
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    listed = "; ".join(map(_sentence, found[:_NAMED]))
+    listed = "; ".join(one.sentence for one in found[:_NAMED])
     count = f"{len(found)} operator{'s' if len(found) > 1 else ''}"
     return RefusedError(
         f"HTP {architecture} does not take {path} as a whole, it refuses {count}: {listed}{more}",
@@ -103,11 +103,6 @@ def _findings(model: bytes | Path, path: Path, architecture: str) -> tuple[Findi
         )
         for refusal, node in found
     )
-
-
-def _sentence(found: Finding) -> str:
-    where = f" of {found.module}" if found.module else f" {found.name!r}" if found.name else ""
-    return f"{found.operator}{where}: {found.reason}"
 
 
 def load(model: bytes | Path, path: Path) -> onnx.ModelProto:
