@@ -1,7 +1,8 @@
 """A float16 copy of an ONNX model: float16 constants and computation, float32 at both ends.
 
-ONNX Runtime's CPU provider has few float16 kernels: it computes most operators in float32 between
-casts, so that the file is half as large there and not faster; GPU and NPU providers compute in float16.
+On x86 ONNX Runtime's CPU provider has few float16 kernels: it computes most operators in float32 between
+casts, so that the file is half as large there and not faster. On ARM processors with half-precision
+arithmetic it computes in float16, sums included; GPU and NPU providers compute in float16 too.
 Operations that float16 would spoil stay as they are, with casts where they meet the others.
 """
 
@@ -67,7 +68,7 @@ def _wide(graph: ir.Graph, keep: Collection[str]) -> frozenset[ir.Node]:
     """
     wide: set[ir.Node] = set()
     for node in graph:
-        sites = [site for site in _sites(node) if site]
+        sites = [site for site in sites_of(node) if site]
         made_by = [
             value.producer() for value in node.inputs if value is not None and value.const_value is None
         ]
@@ -77,7 +78,7 @@ def _wide(graph: ir.Graph, keep: Collection[str]) -> frozenset[ir.Node]:
     return frozenset(wide)
 
 
-def _sites(node: ir.Node) -> list[str]:
+def sites_of(node: ir.Node) -> list[str]:
     """The sites that the node computes."""
     together = node.metadata_props.get(metadata_keys.SITES)
     return together.splitlines() if together else [node.metadata_props.get(metadata_keys.SITE, "")]

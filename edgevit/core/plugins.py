@@ -16,7 +16,7 @@ from edgevit.core.precisions import Precision
 from edgevit.core.process.tool_environment import Tool
 from edgevit.core.results.compiled import CompilerReport
 from edgevit.core.results.lint import FindingKind, LintReport
-from edgevit.core.results.report import ModelSummary
+from edgevit.core.results.report import KeptFloat32, ModelSummary
 from edgevit.core.runner import Contents, DeviceFile, FileValue, IntegerMacs, Runner, RunOptions, SiteTensors
 from edgevit.core.types import Graph, ModelSpec, Stats, TorchModel
 
@@ -264,6 +264,10 @@ class Target:
         write: makes one file.
         half: what float16 is in its fp16 files: what operations compute in, or only how constants are
             stored, so that a delegate may compute in it or not.
+        wrong_in_float16: (what `prepare` returned) -> operations that a runtime of this format computes wrong in
+            float16 on some processors, whatever the numbers: its fp16 file computes them in float32.
+        half_elsewhere: what to know of a runtime that computes its fp16 files otherwise than the one here, in plain
+            sentences.
         float_limit_bytes: the most that the weights may take as float32, where every file is made from a
             float file that the format limits; None where size forbids nothing.
         usage: (path of a file below the bundle, the model) -> Markdown for USAGE.md: how a program loads this file.
@@ -286,6 +290,8 @@ class Target:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     usual_backend: str = ""
     usage: Callable[[str, ModelSummary], str] | None = None
+    wrong_in_float16: Callable[[object], tuple[KeptFloat32, ...]] | None = None
+    half_elsewhere: str = ""
 
     def backend_of(self, options: Mapping[str, str]) -> str:
         """The word of the backend that `options` ask for, the usual one if they ask for none.

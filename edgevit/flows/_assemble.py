@@ -185,8 +185,11 @@ def artifact_report(
     if timings is not None:
         found = replace(found, latency=_latency(*timings, of_itself=built.precision is Precision.FP32))
     found = with_verdict(found, limits, replace(origin, planned=simulated is not None))
-    differs = executed.other_pixels if executed is not None else ""
-    return replace(found, notes=(*notes(found), *((differs,) if differs else ())))
+    further = (
+        executed.other_pixels if executed is not None else "",
+        TARGETS.get(built.target).half_elsewhere if built.precision is Precision.FP16 and not error else "",
+    )
+    return replace(found, notes=(*notes(found), *(note for note in further if note)))
 
 
 def _latency(timing: Timing, fp32: Timing | None, of_itself: bool) -> Latency:

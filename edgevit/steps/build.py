@@ -88,6 +88,10 @@ def _build_form(
                 if (fault := faults.get(precision)) is not None:
                     raise fault
                 float32 = unsafe if precision in asked.scan_float16 else ()
+                if precision is Precision.FP16 and target.wrong_in_float16 is not None:
+                    known = {kept.site for kept in float32}
+                    wrong = target.wrong_in_float16(prepared)
+                    float32 = (*float32, *(kept for kept in wrong if kept.site not in known))
                 sites = target.write(prepared, precision, plan, path, frozenset(k.site for k in float32))
                 if not isinstance(sites, tuple):  # of a plug-in; () where it names no site
                     raise StepError(

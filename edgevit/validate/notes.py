@@ -99,7 +99,7 @@ def _size(artifact: ArtifactReport) -> Iterator[str]:
 def _float16(artifact: ArtifactReport) -> Iterator[str]:
     kept, unsafe = artifact.float32_kept, artifact.float16_unsafe
     if kept:
-        yield f"Computed in float32, because float16 would overflow or lose too much precision: {_named(kept)}."
+        yield f"Computed in float32, because float16 would spoil it: {_named(kept)}."
     if unsafe:
         yield (
             "This file stores float16 and computes in float32 on CPUs. A delegate that computes in float16, "

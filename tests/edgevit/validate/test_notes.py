@@ -50,7 +50,7 @@ def test_operations_kept_in_float32_are_named_with_their_reasons() -> None:
     kept = tuple(KeptFloat32(f"blocks.{i}.mlp.fc1:linear", f"its result reaches {i}e+06") for i in range(8))
     (text,) = notes(ArtifactReport("onnx", Precision.FP16, float32_kept=kept))
     assert text.startswith(
-        "Computed in float32, because float16 would overflow or lose too much precision: "
+        "Computed in float32, because float16 would spoil it: "
         "blocks.0.mlp.fc1:linear (its result reaches 0e+06)"
     )
     assert text.endswith("and 2 more in report.json.") and "blocks.6" not in text
