@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core.errors import RefusedError, StepError
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes._onnxruntime import session as ort_session
 from edgevit.runtimes._onnxruntime.runner import OrtRunner, runner_on
@@ -28,8 +29,12 @@ def open_runner(path: Path, options: RunOptions) -> OrtRunner:
     architecture = architecture_of(metadata, path, options.architecture)
 
     def opened(model: bytes | Path) -> InferenceSession:
-        if isinstance(model, bytes):  # with taps
-            model = apart(load(model, path)).SerializeToString()
-        return open_whole(model, path, architecture)
+        if isinstance(model, Path):
+            return open_whole(model, path, architecture)
+        try:
+            return open_whole(apart(load(model, path)).SerializeToString(), path, architecture)
+        except RefusedError as error:
+            open_whole(path, path, architecture)  # refused itself, without its inner tensors
+            raise StepError(f"inner tensors of {path} cannot be read: {error.message}") from error
 
     return runner_on(path, options, opened, by=f"HTP {architecture}")

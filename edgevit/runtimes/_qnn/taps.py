@@ -1,47 +1,66 @@
 """Read tensors without changing how HTP computes with them.
 
-The execution provider fuses a transposition into the product that reads it, and refuses the pair where the transposed
-tensor is an output as well. So what is read there is made by a transposition of its own.
+The execution provider fuses transpositions and conversions of width into the product that reads them, and refuses all
+of it where such a tensor is an output as well. So what is read there is moved and converted once more, beside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-from edgevit.core.require import require
-from edgevit.runtimes._qnn import host
 
 if TYPE_CHECKING:
     import onnx
 
-_INSIDE = "#inside"
-
 
 def apart(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, edited in place, in which no quantized transposition is an output and read by an operator too."""
-    onnx = require("onnx", host.EXTRA)
+    """The model, edited in place, in which no such tensor is an output and read by an operator too."""
     nodes = list(model.graph.node)
     makers = {name: node for node in nodes for name in node.output}
-    for value in model.graph.output:
-        name = value.name
-        markers = makers.get(name)
-        moved = (
-            makers.get(markers.input[0])
-            if markers is not None and markers.op_type == "QuantizeLinear"
-            else None
-        )
+    for name in [value.name for value in model.graph.output]:
         readers = [node for node in nodes if name in node.input]
-        if markers is None or moved is None or moved.op_type != "Transpose" or not readers:
+        chain = _moves(name, makers) if readers else []
+        if not chain:
             continue
-        copy, marker = onnx.NodeProto(), onnx.NodeProto()
-        copy.CopyFrom(moved)
-        marker.CopyFrom(markers)
-        copy.name, marker.name = f"{moved.output[0]}{_INSIDE}", f"{name}{_INSIDE}"
-        copy.output[0] = marker.input[0] = f"{moved.output[0]}{_INSIDE}"
-        marker.output[0] = f"{name}{_INSIDE}"
+        at = nodes.index(chain[-1]) + 1
+        copies = _copies(chain, name)
+        inside = copies[-1].output[0]
+        copies[-1].output[0] = name  # the copy gives the output, and what was there goes on by another name
+        chain[-1].output[0] = inside
+        makers[inside], makers[name] = chain[-1], copies[-1]
         for node in readers:
-            node.input[:] = [marker.output[0] if one == name else one for one in node.input]
-        nodes[nodes.index(markers) + 1 : nodes.index(markers) + 1] = [copy, marker]
+            node.input[:] = [inside if one == name else one for one in node.input]
+        nodes[at:at] = copies
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
+
+
+def _moves(name: str, makers: Mapping[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The last nodes before a quantized tensor that move or convert what another operator has computed, in order."""
+    found: list[onnx.NodeProto] = []
+    while (marker := makers.get(name)) is not None and marker.op_type == "QuantizeLinear":
+        unit = [marker]
+        node = makers.get(marker.input[0])
+        if node is not None and node.op_type == "Transpose":
+            unit.insert(0, node)
+            node = makers.get(node.input[0])
+        if node is None or node.op_type != "DequantizeLinear":
+            break
+        found[:0] = [node, *unit]
+        name = node.input[0]
+    return found
+
+
+def _copies(chain: list[onnx.NodeProto], name: str) -> list[onnx.NodeProto]:
+    """The same nodes on the same input, with names of their own."""
+    renamed = {one: f"{one}#{name}" for node in chain for one in node.output}
+    copies = []
+    for node in chain:
+        copy = type(node)()
+        copy.CopyFrom(node)
+        copy.name = renamed[node.output[0]]
+        copy.input[:] = [renamed.get(one, one) for one in node.input]
+        copy.output[:] = [renamed[one] for one in node.output]
+        copies.append(copy)
+    return copies
