@@ -1,8 +1,9 @@
 """What LiteRT's GPU delegate says of each operator: in code alone, since its page lists names without conditions.
 
-Read in google-ai-edge/LiteRT in November 2026: which operators have a parser, up to which version, and which element
-types and ranks they take (tflite/delegates/gpu/common/model_builder.cc), and the conditions of
-`CheckGpuDelegateCompatibility` (tflite/tools/versioning/gpu_compatibility.cc).
+Read in google-ai-edge/LiteRT in November 2026, as the delegate asks them (`GpuCompatibilityFlags::kStandard`): which
+operators have a parser, up to which version, and which element types and ranks they take
+(tflite/delegates/gpu/common/model_builder.cc), and the conditions of `CheckGpuDelegateCompatibility`
+(tflite/tools/versioning/gpu_compatibility.cc). Sizes that no valid file has are not asked for.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ BUILDER: Final = f"{_TREE}/delegates/gpu/common/model_builder.cc"
 CONDITIONS: Final = f"{_TREE}/tools/versioning/gpu_compatibility.cc"
 
 _UNARY: Final = "ABS COS ELU EXP FLOOR GELU LOG LOGISTIC NEG RSQRT SIGN SIN SQRT SQUARE TANH"
-_COMPARING: Final = "EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL NOT_EQUAL LOGICAL_AND"
-_BINARY: Final = f"DIV FLOOR_DIV FLOOR_MOD MAXIMUM MINIMUM POW SQUARED_DIFFERENCE SUB {_COMPARING}"
+_COMPARING: Final = "EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL NOT_EQUAL"
+_BINARY: Final = (
+    f"DIV FLOOR_DIV FLOOR_MOD LOGICAL_AND MAXIMUM MINIMUM POW SQUARED_DIFFERENCE SUB {_COMPARING}"
+)
 _REDUCING: Final = "REDUCE_MAX REDUCE_MIN REDUCE_PROD SUM"
 _POOLING: Final = "AVERAGE_POOL_2D MAX_POOL_2D"
 _PADDING: Final = "PAD PADV2 MIRROR_PAD"
@@ -50,7 +53,7 @@ READS_TOO: Final[Mapping[str, frozenset[str]]] = {
 }
 GIVES_TOO: Final[Mapping[str, frozenset[str]]] = {
     "CAST": frozenset({"bool", "int32"}),
-    **dict.fromkeys(_COMPARING.split(), frozenset({"bool"})),
+    **dict.fromkeys([*_COMPARING.split(), "LOGICAL_AND"], frozenset({"bool"})),
 }
 _SIGN_BIT: Final = 5
 # The delegate has conditions for these too, which are not among the rules below.
@@ -161,37 +164,26 @@ def _activation(operator: Operator) -> str:
 def _sum_or_product(operator: Operator) -> str:
     if len(operator.given) != 2:
         return f"it has {len(operator.given)} operands, not 2"
-    left, right = (operand.shape or () for operand in operator.given)
-    if len(left) > 1 and len(right) > 1 and len(left) != len(right) and not _spreads(left, right):
-        return f"its operands {_texts(operator)} do not spread over each other"
-    if operator.kind == "MUL" and len(left) == len(right):
-        pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
-        if any(a < b for a, b in pairs) and any(a > b for a, b in pairs):
-            return f"neither of its operands {_texts(operator)} is at least as large as the other in every dimension"
-    return _activation(operator)
+    short, long = sorted((operand.shape or () for operand in operator.given), key=len)
+    if len(short) > 1 and len(short) != len(long) and not _spreads(short, long):
+        texts = " and ".join(shape_text(operand) for operand in operator.given)
+        return f"its operands {texts} have different ranks, which the GPU delegate spreads in few cases alone"
+    return _activation(operator) if operator.kind == "MUL" else ""
 
 
-def _spreads(left: tuple[int | None, ...], right: tuple[int | None, ...]) -> bool:
-    return all(a == b or 1 in (a, b) for a, b in zip(reversed(left), reversed(right), strict=False))
-
-
-def _texts(operator: Operator) -> str:
-    return " and ".join(shape_text(operand) for operand in operator.given)
+def _spreads(short: tuple[int | None, ...], long: tuple[int | None, ...]) -> bool:
+    """The cases that `CheckAddMulBroadcastCompatibility` names, without the flag that the delegate leaves off."""
+    if len(long) != 4:
+        return False
+    if len(short) == 3:
+        return long[0] == 1
+    return (long[0] == 1 and short == (1, 1)) or short == (long[0], long[3])
 
 
 def _convolution(operator: Operator) -> str:
     if len(operator.computed) > 2:
         return f"it has {len(operator.computed)} inputs that are no constants, not 1 or 2"
-    return _activation(operator)
-
-
-def _depthwise(operator: Operator) -> str:
-    image, *_ = operator.given
-    channels = image.shape[-1] if image.shape else None
-    multiplier = operator.options.get("depthMultiplier")
-    if multiplier not in (None, 1) and channels not in (None, 1):
-        return f"it makes {multiplier} channels of each of {channels}, the GPU delegate only of a single one"
-    return _convolution(operator)
+    return _activation(operator) if operator.kind != "TRANSPOSE_CONV" else ""
 
 
 def _linear(operator: Operator) -> str:
@@ -200,8 +192,6 @@ def _linear(operator: Operator) -> str:
         return "its weights are in a shuffled format"
     if len(operator.computed) > 2:
         return f"it has {len(operator.computed)} inputs that are no constants, at most 2 are taken"
-    if image.constant:
-        return "its input is a constant"
     if operator.flag("keepNumDims") and image.rank != operator.outputs[0].rank:
         made = shape_text(operator.outputs[0])
         return f"it keeps the dimensions of its input, but makes {made} of {shape_text(image)}"
@@ -218,9 +208,7 @@ def _cast(operator: Operator) -> str:
 
 
 def _gather(operator: Operator) -> str:
-    values, indices = operator.given[:2]
-    if values.dtype == "int32":
-        return "it gathers int32"
+    indices = operator.given[1]
     if indices.rank != 1 or indices.dtype != "int32":
         return f"its indices are {indices.dtype} of rank {indices.rank}, not int32 of rank 1"
     return ""
@@ -268,7 +256,8 @@ def _pair(operator: Operator) -> str:
 
 
 def _resize(operator: Operator) -> str:
-    if operator.flag("alignCorners") and operator.flag("halfPixelCenters"):
+    bilinear = operator.kind == "RESIZE_BILINEAR"
+    if bilinear and operator.flag("alignCorners") and operator.flag("halfPixelCenters"):
         return "it asks for align_corners and half_pixel_centers at once"
     return _inputs(1)(operator)
 
@@ -281,12 +270,12 @@ def _blocks(operator: Operator) -> str:
 
 
 def _select(operator: Operator) -> str:
-    chosen, output = operator.given[1:3], operator.outputs[0]
-    for operand in chosen:
+    decides, output = operator.given[0], operator.outputs[0]
+    if decides.dtype not in ("bool", "float16", "float32"):
+        return f"it chooses by {decides.dtype}, only bool, float16 and float32 are taken"
+    for operand in operator.given[1:3]:
         if operand.constant and operand.rank == 2:
             return "it chooses from a constant matrix"
-        if operand.dtype not in ("float16", "float32"):
-            return f"it chooses between {operand.dtype}, only float16 and float32 are taken"
         if operand.shape != output.shape and operand.shape not in ((), (1,)):
             return f"it chooses from {shape_text(operand)} for {shape_text(output)}"
     return ""
@@ -302,10 +291,9 @@ _CONDITIONS: Final[Mapping[str, Callable[[Operator], str]]] = {
     **dict.fromkeys(("SLICE", "STRIDED_SLICE"), _slice),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resize),
     **dict.fromkeys(("SELECT", "SELECT_V2"), _select),
-    **dict.fromkeys(("CONV_2D", "TRANSPOSE_CONV"), _convolution),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"), _convolution),
     **dict.fromkeys(_POOLING.split(), _pool),
     **dict.fromkeys(("ADD_N", "BATCH_MATMUL"), _pair),
-    "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _linear,
     "CAST": _cast,
     "GATHER": _gather,

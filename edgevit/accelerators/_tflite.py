@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from edgevit.accelerators import _modules
 from edgevit.accelerators._operators import Operand, Operator
+from edgevit.core.errors import InputError
 from edgevit.formats import tflite_file
 
 EXTRA: Final = tflite_file.EXTRA
+# Operands that an operator cannot do without, for those at whose operands rules look by place. Each has an output too.
+LEAST: Final[Mapping[str, int]] = {
+    **dict.fromkeys(["CAST", "DEQUANTIZE", "PACK", "QUANTIZE", "RESHAPE"], 1),
+    **dict.fromkeys(
+        [
+            "ADD",
+            "ARG_MAX",
+            "ARG_MIN",
+            "BATCH_MATMUL",
+            "CONV_2D",
+            "DEPTHWISE_CONV_2D",
+            "FULLY_CONNECTED",
+            "GATHER",
+        ],
+        2,
+    ),
+    **dict.fromkeys(
+        ["MEAN", "MUL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUB", "SUM"], 2
+    ),
+    **dict.fromkeys(
+        ["EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "NOT_EQUAL"], 2
+    ),
+    **dict.fromkeys(["MIRROR_PAD", "PAD", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"], 2),
+    **dict.fromkeys(["PADV2", "SELECT", "SELECT_V2", "SLICE"], 3),
+    "STRIDED_SLICE": 4,
+}
 
 
 def read(path: Path) -> tuple[Operator, ...]:
@@ -19,7 +47,7 @@ def read(path: Path) -> tuple[Operator, ...]:
     stored, and that operator is none for them (`FP16GraphPartitionHelper` in tflite/delegates/utils.h).
 
     Raises:
-        InputError: missing, or no TFLite file.
+        InputError: missing, no TFLite file, or an operator without the operands that it needs.
         MissingDependencyError: the extra is not installed.
     """
     file = tflite_file.read(path)
@@ -30,6 +58,10 @@ def read(path: Path) -> tuple[Operator, ...]:
         outputs = tuple(tensors[index] for index in found.outputs)
         name = outputs[0].name if outputs else ""
         operator = Operator(found.kind, name, "", inputs, outputs, found.version, found.options)
+        needs = LEAST.get(operator.kind, 0)
+        if len(operator.given) < needs or (needs and not outputs):
+            what = f"{operator.kind} '{name}' has {len(operator.given)} operands and {len(outputs)} outputs"
+            raise InputError(f"{path}: {what}, it needs {needs} and 1", "export the file again")
         if operator.kind == "DEQUANTIZE" and _is_stored_half(operator):
             tensors[outputs[0].index] = Operand(name, outputs[0].shape, "float16", True, outputs[0].index)
             continue

@@ -63,6 +63,11 @@ def _open(operators: tuple[Operator, ...]) -> tuple[NotChecked, ...]:
             f"graph otherwise; {len(batches)} tensors here have another first dimension, such as {first}"
         )
         found.append(NotChecked("devices without OpenCL", why))
+    older = (
+        "these are the conditions of 2026; TensorFlow Lite 2.15 also refuses a MUL of which neither operand is the "
+        "larger one, a depthwise convolution that multiplies several channels, a GATHER or a choice of integers"
+    )
+    found.append(NotChecked("older releases of the delegate", older))
     driver = "what a delegate takes can still fail when it is compiled there"
     found.append(NotChecked("the kernels of the device's driver", driver))
     found.append(NotChecked("LiteRT's newer GPU accelerator (ML Drift)", "it has conditions of its own"))

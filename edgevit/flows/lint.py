@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edgevit.core._plain import to_plain
@@ -11,10 +11,12 @@ from edgevit.core.results.answer import Answer, Table
 from edgevit.core.results.lint import Finding, LintReport, LintResult
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows._lint_files import lint_files
-from edgevit.report._lint_rows import NONE_LEAVES, heading, kinds, module_of
+from edgevit.report._lint_rows import NONE_LEAVES, alike, heading, kinds, module_of, shape_of
 from edgevit.steps.artifacts import find_artifacts
 from edgevit.steps.lint import check_backends
 
+# A table with more rows than this puts the blocks of a model that differ in their numbers alone into one row.
+_MANY = 12
 _COLUMNS = ("module", "operators", "why", "source")
 
 
@@ -61,11 +63,19 @@ def tables(result: LintResult) -> tuple[Table, ...]:
 
 
 def _table(report: LintReport, numbers: Mapping[str, str]) -> Table:
+    rows = _rows(report, numbers, lambda module: module)
+    if len(rows) > _MANY:
+        rows = _rows(report, numbers, shape_of)
+    return Table(heading(report), _COLUMNS, rows or (("", "none", NONE_LEAVES, report.kind),))
+
+
+def _rows(
+    report: LintReport, numbers: Mapping[str, str], group: Callable[[str], str]
+) -> tuple[tuple[str, ...], ...]:
     grouped: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in report.findings:
-        grouped.setdefault((module_of(finding), finding.reason, finding.source), []).append(finding)
-    rows = tuple(
-        (module, kinds(found), reason, f"{found[0].kind}, {numbers[source]}")
-        for (module, reason, source), found in grouped.items()
+        grouped.setdefault((group(module_of(finding)), finding.reason, finding.source), []).append(finding)
+    return tuple(
+        (alike(map(module_of, found)), kinds(found), reason, f"{found[0].kind}, {numbers[source]}")
+        for (_, reason, source), found in grouped.items()
     )
-    return Table(heading(report), _COLUMNS, rows or (("", "none", NONE_LEAVES, report.kind),))

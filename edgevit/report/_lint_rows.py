@@ -43,6 +43,20 @@ def module_of(finding: Finding) -> str:
     return block_of(finding.module) if finding.module else THE_MODEL
 
 
+def shape_of(module: str) -> str:
+    """The same for the blocks of a model that differ in their numbers alone: `blocks.*.attn`."""
+    return ".".join("*" if part.isdecimal() else part for part in module.split("."))
+
+
+def alike(modules: Iterable[str]) -> str:
+    """One name for modules of one shape: `blocks.*.attn (12)`, itself for a single one."""
+    names = list(dict.fromkeys(modules))
+    if len(names) == 1:
+        return names[0]
+    columns = zip(*(name.split(".") for name in names), strict=True)
+    return f"{'.'.join(column[0] if len(set(column)) == 1 else '*' for column in columns)} ({len(names)})"
+
+
 def kinds(findings: Iterable[Finding]) -> str:
     """`2 RESHAPE, TRANSPOSE`."""
     counted = Counter(finding.operator for finding in findings)

@@ -57,12 +57,12 @@ def integers(b: Builder, x: int) -> int:
     return y
 
 
-def outer_product(b: Builder, x: int) -> int:
-    tall, wide = b.tensor("blocks.1.attn:mean;", [1, 4, 1]), b.tensor("blocks.1.attn:mean.1;", [1, 1, 8])
-    b.add("MEAN", 1, [x, ints(b, "last", 2)], [tall], keep(tflite.ReducerOptionsT()))
-    b.add("MEAN", 1, [x, ints(b, "middle", 1)], [wide], keep(tflite.ReducerOptionsT()))
-    y = b.tensor("blocks.1.attn:mul;", [1, 4, 8])
-    b.add("MUL", 1, [tall, wide], [y], tflite.MulOptionsT())
+def spread_table(b: Builder, x: int) -> int:
+    """A table of positions without the dimension of the batch."""
+    y = b.tensor("blocks.1.attn:add;", [1, 4, 8])
+    b.add(
+        "ADD", 1, [x, b.tensor("table", [4, 8], value=np.ones((4, 8), np.float32))], [y], tflite.AddOptionsT()
+    )
     return y
 
 
@@ -107,7 +107,7 @@ PLANTED = [
     (newer_version, "FULLY_CONNECTED", "version 12 of the operator, the GPU delegate takes those up to 9"),
     (rank_5, "RESHAPE", "1x4x2x2x2 has rank 5"),
     (integers, "MAXIMUM", "reads int32"),
-    (outer_product, "MUL", "1x4x1 and 1x1x8"),
+    (spread_table, "ADD", "1x4x8 and 4x8 have different ranks"),
     (int32_gather, "GATHER", "int32 of rank 2"),
     (rank_2_slice, "SLICE", "rank 2, not 3 or 4"),
     (loose_softmax, "SOFTMAX", "beta is 0.5"),
@@ -213,3 +213,11 @@ def test_a_file_of_another_kind_is_no_file_of_litert(tmp_path: Path) -> None:
     path.write_bytes(b"not a flatbuffer")
     with pytest.raises(InputError, match="not a TFLite file"):
         lint(path)
+
+
+def test_an_operator_without_its_operands_is_an_error_of_the_file(tmp_path: Path) -> None:
+    b = Builder()
+    x, y = b.tensor("image", [1, 4, 8]), b.tensor("sum", [1, 4, 8])
+    b.add("ADD", 1, [x], [y], tflite.AddOptionsT())
+    with pytest.raises(InputError, match="ADD 'sum' has 1 operands"):
+        lint(b.save(tmp_path / "m.tflite", [x], [y]))

@@ -18,7 +18,7 @@ from edgevit.core.precisions import Precision
 from edgevit.core.progress import Silent
 from edgevit.core.registry import Registry
 from edgevit.core.results.answer import Answer
-from edgevit.core.results.lint import Finding, LintReport
+from edgevit.core.results.lint import Finding, LintReport, LintResult
 from edgevit.core.results.report import (
     ArtifactReport,
     Environment,
@@ -33,7 +33,7 @@ from edgevit.core.results.report import (
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _lint_files
 from edgevit.flows._lint_files import with_lint
-from edgevit.flows.lint import lint
+from edgevit.flows.lint import lint, tables
 from edgevit.registries import CHECKERS
 from edgevit.steps import lint as step
 from edgevit.steps.artifacts import plain_preprocess
@@ -121,6 +121,20 @@ def test_a_bundle_is_looked_through_and_nothing_leaving_is_0(tmp_path: Path) -> 
     assert table.rows == (
         ("blocks.1.attn", "REVERSE_V2", "the GPU delegate does not know this operator", "rule, 1"),
     )
+
+
+def test_blocks_that_differ_in_their_number_alone_share_a_row_of_a_long_table() -> None:
+    modules = [f"blocks.{n}.{part}" for n in range(7) for part in ("attn", "mlp")]
+    findings = tuple(
+        Finding("qnn-v75", "ADD", "a", module, "rule", "because", "http://x") for module in modules
+    )
+    (table, _) = tables(LintResult((replace(_FOUND, findings=findings),), ()))
+    assert table.rows == (
+        ("blocks.*.attn (7)", "7 ADD", "because", "rule, 1"),
+        ("blocks.*.mlp (7)", "7 ADD", "because", "rule, 1"),
+    )
+    (table, _) = tables(LintResult((replace(_FOUND, findings=findings[:4]),), ()))
+    assert [row[0] for row in table.rows] == modules[:4]
 
 
 def test_a_name_that_nobody_knows_and_a_format_that_does_not_fit(tmp_path: Path) -> None:
