@@ -47,6 +47,7 @@ class FloatConversion:
         batch: images in one execution, None for any number.
         takes_pixels: the input of the files is uint8 (batch, height, width, channels).
         backend: what the quantized files are made for.
+        htp_arch: generation of Qualcomm's NPU that they are executed on; "" with another backend.
     """
 
     model: ir.Model
@@ -56,6 +57,7 @@ class FloatConversion:
     batch: int | None = 1
     takes_pixels: bool = False
     backend: str = ""
+    htp_arch: str = ""
 
 
 def export(graph: Graph, spec: ModelSpec, opset: int) -> FloatConversion:

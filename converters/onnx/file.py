@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from converters.onnx import external, older
@@ -27,13 +29,18 @@ _OLDEST_IR: Final = 10  # ONNX 1.16, enough for operator set 21; newer ones only
 
 
 def save(
-    model: ir.Model, spec: ModelSpec, precision: str, out: Path, takes_pixels: bool = False, backend: str = ""
+    model: ir.Model,
+    spec: ModelSpec,
+    precision: str,
+    out: Path,
+    takes_pixels: bool = False,
+    made_for: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Embed the metadata of `spec`, check the model, and write it to `out`.
 
     Args:
         takes_pixels: its input is uint8 (1, height, width, channels) in RGB, and not the normalised image.
-        backend: what it is made for, "" for the CPU.
+        made_for: further metadata of a file that is not made for the CPU.
 
     The same model gives the same bytes. With more than LARGEST_IN_ONE_FILE bytes of constants they go into
     `OUT.data` in the same folder, which stands there whole before `out` names it.
@@ -48,8 +55,7 @@ def save(
     common.RemoveUnusedNodesPass()(model)  # the float constants that integers replaced
     model.producer_name, model.producer_version = "edgevit", ""
     model.metadata_props.update(_metadata(spec, precision, takes_pixels))
-    if backend:
-        model.metadata_props[metadata_keys.BACKEND] = backend
+    model.metadata_props.update(made_for)
     _check(model, f"{spec.name} in {precision}")
     beside = weights_beside(out)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)

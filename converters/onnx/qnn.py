@@ -14,6 +14,7 @@ from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UsageError
 from edgevit.core.plugins import Backend
 from edgevit.core.precisions import Precision
+from edgevit.formats.htp import DEFAULT, architecture
 
 NAME: Final = "qnn"
 OPSET: Final = 21  # the first whose QuantizeLinear has 16 bits
@@ -48,8 +49,18 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
     )
 
 
+def htp_arch(options: Mapping[str, str]) -> str:
+    """The generation of the NPU that `options` name.
+
+    Raises:
+        UsageError: onnxruntime-qnn knows none of that name.
+    """
+    return architecture(options.get("htp_arch", DEFAULT))
+
+
 def check_options(options: Mapping[str, str]) -> None:
-    """Raise UsageError for options of the CPU's files."""
+    """Raise UsageError for options of the CPU's files, and for an unknown architecture."""
+    htp_arch(options)
     for name, allowed in (
         ("attention", "split"),
         ("stem", "integer"),

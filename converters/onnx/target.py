@@ -24,6 +24,7 @@ from converters.onnx import (
 )
 from converters.onnx import older as older_opsets
 from converters.onnx import pairs as weight_pairs
+from edgevit.core import metadata_keys
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.errors import UnsupportedError, UsageError
 from edgevit.core.plans import QuantPlan
@@ -32,6 +33,7 @@ from edgevit.core.precisions import Precision
 from edgevit.core.results.report import KeptFloat32
 from edgevit.core.runner import SiteTensors
 from edgevit.core.types import Graph, ModelSpec
+from edgevit.formats.htp import ARCHITECTURES, DEFAULT
 
 _PRECISIONS: Final = (
     Precision.FP32,
@@ -128,6 +130,8 @@ def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
     if TARGET.backend_of(options) == qnn.NAME:
         qnn.check_options(options)
+    elif "htp_arch" in options:
+        raise UsageError("onnx.htp_arch goes with onnx.backend=qnn alone", "add --option onnx.backend=qnn")
     _forms(options)
     _is_safe(options)
     _stem(options)
@@ -184,7 +188,13 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> export
     if attention == "fused":
         onnx_attention.fuse(prepared.model)
     backend = TARGET.backend_of(options)
-    return replace(prepared, batch=_batch(options), takes_pixels=_takes_pixels(options), backend=backend)
+    return replace(
+        prepared,
+        batch=_batch(options),
+        takes_pixels=_takes_pixels(options),
+        backend=backend,
+        htp_arch=qnn.htp_arch(options) if backend == qnn.NAME else "",
+    )
 
 
 def _forms(options: Mapping[str, str]) -> tuple[int, str]:
@@ -249,7 +259,9 @@ def write(
             older_opsets.to_17(model, shapes)
         if conversion.batch != 1:
             batch.rebatch(model, shapes, conversion.batch)
-    made_for = backend if plan is not None and backend in TARGET.backends else ""
+    made_for = {}
+    if plan is not None and backend in TARGET.backends:
+        made_for = {metadata_keys.BACKEND: backend, metadata_keys.HTP_ARCH: conversion.htp_arch}
     file.save(model, conversion.spec, precision, out, conversion.takes_pixels, made_for)
     return sites
 
@@ -270,6 +282,7 @@ TARGET: Final = Target(
     usual_backend="cpu",
     options={
         "backend": "cpu (default), or qnn: Qualcomm's Hexagon NPU, every operator in integers",
+        "htp_arch": f"with qnn: {', '.join(ARCHITECTURES)}; {DEFAULT} if not given",
         "opset": f"ONNX operator set, {_OPSETS[0]} to {_OPSETS[-1]}; {_DEFAULT_OPSET} if not given",
         "input": "float32 (default): the normalised image, NCHW; uint8: the image itself, NHWC, the rest is inside",
         "batch": "images in one execution: a number, 1 if not given, or dynamic for any",

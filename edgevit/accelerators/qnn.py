@@ -15,9 +15,9 @@ from edgevit.core.errors import RefusedError
 from edgevit.core.plugins import Checker, Compiler, CompileRequest
 from edgevit.core.results.compiled import CompilerReport, Placed
 from edgevit.core.results.lint import Finding, LintReport, NotChecked
+from edgevit.formats.htp import DEFAULT, architecture
 from edgevit.runtimes._onnxruntime import session as ort_session
 from edgevit.runtimes._qnn import host, program
-from edgevit.runtimes._qnn.architecture import DEFAULT, architecture
 from edgevit.runtimes._qnn.context import compile_context
 from edgevit.runtimes._qnn.opened import compiler
 from edgevit.runtimes._qnn.refusals import MARKERS

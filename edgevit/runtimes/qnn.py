@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from edgevit.core.plugins import Runtime
+from edgevit.formats.htp import DEFAULT
 from edgevit.runtimes._onnxruntime import contents
 from edgevit.runtimes._onnxruntime import session as ort_session
 from edgevit.runtimes._qnn import host, integer, runner, values
-from edgevit.runtimes._qnn.architecture import DEFAULT, architecture_of
+from edgevit.runtimes._qnn.architecture import architecture_of
 
 
 def label() -> str:

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from converters.onnx import TARGET as onnx_target
 from edgevit.core.errors import InputError, RefusedError, UsageError
 from edgevit.core.runner import RunOptions
 from edgevit.runtimes import onnxruntime as on_cpu
@@ -175,3 +176,12 @@ def test_what_is_compiled_ahead_gives_the_same(w8a8: Path, tmp_path: Path) -> No
         found = runner.run(images(2))["logits"]
     with qnn.RUNTIME.open(w8a8, RunOptions()) as runner:
         assert np.array_equal(found, runner.run(images(2))["logits"])
+
+
+def test_the_architecture_is_an_option_of_files_for_the_npu() -> None:
+    options = {"backend": "qnn", "htp_arch": "v73"}
+    onnx_target.check_options(options)
+    with pytest.raises(UsageError, match="no HTP architecture is called 'v74'"):
+        onnx_target.check_options({**options, "htp_arch": "v74"})
+    with pytest.raises(UsageError, match="goes with onnx.backend=qnn alone"):
+        onnx_target.check_options({"htp_arch": "v73"})
