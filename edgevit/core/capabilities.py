@@ -75,6 +75,7 @@ class BackendCapabilities:
         activations: integer type of every activation of the model, also between operations that multiply nothing;
             None where only what `kinds` names is quantized.
         wide: integer type, of 16 bits, of those that do not bear `activations`; None where there is no such type.
+        unit: kinds besides sigmoid whose kernels give [0, 1] on the grid of that range and no other.
     """
 
     target: str
@@ -88,3 +89,4 @@ class BackendCapabilities:
     backend: str = ""
     activations: ActivationType | None = None
     wide: Literal["int16", "uint16"] | None = None
+    unit: tuple[str, ...] = ()

@@ -164,7 +164,7 @@ def activation_grids(
         low, high = (float(v) for v in stats.values[maker, "minmax"])
         reached = (HEADROOM * low, HEADROOM * high) if dtype in WIDE else ranges.choose(stats, maker)
         limits.setdefault(group, []).append(reached)
-        unit[group] = unit.get(group, True) and activations.kinds[maker] in UNIT
+        unit[group] = unit.get(group, True) and activations.kinds[maker] in (*UNIT, *capabilities.unit)
     for name in activations.joined:
         limits.setdefault(activations.group[name], []).append(
             (float(stats.values[name, "minmax"][0]), float(stats.values[name, "minmax"][1]))
