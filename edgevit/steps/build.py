@@ -88,7 +88,7 @@ def _build_form(
                 if (fault := faults.get(precision)) is not None:
                     raise fault
                 float32 = unsafe if precision in asked.scan_float16 else ()
-                if precision is Precision.FP16 and target.wrong_in_float16 is not None:
+                if precision == Precision.FP16 and target.wrong_in_float16 is not None:
                     known = {kept.site for kept in float32}
                     wrong = target.wrong_in_float16(prepared)
                     float32 = (*float32, *(kept for kept in wrong if kept.site not in known))

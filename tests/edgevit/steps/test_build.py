@@ -12,6 +12,7 @@ import pytest
 from edgevit.core.errors import EdgevitError, StepError, UnsupportedError
 from edgevit.core.process import worker
 from edgevit.core.progress import Event, FileDone, Silent
+from edgevit.core.results.report import KeptFloat32
 from edgevit.flows import _jobs
 from edgevit.registries import TARGETS
 from edgevit.steps import build, messages
@@ -63,6 +64,31 @@ def test_a_refusal_becomes_a_row_that_knows_where_it_was_raised(
     assert [event for event in events if isinstance(event, FileDone)] == [
         FileDone(file.target, file.precision)
     ]
+
+
+def test_what_a_runtime_computes_wrong_in_float16_stays_float32_in_fp16_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, kept = KeptFloat32("x:attention", "a kernel leaves half of it out"), list[frozenset[str]]()
+
+    def write(prepared: object, precision: str, plan: object, out: Path, keep: frozenset[str]) -> tuple[()]:
+        kept.append(keep)
+        return ()
+
+    class Wrong:
+        def get(self, name: str) -> object:
+            return replace(TARGETS.get(name), write=write, wrong_in_float16=lambda prepared: (wrong,))
+
+    request = ask(
+        tmp_path / "work",
+        precisions=("fp32", "fp16"),
+        graphs=dict.fromkeys(("fp32", "fp16"), messages.GRAPH),
+        folders={name: str(tmp_path / name) for name in ("fp32", "fp16")},
+    )
+    monkeypatch.setattr(build, "TARGETS", Wrong())
+    done = build.build(request, lambda _: None)
+    assert [file.float32 for file in done.files] == [(), (wrong,)]
+    assert kept == [frozenset(), frozenset({"x:attention"})]
 
 
 class Listener(Silent):
