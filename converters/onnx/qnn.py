@@ -20,6 +20,19 @@ NAME: Final = "qnn"
 OPSET: Final = 21  # the first whose QuantizeLinear has 16 bits
 FOLDS: Final = ("npu_operators", "smooth_activations")
 
+# An 8-bit softmax has about 8 fractional bits inside: flat attention over 197 tokens comes out at 7 dB.
+WIDE_KINDS: Final = ("softmax",)
+# Measured in the emulator (v75), one operator at a time, against ONNX Runtime's CPU kernels; docs/npu.md has the list.
+KERNEL_STEPS: Final = (
+    ("", 8),
+    ("softmax", 200),
+    ("gelu", 32),
+    ("div", 16),
+    ("sqrt", 80),
+    ("rsqrt", 240),
+    ("pow", 240),
+)
+
 BACKEND: Final = Backend(
     summary="Qualcomm's Hexagon NPU (HTP), every operator in integers",
     precisions=(Precision.W8A8, Precision.W8A16),
@@ -46,6 +59,8 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
         backend=NAME,
         activations=activations,
         wide="uint16",
+        wide_kinds=WIDE_KINDS,
+        kernel_steps=KERNEL_STEPS,
     )
 
 

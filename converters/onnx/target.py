@@ -17,6 +17,7 @@ from converters.onnx import (
     file,
     half,
     half_kernels,
+    integer_pixels,
     pixels,
     qnn,
     quantize,
@@ -248,7 +249,9 @@ def write(
         if precision == Precision.FP16:
             half.to_half(model, keep_float32)
         sites = quantize.site_tensors(model, conversion.weights)
-    if conversion.takes_pixels:
+    if conversion.takes_pixels and plan is not None and plan.capabilities.activations is not None:
+        integer_pixels.take_pixels(model, conversion.spec.preprocess)
+    elif conversion.takes_pixels:
         pixels.take_pixels(model, conversion.spec.preprocess)
         image = pixels.NORMALISED
         sites = tuple(replace(s, input=image) if s.input == "image" else s for s in sites)

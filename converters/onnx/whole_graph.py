@@ -120,7 +120,8 @@ def _weighted(state: _State, site: SitePlan, nodes: Sequence[ir.Node], plan: Qua
         graph, f"{site.site}.weight", integers, site.weight, site.weight.axis, main
     )
     bias = onnx_bias.integer(graph, site, main, plan.tensors)
-    taken, real = _read(state, x, site.input, main)
+    real = _read(state, x, site.input, main)[1]
+    taken = _own(state, x, site.input, main)
     if main.op_type == "Conv":
         for index, value in enumerate((real, weight, bias)):
             main.resize_inputs(max(index + 1, len(main.inputs)))
@@ -179,9 +180,8 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
         if value is not None and value.const_value is None and _is_real(value)
     ]
     for (index, value), params in zip(activations, _spread(wanted, activations), strict=True):
-        integer, real = _read(state, value, params, node)
-        node.replace_input_with(index, real)
-        taken.append(integer)
+        node.replace_input_with(index, _read(state, value, params, node)[1])
+        taken.append(_own(state, value, params, node))
     for (index, value), params in zip(constants, own, strict=True):
         node.replace_input_with(index, _constant(state, f"{site.site}.{index}", value, params, node))
     left = _give(state, node.outputs[0], site)
@@ -230,6 +230,11 @@ def _read(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) 
         return qdq_nodes.quantized(state.graph, value, params, state.done, reader)
     _, real = state.done[value, own]
     return qdq_nodes.quantized(state.graph, real, params, state.done, reader)
+
+
+def _own(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) -> ir.Value:
+    """The integers of `value` in its own grid: HTP fuses a conversion into its reader, where nobody can look at it."""
+    return _read(state, value, state.grids.get(value, params), reader)[0]
 
 
 def _give(state: _State, value: ir.Value, site: SitePlan) -> ir.Value:

@@ -42,18 +42,9 @@ def add(model: Model, place: Place, site: SitePlan, plan: QuantPlan) -> int:
 
 
 def set_integer_bias(
-    model: Model,
-    operator: Operator,
-    site: SitePlan,
-    params: QuantParams,
-    plan: QuantPlan,
-    dtype: str = "INT32",
+    model: Model, operator: Operator, site: SitePlan, params: QuantParams, plan: QuantPlan
 ) -> None:
-    """The bias of a static integer kernel, its scale input scale times weight scale.
-
-    Args:
-        dtype: INT32, or INT64 for an int16 input.
-    """
+    """The int32 bias of a static integer kernel, its scale input scale times weight scale."""
     import numpy as np
 
     has_input = len(operator.inputs) > 2 and operator.inputs[2] >= 0
@@ -66,7 +57,7 @@ def set_integer_bias(
     weight = site.weight
     assert weight is not None, site.site
     scale = [params.scale[0] * s for s in _per_channel(weight, bias.size)]
-    index = tfl.add_tensor(model, f"{site.site}/bias/{dtype.lower()}", [bias.size], dtype, bias)
+    index = tfl.add_tensor(model, f"{site.site}/bias/int32", [bias.size], "INT32", bias)
     tfl.set_quantization(tfl.graph(model).tensors[index], scale, [0] * bias.size)
     operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
 

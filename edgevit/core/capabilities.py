@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from edgevit.core.precisions import Precision
-from edgevit.core.quant_params import DynamicQuantization
+from edgevit.core.quant_params import WIDE, DynamicQuantization
 
 ActivationType = Literal["int8", "uint8", "int16", "uint16"]
 # Of a model's multiply-accumulates, that may stay in float by choice: with more it would hardly be quantized.
@@ -75,7 +75,9 @@ class BackendCapabilities:
         activations: integer type of every activation of the model, also between operations that multiply nothing;
             None where only what `kinds` names is quantized.
         wide: integer type, of 16 bits, of those that do not bear `activations`; None where there is no such type.
-        unit: kinds besides sigmoid whose kernels give [0, 1] on the grid of that range and no other.
+        wide_kinds: kinds of operations that compute in `wide` whatever they read and write.
+        kernel_steps: (kind of operation, "" for all others) -> how many steps of its 16-bit result a kernel may be off;
+            one of 8 bits is off by one at most. Empty where kernels are exact.
     """
 
     target: str
@@ -89,4 +91,12 @@ class BackendCapabilities:
     backend: str = ""
     activations: ActivationType | None = None
     wide: Literal["int16", "uint16"] | None = None
-    unit: tuple[str, ...] = ()
+    wide_kinds: tuple[str, ...] = ()
+    kernel_steps: tuple[tuple[str, int], ...] = ()
+
+    def steps_off(self, kind: str, dtype: str) -> int:
+        """How many steps the result of a kernel that computes in `dtype` may be off."""
+        known = dict(self.kernel_steps)
+        if not known:
+            return 0
+        return known.get(kind, known.get("", 1)) if dtype in WIDE else 1

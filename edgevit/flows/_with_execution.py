@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgevit.core.outputs import OutputKind
 from edgevit.core.results.report import ArtifactReport, Fidelity, Total
+from edgevit.core.runner import IntegerMacs
 from edgevit.flows._heads import head_accuracies
 from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import Executed, Prepared, SimulatedPlan
@@ -58,6 +59,7 @@ def with_execution(
         found,
         executed_by=executed.executed_by,
         integer_mac_fraction=fraction,
+        narrow_mac_fraction=_narrow(prepared, integer),
         integer_mac_source=integer.source if integer is not None else None,
         partitions=integer.partitions if integer is not None else None,
         weight_bytes=executed.weight_bytes,
@@ -90,6 +92,13 @@ def with_execution(
         requires=executed.requires,
         executed_images=count if count < prepared.images else None,
     )
+
+
+def _narrow(prepared: Prepared, integer: IntegerMacs | None) -> float | None:
+    """Of the model's MACs those with 8 bits on either side; None where no others are in integers."""
+    if integer is None or not integer.static_by_bits or not prepared.macs:
+        return None
+    return dict(integer.static_by_bits).get(8, 0) / prepared.macs
 
 
 def integer_fraction(found: ArtifactReport, prepared: Prepared, static: int, dynamic: int) -> float:

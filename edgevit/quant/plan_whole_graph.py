@@ -16,7 +16,6 @@ It is the knapsack of `edgevit.quant.mixed_precision` with 16 bits in the place 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.capabilities import BackendCapabilities
@@ -28,7 +27,6 @@ from edgevit.program.paired_run import apply, paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site, whole_graph
 from edgevit.quant._site import Choices
-from edgevit.quant.output_params import output_params
 from edgevit.quant.weights import constants, weights_digest
 from edgevit.quant.whole_graph import Activations
 
@@ -83,7 +81,7 @@ def plan_whole_graph(
         reads = whole_graph.operands(node, activations.constant)
         output = grids[name]
         entering = [grids[site_of(source)] for source in reads]
-        computes_wide = is_wide(output, *entering)
+        computes_wide = is_wide(output, *entering) or site.kind in capabilities.wide_kinds
         if computes_wide and capabilities.wide is not None:
             entering = [widened(params, capabilities.wide) for params in entering]
             if (
@@ -151,7 +149,7 @@ def plan_whole_graph(
         return found[1]
 
     paired_run(graph, images, decide, advance, None if tune is None else tuned)
-    return replace(so_far(), outputs=output_params(graph, done, stats, capabilities))
+    return so_far()
 
 
 def choose_wide(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan, bias_scales
-from edgevit.core.quant_params import WIDE
+from edgevit.core.quant_params import WIDE, QuantParams
 from edgevit.core.types import Graph
+from edgevit.core.widths import computed_grid
 from edgevit.graph import streams
 from edgevit.program import constants
 from edgevit.program.run import run
@@ -75,6 +76,18 @@ class SiteSimulator:
     def second_shape(self, site: str) -> tuple[int, ...]:
         """Shape of the second operand in PyTorch."""
         return tuple(self._operands(self._nodes[self._sites[site].node])[1].meta["val"].shape)
+
+    def read_grids(self, site: str) -> tuple[QuantParams | None, QuantParams | None]:
+        """The grids that a site's operands have in a file: those in which they are read, or that their makers gave."""
+        planned = self._planned[site]
+        if self._whole is None:
+            return planned.input, planned.rhs
+        found = []
+        reads = self._operands(self._nodes[self._sites[site].node])
+        for source, params in zip(reads, (planned.input, planned.rhs), strict=False):
+            maker = self._planned.get(site_of(source).partition("#")[0])
+            found.append(params if maker is None else maker.output)
+        return found[0], found[1] if len(found) > 1 else None
 
     def _operands(self, node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
         """The activations that a site reads."""
@@ -251,6 +264,8 @@ def _around(graph: Graph, plan: QuantPlan, noise_seed: int | None, keep: Collect
 def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> Around:
     """Every operation reads and gives values of grids; see `edgevit.quant.whole_graph`.
 
+    The noise is that of the backend's kernels, which are not exact: uniform, in steps of what they compute in.
+
     What a layer sums up in 16 bits does not fit float32 as integers, so that real products are added.
     """
     import torch
@@ -283,7 +298,11 @@ def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> A
                     given[source] = _affine.fake_quantize(given[source], params)
             result = operation(*torch.fx.map_arg(node.args, given.__getitem__), **kwargs)
         if generator is not None:
-            result = result * (1 + NOISE * torch.randn(node.meta["val"].shape, generator=generator))
+            computed = computed_grid(planned)
+            # half of what a kernel may be off, on average; in 8 bits a step that rounds to the other side
+            reach = max(0.5, plan.capabilities.steps_off(planned.kind, computed.dtype) / 2)
+            noise = 2 * torch.rand(node.meta["val"].shape, generator=generator) - 1
+            result = result + reach * computed.scale[0] * noise
         return whole_graph.rounded(result, planned)
 
     return around

@@ -59,6 +59,9 @@ _KEEPING: Final = frozenset(
 )
 # Of a range in 16 bits: what no calibration image has reached would be clipped, and steps twice as wide cost nothing.
 HEADROOM: Final = 1.5
+# Of the image's range in 8 bits: on the grid of the pixel levels themselves they would all lie half way between two
+# steps for means such as 0.5, and processors round such a half to different sides.
+_NO_TIES: Final = 1.03
 _NORMS: Final = ("layer_norm", "rms_norm", "instance_norm")
 
 
@@ -163,8 +166,10 @@ def activation_grids(
         dtype = activation_type(capabilities, group in wide)
         low, high = (float(v) for v in stats.values[maker, "minmax"])
         reached = (HEADROOM * low, HEADROOM * high) if dtype in WIDE else ranges.choose(stats, maker)
+        if maker == "image" and dtype not in WIDE:
+            reached = (_NO_TIES * reached[0], _NO_TIES * reached[1])
         limits.setdefault(group, []).append(reached)
-        unit[group] = unit.get(group, True) and activations.kinds[maker] in (*UNIT, *capabilities.unit)
+        unit[group] = unit.get(group, True) and activations.kinds[maker] in UNIT
     for name in activations.joined:
         limits.setdefault(activations.group[name], []).append(
             (float(stats.values[name, "minmax"][0]), float(stats.values[name, "minmax"][1]))

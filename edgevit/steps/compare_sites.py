@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit.core.errors import StepError
-from edgevit.core.plans import QuantPlan
+from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.plugins import Runtime
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import SiteError
 from edgevit.core.runner import RunOptions
+from edgevit.core.widths import computed_grid
 from edgevit.registries import METRICS
 from edgevit.steps import messages
 from edgevit.steps.messages import Built
@@ -93,21 +94,36 @@ def compare_sites(
                 "leave the layer in float: take its site out of the plan",
             )
         entering, leaving = simulator.shapes(planned.site)
-        seconds: tuple[Sequence[torch.Tensor | None], ...] = ([None] * len(pixels),)
+        own_input, own_rhs = simulator.read_grids(planned.site)
+        seconds: list[torch.Tensor | None] = [None] * len(pixels)
         if where.rhs:
+            integers = torch.from_numpy(found[where.rhs].astype("float32"))
             shape = simulator.second_shape(planned.site)
-            readings = (*_as_torch(found[where.rhs], shape), *_transposed(found[where.rhs], shape))
-            seconds = tuple(list(_real(reading, planned.rhs)) for reading in readings)
+            seconds = list(_real(integers.reshape(len(pixels), *shape), own_rhs))
         errors = []
-        for value, second in product(_as_torch(found[where.input], entering), seconds):
-            real = _real(value, planned.input)
+        for value in _as_torch(found[where.input], entering):
+            real = _real(value, own_input)
             expected = torch.stack(
-                [simulator.run(planned.site, *pair) for pair in zip(real, second, strict=True)]
+                [simulator.run(planned.site, *pair) for pair in zip(real, seconds, strict=True)]
             ).numpy()
             for actual in _as_torch(found[where.output], leaving):
-                errors.append(_site_error(planned.site, expected, actual.numpy(), planned.output))
+                errors.append(
+                    replace(
+                        _site_error(planned.site, expected, actual.numpy(), planned.output),
+                        allowed_steps=_allowed_steps(plan, planned),
+                    )
+                )
         results.append(max(errors, key=lambda error: error.db))
     return tuple(results)
+
+
+def _allowed_steps(plan: QuantPlan, planned: SitePlan) -> int | None:
+    """How many steps of its output a site may be off: what its kernel computes in may have finer ones."""
+    if planned.output is None or not plan.capabilities.kernel_steps:
+        return None
+    computed = computed_grid(planned)
+    off = plan.capabilities.steps_off(planned.kind, computed.dtype)
+    return max(1, math.ceil(off * computed.scale[0] / planned.output.scale[0]))
 
 
 def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
@@ -126,16 +142,6 @@ def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch
     if not readings or tuple(tensor.shape[-3:]) == shape[1:]:
         readings.append(tensor.reshape(len(array), *shape))
     return tuple(readings)
-
-
-def _transposed(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
-    """The same of a matrix that a product reads with its last two axes swapped, as TFLite's adj_y does."""
-    import torch
-
-    if array.shape[-2:] != (shape[-1], shape[-2]):
-        return ()
-    tensor = torch.from_numpy(array.astype("float32"))
-    return (tensor.reshape(len(array), *shape[:-2], *array.shape[-2:]).transpose(-1, -2),)
 
 
 def _real(integers: torch.Tensor, params: QuantParams | None) -> torch.Tensor:

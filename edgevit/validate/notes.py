@@ -20,6 +20,7 @@ def notes(artifact: ArtifactReport) -> tuple[str, ...]:
         *((f"Compared as {artifact.compared_as}.",) if artifact.compared_as else ()),
         *_fewer_images(artifact),
         *_reconstruction(artifact),
+        *_narrow(artifact),
         *_auto_float(artifact),
         *_speed(artifact),
         *_size(artifact),
@@ -48,6 +49,15 @@ def _reconstruction(artifact: ArtifactReport) -> Iterator[str]:
     )
 
 
+def _narrow(artifact: ArtifactReport) -> Iterator[str]:
+    narrow, whole = artifact.narrow_mac_fraction, artifact.integer_mac_fraction
+    if narrow is not None and whole is not None:
+        yield (
+            f"{100 * narrow:.1f} % of the multiply-accumulates have 8-bit activations, {100 * (whole - narrow):.1f} % "
+            "16-bit ones."
+        )
+
+
 def _auto_float(artifact: ArtifactReport) -> Iterator[str]:
     found = artifact.auto_float
     if found is None:
@@ -55,16 +65,16 @@ def _auto_float(artifact: ArtifactReport) -> Iterator[str]:
     limits, images = " and ".join(found.limits), f"{found.images} held-out calibration images"
     if not found.reached:
         yield (
-            f"Even with all sites in {artifact.compute} the simulated plan misses {limits}: on {images} it has "
+            f"Even with all sites in {found.into} the simulated plan misses {limits}: on {images} it has "
             f"{found.sqnr_after_db:.1f} dB then, and {found.sqnr_before_db:.1f} dB as planned. The plan was kept."
         )
     elif not found.sites:
-        yield f"No site had to stay in float to meet {limits} on {images}."
+        yield f"No site had to be in {found.into} to meet {limits} on {images}."
     else:
         names = ", ".join(site.site for site in found.sites[:_TOLD])
         more = len(found.sites) - _TOLD
         yield (
-            f"Kept in {artifact.compute} to meet {limits}: {names}"
+            f"Kept in {found.into} to meet {limits}: {names}"
             + (f" and {more} more in report.json" if more > 0 else "")
             + f"; {100 * found.mac_fraction:.1f} % of the multiply-accumulates. On {images} the simulated plan "
             f"went from {found.sqnr_before_db:.1f} to {found.sqnr_after_db:.1f} dB."

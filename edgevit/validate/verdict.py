@@ -146,6 +146,8 @@ def _site_holds(site: SiteError) -> bool:
         return True
     if site.max_steps is None or site.off_fraction is None:
         return False
+    if site.allowed_steps is not None:
+        return site.max_steps <= site.allowed_steps
     return site.max_steps <= SITE_STEPS and site.off_fraction <= SITE_OFF_FRACTION
 
 

@@ -180,12 +180,15 @@ class SiteError:
         db: SQNR of the site's output.
         max_steps: how many steps of the output's grid the worst element is off; None for a float output.
         off_fraction: share of the elements that are off at all, 0 to 1; None for a float output.
+        allowed_steps: how many steps any element may be off, where the backend's kernels are known not to be exact;
+            None where they are.
     """
 
     site: str
     db: float
     max_steps: int | None = None
     off_fraction: float | None = None
+    allowed_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,7 @@ class SiteLoss:
 
 @dataclass(frozen=True, slots=True)
 class AutoFloat:
-    """What `--auto-float` left in float so that a limit holds, measured in simulation.
+    """What `--auto-float` left in float, or gave 16 bits where there is none, so that a limit holds in simulation.
 
     Attributes:
         limits: as flags.
@@ -213,6 +216,7 @@ class AutoFloat:
         sqnr_before_db, sqnr_after_db: of the plan on these images, without and with those sites in float.
         sites: what was left in float, worst first.
         mac_fraction: share of the model's multiply-accumulates that these sites have.
+        into: what they compute in now.
     """
 
     limits: tuple[str, ...]
@@ -222,6 +226,7 @@ class AutoFloat:
     sqnr_after_db: float
     sites: tuple[SiteLoss, ...]
     mac_fraction: float
+    into: Literal["float32", "float16", "int16", "uint16"] = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +444,7 @@ class ArtifactReport:
         integer_mac_fraction: of all MACs of conv, linear and matmul in the rewritten float graph,
             the share done in static integer kernels; dynamic kernels count only in w8da8.
         planned_mac_fraction: the share that the plan makes integer; None without a plan.
+        narrow_mac_fraction: of `integer_mac_fraction`, the part whose factors both have 8 bits; None where all have.
         weight_bytes: bytes by type of number, read back from the file.
         operators, max_rank: of the file: number of operators besides constants, highest rank of a tensor.
         compute: the float type of everything that is not integer.
@@ -477,6 +483,7 @@ class ArtifactReport:
     integer_mac_fraction: float | None = None
     integer_mac_source: Literal["runtime", "program"] | None = None
     planned_mac_fraction: float | None = None
+    narrow_mac_fraction: float | None = None
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
     operators: int | None = None
     max_rank: int | None = None

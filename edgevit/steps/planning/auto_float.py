@@ -129,6 +129,7 @@ def leave_float(
         sqnr_after_db=named_outputs.worst("sqnr", images.reference, tried[last]),
         sites=left,
         mac_fraction=sum(loss.macs for loss in left) / total_macs if total_macs else 0.0,
+        into=plan.capabilities.wide or plan.compute,
     )
 
 

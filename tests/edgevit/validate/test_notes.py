@@ -78,7 +78,7 @@ def test_what_was_left_in_float_is_named_with_its_limit_and_its_price() -> None:
     assert text.startswith("Kept in float32 to meet --min-sqnr 30 and --min-agreement 99: blocks.0:linear, ")
     assert "blocks.5:linear and 2 more in report.json; 4.2 % of the multiply-accumulates." in text
     assert text.endswith("On 32 held-out calibration images the simulated plan went from 24.0 to 31.5 dB.")
-    assert notes(left(True, 0))[0].startswith("No site had to stay in float")
+    assert notes(left(True, 0))[0].startswith("No site had to be in float")
 
 
 def test_a_limit_out_of_reach_is_said() -> None:
