@@ -14,13 +14,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from edgevit.core._plain import from_plain
+from bench.device_latency import described
+from edgevit.core._plain import to_plain
 from edgevit.core.disk.documents import read_json
-from edgevit.core.results.profile import FileProfile
+from edgevit.core.results.device import OperatorTime
 from edgevit.core.results.report import ArtifactReport, Report, from_json
+from edgevit.devices.runtimes import is_for
+from edgevit.flows._devices.measure import Options, operators_of
+from edgevit.flows._devices.sessions import session_on
+from edgevit.steps.artifacts import find_artifacts
 
 
 def main() -> None:
@@ -52,10 +57,25 @@ def main() -> None:
     )
     report = from_json(read_json(proof / "report.json", "a report"))
     print(answers(report))
-    told = _edgevit("profile", args.bundle, "--device", args.device, "--runs", "1", "--json")
-    (args.output / "profile.json").write_text(told)
-    for file in (from_plain(FileProfile, found, "profile") for found in json.loads(told)["files"]):
-        print(operators(file))
+    print(*(f"\n{device.device}: {note}" for device in report.devices for note in device.notes))
+    found = dict(operators_on(args.device, args.bundle))
+    plain = {name: [to_plain(operator) for operator in listed] for name, (_, listed) in found.items()}
+    (args.output / "operators.json").write_text(json.dumps(plain))
+    for name, (executed_by, listed) in found.items():
+        print(operators(name, executed_by, listed))
+
+
+def operators_on(device: str, bundle: Path) -> Iterator[tuple[str, tuple[str, tuple[OperatorTime, ...]]]]:
+    """Of each file that is for the device its name, what executes it there, and its operators; one run is enough."""
+    with session_on(device) as session:
+        for found in find_artifacts(bundle):
+            if not is_for(session.fingerprint, found.path.suffix[1:]):
+                continue
+            file = described(found.path)
+            path = session.store.put(file.path)
+            times, untold = operators_of(session, file, path, 1, Options(threads=1))
+            label = untold if times is None else times.executed_by
+            yield f"{found.target}/{found.precision}", (label, () if times is None else times.operators)
 
 
 def answers(report: Report) -> str:
@@ -66,7 +86,7 @@ def answers(report: Report) -> str:
             name = f"`{artifact.target}/{artifact.precision}`"
             if there.loss is None or there.total is None or artifact.total is None:
                 rows.append(
-                    (name, there.executed_by or "no", *["; ".join(there.reasons) or "not here"], "", "", "")
+                    (name, there.executed_by or "no", *["; ".join(there.reasons) or "not here"], *[""] * 5)
                 )
                 continue
             rows.append(
@@ -77,6 +97,8 @@ def answers(report: Report) -> str:
                     _percent(there.loss.agreement),
                     f"{artifact.total.sqnr_db:.1f} / {there.total.sqnr_db:.1f}",
                     _top1(artifact, there.accuracy.top1 if there.accuracy else None),
+                    f"{_share(artifact.integer_mac_fraction)} / {_share(there.integer_mac_fraction)}",
+                    f"{artifact.partitions or '-'} / {there.partitions or '-'}",
                 )
             )
     columns = (
@@ -86,23 +108,33 @@ def answers(report: Report) -> str:
         "agreement",
         "SQNR to float here / there",
         "top-1",
+        "integer MACs here / there",
+        "delegate parts",
     )
     return _markdown(columns, rows)
 
 
-def operators(file: FileProfile) -> str:
-    """How many operators of each kind there are, and what executes them there."""
-    counts = Counter((operator.type, operator.by) for operator in file.operators)
-    rows = [(kind, by, str(count)) for (kind, by), count in counts.most_common()]
-    title = (
-        f"\n`{file.artifact}`: {file.executed_by or file.reason}{'; ' + file.untold if file.untold else ''}\n"
-    )
-    return "\n".join((title, _markdown(("operator", "by", "number"), rows)))
+def operators(name: str, executed_by: str, listed: Sequence[OperatorTime]) -> str:
+    """How many operators of each kind there are, what executes them there, and what of it is in integers."""
+    counts = Counter((operator.type, operator.by) for operator in listed)
+    macs: Counter[tuple[str, str]] = Counter()
+    for operator in listed:
+        macs[operator.type, operator.by] += operator.static_macs + operator.dynamic_macs
+    rows = [
+        (kind, by, str(count), f"{macs[kind, by] / 1e6:.2f}" if macs[kind, by] else "")
+        for (kind, by), count in counts.most_common()
+    ]
+    columns = ("operator", "by", "number", "M MACs in integers")
+    return "\n".join((f"\n`{name}`: {executed_by}\n", _markdown(columns, rows)))
 
 
 def _top1(artifact: ArtifactReport, there: float | None) -> str:
     here = artifact.accuracy.top1 if artifact.accuracy else None
     return "" if here is None or there is None else f"{here:.2f} / {there:.2f} %"
+
+
+def _share(value: float | None) -> str:
+    return "?" if value is None else f"{100 * value:.1f} %"
 
 
 def _percent(value: float | None) -> str:

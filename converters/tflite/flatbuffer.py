@@ -24,6 +24,7 @@ _NUMPY: Final = {
     "INT8": "i1",
     "UINT8": "u1",
     "INT4": "i1",  # in memory; the file holds two in a byte, the first in the low half
+    "INT16": "<i2",
     "INT32": "<i4",
     "INT64": "<i8",
     "BOOL": "?",

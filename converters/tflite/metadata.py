@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def embed(
-    model: Model, spec: ModelSpec, precision: str, preprocess: Preprocess, real: Preprocess | None = None
+    model: Model,
+    spec: ModelSpec,
+    precision: str,
+    preprocess: Preprocess,
+    real: Preprocess | None = None,
+    backend: str = "",
 ) -> None:
     """Add the metadata buffers to `model`; `labels` then appends the archive to the packed bytes.
 
@@ -44,6 +49,7 @@ def embed(
         precision: of the file, for those who read it without its bundle.
         preprocess: of the model, told for RGB, which every file takes.
         real: of an input of bytes: with the mean and std that give its real values.
+        backend: what the file was made for, "" for the usual one.
     """
     _add(model, "TFLITE_METADATA", _model_metadata(spec, real or preprocess))
     text = preprocess_json.dumps(preprocess, "NHWC", takes_pixels=real is not None)
@@ -56,6 +62,7 @@ def embed(
         (metadata_keys.AUTHOR, spec.author),
         (metadata_keys.LICENSE, spec.license),
         (metadata_keys.HEADS, heads),
+        (metadata_keys.BACKEND, backend),
     ):
         if value:
             _add(model, key, value.encode())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from converters import _float_macs
 from converters._target import checked_conversion
+from converters.tflite import activations, full_integer, integers, lower, metadata, quantize, tidy
 from converters.tflite import flatbuffer as tfl
 from converters.tflite import input as tflite_input
-from converters.tflite import lower, metadata, quantize, tidy
 from converters.tflite import output as tflite_output
 from converters.tflite import sites as tflite_sites
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
@@ -44,12 +44,16 @@ class FloatConversion:
 
     Attributes:
         input: type of the input in the files: float32, uint8 or int8.
+        backend: what the files are made for.
+        sites: of a backend without float arithmetic: tensor -> the site whose result it is.
     """
 
     model: Model
     places: tuple[tflite_sites.Place, ...]
     spec: ModelSpec
     input: str = "float32"
+    backend: str = ""
+    sites: Mapping[int, str] = field(default_factory=dict)
 
 
 def capabilities(
@@ -66,6 +70,8 @@ def capabilities(
     Raises:
         UsageError: `float_macs` in `options` is no share, `output` no type, or one that the precision has not.
     """
+    if (options or {}).get("backend") in integers.BACKENDS:
+        return integers.capabilities(precision, options or {})
     outputs = _output(options or {})
     if outputs is not None and precision != Precision.W8A8:
         raise UsageError(
@@ -110,17 +116,19 @@ def capabilities(
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
+    if TARGET.backend_of(options) in integers.BACKENDS:
+        integers.check_options(options)
     _input(options)
     _output(options)
     _float_macs.float_macs("tflite", options)
 
 
 def _input(options: Mapping[str, str]) -> str:
-    return _one_of("input", options, ("float32", "uint8", "int8"))
+    return _one_of("input", integers.with_ends(options), ("float32", "uint8", "int8"))
 
 
 def _output(options: Mapping[str, str]) -> Literal["int8", "uint8"] | None:
-    found = _one_of("output", options, ("float32", "int8", "uint8"))
+    found = _one_of("output", integers.with_ends(options), ("float32", "int8", "uint8"))
     return None if found == "float32" else cast('Literal["int8", "uint8"]', found)
 
 
@@ -153,10 +161,15 @@ def prepare(graph: Graph, spec: ModelSpec, options: Mapping[str, str]) -> FloatC
     reverse = spec.preprocess.color == "bgr" and dtype == "float32"
     data, marked = lower.lower(graph, reverse)
     model = tfl.read(data)
-    places = tidy.tidy(model, tflite_sites.locate(model, marked))
+    backend = TARGET.backend_of(options)
+    without_float = backend in integers.BACKENDS
+    further = integers.PASSES[backend] if without_float else ()
+    places = tidy.tidy(model, tflite_sites.locate(model, marked), further)
+    tfl.make_names_unique(model)
+    found = activations.locate(model, graph, reverse) if without_float else {}
     _name_interface(model, spec)
     tfl.make_names_unique(model)
-    return FloatConversion(model, places, spec, dtype)
+    return FloatConversion(model, places, spec, dtype, backend, found)
 
 
 def write(
@@ -175,11 +188,15 @@ def write(
         UnsupportedError: the precision, a site that cannot be placed, a model above 2 GiB.
         StorageError: `out` cannot be written; an earlier file stays as it was.
     """
-    conversion = checked_conversion(
-        prepared, FloatConversion, "tflite", precision, _PRECISIONS, plan, capabilities(precision)
-    )
+    backend = prepared.backend if isinstance(prepared, FloatConversion) else ""
+    # the float file of a backend is what its integer files are held against
+    offered = (*TARGET.precisions_for(backend), Precision.FP32)
+    known = capabilities(precision, {"backend": backend} if backend else {})
+    conversion = checked_conversion(prepared, FloatConversion, "tflite", precision, offered, plan, known)
     model = tfl.duplicate(conversion.model)
-    if plan is not None:
+    if plan is not None and plan.capabilities.activations is not None:
+        sites = full_integer.quantize(model, conversion.places, plan, conversion.sites)
+    elif plan is not None:
         sites = quantize.quantize(model, conversion.places, plan)
     else:
         sites = quantize.float_tensors(model, conversion.places)
@@ -195,14 +212,15 @@ def write(
     if precision != Precision.FP32 or real is not None:
         # The converter's statement is about its own operators; ours need a newer runtime.
         model.metadata = [m for m in model.metadata or () if tfl.text(m.name) != "min_runtime_version"]
-    metadata.embed(model, spec, precision, in_rgb(spec.preprocess), real)
+    made_for = backend if plan is not None and backend in integers.BACKENDS else ""
+    metadata.embed(model, spec, precision, in_rgb(spec.preprocess), real, made_for)
     tfl.compact(model)
     model.description = b"edgevit"
     data = tfl.pack(model)
     metadata.append_labels(data, spec)
     write_atomic(out, data)
     return tuple(
-        SiteTensors(s.site, renamed.get(s.input, s.input), renamed.get(s.output, s.output)) for s in sites
+        SiteTensors(s.site, *(renamed.get(name, name) for name in (s.input, s.output, s.rhs))) for s in sites
     )
 
 
@@ -239,7 +257,10 @@ TARGET: Final = Target(
     extra="tflite",
     precisions=_PRECISIONS,
     runtimes=("litert",),
+    backends=integers.BACKENDS,
+    usual_backend="xnnpack",
     options={
+        "backend": "xnnpack (default), full-int8: no float operator, or ethos-u: full-int8 in forms that Vela maps",
         "input": "float32 (default): the normalised image; uint8 or int8: the camera's bytes, the rest is inside",
         "output": "float32 (default), int8 or uint8, with scale and zero point in the file; w8a8 alone",
         "float_macs": _float_macs.HELP,

@@ -19,11 +19,19 @@ from converters.tflite.split import split
 from converters.tflite.use_def import edit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from converters.tflite.objects import Model
+    from converters.tflite.use_def import UseDef
+
+    Passes = tuple[Callable[[UseDef], int], ...]
 
 
-def tidy(model: Model, places: tuple[Place, ...]) -> tuple[Place, ...]:
+def tidy(model: Model, places: tuple[Place, ...], further: Passes = ()) -> tuple[Place, ...]:
     """Edit `model`; returns where the sites are afterwards.
+
+    Args:
+        further: passes of a backend, made before the last reshapes are joined.
 
     A site keeps its operator, and a PAD in front of it. Its input and output may lose a change of layout:
     they hold the same values in another order.
@@ -36,6 +44,7 @@ def tidy(model: Model, places: tuple[Place, ...]) -> tuple[Place, ...]:
         (keep_rank, transposed_operand),
         (keep_dimensions, mean_of_transposed, mean_of_long_axes),
         (split,),
+        further,
         (shorten,),
     ):
         edit(model, passes)

@@ -42,9 +42,18 @@ def add(model: Model, place: Place, site: SitePlan, plan: QuantPlan) -> int:
 
 
 def set_integer_bias(
-    model: Model, operator: Operator, site: SitePlan, params: QuantParams, plan: QuantPlan
+    model: Model,
+    operator: Operator,
+    site: SitePlan,
+    params: QuantParams,
+    plan: QuantPlan,
+    dtype: str = "INT32",
 ) -> None:
-    """The int32 bias of a static integer kernel, its scale input scale times weight scale."""
+    """The bias of a static integer kernel, its scale input scale times weight scale.
+
+    Args:
+        dtype: INT32, or INT64 for an int16 input.
+    """
     import numpy as np
 
     has_input = len(operator.inputs) > 2 and operator.inputs[2] >= 0
@@ -57,7 +66,7 @@ def set_integer_bias(
     weight = site.weight
     assert weight is not None, site.site
     scale = [params.scale[0] * s for s in _per_channel(weight, bias.size)]
-    index = tfl.add_tensor(model, f"{site.site}/bias/int32", [bias.size], "INT32", bias)
+    index = tfl.add_tensor(model, f"{site.site}/bias/{dtype.lower()}", [bias.size], dtype, bias)
     tfl.set_quantization(tfl.graph(model).tensors[index], scale, [0] * bias.size)
     operator.inputs = np.asarray([*list(operator.inputs)[:2], index], np.int32)
 

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import coreml_plan, integer_macs, litert_match, litert_profile
@@ -47,48 +47,67 @@ def profile(job: Message, progress: Callable[[Message], None]) -> Message:
 
 
 def _onnx(job: Message) -> Message:
-    """Of ONNX Runtime's profile: https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html."""
+    """Of ONNX Runtime's profile: https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html.
+
+    A kernel that packs its weights before the first run has none among the inputs that the profile lists, so that
+    shapes are those of a session which packs nothing.
+    """
+    packed, warm = _events(job, True)
+    plain, _ = _events(dict(job, runs=1), False)
+    found = of_events(packed, plain, warm, Feed(**job["feed"]).batch)
+    return {"operators": found, "executed_by": onnx_label(), "runs": job["runs"]}
+
+
+def _events(job: Message, as_ever: bool) -> tuple[list[Message], int]:
+    """The profile of a session, and how many of its runs were to warm up; else one that packs no weights, once."""
     import onnxruntime
 
     options = onnx_options(job["threads"])
     options.enable_profiling = True
+    if not as_ever:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = os.path.join(folder, "p")
         session = onnxruntime.InferenceSession(job["path"], options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        fed = {name: _input(job)}
+        fed = {session.get_inputs()[0].name: _input(job)}
         warm, begin = 0, time.perf_counter()
-        while warm < WARM_RUNS and since_ms(begin) < WARMUP_SECONDS * 1e3:  # all of them go into the profile
+        while as_ever and warm < WARM_RUNS and since_ms(begin) < WARMUP_SECONDS * 1e3:  # they go into it too
             session.run(None, fed)
             warm += 1
         for _ in range(job["runs"]):
             session.run(None, fed)
         with open(session.end_profiling()) as file:
-            events = json.load(file)
-    found = of_events(events, warm, Feed(**job["feed"]).batch)
-    return {"operators": found, "executed_by": onnx_label(), "runs": job["runs"]}
+            return json.load(file), warm
 
 
-def of_events(events: list[Message], warm: int, batch: int = 1) -> list[Message]:
+def of_events(events: list[Message], plain: list[Message], warm: int, batch: int = 1) -> list[Message]:
     """Operators of a profile of ONNX Runtime, in execution order; every run has one event of each.
 
     Args:
+        plain: the same of one run in which every kernel has its weights among its inputs.
         warm: runs that do not count.
         batch: images in one run.
     """
-    behind = "_kernel_time"
     times: dict[str, list[float]] = {}
     first: dict[str, Message] = {}
+    for node, event in _of_kernels(events):
+        first.setdefault(node, event["args"])
+        times.setdefault(node, []).append(event["dur"] / 1e3)
+    shaped = {node: event["args"] for node, event in _of_kernels(plain)}
+    macs = dict(zip(shaped, integer_macs.of_events(list(shaped.values()), batch)))
+    return [
+        dict(
+            name=node, type=args["op_name"], by=args["provider"], ms=typical(times[node][warm:]), **macs[node]
+        )
+        for node, args in first.items()
+    ]
+
+
+def _of_kernels(events: list[Message]) -> Iterator[tuple[str, Message]]:
+    behind = "_kernel_time"
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(behind):
-            node = event["name"][: -len(behind)]
-            first.setdefault(node, event["args"])
-            times.setdefault(node, []).append(event["dur"] / 1e3)
-    macs = integer_macs.of_events(list(first.values()), batch)
-    return [
-        dict(name=node, type=args["op_name"], by=args["provider"], ms=typical(times[node][warm:]), **integers)
-        for (node, args), integers in zip(first.items(), macs)
-    ]
+            yield event["name"][: -len(behind)], event
 
 
 def _tflite(job: Message) -> Message:

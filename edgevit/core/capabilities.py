@@ -75,6 +75,7 @@ class BackendCapabilities:
         activations: integer type of every activation of the model, also between operations that multiply nothing;
             None where only what `kinds` names is quantized.
         wide: integer type, of 16 bits, of those that do not bear `activations`; None where there is no such type.
+        unit: kinds besides sigmoid whose kernels give [0, 1] on the grid of that range and no other.
         wide_kinds: kinds of operations that compute in `wide` whatever they read and write.
         kernel_steps: (kind of operation, "" for all others) -> how many steps of its 16-bit result a kernel may be off;
             one of 8 bits is off by one at most. Empty where kernels are exact.
@@ -91,6 +92,7 @@ class BackendCapabilities:
     backend: str = ""
     activations: ActivationType | None = None
     wide: Literal["int16", "uint16"] | None = None
+    unit: tuple[str, ...] = ()
     wide_kinds: tuple[str, ...] = ()
     kernel_steps: tuple[tuple[str, int], ...] = ()
 

@@ -30,13 +30,18 @@ class _Asked:
 
 
 def lint_files(
-    files: Sequence[tuple[Path, str]], backends: Sequence[str], recipe: Recipe, progress: Progress
+    files: Sequence[tuple[Path, str]],
+    backends: Sequence[str],
+    recipe: Recipe,
+    progress: Progress,
+    ends: bool = True,
 ) -> LintResult:
     """The reports in the order of the files; of each file those accelerators that take its format.
 
     Args:
         files: each with what the report calls it.
         backends: as typed, known; none for every accelerator, as far as it can be asked here.
+        ends: whether what the user has to correct is raised; else it is an answer that is missing, like any other.
 
     Raises:
         UsageError: an architecture or a size that is not known.
@@ -74,7 +79,7 @@ def lint_files(
         progress.advance()
         if not isinstance(result, EdgevitError):
             reports.append(from_plain(LintReport, result, job.step))
-        elif result.exit_code == UsageError.exit_code:
+        elif ends and result.exit_code == UsageError.exit_code:
             raise result
         else:
             progress.trace(f"{job.step}:\n{worker.trace_of(result)}")
@@ -90,7 +95,7 @@ def with_lint(report: Report, bundle: Path, recipe: Recipe, progress: Progress) 
     ]
     if not recipe.lint or not files:
         return report
-    found = lint_files(files, recipe.lint, recipe, progress)
+    found = lint_files(files, recipe.lint, recipe, progress, ends=False)
     by_file: dict[str, list[LintReport]] = {}
     for one in found.reports:
         by_file.setdefault(one.artifact, []).append(one)

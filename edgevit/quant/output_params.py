@@ -37,12 +37,19 @@ def output_params(
     found = []
     for node in output_nodes(graph):
         maker = sites.get(site_of(_behind_moves(node)))
-        if maker is not None and maker.output is not None and maker.output.axis is None:
+        if _is_integer(maker):
+            assert maker is not None and maker.output is not None
             found.append(_as(maker.output, capabilities.outputs))
             continue
         low, high = (float(v) for v in stats.values[site_of(node), "minmax"])
         found.append(_affine.activation_params(low, high, capabilities.outputs, capabilities.scale_dtype))
     return tuple(found)
+
+
+def _is_integer(maker: SitePlan | None) -> bool:
+    """Whether it gives 8-bit integers with one scale."""
+    params = None if maker is None else maker.output
+    return params is not None and params.axis is None and params.dtype in ("int8", "uint8")
 
 
 def _behind_moves(node: torch.fx.Node) -> torch.fx.Node:

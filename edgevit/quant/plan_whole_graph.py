@@ -16,6 +16,7 @@ It is the knapsack of `edgevit.quant.mixed_precision` with 16 bits in the place 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgevit.core.capabilities import BackendCapabilities
@@ -27,6 +28,7 @@ from edgevit.program.paired_run import apply, paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site, whole_graph
 from edgevit.quant._site import Choices
+from edgevit.quant.output_params import output_params
 from edgevit.quant.weights import constants, weights_digest
 from edgevit.quant.whole_graph import Activations
 
@@ -149,7 +151,7 @@ def plan_whole_graph(
         return found[1]
 
     paired_run(graph, images, decide, advance, None if tune is None else tuned)
-    return so_far()
+    return replace(so_far(), outputs=output_params(graph, done, stats, capabilities))
 
 
 def choose_wide(

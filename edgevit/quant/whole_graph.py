@@ -169,7 +169,7 @@ def activation_grids(
         if maker == "image" and dtype not in WIDE:
             reached = (_NO_TIES * reached[0], _NO_TIES * reached[1])
         limits.setdefault(group, []).append(reached)
-        unit[group] = unit.get(group, True) and activations.kinds[maker] in UNIT
+        unit[group] = unit.get(group, True) and activations.kinds[maker] in (*UNIT, *capabilities.unit)
     for name in activations.joined:
         limits.setdefault(activations.group[name], []).append(
             (float(stats.values[name, "minmax"][0]), float(stats.values[name, "minmax"][1]))

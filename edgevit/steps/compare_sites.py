@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,16 +97,16 @@ def compare_sites(
             )
         entering, leaving = simulator.shapes(planned.site)
         own_input, own_rhs = simulator.read_grids(planned.site)
-        seconds: list[torch.Tensor | None] = [None] * len(pixels)
+        seconds: tuple[Sequence[torch.Tensor | None], ...] = ([None] * len(pixels),)
         if where.rhs:
-            integers = torch.from_numpy(found[where.rhs].astype("float32"))
             shape = simulator.second_shape(planned.site)
-            seconds = list(_real(integers.reshape(len(pixels), *shape), own_rhs))
+            readings = (*_as_torch(found[where.rhs], shape), *_transposed(found[where.rhs], shape))
+            seconds = tuple(list(_real(reading, own_rhs)) for reading in readings)
         errors = []
-        for value in _as_torch(found[where.input], entering):
+        for value, second in product(_as_torch(found[where.input], entering), seconds):
             real = _real(value, own_input)
             expected = torch.stack(
-                [simulator.run(planned.site, *pair) for pair in zip(real, seconds, strict=True)]
+                [simulator.run(planned.site, *pair) for pair in zip(real, second, strict=True)]
             ).numpy()
             for actual in _as_torch(found[where.output], leaving):
                 errors.append(
@@ -142,6 +144,16 @@ def _as_torch(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch
     if not readings or tuple(tensor.shape[-3:]) == shape[1:]:
         readings.append(tensor.reshape(len(array), *shape))
     return tuple(readings)
+
+
+def _transposed(array: NDArray[np.generic], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    """The same of a matrix that a product reads with its last two axes swapped, as TFLite's adj_y does."""
+    import torch
+
+    if array.shape[-2:] != (shape[-1], shape[-2]):
+        return ()
+    tensor = torch.from_numpy(array.astype("float32"))
+    return (tensor.reshape(len(array), *shape[:-2], *array.shape[-2:]).transpose(-1, -2),)
 
 
 def _real(integers: torch.Tensor, params: QuantParams | None) -> torch.Tensor:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgevit.agent import litert_profile, operators
 from edgevit.agent.feed import Feed
+from edgevit.runtimes._onnxruntime import integer
 from tests.edgevit.runtimes.litert import _tflite_files as files
 
 SIDE = 32
@@ -207,6 +208,56 @@ def test_onnx_runtime_says_the_same_of_itself(tmp_path: Path) -> None:
     assert all(one["ms"] >= 0 for one in found) and sum(one["ms"] for one in found) > 0
 
 
+def integer_layers(path: Path, dynamic: bool) -> Path:
+    """A linear layer on integers of the whole image, whose kernels pack their weights."""
+    inner, outer = SIDE * SIDE * 3, 64
+    weight = np.random.default_rng(0).integers(-127, 128, (inner, outer), np.int8)
+    if dynamic:
+        nodes = [
+            helper.make_node("DynamicQuantizeLinear", ["flat"], ["q", "scale", "zero"]),
+            helper.make_node("MatMulInteger", ["q", "w", "zero", "wz"], ["sums"]),
+            helper.make_node("Cast", ["sums"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["scale", "ws"], ["both"]),
+            helper.make_node("Mul", ["real", "both"], ["logits"]),
+        ]
+    else:
+        nodes = [
+            helper.make_node("QuantizeLinear", ["flat", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["x"]),
+            helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["y"]),
+            helper.make_node("MatMul", ["x", "y"], ["logits"]),
+        ]
+    constants = {
+        "w": weight,
+        "ws": np.float32(0.01),
+        "wz": np.int8(0),
+        "s": np.float32(0.1),
+        "z": np.uint8(128),
+    }
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), *nodes],
+        "integers",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, outer])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_integers_of_onnx_runtime_are_counted_although_it_packs_the_weights(
+    dynamic: bool, tmp_path: Path
+) -> None:
+    path = integer_layers(tmp_path / "m.onnx", dynamic)
+    found = profiled(path)
+    macs = [sum(one[f"{ranges}_macs"] for one in found) for ranges in ("static", "dynamic")]
+    wanted = SIDE * SIDE * 3 * 64
+    assert macs == ([0, wanted] if dynamic else [wanted, 0])
+    counted = integer.count(path)
+    assert [counted.static, counted.dynamic] == macs
+
+
 def test_times_of_onnx_runtime_by_hand() -> None:
     def event(name: str, microseconds: int) -> dict[str, Any]:
         args = {"op_name": name.title(), "provider": "CPUExecutionProvider"}
@@ -220,7 +271,7 @@ def test_times_of_onnx_runtime_by_hand() -> None:
     warm = run(90_000, 90_000) * 2
     counted = run(2000, 10) + run(4000, 11) + run(3000, 11) + run(900_000, 12)
     floats = {"by": "CPUExecutionProvider", "static_macs": 0, "dynamic_macs": 0}
-    assert operators.of_events(warm + counted, 2) == [
+    assert operators.of_events(warm + counted, run(1, 1), 2) == [
         {"name": "gemm", "type": "Gemm", "ms": 3.5, **floats},
         {"name": "softmax", "type": "Softmax", "ms": 0.011, **floats},
     ]

@@ -39,6 +39,7 @@ def test_this_computer_has_what_it_needs() -> None:
             2,
             "--setup installs runtimes on a device",
         ),
+        (("convert", "demo", "--setup-online"), 2, "--setup installs runtimes on a device"),
         (("doctor", "--device", "ssh://-oProxyCommand=touch%20x"), 2, "error: "),
         (("doctor", "--device", "ssh://no-such-host.invalid"), 3, "no-such-host.invalid"),
     ],

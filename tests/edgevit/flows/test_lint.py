@@ -194,9 +194,8 @@ def test_an_architecture_that_the_checker_does_not_know(tmp_path: Path, qnn: Cal
         ask(planted(tmp_path / "m.tflite", gelu), "qnn-v99")
 
 
-def test_a_conversion_puts_it_into_its_report(tmp_path: Path) -> None:
-    bundle(tmp_path)
-    made = Report(
+def converted() -> Report:
+    return Report(
         model=ModelSummary("m", "demo", 1, 1, "0", plain_preprocess((8, 8, 3)), 0),
         samples=SampleSets(),
         reference=Reference(None, None, 0),
@@ -207,12 +206,31 @@ def test_a_conversion_puts_it_into_its_report(tmp_path: Path) -> None:
         timings_s=Timings(0, 0),
         environment=Environment({}, "", "", 1),
     )
+
+
+def test_a_conversion_puts_it_into_its_report(tmp_path: Path) -> None:
+    bundle(tmp_path)
+    made = converted()
     found = with_lint(made, tmp_path, replace(RECIPE, lint=("litert-gpu",)), Silent())
     (linted,) = found.artifacts[0].lint
     assert linted.artifact == "tflite/w8a8/model.tflite" and linted.findings[0].operator == "REVERSE_V2"
     assert found.artifacts[1] == made.artifacts[1] and found.not_done == ()
     assert with_lint(made, tmp_path, RECIPE, Silent()) is made
     assert from_json(to_json(found)) == found
+
+
+def test_a_conversion_outlives_what_a_checker_refuses(qnn: Callable[..., None], tmp_path: Path) -> None:
+    bundle(tmp_path)
+    made = converted()
+
+    def unknown(path: Path, backend: str) -> LintReport:
+        raise UsageError("no HTP architecture is called 'v999'", "v75")
+
+    qnn(unknown)
+    lost = with_lint(made, tmp_path, replace(RECIPE, lint=("qnn-v999",)), Silent())
+    assert lost.artifacts == made.artifacts
+    (told,) = lost.not_done
+    assert told.what == "holding tflite/w8a8/model.tflite against qnn-v999" and "'v999'" in told.why
 
 
 def test_the_command_prints_json_and_leaves_with_1(
