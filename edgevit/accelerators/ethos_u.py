@@ -57,10 +57,7 @@ def compile_file(asked: CompileRequest) -> CompilerReport:
         UnsupportedError: Vela refuses the file or an option.
         StepError: Vela crashes.
     """
-    if asked.accelerator not in _ACCELERATORS:
-        raise UsageError(
-            f"there is no accelerator {asked.accelerator}", nearest(asked.accelerator, _ACCELERATORS)
-        )
+    _check(asked.accelerator)
     file = tflite_file.read(Path(asked.path))
     folder = Path(asked.folder)
     said = _run(asked)
@@ -94,6 +91,11 @@ def compile_file(asked: CompileRequest) -> CompilerReport:
         estimate=_estimate(_vela_output.summary(folder)),
         output=str(folder / f"{stem}_vela.tflite"),
     )
+
+
+def _check(accelerator: str) -> None:
+    if accelerator not in _ACCELERATORS:
+        raise UsageError(f"there is no accelerator {accelerator}", nearest(accelerator, _ACCELERATORS))
 
 
 def _run(asked: CompileRequest) -> str:
@@ -181,5 +183,5 @@ CHECKER: Final = Checker(
     kind="compiler",
     unavailable=_unavailable,
     check=check,
-    compiler=Compiler(TOOL, _OPTIONS, ("config",), compile_file),
+    compiler=Compiler(TOOL, _OPTIONS, ("config",), compile_file, _check),
 )

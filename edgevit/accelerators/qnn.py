@@ -106,5 +106,5 @@ CHECKER: Final = Checker(
     unavailable=host.unavailable,
     check=check,
     extra=host.EXTRA,
-    compiler=Compiler(None, {}, (), compile_file),
+    compiler=Compiler(None, {}, (), compile_file, _architecture),
 )

@@ -89,6 +89,7 @@ class ConvertKeywords(Planned, total=False):
     emulated_count: int | None
     device: Sequence[str]
     lint: Sequence[str]
+    compile: Sequence[str]
     jobs: int
 
 

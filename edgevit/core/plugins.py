@@ -530,12 +530,14 @@ class Compiler:
         options: names of its own settings, with one line each; `files` are those that name a file.
         compile: what it makes of a file lies in the request's folder afterwards, as the report's `output`; raises
             UnsupportedError where it refuses the file, StepError where it crashes.
+        check: raises UsageError for an architecture or a size that it does not know.
     """
 
     tool: Tool | None
     options: Mapping[str, str]
     files: tuple[str, ...]
     compile: Callable[[CompileRequest], CompilerReport]
+    check: Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def compile_for(
         StepError: it crashed.
     """
     progress = progress or Silent()
-    name, plugin, compiler = _compiler_of(accelerator)
+    _, plugin, compiler = compiler_of(accelerator)
     for key in options:
         if key not in compiler.options:
             raise UsageError(
@@ -74,39 +74,73 @@ def compile_for(
             f"the compiler for {accelerator} takes {kinds} files, not {found.name}",
             "convert the model for it",
         )
+    check_installed(accelerator)
+    progress.stage(f"compiling {found.name} for {accelerator}")
+    settings = Recipe(model=str(found))
+    report = compile_one(found, str(found), accelerator, _absolute(compiler, options), output, settings)
+    report = replace(report, output=None if output is None else str(output))
+    return Answer(to_plain(report), tables(report))
+
+
+def check_installed(accelerator: str) -> None:
+    """Refuse an accelerator whose compiler is not here.
+
+    Raises:
+        UsageError: there is none for it.
+        MissingDependencyError: it is not installed.
+    """
+    _, plugin, compiler = compiler_of(accelerator)
     missing = plugin.unavailable() if compiler.tool is None else tool_environment.missing(compiler.tool)
     if missing is not None:
         setup_command = f"edgevit compile --for {accelerator} --setup"
         by_extra = install_command(plugin.extra) if "not installed" in missing else ""
         raise MissingDependencyError(missing, by_extra if compiler.tool is None else setup_command)
-    progress.stage(f"compiling {found.name} for {accelerator}")
+
+
+def compile_one(
+    path: Path,
+    shown: str,
+    accelerator: str,
+    options: Mapping[str, str],
+    output: Path | None,
+    recipe: Recipe,
+) -> CompilerReport:
+    """Compile in a sandbox; what was compiled appears as `output`, whole or not at all.
+
+    Args:
+        shown: what the report calls the file.
+        recipe: for the limits of the process.
+
+    Raises:
+        UnsupportedError: the compiler refuses the file.
+        StepError: it crashed.
+    """
+    name, _, _ = compiler_of(accelerator)
     with scratch() as folder:
-        request = CompileRequest(
-            path=str(found.absolute()),
-            shown=str(found),
-            accelerator=accelerator,
-            folder=str(folder),
-            options=_absolute(compiler, options),
-        )
-        report = _jobs.run(_job(CompileFile(name, request), found, folder), CompilerReport)
+        request = CompileRequest(str(path.absolute()), shown, accelerator, str(folder), options)
+        report = _jobs.run(_job(CompileFile(name, request), path, folder, recipe), CompilerReport)
         if output is not None and report.output is not None:
             copy(Path(report.output), output)
-    report = replace(report, output=None if output is None else str(output))
-    return Answer(to_plain(report), tables(report))
+    return report
 
 
-def _compiler_of(accelerator: str) -> tuple[str, Checker, Compiler]:
-    """The plug-in that compiles for an accelerator: its name, itself, its compiler."""
+def compiler_of(accelerator: str) -> tuple[str, Checker, Compiler]:
+    """The plug-in that compiles for an accelerator: its name, itself, its compiler.
+
+    Raises:
+        UsageError: there is none, or it does not know that architecture or size.
+    """
     known = CHECKERS.usable()
     for name, plugin in known.items():
         if plugin.compiler is not None and plugin.accepts(accelerator):
+            plugin.compiler.check(accelerator)
             return name, plugin, plugin.compiler
     names = [plugin.usual for plugin in known.values() if plugin.compiler is not None]
     raise UsageError(f"no compiler is known for {accelerator!r}", nearest(accelerator, names))
 
 
-def _job(asked: CompileFile, path: Path, folder: Path) -> Job:
-    limits = _jobs.limits_of(Recipe(model=str(path)), 1, Sandbox((str(folder),)))
+def _job(asked: CompileFile, path: Path, folder: Path, recipe: Recipe) -> Job:
+    limits = _jobs.limits_of(recipe, 1, Sandbox((str(folder),)))
     function = "edgevit.steps.compile_file:compile_file"
     return Job(f"compiling {path.name}", function, to_plain(asked), limits, file=str(path))
 

@@ -18,11 +18,13 @@ from edgevit.core.results.report import NotDone, PeakMemory, Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
+from edgevit.flows._compile_files import check_compilers, with_compiled
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._lint_files import with_lint
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
+from edgevit.registries import TARGETS
 from edgevit.steps import messages
 from edgevit.steps.messages import BuildRequest, Built, BuiltAll, Prepared
 from edgevit.steps.resolve import Work, resolve
@@ -44,6 +46,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     told = progress or Silent()
     work = resolve(recipe)
     check_limits(work.recipe)
+    check_compilers(work.recipe.compile, {TARGETS.get(name).suffix for name in work.pairs})
     output_folder.check_output(work.output, recipe.overwrite)
     check_devices(recipe.device, told)
     begin = time.perf_counter()
@@ -91,6 +94,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             devices,
         )
         report = with_lint(report, bundle, work.recipe, told)
+        report = with_compiled(report, bundle, work.recipe, told)
         report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)

@@ -15,6 +15,7 @@ from edgevit.core._plain import NOT_WRITTEN, from_plain, to_plain
 from edgevit.core.outputs import LOGITS, LOGITS_NAME, OutputKind
 from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.sandbox import Isolation
+from edgevit.core.results.compiled import CompilerReport
 from edgevit.core.results.device import DeviceFingerprint, DeviceState
 from edgevit.core.results.lint import LintReport
 from edgevit.core.types import Preprocess, TensorSpec
@@ -469,6 +470,7 @@ class ArtifactReport:
         partitions: parts of the file that a delegate executes; None where its runtime has no delegates.
         backend: what it was made for, such as `qnn`; "" where its target knows nothing else.
         refused: why the accelerator that it was made for does not take it whole, a sentence for each operator.
+        compiled: what vendors' compilers made of it, as `--compile` asked; `output` is relative to the bundle.
         executed_images: how many of the evaluation images, where an emulator executed fewer than all.
     """
 
@@ -515,6 +517,7 @@ class ArtifactReport:
     backend: str = ""
     refused: tuple[str, ...] = ()
     executed_images: int | None = None
+    compiled: tuple[CompilerReport, ...] = ()
 
     @property
     def variant(self) -> Variant:

@@ -354,6 +354,16 @@ class Recipe:
             repeatable=True,
         ),
     )
+    compile: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            "Compile the files for an accelerator too, beside them: qnn-v75, ethos-u85-1024, ... (`edgevit compile`).",
+            ("convert",),
+            "Output",
+            "ACCELERATOR",
+            repeatable=True,
+        ),
+    )
     jobs: int = field(
         default=0,
         metadata=setting(
