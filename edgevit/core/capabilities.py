@@ -75,6 +75,8 @@ class BackendCapabilities:
         activations: integer type of every activation of the model, also between operations that multiply nothing;
             None where only what `kinds` names is quantized.
         wide: integer type, of 16 bits, of those that do not bear `activations`; None where there is no such type.
+        kernel_noise: how far at most a kernel's result is from the real one before it is rounded, in steps of its
+            grid; the noise floor of comparisons follows from it. 0: half of what `kernel_steps` says.
         unit: kinds besides sigmoid whose kernels give [0, 1] on the grid of that range and no other.
         wide_kinds: kinds of operations that compute in `wide` whatever they read and write.
         kernel_steps: (kind of operation, "" for all others) -> how many steps of its 16-bit result a kernel may be off;
@@ -95,6 +97,7 @@ class BackendCapabilities:
     unit: tuple[str, ...] = ()
     wide_kinds: tuple[str, ...] = ()
     kernel_steps: tuple[tuple[str, int], ...] = ()
+    kernel_noise: float = 0.0
 
     def steps_off(self, kind: str, dtype: str) -> int:
         """How many steps the result of a kernel that computes in `dtype` may be off."""

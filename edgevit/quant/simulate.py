@@ -35,9 +35,10 @@ def simulate(
 ) -> tuple[torch.Tensor, ...]:
     """Outputs of the planned model, each float32 (N, ...), for float32 (N, 3, height, width).
 
-    With `noise_seed`, every site's result gets relative Gaussian noise of 1e-7: two such runs differ
-    by the floor below which no comparison of an artifact with the simulation can get, because
-    rounding decisions flip and avalanche. Sites in `keep_float32` are not rounded to float16.
+    With `noise_seed`, every site's result gets relative Gaussian noise of 1e-7, and that of its integer kernel where
+    the whole graph is planned: two such runs differ by the floor below which no comparison of an artifact with the
+    simulation can get, because rounding decisions flip and avalanche. Sites in `keep_float32` are not rounded to
+    float16.
     """
     around = _around(graph, plan, noise_seed, keep_float32)
     start = _round_half(images) if plan.compute == "float16" else images
@@ -300,7 +301,8 @@ def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> A
         if generator is not None:
             computed = computed_grid(planned)
             # half of what a kernel may be off, on average; in 8 bits a step that rounds to the other side
-            reach = max(0.5, plan.capabilities.steps_off(planned.kind, computed.dtype) / 2)
+            half = max(0.5, plan.capabilities.steps_off(planned.kind, computed.dtype) / 2)
+            reach = plan.capabilities.kernel_noise or half
             noise = 2 * torch.rand(node.meta["val"].shape, generator=generator) - 1
             result = result + reach * computed.scale[0] * noise
         return whole_graph.rounded(result, planned)
