@@ -208,6 +208,14 @@ def _options(recipe: Recipe, pairs: dict[str, tuple[Precision, ...]]) -> dict[st
             message = nearest(key, target.options) if target.options else f"{name} has no options"
             raise UsageError(f"--option {name}.{key}: unknown option", message)
         if name not in options:
+            given = {k: v for owner, k, v in recipe.option if owner == name}
+            able = target.precisions_for(target.backend_of(given) if "backend" in target.options else "")
+            if (not recipe.to or name in recipe.to) and not set(able) & set(recipe.precision):
+                raise UsageError(
+                    f"--option {name}.{key}: with these options {name} writes {', '.join(able)}, "
+                    f"not {', '.join(recipe.precision)}",
+                    f"add --precision {able[0]}",
+                )
             raise UsageError(f"--option {name}.{key}: {name} is not among the targets", f"add {name} to --to")
         options[name][key] = value
     for name, given in options.items():
