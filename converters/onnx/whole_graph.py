@@ -54,6 +54,8 @@ _MOVING: Final = frozenset(
     ]
 )
 # Operator -> the first of its inputs that shapes it, and is no number to compute with.
+_NORMS: Final = ("LayerNormalization", "InstanceNormalization")
+_SHIFT: Final = 2  # the input of a norm that is added
 _SHAPED: Final = {"Clip": 1, "Pad": 1, "Resize": 1, "Reshape": 1, "Expand": 1, "Pow": 1}
 
 
@@ -169,11 +171,7 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
     ]
     own = list(site.constants)
     if len(own) != len(constants):  # numbers of the program, which the exporter made constants of
-        given = iter(own)
-        own = [
-            next(given, _exact(value)) if value.shape is not None and len(value.shape) else _exact(value)
-            for _, value in constants
-        ]
+        own = [_exact(value, node, index, site) for index, value in constants]
     activations = [
         (index, value)
         for index, value in enumerate(node.inputs)
@@ -208,10 +206,10 @@ def _move(state: _State, node: ir.Node, site: SitePlan | None) -> None:
     first = _SHAPED.get(node.op_type, len(node.inputs))
     read = [(i, v) for i, v in enumerate(node.inputs[:first]) if v is not None and _is_real(v)]
     own = [state.grids[value] for _, value in read if value in state.grids]
-    if site is None and not own:
+    # The grid of what it reads goes before that of the plan: a rewrite of the target may have renamed moves.
+    params = own[0] if own else None if site is None else site.output
+    if params is None:
         return  # of constants alone
-    params = own[0] if site is None else site.output
-    assert params is not None
     for index, value in read:
         if value.const_value is not None:
             real = _constant(state, f"{node.name}.{index}", value, params, node)
@@ -272,15 +270,18 @@ def _constant(state: _State, name: str, value: ir.Value, params: QuantParams, re
     return qdq_nodes.dequantized(state.graph, name, steps, params, None, reader)
 
 
-def _exact(value: ir.Value) -> QuantParams:
-    """A grid on which a number of the program stands exactly: as one step."""
+def _exact(value: ir.Value, node: ir.Node, index: int, site: SitePlan) -> QuantParams:
+    """A grid on which a number of the program stands exactly: as one step; the shift of a norm has 32 bits."""
     import numpy as np
 
     assert value.const_value is not None
     real = np.asarray(value.const_value.numpy(), np.float64)
-    largest = float(np.abs(real).max(initial=0.0)) or 1.0
+    largest = float(np.abs(real).max(initial=0.0))
+    if node.op_type in _NORMS and index == _SHIFT:
+        step = site.input.scale[0] if site.input is not None else 1.0
+        return QuantParams("int32", (max(step / 255, largest / 2**30),), (0,))
     negative = bool((real < 0).any())
-    return QuantParams("uint8", (largest / (127 if negative else 255),), (128 if negative else 0,))
+    return QuantParams("uint8", ((largest or 1.0) / (127 if negative else 255),), (128 if negative else 0,))
 
 
 def _reshaped(

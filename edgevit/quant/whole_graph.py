@@ -204,12 +204,21 @@ def rounded(value: torch.Tensor, site: SitePlan) -> torch.Tensor:
 
 def operands(node: torch.fx.Node, constant: Collection[torch.fx.Node]) -> tuple[torch.fx.Node, ...]:
     """The activations that `node` reads, in the order of its arguments."""
-    return tuple(n for n in node.all_input_nodes if n not in constant and is_real(n))
+    return tuple(n for n in _arguments(node) if n not in constant and is_real(n))
 
 
 def real_constants(node: torch.fx.Node, constant: Collection[torch.fx.Node]) -> tuple[torch.fx.Node, ...]:
     """The constants with real numbers that `node` reads, in the order of its arguments."""
-    return tuple(n for n in node.all_input_nodes if n in constant and is_real(n))
+    return tuple(n for n in _arguments(node) if n in constant and is_real(n))
+
+
+def _arguments(node: torch.fx.Node) -> tuple[torch.fx.Node, ...]:
+    """All that `node` reads, each once; `all_input_nodes` loses the order where an argument was replaced."""
+    import torch
+
+    found: dict[torch.fx.Node, None] = {}
+    torch.fx.map_arg((node.args, node.kwargs), lambda n: found.setdefault(n))
+    return tuple(found)
 
 
 def constant_grids(

@@ -1,7 +1,8 @@
 """Read tensors without changing how HTP computes with them.
 
 The execution provider fuses transpositions and conversions of width into the product that reads them, and refuses all
-of it where such a tensor is an output as well. So what is read there is moved and converted once more, beside.
+of it where such a tensor is an output as well. So what is read there is moved and converted once more, beside. A tensor
+that an operator computes, and that is converted for one of its readers, is read behind a reshape, as (1, elements).
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ def apart(model: onnx.ModelProto) -> onnx.ModelProto:
     for name in [value.name for value in model.graph.output]:
         readers = [node for node in nodes if name in node.input]
         chain = _moves(name, makers) if readers else []
+        if not chain and any(_converts(node, nodes) for node in readers):
+            inside, copies = _reshaped(model, makers[name], name)
+            at = nodes.index(makers[name]) + 1
+            makers[name].output[0] = inside
+            makers[inside], makers[name] = makers[name], copies[-1]
+            for node in readers:
+                node.input[:] = [inside if one == name else one for one in node.input]
+            nodes[at:at] = copies
         if not chain:
             continue
         at = nodes.index(chain[-1]) + 1
@@ -34,6 +43,28 @@ def apart(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
+
+
+def _converts(reader: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> bool:
+    """Whether `reader` is a DequantizeLinear whose result goes straight into a QuantizeLinear."""
+    return reader.op_type == "DequantizeLinear" and any(
+        node.op_type == "QuantizeLinear" and node.input[0] == reader.output[0] for node in nodes
+    )
+
+
+def _reshaped(model: onnx.ModelProto, marker: onnx.NodeProto, name: str) -> tuple[str, list[onnx.NodeProto]]:
+    """The name that the tensor goes on by, and nodes that give it as (1, elements) by its own."""
+    from onnx import TensorProto, helper
+
+    inside, shape = f"{name}#inside", f"{name}#shape"
+    if shape not in {tensor.name for tensor in model.graph.initializer}:
+        model.graph.initializer.append(helper.make_tensor(shape, TensorProto.INT64, [2], [1, -1]))
+    real, flat = f"{name}#real", f"{name}#flat"
+    return inside, [
+        helper.make_node("DequantizeLinear", [inside, *marker.input[1:]], [real], name=real),
+        helper.make_node("Reshape", [real, shape], [flat], name=flat),
+        helper.make_node("QuantizeLinear", [flat, *marker.input[1:]], [name], name=f"{name}#read"),
+    ]
 
 
 def _moves(name: str, makers: Mapping[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
