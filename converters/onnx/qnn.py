@@ -26,6 +26,9 @@ WIDE_KINDS: Final = ("softmax",)
 KERNEL_STEPS: Final = (
     ("", 8),
     ("softmax", 200),
+    ("qk", 32),
+    ("av", 32),
+    ("matmul", 32),
     ("gelu", 32),
     ("div", 16),
     ("sqrt", 80),

@@ -73,6 +73,12 @@ class StepError(EdgevitError):
     code = "step-failed"
 
 
+class UnreadableTensorsError(StepError):
+    """A file is executed, but its inner tensors cannot be read: single sites of it stay unchecked."""
+
+    code = "unreadable-tensors"
+
+
 class StepTimeoutError(StepError):
     """A step took longer than its limit."""
 
