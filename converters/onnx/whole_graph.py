@@ -22,7 +22,7 @@ from converters.onnx.export import FloatConversion
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plans import QuantPlan, SitePlan
-from edgevit.core.quant_params import LIMITS, QuantParams
+from edgevit.core.quant_params import LIMITS, WIDE, QuantParams
 from edgevit.core.runner import SiteTensors
 from edgevit.core.widths import computed_grid
 
@@ -56,6 +56,8 @@ _MOVING: Final = frozenset(
 # Operator -> the first of its inputs that shapes it, and is no number to compute with.
 _NORMS: Final = ("LayerNormalization", "InstanceNormalization")
 _SHIFT: Final = 2  # the input of a norm that is added
+_IMAGE_AXES: Final = 4
+_WRONG_ROWS: Final = range(9, 13)
 _SHAPED: Final = {"Clip": 1, "Pad": 1, "Resize": 1, "Reshape": 1, "Expand": 1, "Pow": 1}
 
 
@@ -182,10 +184,52 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
         taken.append(_own(state, value, params, node))
     for (index, value), params in zip(constants, own, strict=True):
         node.replace_input_with(index, _constant(state, f"{site.site}.{index}", value, params, node))
-    left = _give(state, node.outputs[0], site)
+    result = node.outputs[0]
+    if _miscomputed(node, site) and site.input is not None:
+        result = _through_row(state, node, site, site.input)
+    left = _give(state, result, site)
     if taken:
         rhs = _name(taken[1]) if site.rhs is not None and len(taken) > 1 else ""
         state.found[site.site] = SiteTensors(site.site, _name(taken[0]), _name(left), rhs)
+
+
+def _miscomputed(node: ir.Node, site: SitePlan) -> bool:
+    """Whether HTP would fuse this sigmoid with a convolution before and a product behind it, and get it wrong.
+
+    Seen with onnxruntime-qnn 2.7.0 for v75: x sigmoid(x) behind a convolution, in 16 bits, on maps of 9 to 12 rows,
+    is thousands of steps off, whatever their width and channels (`python -m bench.npu_silu`).
+    """
+    shape = node.outputs[0].shape
+    if (
+        node.op_type != "Sigmoid"
+        or computed_grid(site).dtype not in WIDE
+        or shape is None
+        or len(shape) != _IMAGE_AXES
+    ):
+        return False
+    return int(shape.numpy()[2]) in _WRONG_ROWS
+
+
+def _through_row(state: _State, node: ir.Node, site: SitePlan, read: QuantParams) -> ir.Value:
+    """Put the same operator on one row of all values in the place of `node`, which HTP does not fuse; its result."""
+    import onnx_ir as ir
+
+    old, graph = node.outputs[0], state.graph
+    shape = _sizes(old, site)
+    real = node.inputs[0]
+    assert real is not None
+    flat = _reshaped(state, real, (1, math.prod(shape)), read, node, f"{site.site}.row")
+    made = ir.node(node.op_type, [flat], name=f"{node.name}.row")
+    made.metadata_props[metadata_keys.SITE] = site.site
+    out = made.outputs[0]
+    out.name, out.type, out.shape = f"{site.site}.of_row", old.type, ir.Shape((1, math.prod(shape)))
+    graph.insert_before(node, made)
+    _, given = qdq_nodes.quantized(graph, out, computed_grid(site), state.done, None)
+    result = _reshaped(state, given, shape, None, node, f"{site.site}.image")
+    result.type, result.shape = old.type, old.shape
+    old.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    return result
 
 
 def _spread(
