@@ -110,12 +110,15 @@ def _ours(asked: argparse.Namespace, precision: str, out: Path) -> None:
 
 
 def _peer(asked: argparse.Namespace, precision: str, out: Path) -> None:
+    from onnxruntime import InferenceSession
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize
     from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config, qnn_preprocess_model
 
     model: Given = given(asked.model, asked.cache, asked.calibration)
     base, prepared = out.parent / "float.onnx", out.parent / "prepared.onnx"
     peers._onnx(model, base, base)
+
+    name = InferenceSession(str(base), providers=["CPUExecutionProvider"]).get_inputs()[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """The images one by one."""
@@ -125,7 +128,7 @@ def _peer(asked: argparse.Namespace, precision: str, out: Path) -> None:
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             image = next(self.left, None)
-            return None if image is None else {"image": image}
+            return None if image is None else {name: image}
 
     source = prepared if qnn_preprocess_model(str(base), str(prepared)) else base
     activations = {8: QuantType.QUInt8, 16: QuantType.QUInt16}[BITS[precision]]
