@@ -197,7 +197,7 @@ def _miscomputed(node: ir.Node, site: SitePlan) -> bool:
     """Whether HTP would fuse this sigmoid with a convolution before and a product behind it, and get it wrong.
 
     Seen with onnxruntime-qnn 2.7.0 for v75: x sigmoid(x) behind a convolution, in 16 bits, on maps of 9 to 12 rows,
-    is thousands of steps off, whatever their width and channels (`python -m bench.npu_silu`).
+    is thousands of steps off, whatever their width and channels (`python -m bench.npu_operators --silu`).
     """
     shape = node.outputs[0].shape
     if (

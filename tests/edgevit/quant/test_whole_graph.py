@@ -266,3 +266,21 @@ def test_the_emulated_npu_computes_what_the_plan_simulates(
     for error in compare_sites(QNN_RUNTIME, built, models.pixels(2), plan, tmp_path / "graph.pt2"):
         assert error.max_steps is not None and error.allowed_steps is not None
         assert error.max_steps <= error.allowed_steps, error
+
+
+def test_a_map_of_eleven_rows_is_computed_right_where_htp_itself_is_wrong(tmp_path: Path) -> None:
+    if QNN_RUNTIME.unavailable() is not None:
+        return  # why is asserted above
+    rows = nn.Sequential(nn.Conv2d(3, 8, 3, 3, 1), nn.SiLU(), nn.Flatten(), nn.Linear(8 * 11 * 11, 10))
+    small = models.graph_of(rows)
+    npu_operators.ALGORITHM.apply(small, Stats({}, 0))
+    capabilities = TARGET.capabilities(Precision.W8A16, QNN)
+    assert capabilities is not None
+    _, seen = run(small, images(), observe=models._ends)
+    values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
+    plan = make_plan(small, Stats(values, 12), images(), capabilities, CHOICES)
+    path = tmp_path / "model.onnx"
+    TARGET.write(TARGET.prepare(small, models.spec_of(10), QNN), plan.precision, plan, path)
+    with QNN_RUNTIME.open(path, RunOptions(threads=1)) as runner:
+        executed = runner.run(models.pixels(4))["logits"]
+    assert sqnr(simulate(small, plan, images()[:4])[0].numpy(), executed) > 50
