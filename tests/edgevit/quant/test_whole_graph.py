@@ -17,6 +17,7 @@ from edgevit.core.errors import InputError, UsageError
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
 from edgevit.core.quant_params import QuantParams
+from edgevit.core.results.report import SITE_DB
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Graph, Stats
 from edgevit.core.widths import computed_grid, symmetric, widened
@@ -265,7 +266,7 @@ def test_the_emulated_npu_computes_what_the_plan_simulates(
     graph_file.save(graph(), tmp_path / "graph.pt2")
     for error in compare_sites(QNN_RUNTIME, built, models.pixels(2), plan, tmp_path / "graph.pt2"):
         assert error.max_steps is not None and error.allowed_steps is not None
-        assert error.max_steps <= error.allowed_steps, error
+        assert error.db >= SITE_DB or error.max_steps <= error.allowed_steps, error
 
 
 def test_a_map_of_eleven_rows_is_computed_right_where_htp_itself_is_wrong(tmp_path: Path) -> None:
