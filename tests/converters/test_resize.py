@@ -46,7 +46,12 @@ class _Net(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("target", "runtime"), [("onnx", "onnxruntime"), ("tflite", "litert"), ("coreml", "coreml_reference")]
+    ("target", "runtime"),
+    [
+        ("onnx", "onnxruntime"),
+        pytest.param("tflite", "litert", marks=pytest.mark.family),
+        ("coreml", "coreml_reference"),
+    ],
 )
 def test_resizing_is_pytorchs(target: str, runtime: str, tmp_path: Path) -> None:
     module, images = _Net(), models.pixels(2)

@@ -67,7 +67,12 @@ class _Joined(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("target", "runtime"), [("onnx", "onnxruntime"), ("tflite", "litert"), ("coreml", "coreml_reference")]
+    ("target", "runtime"),
+    [
+        ("onnx", "onnxruntime"),
+        pytest.param("tflite", "litert", marks=pytest.mark.family),
+        ("coreml", "coreml_reference"),
+    ],
 )
 def test_each_is_pytorchs(target: str, runtime: str, tmp_path: Path) -> None:
     module, images = _Joined(_Net()), models.pixels(2)

@@ -43,6 +43,7 @@ NAMES = {
 }
 
 
+@pytest.mark.family
 def test_each_head_has_its_names_and_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     given: list[str] = []

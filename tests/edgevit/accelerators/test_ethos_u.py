@@ -72,6 +72,7 @@ def test_a_database_of_another_form_is_no_answer(tmp_path: Path, old: str, new: 
         _vela_output.on_cpu(tmp_path / "debug.xml", 3)
 
 
+@pytest.mark.family
 def test_through_the_command_line(tmp_path: Path) -> None:
     path, out, cache = _vela.tiny(tmp_path / "tiny.tflite"), tmp_path / "out.tflite", tmp_path / "cache"
     words = ("compile", path, "--for", "ethos-u85-1024", "--output", out)

@@ -18,6 +18,7 @@ here = pytest.mark.skipif(REASON is not None, reason=f"HTP is not executed here:
 
 
 @here
+@pytest.mark.family
 def test_an_operator_that_leaves_is_told_with_its_module(tmp_path: Path) -> None:
     path = quantized(tmp_path, 8, "Erf")
     done = edgevit("lint", str(path), "--for", "qnn-v73", "--json")
@@ -45,6 +46,7 @@ def test_a_file_is_compiled_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @here
+@pytest.mark.family
 def test_an_unknown_architecture_is_wrong_usage(tmp_path: Path) -> None:
     assert CHECKER.accepts("qnn-v80") and CHECKER.accepts("qnn") and not CHECKER.accepts("qnnx")
     with pytest.raises(UsageError, match="no HTP architecture is called 'v80'"):

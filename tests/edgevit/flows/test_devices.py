@@ -102,6 +102,7 @@ def test_a_device_that_computes_something_else_fails_and_the_layer_is_named(
     }
 
 
+@pytest.mark.family
 def test_a_connection_that_is_cut_in_the_middle_of_the_images_goes_on_where_it_was(
     hybrid: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,9 +52,9 @@ def test_four_planted_faults_are_found_and_nothing_else(
 @pytest.mark.parametrize(
     ("fault", "module"),
     [
-        ("transposed", "blocks.0.attn.proj"),
+        pytest.param("transposed", "blocks.0.attn.proj", marks=pytest.mark.family),
         ("epsilon", "blocks.0.norm2"),
-        ("swapped", "blocks.1.attn.qkv"),
+        pytest.param("swapped", "blocks.1.attn.qkv", marks=pytest.mark.family),
         ("biasless", "blocks.1.mlp.fc1"),
     ],
 )

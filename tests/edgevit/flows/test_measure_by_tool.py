@@ -23,6 +23,7 @@ from tests.edgevit.runtimes.litert import _tflite_files as files
 from tests.edgevit.runtimes.litert.test_litert import NOTES
 
 
+@pytest.mark.family
 def test_files_on_a_phone_without_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = files.image_model(tmp_path / "m.tflite", NOTES)
     tool = _benchmark_model.write(tmp_path / "benchmark_model")

@@ -85,6 +85,7 @@ def test_tflite_in_to_is_exit_3_before_images_are_read(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.family
 def test_tflite_by_default_is_left_out_and_the_report_says_why(
     net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
