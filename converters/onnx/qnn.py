@@ -64,6 +64,7 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
         wide="uint16",
         wide_kinds=WIDE_KINDS,
         kernel_steps=KERNEL_STEPS,
+        narrow_steps=2,  # x sigmoid(x), which HTP fuses
     )
 
 

@@ -80,7 +80,7 @@ class BackendCapabilities:
         unit: kinds besides sigmoid whose kernels give [0, 1] on the grid of that range and no other.
         wide_kinds: kinds of operations that compute in `wide` whatever they read and write.
         kernel_steps: (kind of operation, "" for all others) -> how many steps of its 16-bit result a kernel may be off;
-            one of 8 bits is off by one at most. Empty where kernels are exact.
+            one of 8 bits is off by `narrow_steps` at most. Empty where kernels are exact.
     """
 
     target: str
@@ -97,6 +97,7 @@ class BackendCapabilities:
     unit: tuple[str, ...] = ()
     wide_kinds: tuple[str, ...] = ()
     kernel_steps: tuple[tuple[str, int], ...] = ()
+    narrow_steps: int = 1
     kernel_noise: float = 0.0
 
     def steps_off(self, kind: str, dtype: str) -> int:
@@ -104,4 +105,4 @@ class BackendCapabilities:
         known = dict(self.kernel_steps)
         if not known:
             return 0
-        return known.get(kind, known.get("", 1)) if dtype in WIDE else 1
+        return known.get(kind, known.get("", 1)) if dtype in WIDE else self.narrow_steps

@@ -301,7 +301,8 @@ def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> A
         if generator is not None:
             computed = computed_grid(planned)
             # half of what a kernel may be off, on average; in 8 bits a step that rounds to the other side
-            half = max(0.5, plan.capabilities.steps_off(planned.kind, computed.dtype) / 2)
+            off = plan.capabilities.steps_off(planned.kind, computed.dtype) if computed.dtype in WIDE else 1
+            half = max(0.5, off / 2)
             reach = plan.capabilities.kernel_noise or half
             noise = 2 * torch.rand(node.meta["val"].shape, generator=generator) - 1
             result = result + reach * computed.scale[0] * noise

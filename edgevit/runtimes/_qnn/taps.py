@@ -2,7 +2,7 @@
 
 The execution provider fuses transpositions and conversions of width into the product that reads them, and refuses all
 of it where such a tensor is an output as well. So what is read there is moved and converted once more, beside. A tensor
-that an operator computes, and that is converted for one of its readers, is read behind a reshape, as (1, elements).
+that is converted alone, behind its operator or for one of its readers, is read behind a reshape, as (1, elements).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def apart(model: onnx.ModelProto) -> onnx.ModelProto:
     for name in [value.name for value in model.graph.output]:
         readers = [node for node in nodes if name in node.input]
         chain = _moves(name, makers) if readers else []
-        if not chain and any(_converts(node, nodes) for node in readers):
+        narrowed = bool(chain) and all(node.op_type != "Transpose" for node in chain)
+        if narrowed or (not chain and any(_converts(node, nodes) for node in readers)):
             inside, copies = _reshaped(model, makers[name], name)
             at = nodes.index(makers[name]) + 1
             makers[name].output[0] = inside
@@ -29,7 +30,7 @@ def apart(model: onnx.ModelProto) -> onnx.ModelProto:
             for node in readers:
                 node.input[:] = [inside if one == name else one for one in node.input]
             nodes[at:at] = copies
-        if not chain:
+        if not chain or narrowed:
             continue
         at = nodes.index(chain[-1]) + 1
         copies = _copies(chain, name)
