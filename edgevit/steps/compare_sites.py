@@ -97,10 +97,12 @@ def compare_sites(
             )
         entering, leaving = simulator.shapes(planned.site)
         own_input, own_rhs = simulator.read_grids(planned.site)
+        own_input = _grid(found[where.input], planned.input, own_input)
         seconds: tuple[Sequence[torch.Tensor | None], ...] = ([None] * len(pixels),)
         if where.rhs:
             shape = simulator.second_shape(planned.site)
             readings = (*_as_torch(found[where.rhs], shape), *_transposed(found[where.rhs], shape))
+            own_rhs = _grid(found[where.rhs], planned.rhs, own_rhs)
             seconds = tuple(list(_real(reading, own_rhs)) for reading in readings)
         errors = []
         for value, second in product(_as_torch(found[where.input], entering), seconds):
@@ -117,6 +119,13 @@ def compare_sites(
                 )
         results.append(max(errors, key=lambda error: error.db))
     return tuple(results)
+
+
+def _grid(
+    tapped: NDArray[np.generic], read: QuantParams | None, own: QuantParams | None
+) -> QuantParams | None:
+    """The grid of a tensor that a file gave: that in which the site reads it, or its own before it was converted."""
+    return read if read is not None and str(tapped.dtype) == read.dtype else own
 
 
 def _allowed_steps(plan: QuantPlan, planned: SitePlan) -> int | None:
