@@ -1,7 +1,7 @@
 """Our conditions of LiteRT's GPU delegate against TensorFlow's own check of them, operator by operator.
 
-    python -m venv /tmp/tf && /tmp/tf/bin/pip install 'tensorflow-cpu==2.15.*'
-    python -m bench.gpu_conditions /tmp/tf/bin/python --random 5000 dist/*/tflite/fp32/model.tflite
+    python -m venv TF && TF/bin/pip install 'tensorflow-cpu==2.15.*'
+    python -m bench.gpu_conditions TF/bin/python --random 5000 dist/*/tflite/fp32/model.tflite
 
 `--random 5000` adds operators with operands and options drawn at random, one in each file: many are refused.
 

@@ -116,7 +116,9 @@ class File:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def steps_off(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> int:
+def steps_off(
+    model: onnx.ModelProto, feeds: dict[str, NDArray[Any]], architecture: str = ARCHITECTURE
+) -> int:
     """The largest difference between HTP and the CPU, in steps of the output.
 
     Raises:
@@ -126,7 +128,7 @@ def steps_off(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.onnx"
         onnx.save(model, path)
-        htp = open_whole(path, path, ARCHITECTURE).run(None, feeds)[0]
+        htp = open_whole(path, path, architecture).run(None, feeds)[0]
     return int(np.abs(cpu.astype(np.int64) - htp.astype(np.int64)).max())
 
 
@@ -175,7 +177,7 @@ def _one(kind: str, low: float, high: float, **attributes: Any) -> Callable[[Fil
 
 def _softmax(tokens: int) -> Callable[[File], str]:
     return lambda file: file.back(
-        file.add("Softmax", [file.read((1, 4, 17, tokens), 0.8)], axis=-1), 0, 4 / tokens
+        file.add("Softmax", [file.read((1, 4, 17, tokens), 0.8)], axis=-1), 0, 1.8 / tokens
     )
 
 
@@ -195,6 +197,8 @@ OPERATORS: Final[dict[str, Callable[[File], str]]] = {
     "Gelu": _one("Gelu", -0.2, 4),
     "Sigmoid": _one("Sigmoid", 0, 1),
     "HardSwish": _one("HardSwish", -0.4, 4),
+    "Div": _two("Div", -8, 8),
+    "Erf": _one("Erf", -1, 1),
     "Add": _two("Add", -8, 8),
     "Mul": _two("Mul", -12, 12),
 }
@@ -214,6 +218,7 @@ def silu(height: int, width: int) -> tuple[onnx.ModelProto, dict[str, NDArray[An
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--silu", action="store_true")
+    cli.add_argument("--architecture", default=ARCHITECTURE)
     asked = cli.parse_args()
     if asked.silu:
         print("| height | steps off, width the same | width 16 |\n| --- | --- | --- |")
@@ -230,7 +235,7 @@ def main() -> None:
             file = File(act)
             output = make(file)
             try:
-                cells.append(str(steps_off(file.model(output), file.feeds)))
+                cells.append(str(steps_off(file.model(output), file.feeds, asked.architecture)))
             except EdgevitError:
                 cells.append("refused")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

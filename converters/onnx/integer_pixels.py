@@ -76,9 +76,7 @@ def _grid(reached: NDArray[np.float64]) -> QuantParams:
 def _constant(graph: ir.Graph, name: str, real: NDArray[np.float64], reader: ir.Node) -> ir.Value:
     import numpy as np
 
-    params = _grid(real)
-    steps = np.clip(np.round(real / params.scale[0]) + params.zero_point[0], 0, 65535).astype(np.uint16)
-    return qdq_nodes.dequantized(graph, name, steps, params, None, reader)
+    return qdq_nodes.constant(graph, name, np.asarray(real, np.float32), _grid(real), reader)
 
 
 def _emit(

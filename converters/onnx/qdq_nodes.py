@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from edgevit.core.quant_params import QuantParams
+from edgevit.core.quant_params import LIMITS, QuantParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +115,17 @@ def dequantized(
     out.name, out.type, out.shape = f"{name}.dequantized", ir.TensorType(ir.DataType.FLOAT), stored.shape
     graph.insert_before(reader, node)
     return out
+
+
+def constant(
+    graph: ir.Graph, name: str, real: NDArray[np.float32], params: QuantParams, reader: ir.Node
+) -> ir.Value:
+    """Round a constant to a grid per tensor and store it so; the real value in front of `reader`."""
+    import numpy as np
+
+    low, high = LIMITS[params.dtype]
+    steps = np.round(real / np.float32(params.scale[0])) + params.zero_point[0]
+    return dequantized(graph, name, np.clip(steps, low, high).astype(params.dtype), params, None, reader)
 
 
 def folded(

@@ -53,11 +53,11 @@ _MOVING: Final = frozenset(
         "ReduceMax",
     ]
 )
-# Operator -> the first of its inputs that shapes it, and is no number to compute with.
 _NORMS: Final = ("LayerNormalization", "InstanceNormalization")
 _SHIFT: Final = 2  # the input of a norm that is added
 _IMAGE_AXES: Final = 4
-_WRONG_ROWS: Final = range(9, 13)
+_WRONG_ROWS: Final = range(9, 13)  # of maps that `_miscomputed` is about
+# Operator -> the first of its inputs that shapes it, and is no number to compute with.
 _SHAPED: Final = {"Clip": 1, "Pad": 1, "Resize": 1, "Reshape": 1, "Expand": 1, "Pow": 1}
 
 
@@ -171,9 +171,9 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
         for index, value in enumerate(node.inputs[:first])
         if value is not None and value.const_value is not None and _is_real(value)
     ]
-    own = list(site.constants)
-    if len(own) != len(constants):  # numbers of the program, which the exporter made constants of
-        own = [_exact(value, node, index, site) for index, value in constants]
+    # behind those of the plan: numbers of the program, which the exporter made constants of
+    given = len(site.constants)
+    own = (*site.constants, *(_exact(value, node, index, site) for index, value in constants[given:]))
     activations = [
         (index, value)
         for index, value in enumerate(node.inputs)
@@ -286,13 +286,12 @@ def _give(state: _State, value: ir.Value, site: SitePlan) -> ir.Value:
 
 
 def _attach(state: _State, value: ir.Value, computed: QuantParams, final: QuantParams) -> ir.Value:
-    readers = list(value.uses())
+    """Quantize `value` to the first grid, then to the second; who reads it asks `_read` for the form it wants."""
     integer, real = qdq_nodes.quantized(state.graph, value, computed, state.done, None)
     if final != computed:
         integer, real = qdq_nodes.quantized(state.graph, real, final, state.done, None)
     state.grids[value] = final
     state.done[value, final] = (integer, real)
-    del readers  # each reader asks `_read` for the form it wants
     return integer
 
 
@@ -308,24 +307,35 @@ def _constant(state: _State, name: str, value: ir.Value, params: QuantParams, re
 
     assert value.const_value is not None
     real = np.asarray(value.const_value.numpy(), np.float32)
-    low, high = LIMITS[params.dtype]
-    scale, zero = np.float32(params.scale[0]), params.zero_point[0]
-    steps = np.clip(np.round(real / scale) + zero, low, high).astype(params.dtype)
-    return qdq_nodes.dequantized(state.graph, name, steps, params, None, reader)
+    return qdq_nodes.constant(state.graph, name, real, params, reader)
 
 
 def _exact(value: ir.Value, node: ir.Node, index: int, site: SitePlan) -> QuantParams:
-    """A grid on which a number of the program stands exactly: as one step; the shift of a norm has 32 bits."""
+    """A grid on which a number of the program stands exactly, as its highest or lowest integer.
+
+    It is as wide as the operator computes: of a narrower constant HTP would make a float operator. Only the gain of a
+    norm has 8 bits in any case, and its shift 32.
+
+    Raises:
+        UnsupportedError: it is no single number, and nothing is planned for it.
+    """
     import numpy as np
 
     assert value.const_value is not None
     real = np.asarray(value.const_value.numpy(), np.float64)
-    largest = float(np.abs(real).max(initial=0.0))
+    if real.size and (real != real.flat[0]).any():
+        raise UnsupportedError(
+            f"site {site.site}: {node.op_type} reads a constant that the plan does not know",
+            "write that operation with others, or leave the backend out",
+        )
+    number = float(real.flat[0]) if real.size else 0.0
     if node.op_type in _NORMS and index == _SHIFT:
         step = site.input.scale[0] if site.input is not None else 1.0
-        return QuantParams("int32", (max(step / 255, largest / 2**30),), (0,))
-    negative = bool((real < 0).any())
-    return QuantParams("uint8", ((largest or 1.0) / (127 if negative else 255),), (128 if negative else 0,))
+        return QuantParams("int32", (max(step / 255, abs(number) / 2**30),), (0,))
+    dtype = "uint8" if node.op_type in _NORMS else computed_grid(site).dtype
+    low, high = LIMITS[dtype]
+    # the zero point is at the other end: a negative number is the lowest integer
+    return QuantParams(dtype, ((abs(number) or 1.0) / (high - low),), (high if number < 0 else low,))
 
 
 def _reshaped(

@@ -135,6 +135,7 @@ class IntegerMacs:
         source: `runtime` if seen in the runtime's own graph, `program` if it is what the program permits.
         operators: (operator type, count) of what was found, for the report.
         partitions: number of delegate partitions, None where the runtime has none.
+        in_float: kinds of operators that compute in float where a whole graph in integers was asked for.
         static_by_bits: (bits, MACs) of the static ones by the wider of the two factors; empty where all have 8.
     """
 
@@ -144,6 +145,7 @@ class IntegerMacs:
     operators: tuple[tuple[str, int], ...] = ()
     partitions: int | None = None
     static_by_bits: tuple[tuple[int, int], ...] = ()
+    in_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def with_execution(
         found,
         executed_by=executed.executed_by,
         integer_mac_fraction=fraction,
+        float_operators=integer.in_float if integer is not None else (),
         narrow_mac_fraction=_narrow(prepared, integer),
         integer_mac_source=integer.source if integer is not None else None,
         partitions=integer.partitions if integer is not None else None,

@@ -83,10 +83,6 @@ class Activations:
     constant: frozenset[torch.fx.Node]
     joined: tuple[str, ...] = ()
 
-    def members(self, name: str) -> tuple[str, ...]:
-        """The makers of the group that `name` belongs to."""
-        return tuple(m for m in self.makers if self.group[m] == self.group[name])
-
 
 def keeps_grid(node: torch.fx.Node) -> bool:
     """Whether every value that `node` gives is one that it read, or 0."""

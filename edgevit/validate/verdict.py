@@ -162,6 +162,12 @@ def _site_holds(site: SiteError) -> bool:
 
 
 def _integers(artifact: ArtifactReport) -> Iterator[Finding]:
+    if artifact.float_operators:
+        yield (
+            "fail",
+            "made for a backend without float, it was executed in float in part: "
+            + ", ".join(artifact.float_operators),
+        )
     if artifact.precision.quantizes_activations:
         share = artifact.integer_mac_fraction
         if share is None:

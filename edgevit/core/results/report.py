@@ -445,6 +445,7 @@ class ArtifactReport:
         integer_mac_fraction: of all MACs of conv, linear and matmul in the rewritten float graph,
             the share done in static integer kernels; dynamic kernels count only in w8da8.
         planned_mac_fraction: the share that the plan makes integer; None without a plan.
+        float_operators: kinds of operators that were executed in float although every one was to be in integers.
         narrow_mac_fraction: of `integer_mac_fraction`, the part whose factors both have 8 bits; None where all have.
         weight_bytes: bytes by type of number, read back from the file.
         operators, max_rank: of the file: number of operators besides constants, highest rank of a tensor.
@@ -486,6 +487,7 @@ class ArtifactReport:
     integer_mac_source: Literal["runtime", "program"] | None = None
     planned_mac_fraction: float | None = None
     narrow_mac_fraction: float | None = None
+    float_operators: tuple[str, ...] = ()
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
     operators: int | None = None
     max_rank: int | None = None

@@ -12,25 +12,14 @@ from __future__ import annotations
 from edgevit.core.plugins import Fold
 from edgevit.core.types import Graph, Stats
 from edgevit.graph.rewrites import group_norm_as_layer_norm, resize_as_products_onnx
-from edgevit.program import edit
-from edgevit.program.sites import name_sites, named, site_of
+from edgevit.quant.algorithms._spelled_out import spell_out
 
 
 def apply(graph: Graph, stats: Stats) -> tuple[str, ...]:
     """Split each SiLU, and write group norms and resizing as HTP has them; the sites that came to be."""
-    import torch
-
-    aten = torch.ops.aten
-    program = graph.program
-    group_norm_as_layer_norm.REWRITE.apply(program)
-    resize_as_products_onnx.REWRITE.apply(program)
-    for node in [n for n in program.graph_module.graph.nodes if n.target is aten.silu.default]:
-        value = node.args[0]
-        sigmoid = edit.emit(node, aten.sigmoid.default, (value,))
-        edit.replace(program, node, edit.emit(node, aten.mul.Tensor, (value, sigmoid)))
-    made = [n for n in program.graph_module.graph.nodes if n.op == "call_function" and not named(n)]
-    name_sites(program)
-    return tuple(site_of(node) for node in made if named(node))
+    return spell_out(
+        graph.program, group_norm_as_layer_norm.REWRITE.apply, resize_as_products_onnx.REWRITE.apply
+    )
 
 
 ALGORITHM = Fold(

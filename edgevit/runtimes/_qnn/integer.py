@@ -36,4 +36,5 @@ def count(path: Path) -> IntegerMacs:
         source="runtime",
         operators=tuple(found.most_common()),
         static_by_bits=tuple(sorted(by_bits.items())),
+        in_float=tuple(sorted({o.kind for o in operations if o.in_float})),
     )

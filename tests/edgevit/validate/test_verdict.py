@@ -112,6 +112,20 @@ def test_files_with_quantized_activations(change: dict[str, Any], expected: str,
     assert bool(reasons) == (expected != "pass")
 
 
+def test_a_file_that_is_executed_in_float_in_part_fails_by_the_operators() -> None:
+    verdict, reasons = judge(static_int8(float_operators=("Softmax",)), Limits())
+    assert verdict == "fail" and reasons[0].endswith("executed in float in part: Softmax")
+
+
+def test_what_kernels_are_known_to_be_off_is_allowed_and_no_more() -> None:
+    def of(total: float, steps: int) -> str:
+        site = SiteError("a:mul", 40.0, steps, 0.3, allowed_steps=2)
+        return judge(static_int8(total=Total(total, 1.0), sites=(site,)), Limits())[0]
+
+    # plan 25 dB, floor 30 dB of which 2 may be missing: together 23.2 dB, and 1 dB is allowed
+    assert of(22.3, 2) == "pass" and of(22.1, 2) == "fail" and of(22.3, 3) == "fail"
+
+
 def test_a_w4_file_whose_kernels_quantize_activations_is_held_against_the_noise_floor() -> None:
     quantized = static_int8(precision=Precision.W4, weight_bytes={"int4": 10}, integer_mac_fraction=0.0)
     assert judge(quantized, NO_LIMITS)[0] == "pass"
