@@ -1,17 +1,21 @@
-"""Execute a Graph twice, side by side, operation by operation, each on all images at once.
+"""Execute a Graph in float and, beside it, in other ways, operation by operation, each on all images at once.
 
 Layer-wise quantization needs what enters a layer in the float model and, beside it, what enters it
-behind the layers that are quantized already, before it can decide the layer.
+behind the layers that are quantized already, before it can decide the layer. Several plans of one graph are made
+beside one float run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.types import Graph
 from edgevit.program import constants
 from edgevit.program.run import last_uses
+from edgevit.program.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -24,21 +28,32 @@ if TYPE_CHECKING:
 CHUNK = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One run beside the float model's.
+
+    Attributes:
+        decide: may replace an operation's result. It gets values with the images in front of the program's own batch
+            axis of 1: (N, 1, ...); weights come as they are.
+        settle: sees what `decide` has led to, the model's input first.
+    """
+
+    decide: Decide
+    settle: Settle | None = None
+
+
 def paired_run(
     graph: Graph,
     images: torch.Tensor,
-    decide: Decide,
+    runs: Sequence[Beside],
     advance: Callable[[int], None] | None = None,
-    settle: Settle | None = None,
 ) -> None:
-    """Walk through the operations in order; `decide` may replace the second run's result.
+    """Walk through the operations in order, once in float and once for each of `runs`.
 
     Args:
         images: float32 (N, 3, height, width), normalised.
-        decide: gets values with the images in front of the program's own batch axis of 1: (N, 1, ...);
-            weights come as they are.
-        advance: told 1 after each operation.
-        settle: sees what `decide` has led to, the model's input first.
+        runs: none is called twice at a time, but they may be in threads of their own.
+        advance: told 1 for each run after each operation.
     """
     import torch
 
@@ -46,45 +61,48 @@ def paired_run(
     nodes = list(program.graph_module.graph.nodes)
     names = constants.targets(program)
     fixed: dict[torch.fx.Node, object] = {}
-    float_values: dict[torch.fx.Node, object] = {}
-    other_values: dict[torch.fx.Node, object] = {}
+    real: dict[torch.fx.Node, object] = {}
+    others: list[dict[torch.fx.Node, object]] = [{} for _ in runs]
     last = last_uses(nodes)
-    with torch.no_grad():
+
+    def beside(node: torch.fx.Node, index: int) -> None:
+        run, other = runs[index], others[index]
+        with torch.no_grad():  # of each thread
+            both = tuple(
+                torch.fx.map_arg(node.args, lambda n, held=held: fixed[n] if n in fixed else held[n])
+                for held in (real, other)
+            )
+            found: object = run.decide(node, both[0], both[1])
+            if found is None:
+                same = all(real.get(source) is other.get(source) for source in node.all_input_nodes)
+                found = real[node] if same else apply(node, fixed, other)
+            settled = None if run.settle is None else run.settle(node, real[node], found)
+            other[node] = found if settled is None else settled
+
+    with torch.no_grad(), side_by_side(len(runs)) as each:
         for node in nodes:
             if node.op == "output":
                 return
             if node.op == "placeholder":
                 if node.name in names:
                     fixed[node] = constants.value(program, node)
-                else:
-                    float_values[node] = other_values[node] = images.unsqueeze(1)
-                    if settle is not None:
-                        settle(node, float_values[node], other_values[node])
+                    continue
+                real[node] = images.unsqueeze(1)
+                for run, other in zip(runs, others, strict=True):
+                    other[node] = real[node]
+                    if run.settle is not None:
+                        run.settle(node, real[node], other[node])
                 continue
             if all(source in fixed for source in node.all_input_nodes):
                 fixed[node] = apply(node, fixed, {})
                 continue
-            float_values[node] = apply(node, fixed, float_values)
-            same = all(
-                float_values.get(source) is other_values.get(source) for source in node.all_input_nodes
-            )
-            both = tuple(
-                torch.fx.map_arg(node.args, lambda n, held=held: fixed[n] if n in fixed else held[n])
-                for held in (float_values, other_values)
-            )
-            decided = decide(node, both[0], both[1])
-            if decided is not None:
-                other_values[node] = decided
-            else:
-                other_values[node] = float_values[node] if same else apply(node, fixed, other_values)
-            if settle is not None:
-                settled = settle(node, float_values[node], other_values[node])
-                other_values[node] = other_values[node] if settled is None else settled
+            real[node] = apply(node, fixed, real)
+            each(partial(beside, node), range(len(runs)))
             for dead in last.get(node, ()):
-                float_values.pop(dead, None)
-                other_values.pop(dead, None)
+                for held in (real, *others):
+                    held.pop(dead, None)
             if advance is not None:
-                advance(1)
+                advance(len(runs))
 
 
 def apply(node: torch.fx.Node, fixed: dict[torch.fx.Node, Any], values: dict[torch.fx.Node, Any]) -> Any:

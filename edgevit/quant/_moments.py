@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CHUNK = 16
 # More rows than that say nothing new about moments, and on large maps there would be half a million.
 ROWS = 16384
-ROWS_PER_INPUT = 32
+ROWS_PER_INPUT = 8
 ROWS_PER_IMAGE = 512
 
 
@@ -25,22 +25,23 @@ class InputMoments:
         rows: how many were seen.
         mean_float, mean: means of x and y, float64 (groups, inputs).
         hessian: mean of (y - mean)(y - mean)^T, float64 (groups, inputs, inputs).
-        cross: mean of (x - mean_float)(y - mean)^T, of the same shape.
+        shift: W times the mean of (x - y - their mean)(y - mean)^T, float64 (groups, outputs, inputs): what the
+            layer's output lost before the layer, as far as its inputs tell.
     """
 
     rows: int
     mean_float: torch.Tensor
     mean: torch.Tensor
     hessian: torch.Tensor
-    cross: torch.Tensor
+    shift: torch.Tensor
 
 
 def measure(
     node: torch.fx.Node,
     float_input: torch.Tensor,
     planned_input: torch.Tensor,
+    weight: torch.Tensor,
     groups: int,
-    inputs: int,
     rounded: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> InputMoments:
     """InputMoments of what a linear layer or convolution multiplies its weights with.
@@ -48,14 +49,16 @@ def measure(
     Args:
         node: a linear or conv2d of the program.
         float_input, planned_input: (N, 1, ...).
+        weight: of the float layer, float32 (out channels, ...); a row has as many elements as one of its rows.
         groups: of the convolution, 1 for a linear layer.
-        inputs: elements of a row: input channels of one group, times the kernel's positions.
         rounded: what the kernel makes of `planned_input`, (images, 1, ...) -> the same; None leaves it.
     """
     import torch
 
-    sums = [torch.zeros(groups, inputs, dtype=torch.float64) for _ in range(2)]
-    products = [torch.zeros(groups, inputs, inputs, dtype=torch.float64) for _ in range(2)]
+    rows_of = weight.detach().float().reshape(groups, -1, math.prod(weight.shape[1:]))
+    outputs, inputs = rows_of.shape[1:]
+    # E[W d y^T] either as (W d) y^T or as W (d y^T), whichever takes fewer products.
+    early = 2 * outputs < inputs
     count, total = 0, max(ROWS, ROWS_PER_INPUT * inputs)
     positions = math.prod(node.meta["val"].shape) // int(_weight(node).shape[0])
     few = min(len(float_input), -(-total // min(positions, ROWS_PER_IMAGE)))
@@ -63,38 +66,41 @@ def measure(
     most = -(-total // few)
     same = planned_input is float_input and rounded is None
     generator = torch.Generator().manual_seed(0)
-    start: tuple[torch.Tensor, torch.Tensor] | None = None
+    sums = [torch.zeros(groups, inputs, dtype=torch.float64) for _ in range(2)]
+    own = torch.zeros(groups, inputs, inputs, dtype=torch.float64)
+    both = torch.zeros(groups, outputs if early else inputs, inputs, dtype=torch.float64)
+    start: torch.Tensor | None = None
     for part in chosen_images.split(CHUNK):
-        x = _rows(node, float_input[part], groups, inputs)
-        y = x
-        if not same:
-            planned = planned_input[part]
-            y = _rows(node, planned if rounded is None else rounded(planned), groups, inputs)
-        if x.shape[2] > most:
-            chosen = torch.randperm(x.shape[2], generator=generator)[:most]
-            x = x[:, :, chosen]
-            y = x if same else y[:, :, chosen]
-        x = x.flatten(1, 2)
-        y = x if same else y.flatten(1, 2)
+        y = _rows(node, _as_read(planned_input[part], rounded), groups, inputs)
+        x = y if same else _rows(node, float_input[part], groups, inputs)
+        if y.shape[2] > most:
+            chosen = torch.randperm(y.shape[2], generator=generator)[:most]
+            y = y[:, :, chosen]
+            x = y if same else x[:, :, chosen]
+        y = y.flatten(1, 2)
+        lost = None if same else x.flatten(1, 2) - y
         if start is None:
             # Products of what is left are no larger than the moments; else a mean far from zero drowns them.
-            start = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-        x = x - start[0]
-        y = x if same else y - start[1]
-        count += x.shape[1]
-        sums[0] += x.mean(1).double() * x.shape[1]
-        sums[1] += y.mean(1).double() * x.shape[1]
-        transposed = y.transpose(1, 2)
-        own = transposed @ y
-        products[0] += own
-        products[1] += own if same else x.transpose(1, 2) @ y
-    mean_float, mean = (s / count for s in sums)
-    hessian = products[0] / count - mean[:, :, None] * mean[:, None, :]
-    cross = products[1] / count - mean_float[:, :, None] * mean[:, None, :]
+            start = y.mean(1, keepdim=True)
+        y = y - start
+        count += y.shape[1]
+        sums[1] += y.sum(1, dtype=torch.float64)
+        own += y.transpose(1, 2) @ y
+        if lost is not None:
+            sums[0] += lost.sum(1, dtype=torch.float64)
+            both += (lost @ rows_of.transpose(1, 2) if early else lost).transpose(1, 2) @ y
     assert start is not None, "no images"
-    return InputMoments(
-        count, mean_float + start[0][:, 0].double(), mean + start[1][:, 0].double(), hessian, cross
-    )
+    mean_lost, mean = (s / count for s in sums)
+    hessian = own / count - mean[:, :, None] * mean[:, None, :]
+    wide = rows_of.double()
+    shift = both / count if early else wide @ (both / count)
+    shift -= (wide @ mean_lost[:, :, None]) * mean[:, None, :]
+    mean = mean + start[:, 0].double()
+    return InputMoments(count, mean + mean_lost, mean, hessian, shift)
+
+
+def _as_read(value: torch.Tensor, rounded: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:
+    return value if rounded is None else rounded(value)
 
 
 def _rows(node: torch.fx.Node, value: torch.Tensor, groups: int, inputs: int) -> torch.Tensor:

@@ -239,7 +239,7 @@ def _measure(
     elif dynamic is not None and dynamic.per != "tensor":
         rounded = partial(_affine.fake_quantize_dynamic, how=dynamic)
     groups = 1 if weight.ndim == 2 else int(seen.real.shape[2]) // int(weight.shape[1])
-    found = _moments.measure(seen.node, seen.real, seen.planned, groups, math.prod(weight.shape[1:]), rounded)
+    found = _moments.measure(seen.node, seen.real, seen.planned, weight, groups, rounded)
     return found if found.rows >= FEWEST_ROWS else None
 
 
@@ -252,8 +252,8 @@ def _towards_float(weight: torch.Tensor, moments: _moments.InputMoments) -> torc
     held = RIDGE * moments.hessian.shape[-1] / moments.rows
     identity = torch.eye(moments.hessian.shape[-1], dtype=weight.dtype)
     damped = moments.hessian + ((0.01 + held) * mean)[:, None, None] * identity
-    change = rows @ (moments.cross - moments.hessian)
-    corrected: torch.Tensor = rows + torch.linalg.solve(damped, change.transpose(1, 2)).transpose(1, 2)
+    change = torch.linalg.solve(damped, moments.shift.transpose(1, 2)).transpose(1, 2)
+    corrected: torch.Tensor = rows + change
     return corrected.reshape(weight.shape)
 
 

@@ -6,7 +6,7 @@ so that a layer can make up for what the layers before it have lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +14,10 @@ from edgevit.core.capabilities import MOST_IN_FLOAT, BackendCapabilities, OpCapa
 from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.plugins import Range
 from edgevit.core.types import Graph, Stats
-from edgevit.program.paired_run import paired_run
+from edgevit.program.paired_run import Beside, paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
 from edgevit.quant import _affine, _site, integer_silu, mixed_precision, whole_graph
+from edgevit.quant._begun import Begun, settled_by
 from edgevit.quant._site import Choices
 from edgevit.quant.output_params import output_nodes, output_params
 from edgevit.quant.output_sensitivity import Errors, Made, output_errors
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    # operation, its result in the float model and in the planned one, and the plan up to it;
-    # returns tensors that change and the planned result with them, None to leave both
-    Tune = Callable[
-        [torch.fx.Node, object, object, QuantPlan], tuple[dict[str, NDArray[np.generic]], torch.Tensor] | None
-    ]
+    from edgevit.quant._begun import Tune
 
 _RANGE_ALONE: Final = ("minmax",)
 _LOW_INTENSITY: Final = (
@@ -76,17 +73,62 @@ def make_plan(
     advance: Callable[[int], None] | None = None,
     tune: Tune | None = None,
 ) -> QuantPlan:
-    """Choose grids and rounded weights for every site that the backend makes integer.
+    """One plan; see `make_plans`.
 
     Args:
-        stats: measured on this graph (after its folds); unused where the backend wants no
-            quantized activations.
-        images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
-        advance: told the number of operations that are done.
         tune: may change what was decided, after each operation; see `reconstruct`.
     """
-    if capabilities.activations is not None:
-        return plan_whole_graph(graph, stats, images, capabilities, choices, advance, tune)
+    return _make(graph, stats, images, (capabilities,), choices, advance, tune)[0]
+
+
+def make_plans(
+    graph: Graph,
+    stats: Stats,
+    images: torch.Tensor | None,
+    backends: Sequence[BackendCapabilities],
+    choices: Choices,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[QuantPlan, ...]:
+    """Choose grids and rounded weights for every site that each backend makes integer, beside one float run.
+
+    Args:
+        stats: measured on this graph (after its folds); unused where a backend wants no
+            quantized activations.
+        images: for calibration, float32 (N, 3, height, width); None rounds each weight on its own.
+        advance: told the number of operations that are done, of all plans together.
+    """
+    return _make(graph, stats, images, backends, choices, advance, None)
+
+
+def _make(
+    graph: Graph,
+    stats: Stats,
+    images: torch.Tensor | None,
+    backends: Sequence[BackendCapabilities],
+    choices: Choices,
+    advance: Callable[[int], None] | None,
+    tune: Tune | None,
+) -> tuple[QuantPlan, ...]:
+    begun = [
+        (plan_whole_graph if capabilities.activations is not None else _begin)(
+            graph, stats, images, capabilities, choices, tune
+        )
+        for capabilities in backends
+    ]
+    if images is not None:
+        paired_run(graph, images, [plan.run for plan in begun], advance)
+    return tuple(plan.finish() for plan in begun)
+
+
+def _begin(
+    graph: Graph,
+    stats: Stats,
+    images: torch.Tensor | None,
+    capabilities: BackendCapabilities,
+    choices: Choices,
+    tune: Tune | None,
+) -> Begun:
+    """A plan for a backend that has float arithmetic beside its integers."""
     possible, skipped = choose_sites(graph, capabilities)
     weighted = [site.name for site in possible if site.weight is not None]
     ends = {*weighted[:1], *weighted[-1:]}
@@ -136,35 +178,27 @@ def make_plan(
         tensors.update(decided.tensors)
         return decided
 
+    by_name = {site.name: site for site in integer}
+
+    def decide(node: torch.fx.Node, real: tuple[Any, ...], planned: tuple[Any, ...]) -> torch.Tensor | None:
+        site = by_name.get(site_of(node))
+        if site is None:
+            return (
+                integer_silu.silu(planned[0], integer_silu.SIGMOID)
+                if integer_silu.source_of(node) in gated
+                else None
+            )
+        seen = _site.Seen(node, real[0], planned[0])
+        return _site.execute(node, settle(site, seen), planned)
+
+    def finish() -> QuantPlan:
+        outputs = output_params(graph, {planned.site: planned for planned in sites}, stats, capabilities)
+        return replace(so_far(), outputs=outputs)
+
     if images is None:
         for site in integer:
             settle(site, None)
-    else:
-        by_name = {site.name: site for site in integer}
-
-        def decide(
-            node: torch.fx.Node, real: tuple[Any, ...], planned: tuple[Any, ...]
-        ) -> torch.Tensor | None:
-            site = by_name.get(site_of(node))
-            if site is None:
-                return (
-                    integer_silu.silu(planned[0], integer_silu.SIGMOID)
-                    if integer_silu.source_of(node) in gated
-                    else None
-                )
-            seen = _site.Seen(node, real[0], planned[0])
-            return _site.execute(node, settle(site, seen), planned)
-
-        def tuned(node: torch.fx.Node, real: object, planned: object) -> torch.Tensor | None:
-            found = None if tune is None else tune(node, real, planned, so_far())
-            if found is None:
-                return None
-            tensors.update(found[0])
-            return found[1]
-
-        paired_run(graph, images, decide, advance, None if tune is None else tuned)
-    outputs = output_params(graph, {planned.site: planned for planned in sites}, stats, capabilities)
-    return replace(so_far(), outputs=outputs)
+    return Begun(Beside(decide, settled_by(tune, so_far, tensors)), finish)
 
 
 def measure_output_sensitivity(

@@ -15,7 +15,6 @@ It is the knapsack of `edgevit.quant.mixed_precision` with 16 bits in the place 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +23,10 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import WIDE
 from edgevit.core.types import Graph, Stats
 from edgevit.core.widths import is_wide, symmetric, widened
-from edgevit.program.paired_run import apply, paired_run
+from edgevit.program.paired_run import Beside, apply
 from edgevit.program.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site, whole_graph
+from edgevit.quant._begun import Begun, settled_by
 from edgevit.quant._site import Choices
 from edgevit.quant.output_params import output_params
 from edgevit.quant.weights import constants, weights_digest
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from edgevit.quant.plan import Tune
+    from edgevit.quant._begun import Tune
 
 # What rounding a group to 8 bits has to cost, of all that rounding costs, to be worth 16.
 WORTH: Final = 0.01
@@ -49,9 +49,8 @@ def plan_whole_graph(
     images: torch.Tensor | None,
     capabilities: BackendCapabilities,
     choices: Choices,
-    advance: Callable[[int], None] | None = None,
-    tune: Tune | None = None,
-) -> QuantPlan:
+    tune: Tune | None,
+) -> Begun:
     """Choose the grids of all activations and the rounded weights; arguments as of `make_plan`."""
     assert images is not None, "activations are measured"
     activations = whole_graph.find(graph)
@@ -143,15 +142,10 @@ def plan_whole_graph(
             values[source] = _affine.fake_quantize(values[source], params)
         return whole_graph.rounded(apply(node, fixed, values), plan)
 
-    def tuned(node: torch.fx.Node, real: object, planned: object) -> torch.Tensor | None:
-        found = None if tune is None else tune(node, real, planned, so_far())
-        if found is None:
-            return None
-        tensors.update(found[0])
-        return found[1]
+    def finish() -> QuantPlan:
+        return replace(so_far(), outputs=output_params(graph, done, stats, capabilities))
 
-    paired_run(graph, images, decide, advance, None if tune is None else tuned)
-    return replace(so_far(), outputs=output_params(graph, done, stats, capabilities))
+    return Begun(Beside(decide, settled_by(tune, so_far, tensors)), finish)
 
 
 def choose_wide(

@@ -14,7 +14,8 @@ from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.quant_params import QuantParams
 from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
-from edgevit.steps import messages, named_outputs, threads
+from edgevit.program.side_by_side import each
+from edgevit.steps import messages, named_outputs
 from edgevit.steps.messages import SimulatedPlan
 from edgevit.steps.planning.graph_variants import GraphVariants
 
@@ -82,7 +83,7 @@ def simulate_all(
             integer_macs=_integer_macs(graph, plan),
         )
 
-    done = list(zip(own, threads.each(one, own), strict=True))
+    done = list(zip(own, each(one, own), strict=True))
     return tuple(
         replace(
             next(made for duplicate, made in done if same_arithmetic(duplicate, plan)),

@@ -28,6 +28,7 @@ from edgevit.core.process.sandbox import enter
 from edgevit.core.progress import Emit, Event, event_to_plain
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 def main(arguments: list[str]) -> None:
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> None:
     if job["writable"] is not None:
         isolation = asdict(enter([folder, *map(Path, job["writable"])], folder))
     _die_with(parent)
+    _be_called(job["step"])
     os.set_inheritable(event_fd, False)
     faulthandler.enable()
     _limit(job["address_space_bytes"])
@@ -126,6 +128,12 @@ def _die_with(parent: int) -> None:
         threading.Thread(target=_look_for, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
+
+
+def _be_called(step: str) -> None:
+    """Be seen under the step's name, cut to 15 bytes, where processes are listed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, step.encode()[:15], 0, 0, 0)
 
 
 def _look_for(parent: int) -> None:

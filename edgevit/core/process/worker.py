@@ -149,6 +149,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, object]:
     _check_here()
     with scratch() as folder:
         request = {
+            "step": job.step,
             "function": job.function,
             "request": dict(job.request),
             "address_space_bytes": _ADDRESS_BACKSTOP + job.limits.max_memory_bytes,

@@ -13,7 +13,8 @@ from edgevit.core.process.memory import give_back
 from edgevit.core.progress import Advance, Emit, Event, Stage
 from edgevit.core.results.report import Reconstruction
 from edgevit.core.types import Graph, Stats
-from edgevit.steps import messages, named_outputs, threads
+from edgevit.program.side_by_side import each
+from edgevit.steps import messages, named_outputs
 from edgevit.steps.planning.algorithms import CLUSTERING, RANGE, ROUNDING, find
 from edgevit.steps.planning.calibrate import measure
 from edgevit.steps.planning.graph_variants import GraphVariants
@@ -70,7 +71,7 @@ def plan_all(
     """
     from edgevit.program.sites import list_sites
     from edgevit.quant._site import Choices
-    from edgevit.quant.plan import make_plan
+    from edgevit.quant.plan import make_plan, make_plans
     from edgevit.quant.reconstruct import FEWEST, Tuner, held_out
 
     backends = variants.backends
@@ -80,24 +81,32 @@ def plan_all(
     if reconstruct and (calibration is None or len(calibration) < 2 * FEWEST):
         raise too_few_to_tune(2 * FEWEST)
 
-    def decide(capabilities: BackendCapabilities) -> tuple[QuantPlan, Reconstruction | None]:
-        choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))
-        advance: Callable[[int], None] = lambda n: emit(Advance(n))  # noqa: E731
-        graph, known = variants.graph_of(capabilities), stats[variants.file_of(capabilities)]
-        plan = make_plan(graph, known, calibration, capabilities, choices, advance)
-        told = None
-        if reconstruct and calibration is not None:
-            tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
-            tuned = make_plan(graph, known, calibration, capabilities, choices, advance, tuner)
-            held = calibration[held_out(len(calibration))]
-            before, after = _output_db(graph, (plan, tuned), held)
-            kept = tuner.kept if after > before else 0
-            plan = tuned if after > before else plan
-            told = Reconstruction(tuner.blocks, tuner.tried, kept, len(held), before, max(before, after))
+    choices = Choices(find(RANGE, Range), find(ROUNDING, Rounding), find(CLUSTERING, Clustering))
+    advance: Callable[[int], None] = lambda n: emit(Advance(n))  # noqa: E731
+    by_file: dict[str, list[BackendCapabilities]] = {}
+    for capabilities in own:
+        by_file.setdefault(variants.file_of(capabilities), []).append(capabilities)
+    made: dict[BackendCapabilities, tuple[QuantPlan, Reconstruction | None]] = {}
+    for file, members in by_file.items():
+        plans = make_plans(variants.graphs[file], stats[file], calibration, members, choices, advance)
+        made |= {member: (plan, None) for member, plan in zip(members, plans, strict=True)}
         give_back()
-        return plan, told
 
-    made = dict(zip(own, threads.each(decide, own), strict=True))
+    def tune(capabilities: BackendCapabilities) -> tuple[QuantPlan, Reconstruction | None]:
+        assert calibration is not None, "asked for above"
+        graph, known = variants.graph_of(capabilities), stats[variants.file_of(capabilities)]
+        plan = made[capabilities][0]
+        tuner = Tuner(graph, plan, len(calibration), reconstruct, seed)
+        tuned = make_plan(graph, known, calibration, capabilities, choices, advance, tuner)
+        held = calibration[held_out(len(calibration))]
+        before, after = _output_db(graph, (plan, tuned), held)
+        kept = tuner.kept if after > before else 0
+        told = Reconstruction(tuner.blocks, tuner.tried, kept, len(held), before, max(before, after))
+        give_back()
+        return (tuned if after > before else plan), told
+
+    if reconstruct:
+        made = dict(zip(own, each(tune, own), strict=True))
     twins = [next(made[p] for p in own if _same_but_name(p, asked)) for asked in backends]
     plans = tuple(
         replace(plan, target=asked.target, precision=asked.precision, capabilities=asked)

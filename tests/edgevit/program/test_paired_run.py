@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from edgevit.program.paired_run import paired_run
+from edgevit.program.paired_run import Beside, paired_run
 from edgevit.program.run import run
 from edgevit.program.sites import site_of
 from tests.edgevit.graph import _small as small
@@ -29,7 +29,7 @@ def test_every_operation_sees_both_runs_and_what_was_decided_flows_on() -> None:
         nonlocal done
         done += count
 
-    paired_run(graph, images, decide, advance)
+    paired_run(graph, images, [Beside(decide)], advance)
 
     def around(node: torch.fx.Node, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         changed = site_of(node) == "mlp.0.1:gelu"
