@@ -257,6 +257,7 @@ TARGET: Final = Target(
     extra="tflite",
     precisions=_PRECISIONS,
     runtimes=("litert",),
+    effort=3,
     backends=integers.BACKENDS,
     usual_backend="xnnpack",
     options={

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edgevit.core._plain import from_plain, to_plain
 from edgevit.core.process import worker
+from edgevit.core.process.cores import usable_cores
 from edgevit.core.process.sandbox import Sandbox
 from edgevit.core.progress import Advance, Emit, Event, FileDone, Progress, Stage, Warn
 from edgevit.core.settings.model_text import parse_source
@@ -84,13 +84,12 @@ def _isolated(model: str) -> bool:
 
 def parallel(recipe: Recipe) -> int:
     """How many steps run side by side."""
-    return recipe.jobs or os.cpu_count() or 1
+    return recipe.jobs or usable_cores()
 
 
 def threads_each(recipe: Recipe, steps: int) -> int:
     """Threads for each of `steps` that run side by side, so that they do not fight for the cores."""
-    cores = os.cpu_count() or 1
-    return recipe.threads or max(1, cores // max(1, min(parallel(recipe), steps)))
+    return recipe.threads or max(1, usable_cores() // max(1, min(parallel(recipe), steps)))
 
 
 def stages(progress: Progress) -> Emit:

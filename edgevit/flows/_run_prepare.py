@@ -20,7 +20,13 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
     step = f"preparing {recipe.model}"
     request = request_of(work, folder)
     job = _jobs.job(
-        step, "prepare:prepare", request, recipe, recipe.threads, _jobs.stages(progress), [folder]
+        step,
+        "prepare:prepare",
+        request,
+        recipe,
+        _jobs.threads_each(recipe, 1),
+        _jobs.stages(progress),
+        [folder],
     )
     return _jobs.run(job, Prepared)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from edgevit.agent import clock
 from edgevit.core.errors import UnsupportedError
 from edgevit.core.plugins import Runtime, Timing
+from edgevit.core.process.cores import usable_cores
 from edgevit.core.progress import Emit, Stage
 from edgevit.core.runner import RunOptions
 from edgevit.core.types import Preprocess
@@ -65,7 +65,7 @@ def in_turn(files: tuple[Candidate, ...], image: Pixels, threads: int, runs: int
                 f"{file.path.name} is executed by {by}, whose time says nothing about a device",
                 "profile it on a device whose runtime executes it, such as a Mac for Core ML",
             )
-    used = threads or os.cpu_count() or 1
+    used = threads or usable_cores()
     if files:  # the import of the runtime is the process's cost, not that of the file that comes first
         with files[0].runtime.open(files[0].path, _options(files[0], used)):
             pass
