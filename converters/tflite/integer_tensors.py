@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from converters.tflite import flatbuffer as tfl
 from converters.tflite.kernels import Width
 from edgevit.core.quant_params import LIMITS, QuantParams
-from edgevit.core.widths import widened
+from edgevit.core.widths import narrowed, widened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def of_width(params: QuantParams, width: Width) -> QuantParams:
         return params
     if width == "int16":
         return widened(params, width)
-    return QuantParams("int8", (params.scale[0] * _LARGEST / 127,), (0,))
+    return narrowed(params)
 
 
 def of_values(value: NDArray[np.generic], width: Width) -> QuantParams:

@@ -55,6 +55,7 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
         unit=("softmax",),
         kernel_steps=(("", 1),),
         kernel_noise=_KERNEL_NOISE,
+        fixed_point=True,
     )
 
 

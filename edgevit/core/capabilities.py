@@ -81,6 +81,7 @@ class BackendCapabilities:
         wide_kinds: kinds of operations that compute in `wide` whatever they read and write.
         kernel_steps: (kind of operation, "" for all others) -> how many steps of its 16-bit result a kernel may be off;
             one of 8 bits is off by `narrow_steps` at most. Empty where kernels are exact.
+        fixed_point: kernels multiply sums by integers and shift, as TFLite's do: `edgevit.quant.fixed_point`.
     """
 
     target: str
@@ -99,6 +100,7 @@ class BackendCapabilities:
     kernel_steps: tuple[tuple[str, int], ...] = ()
     narrow_steps: int = 1
     kernel_noise: float = 0.0
+    fixed_point: bool = False
 
     def steps_off(self, kind: str, dtype: str) -> int:
         """How many steps the result of a kernel that computes in `dtype` may be off."""

@@ -42,6 +42,13 @@ def symmetric(params: QuantParams) -> QuantParams:
     return QuantParams("int16", (max(-low, high) / 32767,), (0,))
 
 
+def narrowed(params: QuantParams) -> QuantParams:
+    """The int8 grid with zero point 0 that covers an int16 one; one of 8 bits is itself."""
+    if params.dtype not in WIDE:
+        return params
+    return QuantParams("int8", (params.scale[0] * 32767 / 127,), (0,))
+
+
 def is_wide(*grids: QuantParams | None) -> bool:
     """Whether an operation that reads and writes these computes in 16 bits."""
     return any(params is not None and params.dtype in WIDE for params in grids)

@@ -99,13 +99,13 @@ def test_it_computes_what_the_plan_says(made: Made, kernels: OpResolverType) -> 
 
 
 def test_each_site_gives_what_its_own_input_should(made: Made, tmp_path: Path) -> None:
-    """Fed with the file's own integers, the simulation gives the file's: kernels round once, ours in real numbers."""
+    """Fed with the file's own integers, the simulation gives the file's, to the last bit."""
     graph = tmp_path / "graph.pt2"
     graph_file.save(made.graph, graph)
     built = Built("tflite", Precision.W8A8, 0.0, str(made.path), made.places)
     errors = compare_sites(RUNTIME, built, IMAGES[:2], made.plan, graph)
     assert len(errors) == len(made.places) > 30
-    assert not [error for error in errors if (error.max_steps or 0) > 1 or error.db < 40]
+    assert not [error for error in errors if error.max_steps]
 
 
 def test_the_file_says_what_it_is_for(made: Made) -> None:
