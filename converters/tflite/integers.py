@@ -29,7 +29,8 @@ BACKENDS: Final = {
 }
 PASSES: Final[Mapping[str, tuple[Callable[[UseDef], int], ...]]] = {FULL_INT8: (), ETHOS_U: (mean_of_rows,)}
 _FOLDS: Final = ("layernorm_to_rmsnorm", "patches_as_linear", "smooth_activations", "integer_operators")
-# Kernels multiply by an integer and shift twice, each time rounding: the first leaves 7 to 10 bits of a step.
+# What `fixed_point` does not cover (softmax, means and roots in int16) rounds twice: the first leaves 7 to 10 bits of
+# a step.
 _KERNEL_NOISE: Final = 2.0**-9
 _ENDS: Final = {"input": "int8", "output": "int8"}
 

@@ -377,8 +377,8 @@ def _as_kernels_do(
             return None
         first, other = (_steps(value, params) for value, params in zip(args, (read, added), strict=False))
         sign = -1 if node.target == torch.ops.aten.sub.Tensor else 1
-        factors = (read.scale[0] / computed.scale[0], sign * added.scale[0] / computed.scale[0])
-        found = fixed_point.added(first, other, factors, computed)
+        both = (read.scale[0] / computed.scale[0], sign * added.scale[0] / computed.scale[0])
+        found = fixed_point.added(first, other, both, computed)
     elif planned.kind in UNIT and read.dtype in WIDE:
         found = fixed_point.sigmoid(_affine.fake_quantize(args[0], read), read, computed)
     else:
