@@ -32,6 +32,7 @@ def job(
     writable: Sequence[Path] = (),
     data_only: bool = False,
     alone: bool = False,
+    foreign: bool = False,
 ) -> worker.Job:
     """One step with the limits of the recipe.
 
@@ -42,6 +43,7 @@ def job(
         function: `module:name` below `edgevit.steps`.
         writable: existing folders that the step writes to.
         data_only: the step does not load the model, only files that were made of it or given to be judged.
+        foreign: it executes files that were not made here: all of its time counts against its limit.
         alone: it is never forked: what it measures must not depend on the libraries that a server has loaded.
     """
     sandbox = None
@@ -49,7 +51,7 @@ def job(
         sandbox = Sandbox(tuple(str(folder.absolute()) for folder in writable))
     limits = limits_of(recipe, threads, sandbox)
     name = f"edgevit.steps.{function}"
-    return worker.Job(step, name, to_plain(request), limits, on_event, forked=not alone)
+    return worker.Job(step, name, to_plain(request), limits, on_event, patient=not foreign, forked=not alone)
 
 
 def run(one: worker.Job, kind: type[Result]) -> Result:

@@ -99,6 +99,7 @@ def execute(
                 told,
                 [folder],
                 data_only=True,
+                foreign=unknown,
             )
             for images in parts[name]
         ]

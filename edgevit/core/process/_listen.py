@@ -61,18 +61,20 @@ def watch(
     max_memory_bytes: int,
     on_line: Callable[[bytes], None],
     cancel: Event,
+    progress_counts: bool,
 ) -> Ending:
     """Run a process to its end or to the first broken limit; nothing of its group is left behind.
 
     Args:
         start: starts it, given the ends of two pipes: for events, and for what it writes to stdout and stderr.
         on_line: gets each line of events, in the calling thread.
+        progress_counts: each event starts the time anew.
 
     Raises:
         Cancelled: `cancel` was set.
     """
     (read_end, write_end), (text_end, output) = os.pipe(), os.pipe()
-    started = time.monotonic()
+    started = told = time.monotonic()
     try:
         process = start(write_end, output)
     except BaseException:
@@ -106,6 +108,8 @@ def watch(
                 ended = process.poll() is not None
                 # After the end only what is already in the pipes is read: a grandchild may hold them open.
                 ready = _select(selector, 0.0 if ended else _TICK_S)
+                if progress_counts and read_end in ready:
+                    told = time.monotonic()
                 for fd in ready:
                     if not drain(fd):
                         selector.unregister(fd)
@@ -120,7 +124,7 @@ def watch(
                     raise Cancelled
                 if peak > max_memory_bytes:
                     broken = "memory"
-                elif now - started > timeout_s:
+                elif now - told > timeout_s:
                     broken = "timeout"
                 if broken is not None:
                     _kill(process)

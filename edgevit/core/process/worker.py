@@ -51,7 +51,7 @@ class ProcessLimits:
     """What one step may use.
 
     Attributes:
-        timeout_s: wall clock.
+        timeout_s: wall clock; see `Job.patient`.
         max_memory_bytes: resident memory of its process group.
         threads: 0 for all cores.
         sandbox: takes network and writing from it, as far as the system allows; the result then says under
@@ -70,6 +70,8 @@ class Job:
 
     Attributes:
         file: the converted file that the step executes, if that is all it does: what happens is its doing.
+        patient: only time without progress counts against its limit: what a large model and many images take is not
+            known beforehand. Not for steps that execute a file of unknown origin, which decides how long that takes.
         forked: it works with PyTorch, so that it may start with that imported (see `forking`).
     """
 
@@ -79,6 +81,7 @@ class Job:
     limits: ProcessLimits = ProcessLimits()
     on_event: OnEvent | None = None
     file: str = ""
+    patient: bool = False
     forked: bool = False
 
 
@@ -165,6 +168,7 @@ def _run(job: Job, cancel: threading.Event) -> dict[str, object]:
                 job.on_event(event_from_plain(json.loads(line))) if job.on_event is not None else None
             ),
             cancel,
+            progress_counts=job.patient,
         )
         try:
             outcome = json.loads((folder / "result.json").read_text())
@@ -229,7 +233,9 @@ def _failure(job: Job, ending: Ending, outcome: Mapping[str, Any], folder: Path)
         trace = outcome["foreign"]["trace"]
     elif ending.broken == "timeout":
         found = StepTimeoutError(
-            f"{job.step} took longer than {job.limits.timeout_s:g} s and was stopped"
+            f"{job.step} took longer than {job.limits.timeout_s:g} s"
+            + (" without progress" if job.patient else "")
+            + " and was stopped"
             + _doing(job, "takes its runtime that long"),
             _or_again(job, "allow more with --timeout SECONDS"),
         )

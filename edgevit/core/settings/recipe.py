@@ -59,7 +59,7 @@ class Recipe:
         jobs: targets converted side by side, 0 for as many as there are cores.
         threads: of one runtime, 0 for all cores.
         reconstruct: seconds for tuning the blocks of one plan, 0 for none.
-        timeout: seconds per step; `max_memory`: GB per step.
+        timeout: seconds without progress per step; `max_memory`: GB per step.
     """
 
     model: str = field(metadata=setting("What is converted.", (), "Model", "MODEL", of_plan=True))
@@ -389,7 +389,11 @@ class Recipe:
     timeout: float = field(
         default=3600.0,
         metadata=setting(
-            "Time limit of each step in seconds.", _ALL, "Resources", "S", within=(1, 1e7, "seconds")
+            "End a step after that many seconds without progress; one that executes a given file after as many in all.",
+            _ALL,
+            "Resources",
+            "S",
+            within=(1, 1e7, "seconds"),
         ),
     )
     max_memory: float = field(

@@ -27,6 +27,14 @@ def double(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return {"value": request["value"] * 2, "pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS")}
 
 
+def plod(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Takes a second and a half in all, and tells of it every tenth."""
+    for _ in range(15):
+        time.sleep(0.1)
+        emit(Advance())
+    return {"pid": os.getpid()}
+
+
 def litter(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Leaves a temporary file behind, as killed converters do."""
     handle, path = tempfile.mkstemp()

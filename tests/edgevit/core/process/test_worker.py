@@ -17,7 +17,7 @@ import pytest
 
 from edgevit.core.errors import InputError, StepError, StepMemoryError, StepTimeoutError, StorageError
 from edgevit.core.process import forking, worker
-from edgevit.core.process.worker import Job, ProcessLimits, run, run_many
+from edgevit.core.process.worker import Job, ProcessLimits, run, run_job, run_many
 from edgevit.core.progress import Advance, Event, Stage
 
 JOBS = "tests.edgevit.core.process._jobs"
@@ -118,6 +118,15 @@ def test_hang_ends_at_the_time_limit_with_its_whole_group() -> None:
         )
     assert time.monotonic() - started < 15
     assert len(pids) == 2 and wait_until_gone(pids)
+
+
+def test_a_patient_step_may_take_as_long_as_it_makes_progress() -> None:
+    limits = ProcessLimits(timeout_s=1)
+    assert run_job(Job("plodding", f"{JOBS}:plod", {}, limits, patient=True))["pid"]
+    with pytest.raises(StepTimeoutError, match="plodding took longer than 1 s and was stopped"):
+        run_job(Job("plodding", f"{JOBS}:plod", {}, limits))
+    with pytest.raises(StepTimeoutError, match="slow took longer than 1 s without progress"):
+        run_job(Job("slow", f"{JOBS}:hang", {}, limits, patient=True))
 
 
 @pytest.mark.parametrize(
