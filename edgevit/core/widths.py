@@ -57,10 +57,10 @@ def is_wide(*grids: QuantParams | None) -> bool:
 def computed_grid(site: SitePlan) -> QuantParams:
     """The grid that an operation rounds its result to: 16 bits where it computes in them, whatever its output has."""
     assert site.output is not None
-    read = next((p.dtype for p in (site.input, site.rhs) if p is not None and p.dtype in WIDE), None)
-    if read is None or site.output.dtype in WIDE:
+    reads = (*site.constants[:1], site.input, site.rhs)
+    wide = [params.dtype for params in reads if params is not None and params.dtype in WIDE]
+    if not is_wide(site.input, site.rhs) or site.output.dtype in WIDE:
         return site.output
-    # the second operand of a product is int16 in any case
-    dtype = site.input.dtype if site.input is not None and site.input.dtype in WIDE else read
-    assert dtype in ("int16", "uint16")
+    # the right side of a product is int16 in any case, what stands on its left tells the type
+    dtype: Literal["int16", "uint16"] = "uint16" if "uint16" in wide else "int16"
     return unit_grid(dtype) if site.kind in UNIT else widened(site.output, dtype)

@@ -10,7 +10,7 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import WIDE, QuantParams
 from edgevit.core.types import Graph
 from edgevit.core.widths import symmetric, widened
-from edgevit.program.sites import WEIGHTED, list_sites, site_of
+from edgevit.program.sites import MULTIPLYING, WEIGHTED, list_sites, site_of
 from edgevit.quant import _check_site, whole_graph
 from edgevit.quant.weights import constants
 
@@ -33,8 +33,9 @@ def check_site_alone(label: str, planned: SitePlan, capabilities: BackendCapabil
     for name, params in grids:
         if params is None:
             continue
-        # the right side of a product in 16 bits is symmetric
-        if params.dtype not in allowed and not (name == "rhs" and params.dtype in WIDE):
+        # the right side of a product in 16 bits is symmetric: `input` is one where a constant stands on the left
+        right = name == "rhs" or (name == "input" and planned.constants and planned.kind in MULTIPLYING)
+        if params.dtype not in allowed and not (right and params.dtype in WIDE):
             raise InputError(
                 f"{label}: its {name} is {params.dtype}, {capabilities.backend} takes "
                 + " or ".join(sorted(str(dtype) for dtype in allowed)),

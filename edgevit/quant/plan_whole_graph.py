@@ -85,10 +85,8 @@ def plan_whole_graph(
         computes_wide = is_wide(output, *entering) or site.kind in capabilities.wide_kinds
         if computes_wide and capabilities.wide is not None:
             entering = [widened(params, capabilities.wide) for params in entering]
-            if (
-                site.macs and len(entering) > 1
-            ):  # the right side of a product: see converters/onnx/whole_graph.py
-                entering[1] = symmetric(entering[1])
+            if site.macs and (right := whole_graph.right_side(node, activations.constant)) is not None:
+                entering[right] = symmetric(entering[right])  # see converters/onnx/whole_graph.py
         if site.kind in WEIGHTED and site.weight is not None:
             seen = _site.Seen(node, real[0], planned[0])
             bias = None if site.bias is None else weights[site.bias]

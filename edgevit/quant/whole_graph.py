@@ -203,6 +203,14 @@ def operands(node: torch.fx.Node, constant: Collection[torch.fx.Node]) -> tuple[
     return tuple(n for n in _arguments(node) if n not in constant and is_real(n))
 
 
+def right_side(node: torch.fx.Node, constant: Collection[torch.fx.Node]) -> int | None:
+    """Which of `operands` stands on the right of a product; None where a constant does, or one operand is all."""
+    reads = operands(node, constant)
+    if len(reads) > 1:
+        return 1
+    return 0 if len(node.args) > 1 and node.args[0] in constant and node.args[1] in reads else None
+
+
 def real_constants(node: torch.fx.Node, constant: Collection[torch.fx.Node]) -> tuple[torch.fx.Node, ...]:
     """The constants with real numbers that `node` reads, in the order of its arguments."""
     return tuple(n for n in _arguments(node) if n in constant and is_real(n))

@@ -43,8 +43,11 @@ def widen(plan: QuantPlan, graph: Graph, names: Collection[str]) -> QuantPlan:
         output = widened(planned.output, wide) if to_wide else planned.output
         entry = None if planned.input is None else widened(planned.input, wide)
         rhs = None if planned.rhs is None else widened(planned.rhs, wide)
-        if rhs is not None and macs[planned.site]:
+        right = whole_graph.right_side(node, activations.constant) if macs[planned.site] else None
+        if rhs is not None and right == 1:
             rhs = symmetric(rhs)
+        if entry is not None and right == 0:
+            entry = symmetric(entry)
         if planned.input is not None and entry is not None and planned.input.dtype not in WIDE:
             _count_bias_anew(tensors, planned, entry)
         constants = planned.constants
