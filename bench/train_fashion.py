@@ -108,6 +108,7 @@ def main() -> None:
         help="whole numbers for timm, such as patch_size=8",
     )
     cli.add_argument("--phases", default="64x5@2e-3,128x1@5e-4,128x2@1e-3", help="SIZExEPOCHS@LR, in order")
+    cli.add_argument("--train-images", type=int, help="the first so many of the training images alone")
     cli.add_argument("--batch", type=int, default=128)
     cli.add_argument("--seed", type=int, default=0)
     cli.add_argument("--checkpoint", type=Path, default=Path("train-checkpoint.pt"))
@@ -117,7 +118,7 @@ def main() -> None:
         gray = read_idx(args.data / f"{stem}-images-idx3-ubyte.gz")
         return tint(gray, seed), read_idx(args.data / f"{stem}-labels-idx1-ubyte.gz")
 
-    train_x, train_y = load("train", TINT_SEED)
+    train_x, train_y = (part[: args.train_images] for part in load("train", TINT_SEED))
     test_x, test_y = load("t10k", TINT_SEED + 1)
     # Calibration images come from the training split, which the judged images never touch.
     torch.manual_seed(args.seed)

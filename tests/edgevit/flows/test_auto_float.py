@@ -25,6 +25,7 @@ from edgevit.quant.simulate import simulate
 from edgevit.steps import messages
 from edgevit.steps.planning import auto_float
 from edgevit.steps.resolve import resolve
+from tests._command import edgevit
 from tests.edgevit.flows._tiny import prepared, write_model
 from tests.edgevit.graph import _small as small
 from tests.edgevit.quant.test_plan import CHOICES
@@ -116,6 +117,24 @@ def test_one_site_less_in_float_misses_the_limit() -> None:
     number = len(told.sites)
     assert told.reached and 1 < number < len(ranked) and len(found.sites) == len(ranked) - number
     assert sqnr(number) >= sqnr(0) + 5 > sqnr(number - 1)
+
+
+@pytest.mark.family
+def test_for_an_npu_sites_get_16_bits_and_the_report_says_the_share_with_8(
+    model: Path, tmp_path: Path
+) -> None:
+    """Through the command line, with a limit that 8 bits alone miss."""
+    settings = (
+        *("convert", f"python:{model / 'nets.py'}:Net", "--random-weights", "0", "--image-size", "16"),
+        *("--to", "onnx", "--precision", "w8a8", "--calibrate", model / "images.npz"),
+        *("--calibration-count", "64", "--option", "onnx.backend=qnn", "--option", "onnx.float_macs=0"),
+    )
+    done = edgevit(*settings, "--auto-float", "--min-sqnr", "32", "-o", tmp_path / "out", "--json")
+    (artifact,) = json.loads(done.stdout)["artifacts"]
+    auto = artifact["auto_float"]
+    assert auto["reached"] and auto["into"] == "uint16" and auto["sites"]
+    assert auto["sqnr_before_db"] < 32 <= auto["sqnr_after_db"]
+    assert 0 < artifact["narrow_mac_fraction"] < 1
 
 
 def test_a_limit_that_no_number_of_sites_reaches_leaves_the_plan_as_it_was(
