@@ -2,7 +2,8 @@
 
     python -m bench.deciding --cache DIR --model r2
     python -m bench.deciding --cache DIR --model r1 --precision w8,w8a8,w8da8,w4 --images 64
-    python -m bench.deciding --cache DIR --model r2 --rows 16384 --rows-per-input 8     as many rows for moments
+    python -m bench.deciding --cache DIR --model r1 --to onnx,coreml
+    python -m bench.deciding --cache DIR --model r2 --rows 8192 --rows-per-input 32     as many rows for moments
 
 DIR holds the models of bench.real_models. Copied into an older checkout it measures that one. Stages: folds (the graphs
 that plans belong to, with what they want to know), calibrate (ranges and what they cost the output), decide (scales and

@@ -192,7 +192,6 @@ TARGET: Final = Target(
     extra="coreml",
     precisions=PRECISIONS,
     runtimes=("coreml", "coreml_reference"),
-    effort=2,
     options={
         "deployment": "oldest system that runs the file: iOS16, iOS17 or iOS18 "
         "(default iOS17; w4, lut4 and lut6 need iOS18)",

@@ -257,7 +257,6 @@ TARGET: Final = Target(
     extra="tflite",
     precisions=_PRECISIONS,
     runtimes=("litert",),
-    effort=3,
     backends=integers.BACKENDS,
     usual_backend="xnnpack",
     options={

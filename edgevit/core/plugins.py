@@ -270,7 +270,6 @@ class Target:
             sentences.
         float_limit_bytes: the most that the weights may take as float32, where every file is made from a
             float file that the format limits; None where size forbids nothing.
-        effort: how long a conversion takes beside other targets', as a rough ratio: the longest begins first.
         usage: (path of a file below the bundle, the model) -> Markdown for USAGE.md: how a program loads this file.
             `crop(path)` and `normalise(pixels)` are defined above it. None for formats whose pages edgevit has itself.
     """
@@ -288,7 +287,6 @@ class Target:
     write: Write
     half: Literal["computed", "stored"] = "computed"
     float_limit_bytes: int | None = None
-    effort: int = 1
     backends: Mapping[str, Backend] = field(default_factory=dict)
     usual_backend: str = ""
     usage: Callable[[str, ModelSummary], str] | None = None

@@ -108,8 +108,7 @@ def _build(
     graphs = {s.variant: s.graph for s in prepared.simulated}
     threads = _jobs.threads_each(work.recipe, len(work.pairs))
     jobs, todo = [], []
-    # What takes longest comes first, so that it does not run alone in the end.
-    for name, asked in sorted(work.pairs.items(), key=lambda pair: -TARGETS.get(pair[0]).effort):
+    for name, asked in work.pairs.items():
         precisions = asked if Precision.FP32 in asked else (Precision.FP32, *asked)
         request = BuildRequest(
             work=str(folder),
@@ -138,4 +137,4 @@ def _build(
         else:
             built[name] = from_plain(BuiltAll, result, f"converting to {name}")
         _jobs.tell_traces(built[name].files, "converting to", progress)
-    return {name: built[name] for name in work.pairs}
+    return built

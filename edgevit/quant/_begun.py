@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan
+from edgevit.core.types import Graph
 from edgevit.program.paired_run import Beside
+from edgevit.quant.weights import weights_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +37,19 @@ class Begun:
 
     run: Beside
     finish: Callable[[], QuantPlan]
+
+
+def empty_plan(graph: Graph, capabilities: BackendCapabilities) -> QuantPlan:
+    """The plan in which nothing is decided yet."""
+    return QuantPlan(
+        target=capabilities.target,
+        precision=capabilities.precision,
+        compute=capabilities.compute,
+        graph_sha256=weights_digest(graph),
+        sites=(),
+        tensors={},
+        capabilities=capabilities,
+    )
 
 
 def settled_by(

@@ -17,12 +17,12 @@ from edgevit.core.types import Graph, Stats
 from edgevit.program.paired_run import Beside, paired_run
 from edgevit.program.sites import WEIGHTED, Site, list_sites, same_for_all_images, site_of
 from edgevit.quant import _affine, _site, integer_silu, mixed_precision, whole_graph
-from edgevit.quant._begun import Begun, settled_by
+from edgevit.quant._begun import Begun, empty_plan, settled_by
 from edgevit.quant._site import Choices
 from edgevit.quant.output_params import output_nodes, output_params
 from edgevit.quant.output_sensitivity import Errors, Made, output_errors
 from edgevit.quant.plan_whole_graph import plan_whole_graph
-from edgevit.quant.weights import constants, weights_digest
+from edgevit.quant.weights import constants
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,19 +151,10 @@ def _begin(
     sites: list[SitePlan] = []
     tensors: dict[str, NDArray[np.generic]] = {}
 
-    digest = weights_digest(graph)
+    empty = replace(empty_plan(graph, capabilities), skipped=skipped)
 
     def so_far() -> QuantPlan:
-        return QuantPlan(
-            target=capabilities.target,
-            precision=capabilities.precision,
-            compute=capabilities.compute,
-            graph_sha256=digest,
-            sites=tuple(sites),
-            skipped=skipped,
-            tensors=dict(tensors),
-            capabilities=capabilities,
-        )
+        return replace(empty, sites=tuple(sites), tensors=dict(tensors))
 
     def settle(site: Site, seen: _site.Seen | None) -> _site.Decided:
         weight = None if site.weight is None else weights[site.weight]

@@ -26,10 +26,10 @@ from edgevit.core.widths import is_wide, symmetric, widened
 from edgevit.program.paired_run import Beside, apply
 from edgevit.program.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site, whole_graph
-from edgevit.quant._begun import Begun, settled_by
+from edgevit.quant._begun import Begun, empty_plan, settled_by
 from edgevit.quant._site import Choices
 from edgevit.quant.output_params import output_params
-from edgevit.quant.weights import constants, weights_digest
+from edgevit.quant.weights import constants
 from edgevit.quant.whole_graph import Activations
 
 if TYPE_CHECKING:
@@ -61,18 +61,10 @@ def plan_whole_graph(
     kinds = {kind.kind: kind for kind in capabilities.kinds}
     done: dict[str, SitePlan] = {}
     tensors: dict[str, NDArray[np.generic]] = {}
-    digest = weights_digest(graph)
+    empty = empty_plan(graph, capabilities)
 
     def so_far() -> QuantPlan:
-        return QuantPlan(
-            target=capabilities.target,
-            precision=capabilities.precision,
-            compute=capabilities.compute,
-            graph_sha256=digest,
-            sites=tuple(done.values()),
-            tensors=dict(tensors),
-            capabilities=capabilities,
-        )
+        return replace(empty, sites=tuple(done.values()), tensors=dict(tensors))
 
     def decide(node: torch.fx.Node, real: tuple[Any, ...], planned: tuple[Any, ...]) -> Any:
         name = site_of(node)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.errors import InputError
 from edgevit.core.plans import QuantPlan, SitePlan, bias_scales
 from edgevit.core.quant_params import WIDE, QuantParams
 from edgevit.core.types import Graph
-from edgevit.core.widths import UNIT, computed_grid, narrowed
+from edgevit.core.widths import computed_grid, narrowed
 from edgevit.graph import streams
 from edgevit.program import constants
 from edgevit.program.run import run
 from edgevit.program.sites import list_sites, site_of
-from edgevit.quant import _affine, fixed_point, integer_silu, whole_graph
+from edgevit.quant import _affine, fixed_point, fixed_point_kernels, integer_silu, whole_graph
 
 if TYPE_CHECKING:
     import torch
@@ -298,9 +298,10 @@ def _around_integers(graph: Graph, plan: QuantPlan, noise_seed: int | None) -> A
         ):
             return operation(*args, **kwargs)
         reads = whole_graph.operands(node, constant)
-        exact = _as_kernels_do(node, reads, planned, plan, operation, args, kwargs)
-        if exact is not None:
-            return exact
+        if plan.capabilities.fixed_point:
+            exact = fixed_point_kernels.compute(node, reads, planned, plan, operation, args, kwargs)
+            if exact is not None:
+                return _rounded(exact, planned, plan)
         given = whole_graph.leaves(node, args)
         if planned.weight is not None and planned.input is not None and planned.input.dtype not in WIDE:
             result = _in_integers(planned, plan, operation, args, kwargs)
@@ -331,82 +332,6 @@ def _rounded(value: torch.Tensor, planned: SitePlan, plan: QuantPlan) -> torch.T
     if planned.output is None or computed == planned.output or not plan.capabilities.fixed_point:
         return whole_graph.rounded(value, planned)
     return fixed_point.requantized(_affine.fake_quantize(value, computed), computed, planned.output)
-
-
-def _as_kernels_do(
-    node: torch.fx.Node,
-    reads: tuple[torch.fx.Node, ...],
-    planned: SitePlan,
-    plan: QuantPlan,
-    operation: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> torch.Tensor | None:
-    """What a kernel computes that rounds otherwise than once, to the bit; None of all others."""
-    import torch
-
-    read, second = planned.input, planned.rhs
-    if not plan.capabilities.fixed_point or read is None:
-        return None
-    computed = computed_grid(planned)
-    if planned.weight is not None and planned.kind == "conv" and read.dtype in WIDE:
-        entered = _affine.quantize(args[0], read).double()
-        weight = torch.from_numpy(plan.weight(planned.site)).double()
-        channels = (-1, 1, 1) if planned.kind == "conv" else (-1,)
-        total = operation(entered, weight, None, *args[3:], **kwargs).round().to(torch.int64)
-        bias = plan.bias(planned.site)
-        if bias is not None:
-            total += torch.from_numpy(bias).to(torch.int64).reshape(channels)
-        factors = [float(scale) / computed.scale[0] for scale in bias_scales(planned)]
-        shape = channels if len(factors) > 1 else (1,)
-        found = fixed_point.real(fixed_point.once(total, factors, shape), computed)
-    elif second is not None and planned.weight is None and node.target in _products():
-        if read.dtype in WIDE:
-            return None
-        first, other = (_steps(value, params) for value, params in zip(args, (read, second), strict=False))
-        total = operation(first.double(), other.double()).round().to(torch.int64)
-        found = fixed_point.twice(total, read.scale[0] * second.scale[0] / computed.scale[0])
-        found = fixed_point.real(found, computed)
-    elif second is not None and node.target == torch.ops.aten.mul.Tensor and read.dtype in WIDE:
-        first, other = (_steps(value, params) for value, params in zip(args, (read, second), strict=False))
-        factor = read.scale[0] * second.scale[0] / computed.scale[0]
-        found = fixed_point.real(fixed_point.twice(first * other, factor), computed)
-    elif node.target in _sums() and computed.dtype not in WIDE and len(node.all_input_nodes) == 2:
-        added = second or next(iter(planned.constants), None)
-        if added is None or node.args[0] not in reads or kwargs:
-            return None
-        first, other = (_steps(value, params) for value, params in zip(args, (read, added), strict=False))
-        sign = -1 if node.target == torch.ops.aten.sub.Tensor else 1
-        both = (read.scale[0] / computed.scale[0], sign * added.scale[0] / computed.scale[0])
-        found = fixed_point.added(first, other, both, computed)
-    elif planned.kind in UNIT and read.dtype in WIDE:
-        found = fixed_point.sigmoid(_affine.fake_quantize(args[0], read), read, computed)
-    else:
-        return None
-    return _rounded(found, planned, plan)
-
-
-def _steps(value: torch.Tensor, params: QuantParams) -> torch.Tensor:
-    """int64 steps from the zero point."""
-    import torch
-
-    return _affine.quantize(value, params).sub_(params.zero_point[0]).to(torch.int64)
-
-
-@cache
-def _sums() -> frozenset[object]:
-    import torch
-
-    aten = torch.ops.aten
-    return frozenset({aten.add.Tensor, aten.sub.Tensor})
-
-
-@cache
-def _products() -> frozenset[object]:
-    import torch
-
-    aten = torch.ops.aten
-    return frozenset({aten.matmul.default, aten.bmm.default})
 
 
 def _grids_of_outputs(graph: Graph, plan: QuantPlan) -> tuple[QuantParams | None, ...]:

@@ -10,7 +10,6 @@ nothing about Core ML's.
 from __future__ import annotations
 
 import importlib.util
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 from edgevit.core.disk.reading import executing, reads
 from edgevit.core.pixels import normalise
 from edgevit.core.plugins import Runtime
+from edgevit.core.process.cores import usable_cores
 from edgevit.core.runner import RunOptions
 from edgevit.formats.mlpackage import AGAIN
 from edgevit.runtimes._images import check_images
@@ -152,7 +152,7 @@ def open_package(path: Path, options: RunOptions) -> ReferenceRunner:
     """
     file = read_mil(path)
     preprocess = preprocess_of(file, options)
-    threads = options.threads or os.cpu_count() or 1
+    threads = options.threads or usable_cores()
     return ReferenceRunner(file, compile_program(file, options.taps), preprocess, threads)
 
 

@@ -68,13 +68,19 @@ def normalised(images: NDArray[np.uint8], preprocess: Preprocess = PREPROCESS) -
     return ((real - torch.tensor(preprocess.mean)) / torch.tensor(preprocess.std)).permute(0, 3, 1, 2)
 
 
-def plan_of(graph: Graph, capabilities: BackendCapabilities | None, images: torch.Tensor) -> QuantPlan:
-    """Min-max ranges over `images`, weights rounded to nearest."""
+def plan_of(
+    graph: Graph, capabilities: BackendCapabilities | None, images: torch.Tensor, behind: bool = False
+) -> QuantPlan:
+    """Min-max ranges over `images`, weights rounded to nearest.
+
+    Args:
+        behind: weights are decided on what enters them behind the layers before, as whole-graph plans are.
+    """
     assert capabilities is not None
     _, seen = run(graph, images, observe=_ends)
     values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
     choices = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
-    return make_plan(graph, Stats(values, len(images)), None, capabilities, choices)
+    return make_plan(graph, Stats(values, len(images)), images if behind else None, capabilities, choices)
 
 
 def _ends(node: torch.fx.Node, value: torch.Tensor) -> dict[str, torch.Tensor]:

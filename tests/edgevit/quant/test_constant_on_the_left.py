@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,13 +13,9 @@ from converters.onnx import TARGET
 from edgevit.core.plans import QuantPlan
 from edgevit.core.precisions import Precision
 from edgevit.core.runner import RunOptions
-from edgevit.core.types import Graph, Stats
+from edgevit.core.types import Graph
 from edgevit.core.widths import computed_grid
-from edgevit.program.run import run
-from edgevit.quant._site import Choices
-from edgevit.quant.algorithms import kmeans, minmax, nearest
 from edgevit.quant.check import check_sites
-from edgevit.quant.plan import make_plan
 from edgevit.quant.simulate import simulate
 from edgevit.quant.widen import widen
 from edgevit.runtimes.onnxruntime import RUNTIME
@@ -29,7 +24,6 @@ from tests._sqnr import sqnr
 from tests.converters import _small_models as models
 
 QNN = {"backend": "qnn"}
-CHOICES = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
 
 
 class Pooled(nn.Module):
@@ -58,11 +52,7 @@ def images() -> torch.Tensor:
 
 @cache
 def plan_of(precision: str) -> QuantPlan:
-    capabilities = TARGET.capabilities(Precision(precision), QNN)
-    assert capabilities is not None
-    _, seen = run(graph(), images(), observe=models._ends)
-    values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    return make_plan(graph(), Stats(values, 12), images(), capabilities, CHOICES)
+    return models.plan_of(graph(), TARGET.capabilities(Precision(precision), QNN), images(), behind=True)
 
 
 def product(plan: QuantPlan) -> str:

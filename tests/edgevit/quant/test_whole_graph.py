@@ -25,10 +25,8 @@ from edgevit.program import graph_file
 from edgevit.program.run import run
 from edgevit.program.sites import total_macs
 from edgevit.quant import _affine, whole_graph
-from edgevit.quant._site import Choices
-from edgevit.quant.algorithms import kmeans, minmax, nearest, npu_operators
+from edgevit.quant.algorithms import npu_operators
 from edgevit.quant.check import check_sites
-from edgevit.quant.plan import make_plan
 from edgevit.quant.simulate import SiteSimulator, simulate
 from edgevit.quant.widen import widen
 from edgevit.runtimes.onnxruntime import RUNTIME
@@ -39,7 +37,6 @@ from tests._sqnr import sqnr
 from tests.converters import _small_models as models
 
 QNN = {"backend": "qnn"}
-CHOICES = Choices(minmax.ALGORITHM, nearest.ALGORITHM, kmeans.ALGORITHM)
 
 
 class Hybrid(nn.Module):
@@ -82,11 +79,7 @@ def graph() -> Graph:
 
 @cache
 def plan_of(precision: str) -> QuantPlan:
-    capabilities = TARGET.capabilities(Precision(precision), QNN)
-    assert capabilities is not None
-    _, seen = run(graph(), images(), observe=models._ends)
-    values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    return make_plan(graph(), Stats(values, 12), images(), capabilities, CHOICES)
+    return models.plan_of(graph(), TARGET.capabilities(Precision(precision), QNN), images(), behind=True)
 
 
 def written(plan: QuantPlan, path: Path) -> Path:
@@ -276,11 +269,7 @@ def test_a_map_of_eleven_rows_is_computed_right_where_htp_itself_is_wrong(tmp_pa
     rows = nn.Sequential(nn.Conv2d(3, 8, 3, 3, 1), nn.SiLU(), nn.Flatten(), nn.Linear(8 * 11 * 11, 10))
     small = models.graph_of(rows)
     npu_operators.ALGORITHM.apply(small, Stats({}, 0))
-    capabilities = TARGET.capabilities(Precision.W8A16, QNN)
-    assert capabilities is not None
-    _, seen = run(small, images(), observe=models._ends)
-    values = {(k, "minmax"): np.array([v[:, 0].min(), v[:, 1].max()]) for k, v in seen.items()}
-    plan = make_plan(small, Stats(values, 12), images(), capabilities, CHOICES)
+    plan = models.plan_of(small, TARGET.capabilities(Precision.W8A16, QNN), images(), behind=True)
     path = tmp_path / "model.onnx"
     TARGET.write(TARGET.prepare(small, models.spec_of(10), QNN), plan.precision, plan, path)
     with QNN_RUNTIME.open(path, RunOptions(threads=1)) as runner:
