@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from edgevit.commands import compile as compile_
 from edgevit.commands import (
+    cache,
     convert,
     diff,
     doctor,
@@ -26,6 +26,7 @@ from edgevit.commands import (
     validate,
     verify,
 )
+from edgevit.commands import compile as compile_
 from edgevit.commands import list as list_
 from edgevit.commands._panels import PanelCommand
 from edgevit.commands._streams import StdoutError, mend, say, write
@@ -62,6 +63,7 @@ app.command("compile", cls=PanelCommand, short_help="Compile a file for an NPU, 
     compile_.command
 )
 app.command("verify", cls=PanelCommand, short_help="Check the hashes of a bundle.")(verify.command)
+app.command("cache", cls=PanelCommand, short_help="Show or remove what earlier runs left.")(cache.command)
 app.command("list", cls=PanelCommand, short_help="List targets, precisions, sources and more.")(list_.command)
 app.command(
     "doctor", cls=PanelCommand, short_help="Show what this machine can do, and how to install the rest."

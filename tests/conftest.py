@@ -18,6 +18,8 @@ from edgevit.core.require import require
 # Small models and several processes: more threads than one spend their time waiting for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What a test executes is made by the code under test, not by an earlier run; tests of the cache name their own.
+os.environ["EDGEVIT_CACHE"] = "off"
 # A shell that starts the tests in the background makes them, and their children, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if importlib.util.find_spec("tensorflow") is not None:

@@ -44,6 +44,7 @@ class Judged(Model, total=False):
     min_agreement: float | None
     min_sqnr: float | None
     seed: int | None
+    cache: str | Path | None
 
 
 class Planned(Judged, total=False):

@@ -75,6 +75,8 @@ class Source:
         path: the file or folder that an argument names; None where it is another name.
         headless: whether it makes models without classes, for `num_classes` 0.
         not_from_plan: None where a plan is enough to load its model again.
+        self_contained: whether an argument, and whether weights are given for it, leave nothing to read but installed
+            packages, the weights, and what `path` names: then the same files are the same model.
     """
 
     summary: str
@@ -88,6 +90,7 @@ class Source:
     path: Callable[[str], str | None] = lambda argument: None
     headless: bool = False
     not_from_plan: NotFromPlan | None = None
+    self_contained: Callable[[str, bool], bool] = lambda argument, weights: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
+from edgevit.core.cache.memory import Memory
 from edgevit.core.errors import EdgevitError
 from edgevit.core.plugins import Timing
-from edgevit.core.precisions import Variant
+from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process import worker
 from edgevit.core.progress import Progress
 from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import Preprocess
 from edgevit.flows import _image_parts, _jobs
+from edgevit.flows._remember import OfExecute
 from edgevit.registries import RUNTIMES, TARGETS
 from edgevit.steps.messages import (
     Built,
@@ -56,6 +58,7 @@ def execute(
     recipe: Recipe,
     folder: Path,
     progress: Progress,
+    memory: Memory,
     unknown: bool = False,
     fed: Preprocess | None = None,
 ) -> dict[Variant, Executed]:
@@ -75,6 +78,8 @@ def execute(
     ready = {name: (runtime, made) for name, (runtime, made) in todo.items() if runtime is not None and made}
     threads = _jobs.threads_each(recipe, len(ready))
     jobs, parts = [], {}
+    kept: dict[str, list[tuple[OfExecute, dict[Precision, Executed], tuple[Built, ...]]]] = {}
+    steps = 0
     for name, (runtime, made) in ready.items():
         parts[name] = _image_ranges(runtime, prepared.images, recipe)
         request = ExecuteRequest(
@@ -89,26 +94,41 @@ def execute(
             reference=prepared.output_kind if unknown else None,
         )
         step, told = f"executing {name} with {runtime}", _jobs.steps_done(progress)
-        jobs += [
-            _jobs.job(
-                step,
-                "execute:execute",
-                replace(request, images=images),
-                recipe,
-                threads,
-                told,
-                [folder],
-                data_only=True,
-                foreign=unknown,
-            )
-            for images in parts[name]
-        ]
-    steps = sum(parts[name][-1].end * len(made) for name, (_, made) in ready.items())
-    progress.stage("executing every file", steps)
+        kept[name] = []
+        for images in parts[name]:
+            of_part = replace(request, images=images)
+            remembered = OfExecute(memory, of_part, prepared)
+            known = remembered.find()
+            missing = tuple(b for b in made if b.precision not in known)
+            kept[name].append((remembered, known, missing))
+            steps += images.count * len(missing)
+            if missing:
+                asked = replace(of_part, files=missing)
+                jobs.append(
+                    _jobs.job(
+                        step,
+                        "execute:execute",
+                        asked,
+                        recipe,
+                        threads,
+                        told,
+                        [folder],
+                        data_only=True,
+                        foreign=unknown,
+                    )
+                )
+    if jobs:
+        progress.stage("executing every file", steps)
     executed: dict[Variant, Executed] = {}
     results = iter(worker.run_many(jobs, _jobs.parallel(recipe)))
     for name, (_, made) in ready.items():
-        of_each = [_files(next(results), made, name) for _ in parts[name]]
+        of_each = []
+        for remembered, known, missing in kept[name]:
+            fresh = _files(next(results), missing, name) if missing else ()
+            for done_now in fresh:
+                remembered.keep(done_now)
+            every = {**known, **{one.precision: one for one in fresh}}
+            of_each.append(tuple(every[b.precision] for b in made))
         done = _image_parts.join(folder, of_each)
         _jobs.tell_traces(done, "executing", progress)
         executed.update({d.variant: d for d in done})

@@ -5,20 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from edgevit.core.cache.memory import Memory
 from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.precisions import Precision
 from edgevit.core.progress import Progress
 from edgevit.flows import _jobs
+from edgevit.flows._remember import OfPrepare, of_steps
 from edgevit.registries import TARGETS
 from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import Work
 
 
-def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
+def prepare(work: Work, folder: Path, progress: Progress, memory: Memory) -> Prepared:
     """Load, prune, export, calibrate, plan and simulate, in a worker; files go to `folder`."""
     recipe = work.recipe
     step = f"preparing {recipe.model}"
-    request = request_of(work, folder)
+    request = replace(request_of(work, folder), memory=of_steps(memory, recipe))
+    kept = OfPrepare(memory, request)
+    known = kept.find()
+    if known is not None:
+        return known
+    writable = [folder, Path(request.memory.folder)] if request.memory.folder else [folder]
     job = _jobs.job(
         step,
         "prepare:prepare",
@@ -26,9 +33,12 @@ def prepare(work: Work, folder: Path, progress: Progress) -> Prepared:
         recipe,
         _jobs.threads_each(recipe, 1),
         _jobs.stages(progress),
-        [folder],
+        writable,
     )
-    return _jobs.run(job, Prepared)
+    prepared = _jobs.run(job, Prepared)
+    memory.hits.extend(prepared.recalled)
+    kept.keep(replace(prepared, recalled=()))
+    return prepared
 
 
 def request_of(work: Work, folder: Path) -> PrepareRequest:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from edgevit.core._plain import from_plain
+from edgevit.core.cache.memory import Memory
 from edgevit.core.disk import output_folder
 from edgevit.core.errors import EdgevitError
 from edgevit.core.precisions import Precision, Variant
@@ -22,6 +24,7 @@ from edgevit.flows._compile_files import check_compilers, with_compiled
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._lint_files import with_lint
+from edgevit.flows._remember import OfBuild, open_memory, tidy
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare
 from edgevit.registries import TARGETS
@@ -49,14 +52,15 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     check_compilers(work.recipe.compile, {TARGETS.get(name).suffix for name in work.pairs})
     output_folder.check_output(work.output, recipe.overwrite)
     check_devices(recipe.device, told)
+    memory = open_memory(work.recipe, told)
     begin = time.perf_counter()
     with forking(), scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
-        prepared = prepare(work, folder, told)
+        prepared = prepare(work, folder, told, memory)
         work = narrow(work, prepared.left_out)
         require_room(work, prepared.spec, folder)
-        made_by = _build(work, prepared, folder, bundle, told)
+        made_by = _build(work, prepared, folder, bundle, told, memory)
         built = {name: made.files for name, made in made_by.items()}
-        memory = PeakMemory(
+        peak = PeakMemory(
             prepared.peak_bytes,
             {name: made.peak_bytes for name, made in made_by.items() if made.peak_bytes is not None},
         )
@@ -66,7 +70,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         asked = {
             name: tuple(b for b in made if b.precision in work.pairs[name]) for name, made in built.items()
         }
-        executed = execute(asked, fp32, prepared, work.recipe, folder, told)
+        executed = execute(asked, fp32, prepared, work.recipe, folder, told, memory)
         good = {
             name: tuple(b for b in made if b.variant in executed and executed[b.variant].outputs)
             for name, made in asked.items()
@@ -89,7 +93,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             folder,
             bundle,
             (*work.not_done, *missing),
-            memory,
+            peak,
             begin,
             devices,
         )
@@ -98,16 +102,22 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
         _bundle.write(bundle, report, work.recipe, prepared.spec, folder / messages.PLANS)
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
+        tidy(memory, told)
     return replace(report, folder=place.absolute())
 
 
 def _build(
-    work: Work, prepared: Prepared, folder: Path, bundle: Path, progress: Progress
+    work: Work, prepared: Prepared, folder: Path, bundle: Path, progress: Progress, memory: Memory
 ) -> dict[str, BuiltAll]:
-    """Target -> its files. The fp32 file is made even if nobody asked for it: the others are held against it."""
+    """Target -> its files, those that the cache has and those that are made.
+
+    The fp32 file is among them even if nobody asked for it: the others are held against it.
+    """
     graphs = {s.variant: s.graph for s in prepared.simulated}
     threads = _jobs.threads_each(work.recipe, len(work.pairs))
     jobs, todo = [], []
+    known: dict[str, dict[Precision, Built]] = {}
+    precisions_of: dict[str, tuple[Precision, ...]] = {}
     for name, asked in work.pairs.items():
         precisions = asked if Precision.FP32 in asked else (Precision.FP32, *asked)
         request = BuildRequest(
@@ -121,20 +131,40 @@ def _build(
             scan_float16=in_float16(work)[name] if prepared.keep_float32 else (),
             folders={p: str((bundle if p in asked else folder) / name / p) for p in precisions},
         )
+        kept = OfBuild(memory, request, prepared)
+        known[name], precisions_of[name] = kept.find(), precisions
+        missing = tuple(p for p in precisions if p not in known[name])
+        if not missing:
+            continue
+        request = replace(request, precisions=missing)
         told = _jobs.files_done(progress)
         step = f"converting to {name}"
         jobs.append(_jobs.job(step, "build:build", request, work.recipe, threads, told, [folder, bundle]))
-        todo.append((name, precisions))
-    progress.stage("converting", sum(len(precisions) for _, precisions in todo))
+        todo.append((name, missing, kept))
+    if todo:
+        progress.stage("converting", sum(len(missing) for _, missing, _ in todo))
     built = {}
-    for (name, precisions), result in zip(
+    for (name, missing, kept), result in zip(
         todo, worker.run_many(jobs, _jobs.parallel(work.recipe)), strict=True
     ):
         if isinstance(result, EdgevitError):
             trace = worker.trace_of(result)
-            failed = tuple(Built(name, p, 0.0, error=result.message) for p in precisions)
+            failed = tuple(Built(name, p, 0.0, error=result.message) for p in missing)
             built[name] = BuiltAll((replace(failed[0], trace=trace), *failed[1:]))
         else:
             built[name] = from_plain(BuiltAll, result, f"converting to {name}")
+        for made in built[name].files:
+            kept.keep(made)
         _jobs.tell_traces(built[name].files, "converting to", progress)
-    return built
+    return {
+        name: _together(precisions, known[name], built.get(name))
+        for name, precisions in precisions_of.items()
+    }
+
+
+def _together(
+    precisions: tuple[Precision, ...], known: Mapping[Precision, Built], made: BuiltAll | None
+) -> BuiltAll:
+    """All files of a target in the order that was asked for."""
+    every = {**known, **{built.precision: built for built in (made.files if made is not None else ())}}
+    return BuiltAll(tuple(every[p] for p in precisions), None if made is None else made.peak_bytes)

@@ -11,6 +11,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _plan_tables
+from edgevit.flows._remember import open_memory, tidy
 from edgevit.flows._run_prepare import backends, prepare
 from edgevit.steps import messages
 from edgevit.steps.messages import Prepared
@@ -34,10 +35,12 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
             f"--precision {','.join(recipe.precision)} has no plan",
             "choose w8, w8a8 or another quantized one",
         )
+    memory = open_memory(recipe, progress)
     if not recipe.dry_run:
         output_folder.check_output(work.output, recipe.overwrite)
     with scratch(WORK) as folder:
-        prepared = prepare(work, folder, progress)
+        prepared = prepare(work, folder, progress, memory)
+        tidy(memory, progress)
         plans = plan_file.load(folder / messages.PLANS)
         if not recipe.dry_run:
             with output_folder.staged_beside(work.output) as staged:

@@ -27,6 +27,7 @@ from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
+from edgevit.flows._remember import open_memory, tidy
 from edgevit.flows._run_execute import backend_of, execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
@@ -71,6 +72,7 @@ def validate(
     if recipe.output is not None:
         output_folder.check_output(recipe.output, recipe.overwrite)
     check_devices(recipe.device, told)
+    memory = open_memory(recipe, told)
     with scratch(WORK) as folder, _staged(recipe.output) as bundle:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
         # before the model is loaded: a file that cannot be read is told at once
@@ -92,13 +94,14 @@ def validate(
                     "validate one after the other",
                 )
             files[file.target] = (*others, built)
-        prepared = prepare(asked, folder, told)
+        prepared = prepare(asked, folder, told, memory)
         prepared = replace(
             prepared, warnings=(*prepared.warnings, *_other_weights(found[0].path, prepared.spec))
         )
         fp32 = {name: b for name, made in files.items() for b in made if b.precision is Precision.FP32}
         fed = override(prepared.spec.preprocess, file_preprocess or {})
-        executed = execute(files, {}, prepared, recipe, folder, told, unknown=True, fed=fed)
+        executed = execute(files, {}, prepared, recipe, folder, told, memory, unknown=True, fed=fed)
+        tidy(memory, told)
         good = {n: tuple(b for b in made if _worked(executed.get(b.variant))) for n, made in files.items()}
         timings = time_files(good, fp32, fed, recipe, folder, told)
         devices = execute_on_devices(good, executed, recipe, folder, fed, told)

@@ -53,4 +53,5 @@ SOURCE: Final = Source(
     syntax="demo",
     load=load,
     images="demo",
+    self_contained=lambda argument, weights: True,
 )

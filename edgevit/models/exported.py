@@ -150,4 +150,5 @@ SOURCE: Final = Source(
     prunable=False,
     name=lambda argument: argument.removesuffix(".pt2"),
     path=str,
+    self_contained=lambda argument, weights: True,
 )

@@ -244,4 +244,5 @@ SOURCE: Final = Source(
     syntax="hf:DIR_OR_ID",
     load=load,
     path=_folder,
+    self_contained=lambda argument, weights: _folder(argument) is not None,
 )

@@ -150,4 +150,7 @@ SOURCE: Final = Source(
     name=lambda argument: argument.rpartition(":")[2],  # behind local-dir: and hf-hub:
     path=_folder,
     headless=True,
+    self_contained=lambda argument, weights: (
+        _folder(argument) is not None or (weights and ":" not in argument)
+    ),
 )

@@ -121,4 +121,5 @@ SOURCE: Final = Source(
     summary="a classifier of torchvision, with weights from a file, seeded, or torchvision's own",
     syntax="torchvision:NAME",
     load=load,
+    self_contained=lambda argument, weights: weights,
 )

@@ -253,8 +253,22 @@ def _quantized_tensors(
             if kinds[site.kind].input is not None:
                 inputs |= {name: None for name in (site.source, site.rhs) if name is not None}
             if kinds[site.kind].output is not None:
-                outputs[site.name] = site.kind == "linear" and kinds[site.kind].output_channels
+                linear = site.kind == "linear" and kinds[site.kind].output_channels
+                outputs[site.name] = outputs.get(site.name, False) or linear
     return tuple(inputs), outputs
+
+
+def statistics_of(
+    graph: Graph, observers: tuple[str, ...], capabilities: BackendCapabilities
+) -> frozenset[tuple[str, str]]:
+    """The statistics, (tensor, observer), that are measured for a plan of this backend alone."""
+    wanted = wanted_tensors(graph, observers, (capabilities,))
+    inputs, outputs = _quantized_tensors(graph, (capabilities,))
+    return frozenset(
+        {(name, observer) for name, observed in wanted.items() for observer in observed}
+        | {(name, "range_sensitivity") for name in (*inputs, *outputs)}
+        | {(name, "channel_sensitivity") for name, linear in outputs.items() if linear}
+    )
 
 
 def choose_sites(

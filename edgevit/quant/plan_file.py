@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -169,6 +170,19 @@ def _store(stored: dict[str, NDArray[np.generic]], key: str, array: NDArray[np.g
         name = f"{key}~{number}"
     stored[name] = np.ascontiguousarray(array)
     return name
+
+
+def digest(plan: QuantPlan) -> str:
+    """SHA-256 of everything that a plan says, and of its tensors."""
+    import numpy as np
+
+    fields = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan)}
+    stored = StoredPlan(**{**fields, "tensors": {name: name for name in sorted(plan.tensors)}})
+    found = hashlib.sha256(json.dumps(dataclasses.asdict(stored)).encode())
+    for name, array in sorted(plan.tensors.items()):
+        found.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def find(plans: Sequence[QuantPlan], target: str, precision: Precision) -> QuantPlan | None:

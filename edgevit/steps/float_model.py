@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevit.core._plain import to_plain
+from edgevit.core.cache.memory import Memory
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Emit, Stage
@@ -19,6 +21,7 @@ from edgevit.steps import messages, named_outputs, open, size_limits
 from edgevit.steps.doubts.diagnose import Diagnosis, diagnose
 from edgevit.steps.doubts.other_resize import other_resize
 from edgevit.steps.images import Images, read_images
+from edgevit.steps.kept import Kept, array_digest, user_code
 from edgevit.steps.messages import PrepareRequest
 from edgevit.steps.open import Opened
 from edgevit.steps.output_kind import head_kinds, model_kind
@@ -53,6 +56,7 @@ class FloatModel:
         refolded: what to warn of where the plan that was given saw other images.
         diagnosis: doubts about the model itself.
         other_resize: what another filter of the resize costs.
+        kept: the cache, for this model.
     """
 
     spec: ModelSpec
@@ -72,6 +76,7 @@ class FloatModel:
     refolded: tuple[str, ...]
     diagnosis: Diagnosis
     other_resize: OtherResize | None
+    kept: Kept
 
     @property
     def scanned(self) -> torch.Tensor:
@@ -79,7 +84,7 @@ class FloatModel:
         return _scanned(self.images, self.inputs)
 
 
-def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None]) -> FloatModel:
+def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None], memory: Memory) -> FloatModel:
     """Load, prune and export the model, and run it; arrays that later steps need are left in the work folder.
 
     Args:
@@ -104,21 +109,28 @@ def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None]) -> Fl
         graph = open.export(pruned, asked, opened.given, left_out, emit)
     lap("export")
 
-    reference = run_reference(model, images.judged.pixels, emit)
+    kept = _kept(asked, model, graph, memory)
+    seen = {"pixels": array_digest(images.judged.pixels)}
+    reference = kept.outputs("reference", seen, lambda: run_reference(model, images.judged.pixels, emit))
     _store(work, images, reference)
     kind = model_kind(pruned.spec.output, graph.program, named_outputs.first(reference))
     spec = replace(pruned.spec, output=kind, heads=head_kinds(pruned.spec, graph.program, reference))
-    diagnosis, resized = _look_for_doubts(asked, opened, kind, images, reference, emit)
+    doubts = kept.result(
+        _Doubts,
+        "doubts",
+        {**seen, **_labelled(asked, images)},
+        lambda: _look_for_doubts(asked, opened, kind, images, reference, emit),
+    )
     deciding, held_out = images.calibration, None
     if asked.auto_float is not None and images.calibration is not None:
         deciding, held_out = _hold_out(images, model, spec, asked.auto_float, emit)
     inputs = images.inputs(min(len(images.judged.pixels), messages.FIDELITY_IMAGES), spec.preprocess)
     lap("load")
-    kept = _scan(graph, images, inputs, work, emit) if asked.scan_float16 else None
+    unsafe = _scan(graph, images, inputs, work, emit, kept) if asked.scan_float16 else None
     base, loss = messages.REFERENCE, None
     if prune_lines:
         base = "base.npz"
-        after = run_reference(pruned, images.judged.pixels, emit)
+        after = kept.outputs("pruned", seen, lambda: run_reference(pruned, images.judged.pixels, emit))
         named_outputs.save(work / base, after)
         loss = compare(reference, after)
     described = None if images.calibrate is None else images.calibrate.described
@@ -131,7 +143,7 @@ def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None]) -> Fl
         inputs=inputs,
         deciding=deciding,
         held_out=held_out,
-        keep_float32=kept,
+        keep_float32=unsafe,
         base=base,
         pruned=loss,
         prune=prune_lines,
@@ -139,9 +151,45 @@ def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None]) -> Fl
         given=opened.given,
         made_with=MadeWith(settings_to_remember(recipe), model.spec.weights_sha256, digest),
         refolded=given_plan.other_images(opened.made_with, digest),
-        diagnosis=diagnosis,
-        other_resize=resized,
+        diagnosis=doubts.diagnosis,
+        other_resize=doubts.other_resize,
+        kept=kept,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubts:
+    """What the model's own images say against it."""
+
+    diagnosis: Diagnosis
+    other_resize: OtherResize | None
+
+
+def _kept(asked: PrepareRequest, model: TorchModel, graph: Graph, memory: Memory) -> Kept:
+    """The cache, for this model."""
+    if not memory.remembered.folder:
+        return Kept(memory, {})
+    from edgevit.program.digest import graph_digest
+
+    facts = {
+        "graph": graph_digest(graph),
+        "weights": model.spec.weights_sha256,
+        "preprocess": to_plain(model.spec.preprocess),
+        "prune": [list(step) for step in asked.recipe.prune],
+        "code": user_code(),
+    }
+    return Kept(memory, facts)
+
+
+def _labelled(asked: PrepareRequest, images: Images) -> dict[str, object]:
+    """What doubts depend on besides the model and the pixels."""
+    evaluate = images.evaluate
+    return {
+        "labels": array_digest(images.judged.labels),
+        "images": None if evaluate.described is None else evaluate.described.digest,
+        "count": asked.recipe.evaluate_count,
+        "random": asked.recipe.random_weights is not None,
+    }
 
 
 def _store(work: Path, images: Images, reference: Outputs) -> None:
@@ -160,17 +208,17 @@ def _store(work: Path, images: Images, reference: Outputs) -> None:
 
 def _look_for_doubts(
     asked: PrepareRequest, opened: Opened, kind: OutputKind, images: Images, reference: Outputs, emit: Emit
-) -> tuple[Diagnosis, OtherResize | None]:
+) -> _Doubts:
     """Whether the model is right about its own images; nobody expects that of random weights."""
     diagnosis, resized, judged = Diagnosis(), None, images.judged
     if asked.recipe.random_weights is not None:
-        return diagnosis, resized
+        return _Doubts(diagnosis, resized)
     if judged.labels is not None and kind.decides:
         first = named_outputs.first(reference)
         diagnosis = diagnose(opened.model, kind, first, judged.pixels, judged.labels, emit)
     if opened.evaluate is not None:
         resized = other_resize(opened.evaluate, opened.model, kind, asked.recipe.evaluate_count)
-    return diagnosis, resized
+    return _Doubts(diagnosis, resized)
 
 
 def _hold_out(
@@ -193,7 +241,7 @@ def _hold_out(
 
 
 def _scan(
-    graph: Graph, images: Images, inputs: torch.Tensor, work: Path, emit: Emit
+    graph: Graph, images: Images, inputs: torch.Tensor, work: Path, emit: Emit, kept: Kept
 ) -> tuple[KeptFloat32, ...]:
     """The operations that float16 would spoil; the pixels that show it are left for the targets' own graphs."""
     import numpy as np
@@ -202,7 +250,16 @@ def _scan(
 
     emit(Stage("looking for values that float16 cannot hold"))
     np.save(work / messages.SCANNED, (images.calibrate or images.judged).pixels[:IMAGES])
-    return scan(graph, _scanned(images, inputs))
+    scanned = _scanned(images, inputs)
+    facts = {"scanned": array_digest(scanned)}
+    return kept.result(_Unsafe, "float16", facts, lambda: _Unsafe(scan(graph, scanned))).operations
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsafe:
+    """What float16 would spoil, as one result."""
+
+    operations: tuple[KeptFloat32, ...]
 
 
 def _scanned(images: Images, inputs: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgevit.core.cache.memory import OFF, Remembered
 from edgevit.core.capabilities import BackendCapabilities, OpCapabilities
 from edgevit.core.outputs import OutputKind
 from edgevit.core.plans import SitePlan
@@ -63,6 +64,7 @@ class PrepareRequest:
         backends: what the runtimes can do, for each file that is quantized.
         scan_float16: some file holds or computes float16.
         float_limits: each target that is asked for -> its `float_limit_bytes`.
+        memory: the part of the cache that this model has for itself.
     """
 
     work: str
@@ -70,6 +72,7 @@ class PrepareRequest:
     backends: tuple[BackendCapabilities, ...] = ()
     scan_float16: bool = False
     float_limits: Mapping[str, int | None] = field(default_factory=dict)
+    memory: Remembered = OFF
 
     @property
     def limits(self) -> Limits:
@@ -95,6 +98,7 @@ class SimulatedPlan:
         auto_float: what was left in float to keep a limit.
         reconstruction: what tuning its blocks did; None where that was not asked for.
         ranges: how its static ranges fit the evaluation images; None without ranges or such images.
+        digest: of the plan itself.
     """
 
     target: str
@@ -108,6 +112,7 @@ class SimulatedPlan:
     auto_float: AutoFloat | None = None
     reconstruction: Reconstruction | None = None
     ranges: RangeFit | None = None
+    digest: str = ""
 
     @property
     def variant(self) -> Variant:
@@ -130,6 +135,9 @@ class Prepared:
         doubts: about the float model; their texts are among the warnings too.
         other_resize: what another filter of the resize costs; None where nothing is resized.
         notes: what was done to the model before it was exported.
+        graphs: file of each graph in the work folder -> digest of what it computes, and of the user's code behind it.
+        first_image: digest of the first of the judged images.
+        recalled: the kinds of results that the cache had, in order.
     """
 
     spec: ModelSpec
@@ -151,6 +159,9 @@ class Prepared:
     doubts: tuple[Doubt, ...] = ()
     other_resize: OtherResize | None = None
     notes: tuple[str, ...] = ()
+    graphs: Mapping[str, str] = field(default_factory=dict)
+    first_image: str = ""
+    recalled: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
     isolation: Isolation | None = None

@@ -9,11 +9,14 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+from edgevit.core.cache.memory import Memory
 from edgevit.core.process.memory import peak_bytes
-from edgevit.core.progress import Emit
+from edgevit.core.progress import Emit, Warn
 from edgevit.core.types import ModelSpec
 from edgevit.steps.float_model import FloatModel, measure
+from edgevit.steps.kept import array_digest
 from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.planning.quantize import Quantized, quantize
 from edgevit.steps.samples import ReadImages
@@ -22,10 +25,12 @@ from edgevit.steps.samples import ReadImages
 def prepare(asked: PrepareRequest, emit: Emit) -> Prepared:
     """Load, prune, export, calibrate, plan and simulate. Runs in a worker."""
     clock = _Clock()
-    model = measure(asked, emit, clock.lap)
+    memory = Memory(asked.memory, lambda text: emit(Warn(text)))
+    model = measure(asked, emit, clock.lap, memory)
     gc.collect()  # weights that rewrites replaced, as large as the graph's, hang in cycles
     clock.lap("export")
-    return _told(model, quantize(asked, model, emit, clock.lap), clock.seconds)
+    quantized = quantize(asked, model, emit, clock.lap)
+    return replace(_told(model, quantized, clock.seconds), recalled=tuple(memory.hits))
 
 
 def _told(model: FloatModel, quantized: Quantized, seconds: dict[str, float]) -> Prepared:
@@ -63,6 +68,8 @@ def _told(model: FloatModel, quantized: Quantized, seconds: dict[str, float]) ->
         doubts=diagnosis.doubts,
         other_resize=model.other_resize,
         notes=(*model.graph.notes, *_about_heads(model.spec, evaluate)),
+        graphs=quantized.graphs,
+        first_image=array_digest(judged.pixels[:1]),
         timings_s=seconds,
         peak_bytes=peak_bytes(),
     )

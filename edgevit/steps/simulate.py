@@ -16,6 +16,7 @@ from edgevit.core.results.report import Compression
 from edgevit.core.types import Graph
 from edgevit.program.side_by_side import each
 from edgevit.steps import messages, named_outputs
+from edgevit.steps.kept import NOTHING, Kept, array_digest, plan_digest
 from edgevit.steps.messages import SimulatedPlan
 from edgevit.steps.planning.graph_variants import GraphVariants
 
@@ -39,6 +40,7 @@ def simulate_all(
     seed: int,
     emit: Emit,
     keep_float32: Mapping[str, frozenset[str]],
+    kept: Kept = NOTHING,
 ) -> tuple[SimulatedPlan, ...]:
     """Simulate each plan once; plans that differ only in the name of their target share the run.
 
@@ -83,12 +85,25 @@ def simulate_all(
             integer_macs=_integer_macs(graph, plan),
         )
 
-    done = list(zip(own, each(one, own), strict=True))
+    def recalled(plan: QuantPlan) -> SimulatedPlan:
+        digest, file = plan_digest(plan), variants.file_of(plan.capabilities)
+        facts = {
+            "variant": variants.digests[file],
+            "plan": digest,
+            "images": array_digest(inputs),
+            "reference": [[name, array_digest(value)] for name, value in reference.items()],
+            "seed": seed,
+            "float32": sorted(keep_float32[file]),
+        }
+        return replace(kept.simulated(facts, work, lambda: one(plan)), digest=digest, graph=file)
+
+    done = list(zip(own, each(recalled, own), strict=True))
     return tuple(
         replace(
             next(made for duplicate, made in done if same_arithmetic(duplicate, plan)),
             target=plan.target,
             precision=plan.precision,
+            digest=plan_digest(plan),
         )
         for plan in plans
     )

@@ -406,6 +406,16 @@ class Recipe:
         default=0,
         metadata=setting("Random seed.", _JUDGE, "Resources", "N", within=_SEED, of_plan=True),
     )
+    cache: str | None = field(
+        default=None,
+        metadata=setting(
+            "Keep what was computed in this folder, and take from it what an earlier run computed; or off.",
+            _JUDGE,
+            "Resources",
+            "DIR|off",
+            default="~/.cache/edgevit/results, or EDGEVIT_CACHE",
+        ),
+    )
     dry_run: bool = field(
         default=False,
         metadata=setting(

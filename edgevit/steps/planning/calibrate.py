@@ -54,6 +54,14 @@ def measure(
     return measured
 
 
+def part_for(graph: Graph, stats: Stats, capabilities: BackendCapabilities) -> Stats:
+    """What the plan of one backend wants of statistics that were measured for several."""
+    from edgevit.quant.plan import statistics_of
+
+    keys = statistics_of(graph, OBSERVED, capabilities)
+    return Stats({key: value for key, value in stats.values.items() if key in keys}, stats.images)
+
+
 def observe(
     graph: Graph,
     images: torch.Tensor,

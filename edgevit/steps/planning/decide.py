@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit.core.capabilities import BackendCapabilities
@@ -15,17 +16,20 @@ from edgevit.core.results.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.program.side_by_side import each
 from edgevit.steps import messages, named_outputs
+from edgevit.steps.kept import NOTHING, Kept, array_digest
 from edgevit.steps.planning.algorithms import CLUSTERING, RANGE, ROUNDING, find
-from edgevit.steps.planning.calibrate import measure
+from edgevit.steps.planning.calibrate import measure, part_for
 from edgevit.steps.planning.graph_variants import GraphVariants
 from edgevit.steps.undecidable_limits import too_few_to_tune
 
 if TYPE_CHECKING:
     import torch
 
+    from edgevit.quant._site import Choices
+
 
 def measure_all(
-    variants: GraphVariants, calibration: torch.Tensor | None, seed: int, emit: Emit
+    variants: GraphVariants, calibration: torch.Tensor | None, seed: int, emit: Emit, kept: Kept = NOTHING
 ) -> dict[str, Stats]:
     """File of each graph -> what the plans that belong to it have to know about its activations."""
     asked: dict[str, list[BackendCapabilities]] = {}
@@ -36,8 +40,32 @@ def measure_all(
     for file, backends in asked.items():
         names = ", ".join(dict.fromkeys(p.target for p in backends))
         told = _for(names, emit) if several else emit
-        found[file] = measure(variants.graphs[file], calibration, tuple(backends), seed, told)
+        facts = _facts(variants, file, calibration, seed)
+        graph = variants.graphs[file]
+        found[file] = kept.stats_of_each(
+            facts,
+            tuple(dict.fromkeys(backends)),
+            partial(_measured, graph, calibration, seed, told),
+            partial(part_for, graph),
+        )
     return found
+
+
+def _measured(
+    graph: Graph,
+    calibration: torch.Tensor | None,
+    seed: int,
+    emit: Emit,
+    backends: tuple[BackendCapabilities, ...],
+) -> Stats:
+    return measure(graph, calibration, backends, seed, emit)
+
+
+def _facts(
+    variants: GraphVariants, file: str, calibration: torch.Tensor | None, seed: int
+) -> dict[str, object]:
+    """What is decided for a graph depends on, besides the backend."""
+    return {"variant": variants.digests[file], "images": array_digest(calibration), "seed": seed}
 
 
 def _for(names: str, emit: Emit) -> Emit:
@@ -56,6 +84,7 @@ def plan_all(
     reconstruct: float,
     seed: int,
     emit: Emit,
+    kept: Kept = NOTHING,
 ) -> tuple[tuple[QuantPlan, ...], tuple[Reconstruction | None, ...]]:
     """A plan for each backend; those that differ in the target's name alone are decided once.
 
@@ -71,7 +100,7 @@ def plan_all(
     """
     from edgevit.program.sites import list_sites
     from edgevit.quant._site import Choices
-    from edgevit.quant.plan import make_plan, make_plans
+    from edgevit.quant.plan import make_plan
     from edgevit.quant.reconstruct import FEWEST, Tuner, held_out
 
     backends = variants.backends
@@ -88,7 +117,9 @@ def plan_all(
         by_file.setdefault(variants.file_of(capabilities), []).append(capabilities)
     made: dict[BackendCapabilities, tuple[QuantPlan, Reconstruction | None]] = {}
     for file, members in by_file.items():
-        plans = make_plans(variants.graphs[file], stats[file], calibration, members, choices, advance)
+        facts = _facts(variants, file, calibration, seed)
+        make = partial(_decided, variants.graphs[file], stats[file], calibration, choices, advance)
+        plans = kept.plans(facts, members, make)
         made |= {member: (plan, None) for member, plan in zip(members, plans, strict=True)}
         give_back()
 
@@ -113,6 +144,19 @@ def plan_all(
         for asked, (plan, _) in zip(backends, twins, strict=True)
     )
     return plans, tuple(told for _, told in twins)
+
+
+def _decided(
+    graph: Graph,
+    stats: Stats,
+    calibration: torch.Tensor | None,
+    choices: Choices,
+    advance: Callable[[int], None],
+    members: Sequence[BackendCapabilities],
+) -> tuple[QuantPlan, ...]:
+    from edgevit.quant.plan import make_plans
+
+    return make_plans(graph, stats, calibration, members, choices, advance)
 
 
 def _output_db(graph: Graph, plans: tuple[QuantPlan, ...], images: torch.Tensor) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from edgevit.core.plugins import Fold
 from edgevit.core.progress import Emit
 from edgevit.core.types import Graph, Stats
 from edgevit.steps import messages
+from edgevit.steps.kept import NOTHING, Kept, array_digest
 from edgevit.steps.planning.algorithms import find
 from edgevit.steps.planning.calibrate import observe
 
@@ -28,12 +30,14 @@ class GraphVariants:
         files: folds that changed something -> file.
         backends: those that were asked for, with the folds that changed something.
         folded: the sites that a fold changed in any of the graphs.
+        digests: file -> digest of what the graph in it computes; "" without a cache.
     """
 
     graphs: Mapping[str, Graph]
     files: Mapping[tuple[str, ...], str]
     backends: tuple[BackendCapabilities, ...]
     folded: tuple[str, ...]
+    digests: Mapping[str, str]
 
     def file_of(self, capabilities: BackendCapabilities) -> str:
         """File of the graph that a plan for `capabilities` belongs to."""
@@ -50,6 +54,7 @@ def fold(
     backends: tuple[BackendCapabilities, ...],
     work: Path,
     emit: Emit,
+    kept: Kept = NOTHING,
 ) -> GraphVariants:
     """Make each form that the backends ask for and save it in `work`.
 
@@ -57,12 +62,15 @@ def fold(
     measured once, on the graph without folds: none of the others changes what a layer norm gives out.
     """
     from edgevit.program import graph_file
+    from edgevit.program.digest import graph_digest
 
     folds = {name: find(name, Fold) for name in dict.fromkeys(n for p in backends for n in p.folds)}
     observers = tuple(dict.fromkeys(o for fold in folds.values() for o in fold.observers))
     stats = Stats({}, 0)
     if observers and calibration is not None:
-        stats = observe(graph, calibration, observers, emit, stage="measuring for the folds")
+        facts = {"images": array_digest(calibration), "observers": list(observers)}
+        measure = partial(observe, graph, calibration, observers, emit, stage="measuring for the folds")
+        stats = kept.stats(facts, measure, "statistics of folds")
     graphs = {messages.GRAPH: graph}
     files: dict[tuple[str, ...], str] = {(): messages.GRAPH}
     done: dict[tuple[str, ...], tuple[str, ...]] = {(): ()}
@@ -82,4 +90,6 @@ def fold(
             graph_file.save(changed, work / file)
             graphs[file], files[done[asked]] = changed, file
     backends = tuple(replace(p, folds=done[p.folds]) for p in backends)
-    return GraphVariants(graphs, files, backends, tuple(dict.fromkeys(folded)))
+    on = bool(kept.memory.remembered.folder)
+    digests = {file: graph_digest(found) if on else "" for file, found in graphs.items()}
+    return GraphVariants(graphs, files, backends, tuple(dict.fromkeys(folded)), digests)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgevit.core.plans import QuantPlan
 from edgevit.core.progress import Advance, Emit, Stage
 from edgevit.core.results.report import AutoFloat, Limits, SiteLoss
+from edgevit.core.types import Graph
+from edgevit.steps.kept import NOTHING, Kept, array_digest, plan_digest
 from edgevit.steps.planning.auto_float import HeldOut, leave_float
 from edgevit.steps.planning.graph_variants import GraphVariants
 from edgevit.steps.simulate import same_arithmetic
@@ -41,7 +43,12 @@ def given_plans(stored: tuple[QuantPlan, ...], variants: GraphVariants, emit: Em
 
 
 def losses_of(
-    plans: tuple[QuantPlan, ...], variants: GraphVariants, images: torch.Tensor, seed: int, emit: Emit
+    plans: tuple[QuantPlan, ...],
+    variants: GraphVariants,
+    images: torch.Tensor,
+    seed: int,
+    emit: Emit,
+    kept: Kept = NOTHING,
 ) -> tuple[Losses, ...]:
     """For each plan its sites with what each costs alone, worst first; one run for all plans of a graph."""
     from edgevit.program.sites import list_sites, total_macs
@@ -54,15 +61,50 @@ def losses_of(
     for file, members in by_file.items():
         graph = variants.graphs[file]
         count = min(IMAGES, len(images), max(FEWEST, int(PASS_MACS / max(total_macs(graph), 1))))
-        emit(Stage("estimating what each site costs", count))
-        estimated = sensitivities(
-            graph, [plans[i] for i in members], images[:count], seed, lambda n: emit(Advance(n))
-        )
         macs = {site.name: site.macs for site in list_sites(graph)}
-        for index, costs in zip(members, estimated, strict=True):
-            ranked = sorted(costs, key=costs.__getitem__)
-            found[index] = tuple(SiteLoss(name, costs[name], macs[name]) for name in ranked)
+
+        def estimate(
+            missing: Sequence[int],
+            graph: Graph = graph,
+            members: Sequence[int] = members,
+            count: int = count,
+            macs: Mapping[str, int] = macs,
+        ) -> list[_Ranked]:
+            emit(Stage("estimating what each site costs", count))
+            asked = [plans[members[i]] for i in missing]
+            estimated = sensitivities(graph, asked, images[:count], seed, lambda n: emit(Advance(n)))
+            return [
+                _Ranked(
+                    tuple(
+                        SiteLoss(name, costs[name], macs[name])
+                        for name in sorted(costs, key=costs.__getitem__)
+                    )
+                )
+                for costs in estimated
+            ]
+
+        looked_at = array_digest(images[:count])
+        facts = [
+            {
+                "variant": variants.digests[file],
+                "plan": plan_digest(plans[i]),
+                "images": looked_at,
+                "seed": seed,
+            }
+            for i in members
+        ]
+        for index, ranked in zip(
+            members, kept.results_of_each(_Ranked, "costs", facts, estimate), strict=True
+        ):
+            found[index] = ranked.losses
     return tuple(found[index] for index in range(len(plans)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """What the sites of one plan cost, worst first."""
+
+    losses: Losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +123,7 @@ def account_for(
     keep_float32: Mapping[str, frozenset[str]],
     seed: int,
     emit: Emit,
+    kept: Kept = NOTHING,
 ) -> tuple[tuple[QuantPlan, ...], tuple[Account, ...]]:
     """The plans, with sites in float where limits ask for it, and what is told of each.
 
@@ -88,7 +131,7 @@ def account_for(
         images: what sites cost is estimated on them.
         judge: held-out images and what has to hold on them; None to leave the plans as they are.
     """
-    losses = losses_of(plans, variants, images, seed, emit)
+    losses = losses_of(plans, variants, images, seed, emit, kept)
     auto_floats: tuple[AutoFloat | None, ...] = (None,) * len(plans)
     if judge is not None:
         plans, auto_floats = _keep_limits(plans, losses, variants, *judge, keep_float32, emit)

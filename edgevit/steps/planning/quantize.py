@@ -13,6 +13,7 @@ from edgevit.core.types import Stats
 from edgevit.steps import messages, named_outputs, open
 from edgevit.steps.doubts import compare_images
 from edgevit.steps.float_model import FloatModel
+from edgevit.steps.kept import Kept
 from edgevit.steps.messages import PrepareRequest, SimulatedPlan
 from edgevit.steps.planning.decide import measure_all, plan_all
 from edgevit.steps.planning.graph_variants import GraphVariants, fold
@@ -29,12 +30,14 @@ class Quantized:
         folded: the sites that a fold changed.
         unlike: what tells the evaluation images from the calibration images.
         constant: activations that have one value throughout, in one sentence each.
+        graphs: file of each graph -> digest of what it computes, with the user's code; nothing without a cache.
     """
 
     simulated: tuple[SimulatedPlan, ...]
     folded: tuple[str, ...]
     unlike: tuple[str, ...]
     constant: tuple[str, ...]
+    graphs: Mapping[str, str]
 
 
 def quantize(asked: PrepareRequest, model: FloatModel, emit: Emit, lap: Callable[[str], None]) -> Quantized:
@@ -48,15 +51,17 @@ def quantize(asked: PrepareRequest, model: FloatModel, emit: Emit, lap: Callable
 
     recipe, work, images = asked.recipe, Path(asked.work), model.images
     given, backends = open.possible(asked, model.given, model.left_out)
-    variants = fold(model.graph, images.calibration, backends, work, emit)
+    kept = model.kept
+    variants = fold(model.graph, images.calibration, backends, work, emit, kept)
+    graphs = _digests(variants, kept)
     # a plan that is given needs the same folds on the same images, and nothing else of them
-    stats = {} if recipe.plan is not None else measure_all(variants, model.deciding, recipe.seed, emit)
+    stats = {} if recipe.plan is not None else measure_all(variants, model.deciding, recipe.seed, emit, kept)
     lap("calibrate")
     plans, tuned = _plans(asked, model, given, variants, stats, emit)
     keep = _keep_float32(model, variants)
     judge = None if model.held_out is None or asked.auto_float is None else (model.held_out, asked.auto_float)
     looked_at = model.inputs if model.deciding is None else model.deciding
-    plans, accounts = account_for(plans, variants, looked_at, judge, keep, recipe.seed, emit)
+    plans, accounts = account_for(plans, variants, looked_at, judge, keep, recipe.seed, emit, kept)
     (work / messages.PLANS).mkdir()
     plan_file.save(plans, work / messages.PLANS, model.made_with)
     fits, unlike = compare_images.compare(
@@ -68,16 +73,24 @@ def quantize(asked: PrepareRequest, model: FloatModel, emit: Emit, lap: Callable
         emit,
     )
     head = named_outputs.head(model.reference, len(model.inputs))
-    simulated = simulate_all(work, plans, variants, model.inputs, head, recipe.seed, emit, keep)
+    simulated = simulate_all(work, plans, variants, model.inputs, head, recipe.seed, emit, keep, kept)
     lap("quantize")
     return Quantized(
         simulated=_with_accounts(simulated, accounts, tuned, fits),
         folded=variants.folded,
+        graphs=graphs,
         unlike=unlike,
         constant=tuple(
             dict.fromkeys(text for known in stats.values() for text in constant_activations(known))
         ),
     )
+
+
+def _digests(variants: GraphVariants, kept: Kept) -> dict[str, str]:
+    if not kept.memory.remembered.folder:
+        return {}
+    code = str(kept.model["code"])
+    return {file: f"{digest} {code}" for file, digest in variants.digests.items()}
 
 
 def _plans(
@@ -91,7 +104,7 @@ def _plans(
     """Decided here, with what tuning did to each; or those of `--plan`, which are not tuned."""
     recipe = asked.recipe
     if recipe.plan is None:
-        return plan_all(variants, stats, model.deciding, recipe.reconstruct, recipe.seed, emit)
+        return plan_all(variants, stats, model.deciding, recipe.reconstruct, recipe.seed, emit, model.kept)
     plans = given_plans(given, variants, emit)
     return plans, (None,) * len(plans)
 

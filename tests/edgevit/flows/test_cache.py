@@ -1,0 +1,221 @@
+"""The cache: the same bytes with it and without it, nothing computed twice, and nothing believed that is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgevit.core.cache.store import entries
+from edgevit.core.disk.documents import read_json
+from edgevit.core.errors import UsageError
+from edgevit.core.progress import Silent
+from edgevit.core.results.report import Report
+from edgevit.core.settings.recipe import Recipe
+from edgevit.flows._remember import open_memory
+from edgevit.flows.convert import convert
+from edgevit.flows.make_recipe import make
+from tests.edgevit.flows._tiny import NETS, settings_of, write_model
+
+
+class Told(Silent):
+    """What a run tells."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.stages.append(name)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    @property
+    def taken(self) -> str:
+        return next((text for text in self.notes if text.startswith("taken from the cache")), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The tiny model, converted without a cache and with an empty one."""
+
+    folder: Path
+    off: Report
+    cold: Report
+    told: Told
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = write_model(tmp_path_factory.mktemp("cache"))
+    off, _ = run(folder, "off", "off")
+    cold, told = run(folder, "cold")
+    return Made(folder, off, cold, told)
+
+
+@pytest.fixture
+def folder(made: Made, tmp_path: Path) -> Iterator[Path]:
+    """The same folder with the cache as the first run left it."""
+    shutil.copytree(made.folder / "cache", tmp_path / "cache")
+    before = {path.name for path in made.folder.iterdir()}
+    texts = {name: (made.folder / name).read_bytes() for name in ("nets.py", "images.npz")}
+    yield made.folder
+    for path in made.folder.iterdir():
+        if path.name not in before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name, content in texts.items():
+        (made.folder / name).write_bytes(content)
+    shutil.rmtree(made.folder / "cache")
+    shutil.move(tmp_path / "cache", made.folder / "cache")
+
+
+def run(folder: Path, name: str, cache: str | Path = "cache", **changes: Any) -> tuple[Report, Told]:
+    """Convert the tiny model."""
+    told = Told()
+    place = cache if cache == "off" else str(folder / cache)
+    settings = settings_of(folder, evaluate=str(folder / "other.npz"), output=str(folder / name), cache=place)
+    return convert(make({**settings, **changes}), told), told
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Name -> digest of the model files of a bundle, and of its plan."""
+    found = (
+        p for p in folder.rglob("*") if p.is_file() and p.name.startswith(("model.", "plan.safetensors"))
+    )
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+
+def judged(report: Report) -> list[Any]:
+    """What a report says of each file, but for what is measured anew."""
+    return [replace(artifact, latency=None, notes=()) for artifact in report.artifacts]
+
+
+def test_hot_cold_and_off_give_the_same_bytes_and_the_same_verdicts(made: Made, folder: Path) -> None:
+    assert not made.told.taken
+    hot, told = run(folder, "hot")
+    assert files(folder / "off") == files(folder / "cold") == files(folder / "hot") != {}
+    assert judged(made.off) == judged(made.cold) == judged(hot)
+    assert "reference" in told.taken and "built" in told.taken and "executed" in told.taken
+    assert not {"converting", "executing every file", "calibrating"} & set(told.stages)
+    assert "timing onnx with onnxruntime" in told.stages  # latency is never taken from the cache
+    document = read_json(folder / "hot" / "report.json", "report")
+    assert document["artifacts"][0]["latency"]["runs"]  # type: ignore[index]
+
+
+@pytest.mark.family
+def test_one_more_precision_costs_itself(folder: Path) -> None:
+    alone, _ = run(folder, "alone", "off", precision="w8a8,w8da8")
+    both, told = run(folder, "both", precision="w8a8,w8da8")
+    assert files(folder / "both") == files(folder / "alone")
+    assert judged(both) == judged(alone)
+    assert "plan" in told.taken and "2 built" in told.taken  # w8a8, and fp32 beside it
+
+
+def test_a_limit_that_changes_costs_the_report_alone(folder: Path) -> None:
+    report, told = run(folder, "second", min_sqnr=199.0)
+    assert {artifact.verdict for artifact in report.artifacts} == {"fail"}
+    assert not {"converting", "executing every file", "calibrating"} & set(told.stages)
+
+
+@pytest.mark.family
+def test_code_of_the_user_that_changes_is_run(folder: Path) -> None:
+    """A branch that torch.export does not take leaves the graph as it was; the reference comes from the module."""
+    branch = "        if not __import__('torch').compiler.is_exporting(): image = image * FACTOR\n"
+    text = NETS.replace("forward(self, image):\n", f"forward(self, image):\n{branch}")
+    (folder / "nets.py").write_text("FACTOR = 1\n" + text)
+    quick: dict[str, Any] = {"precision": "fp16", "calibrate": None}
+    first, _ = run(folder, "first", **quick)
+    (folder / "nets.py").write_text("FACTOR = 3\n" + text)
+    second, told = run(folder, "second", **quick)
+    assert "reference" not in told.taken
+    totals = [report.artifacts[0].total for report in (first, second)]
+    assert totals[0] is not None and totals[1] is not None
+    assert totals[0].sqnr_db > totals[1].sqnr_db + 10
+
+
+@pytest.mark.family
+@pytest.mark.parametrize("what", ["images", "seed", "weights"])
+def test_what_is_different_is_not_taken_for_the_same(folder: Path, what: str) -> None:
+    changes: dict[str, Any] = (
+        {"seed": 1} if what == "seed" else {"random_weights": 1} if what == "weights" else {}
+    )
+    if what == "images":
+        np.savez(
+            folder / "images.npz",
+            images=np.random.default_rng(9).integers(0, 256, (64, 16, 16, 3), np.uint8),
+            labels=np.arange(64) % 4,
+        )
+    changed, _ = run(folder, "second", **changes)
+    fresh, _ = run(folder, "fresh", "off", **changes)
+    assert files(folder / "second") == files(folder / "fresh")
+    assert judged(changed) == judged(fresh)
+
+
+def test_damaged_entries_are_made_again_with_a_word(made: Made, folder: Path) -> None:
+    for entry in entries(folder / "cache"):
+        for path in (entry.place / "files").rglob("*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[:-3] + b"bad")
+    second, told = run(folder, "second")
+    assert any("an entry of the cache was damaged" in text for text in (*told.warnings, *told.notes))
+    assert files(folder / "second") == files(folder / "cold")
+    assert judged(second) == judged(made.cold)
+    assert "taken from" not in "".join(told.notes)
+
+
+@pytest.mark.family
+def test_a_run_that_was_killed_goes_on_where_it_was(folder: Path) -> None:
+    shutil.rmtree(folder / "cache")
+    arguments = [
+        *("convert", f"python:{folder / 'nets.py'}:Net", "--random-weights", "0", "--image-size", "16"),
+        *("--to", "onnx", "--precision", "w8a8", "--calibration-count", "64"),
+        *("--calibrate", str(folder / "images.npz"), "--evaluate", str(folder / "other.npz")),
+        *("--cache", str(folder / "cache"), "-o", str(folder / "killed")),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgevit", *arguments], start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 120
+    while not any(entry.kind == "plan" for entry in entries(folder / "cache")) and time.monotonic() < end:
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "killed").exists()
+    _, told = run(folder, "again")
+    assert "reference" in told.taken and "plan" in told.taken
+    assert files(folder / "again") == files(folder / "off")
+
+
+def test_a_place_that_cannot_be_used_is_refused_before_any_work(folder: Path) -> None:
+    (folder / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be used"):
+        run(folder, "out", "file")
+    assert not (folder / "out").exists()
+
+
+def test_the_usual_place_that_cannot_be_used_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGEVIT_CACHE", str(tmp_path / "file"))
+    told = Told()
+    memory = open_memory(Recipe(model="demo"), told)
+    assert not memory.remembered.folder
+    assert any("nothing is kept for the next run" in text for text in told.notes)
