@@ -34,7 +34,7 @@ class Warn:
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
-    """One file of several is made or executed, or has failed."""
+    """One file of several is planned, made or executed, or has failed."""
 
     target: str
     precision: str

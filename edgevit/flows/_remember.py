@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from edgevit.core.cache.store import digest_of, files_in, trim
 from edgevit.core.disk.artifact import artifact_sha256
 from edgevit.core.disk.space import storage_errors
 from edgevit.core.disk.whole_files import sha256_of
-from edgevit.core.errors import EdgevitError
+from edgevit.core.errors import EdgevitError, StepError, StorageError
 from edgevit.core.precisions import Precision
 from edgevit.core.process.cores import usable_cores
 from edgevit.core.progress import Progress
@@ -308,6 +309,22 @@ class OfExecute:
 
 def _plan_of(prepared: Prepared, target: str, precision: Precision) -> SimulatedPlan | None:
     return next((s for s in prepared.simulated if (s.target, s.precision) == (target, precision)), None)
+
+
+@contextmanager
+def resumable(memory: Memory, progress: Progress) -> Iterator[None]:
+    """What stops a run within it is told with how it goes on."""
+    again = "the same command goes on where this one stopped"
+    try:
+        yield
+    except (StepError, StorageError) as error:
+        if memory.remembered.folder:
+            error.hint = f"{error.hint}; {again}" if error.hint else again
+        raise
+    except KeyboardInterrupt:
+        if memory.remembered.folder:
+            progress.note(f"what is finished is kept: {again}")
+        raise
 
 
 def tidy(memory: Memory, progress: Progress) -> None:

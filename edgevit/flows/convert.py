@@ -24,9 +24,9 @@ from edgevit.flows._compile_files import check_compilers, with_compiled
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._lint_files import with_lint
-from edgevit.flows._remember import OfBuild, open_memory, tidy
+from edgevit.flows._remember import OfBuild, open_memory, resumable, tidy
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
-from edgevit.flows._run_prepare import in_float16, prepare
+from edgevit.flows._run_prepare import in_float16, prepare_or_less
 from edgevit.registries import TARGETS
 from edgevit.steps import messages
 from edgevit.steps.messages import BuildRequest, Built, BuiltAll, Prepared
@@ -52,14 +52,19 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
     check_compilers(work.recipe.compile, {TARGETS.get(name).suffix for name in work.pairs})
     output_folder.check_output(work.output, recipe.overwrite)
     check_devices(recipe.device, told)
-    memory = open_memory(work.recipe, told)
+    memory, asked_for = open_memory(work.recipe, told), work.pairs
     begin = time.perf_counter()
-    with forking(), scratch(WORK) as folder, output_folder.staged_beside(work.output) as bundle:
-        prepared = prepare(work, folder, told, memory)
+    with (
+        resumable(memory, told),
+        forking(),
+        scratch(WORK) as folder,
+        output_folder.staged_beside(work.output) as bundle,
+    ):
+        prepared, work, lost = prepare_or_less(work, folder, told, memory)
         work = narrow(work, prepared.left_out)
         require_room(work, prepared.spec, folder)
         made_by = _build(work, prepared, folder, bundle, told, memory)
-        built = {name: made.files for name, made in made_by.items()}
+        built = _with_lost({name: made.files for name, made in made_by.items()}, lost)
         peak = PeakMemory(
             prepared.peak_bytes,
             {name: made.peak_bytes for name, made in made_by.items() if made.peak_bytes is not None},
@@ -68,7 +73,7 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             name: b for name, made in built.items() for b in made if b.precision is Precision.FP32 and b.path
         }
         asked = {
-            name: tuple(b for b in made if b.precision in work.pairs[name]) for name, made in built.items()
+            name: tuple(b for b in made if b.precision in asked_for[name]) for name, made in built.items()
         }
         executed = execute(asked, fp32, prepared, work.recipe, folder, told, memory)
         good = {
@@ -104,6 +109,17 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
         place = _bundle.swap_in(bundle, report, work.output, work.recipe.overwrite, told)
         tidy(memory, told)
     return replace(report, folder=place.absolute())
+
+
+def _with_lost(
+    built: Mapping[str, tuple[Built, ...]], lost: Mapping[Variant, str]
+) -> dict[str, tuple[Built, ...]]:
+    """The files of each target, and those that have no plan with the reason."""
+    found = dict(built)
+    for variant, reason in lost.items():
+        missing = Built(variant.target, variant.precision, 0.0, error=reason)
+        found[variant.target] = (*found.get(variant.target, ()), missing)
+    return found
 
 
 def _build(

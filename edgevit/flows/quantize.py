@@ -11,7 +11,7 @@ from edgevit.core.progress import Progress
 from edgevit.core.results.answer import Answer, Table
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows import _plan_tables
-from edgevit.flows._remember import open_memory, tidy
+from edgevit.flows._remember import open_memory, resumable, tidy
 from edgevit.flows._run_prepare import backends, prepare
 from edgevit.steps import messages
 from edgevit.steps.messages import Prepared
@@ -38,7 +38,7 @@ def quantize(recipe: Recipe, progress: Progress) -> Answer:
     memory = open_memory(recipe, progress)
     if not recipe.dry_run:
         output_folder.check_output(work.output, recipe.overwrite)
-    with scratch(WORK) as folder:
+    with resumable(memory, progress), scratch(WORK) as folder:
         prepared = prepare(work, folder, progress, memory)
         tidy(memory, progress)
         plans = plan_file.load(folder / messages.PLANS)

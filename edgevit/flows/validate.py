@@ -27,7 +27,7 @@ from edgevit.flows import _bundle, _jobs, _outcomes
 from edgevit.flows._assemble import assemble
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
-from edgevit.flows._remember import open_memory, tidy
+from edgevit.flows._remember import open_memory, resumable, tidy
 from edgevit.flows._run_execute import backend_of, execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import prepare
 from edgevit.models._preprocess import override
@@ -73,7 +73,7 @@ def validate(
         output_folder.check_output(recipe.output, recipe.overwrite)
     check_devices(recipe.device, told)
     memory = open_memory(recipe, told)
-    with scratch(WORK) as folder, _staged(recipe.output) as bundle:
+    with resumable(memory, told), scratch(WORK) as folder, _staged(recipe.output) as bundle:
         asked = replace(work, recipe=replace(work.recipe, calibrate=None))
         # before the model is loaded: a file that cannot be read is told at once
         files: dict[str, tuple[Built, ...]] = {}

@@ -104,17 +104,43 @@ class Kept:
         facts: Mapping[str, object],
         backends: Sequence[BackendCapabilities],
         make: Callable[[Sequence[BackendCapabilities]], Sequence[QuantPlan]],
+        done: Callable[[BackendCapabilities], None],
     ) -> tuple[QuantPlan, ...]:
-        """A plan for each backend: decided together for those that the cache does not know."""
+        """A plan for each backend: decided together for those that the cache does not know.
+
+        Where that fails they are decided one by one, so that what can be decided is kept.
+
+        Args:
+            done: is told of each plan that is there.
+
+        Raises:
+            Exception: the first that `make` raised for one backend alone.
+        """
         found: dict[BackendCapabilities, QuantPlan] = {}
         for backend in backends:
             known = self._find(self._of(facts, backend), "plan", _read_plan)
             if known is not None:
                 found[backend] = known
+                done(backend)
         missing = [backend for backend in backends if backend not in found]
-        for backend, plan in zip(missing, make(missing) if missing else (), strict=True):
-            self._keep(self._of(facts, backend), "plan", plan, _write_plan)
-            found[backend] = plan
+        failed: Exception | None = None
+
+        def keep(some: Sequence[BackendCapabilities]) -> None:
+            for backend, plan in zip(some, make(some), strict=True):
+                self._keep(self._of(facts, backend), "plan", plan, _write_plan)
+                found[backend] = plan
+                done(backend)
+
+        groups = [missing] if missing else []
+        while groups:
+            group = groups.pop(0)
+            try:
+                keep(group)
+            except Exception as error:  # noqa: BLE001  an algorithm of a plug-in too: the plans of the others are not lost
+                groups += [[backend] for backend in group] if len(group) > 1 else []
+                failed = error if len(group) == 1 and failed is None else failed
+        if failed is not None:
+            raise failed
         return tuple(found[backend] for backend in backends)
 
     def results_of_each(

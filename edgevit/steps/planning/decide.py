@@ -11,7 +11,7 @@ from edgevit.core.capabilities import BackendCapabilities
 from edgevit.core.plans import QuantPlan
 from edgevit.core.plugins import Clustering, Range, Rounding
 from edgevit.core.process.memory import give_back
-from edgevit.core.progress import Advance, Emit, Event, Stage
+from edgevit.core.progress import Advance, Emit, Event, FileDone, Stage
 from edgevit.core.results.report import Reconstruction
 from edgevit.core.types import Graph, Stats
 from edgevit.program.side_by_side import each
@@ -116,12 +116,19 @@ def plan_all(
     for capabilities in own:
         by_file.setdefault(variants.file_of(capabilities), []).append(capabilities)
     made: dict[BackendCapabilities, tuple[QuantPlan, Reconstruction | None]] = {}
+    failed: Exception | None = None
     for file, members in by_file.items():
         facts = _facts(variants, file, calibration, seed)
         make = partial(_decided, variants.graphs[file], stats[file], calibration, choices, advance)
-        plans = kept.plans(facts, members, make)
-        made |= {member: (plan, None) for member, plan in zip(members, plans, strict=True)}
+        try:
+            plans = kept.plans(facts, members, make, partial(_tell_done, backends, emit))
+        except Exception as error:  # noqa: BLE001  the plans of other graphs are made first
+            failed = failed or error
+        else:
+            made |= {member: (plan, None) for member, plan in zip(members, plans, strict=True)}
         give_back()
+    if failed is not None:
+        raise failed
 
     def tune(capabilities: BackendCapabilities) -> tuple[QuantPlan, Reconstruction | None]:
         assert calibration is not None, "asked for above"
@@ -144,6 +151,13 @@ def plan_all(
         for asked, (plan, _) in zip(backends, twins, strict=True)
     )
     return plans, tuple(told for _, told in twins)
+
+
+def _tell_done(backends: tuple[BackendCapabilities, ...], emit: Emit, done: BackendCapabilities) -> None:
+    """A plan is there, for all that share it."""
+    for asked in backends:
+        if _same_but_name(done, asked):
+            emit(FileDone(asked.target, asked.precision))
 
 
 def _decided(

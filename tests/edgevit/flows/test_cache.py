@@ -19,13 +19,14 @@ import pytest
 
 from edgevit.core.cache.store import entries
 from edgevit.core.disk.documents import read_json
-from edgevit.core.errors import UsageError
+from edgevit.core.errors import StepError, UsageError
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Report
 from edgevit.core.settings.recipe import Recipe
 from edgevit.flows._remember import open_memory
 from edgevit.flows.convert import convert
 from edgevit.flows.make_recipe import make
+from edgevit.validate.verdict import exit_code
 from tests.edgevit.flows._tiny import NETS, settings_of, write_model
 
 
@@ -219,3 +220,52 @@ def test_the_usual_place_that_cannot_be_used_stops_nothing(
     memory = open_memory(Recipe(model="demo"), told)
     assert not memory.remembered.folder
     assert any("nothing is kept for the next run" in text for text in told.notes)
+
+
+# Code of the user's runs in the step that plans, and so it can break the planning of one precision.
+BROKEN = """
+import os
+from edgevit.quant import plan
+make = plan.make_plans
+
+def broken(graph, stats, images, backends, *rest):
+    if any(backend.precision == "w8da8" for backend in backends):
+        {}
+    return make(graph, stats, images, backends, *rest)
+
+plan.make_plans = broken
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "left"),
+    [
+        ("raise ValueError('no scale')", ("fp16", "w8a8")),
+        pytest.param("os._exit(7)", ("fp16",), marks=pytest.mark.family),
+    ],
+)
+def test_a_precision_that_cannot_be_planned_does_not_take_the_others_with_it(
+    folder: Path, fault: str, left: tuple[str, ...]
+) -> None:
+    (folder / "nets.py").write_text(NETS + BROKEN.format(fault))
+    report, told = run(folder, "less", precision="fp16,w8a8,w8da8")
+    judged_as = {artifact.precision.value: artifact.verdict for artifact in report.artifacts}
+    assert {name for name, verdict in judged_as.items() if verdict == "pass"} == set(left)
+    assert {name for name, verdict in judged_as.items() if verdict == "error"} == {
+        "fp16",
+        "w8a8",
+        "w8da8",
+    } - set(left)
+    assert exit_code(artifact.verdict for artifact in report.artifacts) == 3
+    reason = next(a.reasons[0] for a in report.artifacts if a.precision.value == "w8da8")
+    assert reason.startswith("its plan could not be made: preparing")
+    assert any("going on without" in text for text in told.warnings)
+    assert {path.parent.name for path in (folder / "less").rglob("model.onnx")} == set(left)
+
+
+def test_where_nothing_would_be_left_the_error_says_how_to_go_on(folder: Path) -> None:
+    (folder / "nets.py").write_text(NETS + BROKEN.format("raise ValueError('no scale')"))
+    with pytest.raises(StepError, match="no scale") as caught:
+        run(folder, "none", precision="w8da8")
+    assert "the same command goes on where this one stopped" in caught.value.hint
+    assert not (folder / "none").exists()
