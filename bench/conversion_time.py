@@ -47,6 +47,7 @@ class Taken:
 
 
 def main() -> int:
+    os.environ["EDGEVIT_CACHE"] = "off"  # what is measured is made, not remembered
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--before", type=Path, required=True, help="the other checkout")
     cli.add_argument("--pairs", type=int, default=4)

@@ -43,6 +43,7 @@ TARGETS: Final = ("onnx", "onnx,tflite,coreml")
 
 
 def main() -> int:
+    os.environ["EDGEVIT_CACHE"] = "off"  # what is measured is made, not remembered
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--rounds", type=int, default=3)
     asked = cli.parse_args()

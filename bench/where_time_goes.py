@@ -57,6 +57,7 @@ class Enough(BaseException):
 
 
 def main() -> int:
+    os.environ["EDGEVIT_CACHE"] = "off"  # what is measured is made, not remembered
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument(
         "--functions",
