@@ -33,6 +33,6 @@ def test_what_libraries_set_is_known() -> None:
     for name in ("timm", "coremltools", "litert_torch", "onnxruntime"):
         importlib.import_module(name)
     names = {entry.partition(b"=")[0].decode() for entry in given.read_bytes().split(b"\0")}
-    own = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY"}  # tests/conftest.py
+    own = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "EDGEVIT_CACHE"}  # tests/conftest.py
     new = {name for name in os.environ if name not in names and not name.startswith("PYTEST_")}
     assert new - own <= SET_BY_LIBRARIES
