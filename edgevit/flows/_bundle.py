@@ -25,7 +25,8 @@ def write(bundle: Path, report: Report, recipe: Recipe, spec: ModelSpec, plans: 
     whole_files.write_atomic(bundle / report_json.FILE_NAME, report_json.render(report))
     whole_files.write_atomic(bundle / "report.html", html.render(report))
     whole_files.write_atomic(bundle / "USAGE.md", usage.render(report, sections=_sections(report)))
-    given = {key: value for key, value in lasting(recipe).items() if value not in (None, [], {}, False)}
+    # where results were kept says nothing of the files
+    given = {k: v for k, v in lasting(recipe).items() if v not in (None, [], {}, False) and k != "cache"}
     asked = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
     model = manifest.ManifestModel(spec.name, spec.source, spec.weights_sha256, spec.author, spec.license)
     described = manifest.build(bundle, f"edgevit {__version__}", model, asked)

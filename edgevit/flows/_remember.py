@@ -327,11 +327,15 @@ def resumable(memory: Memory, progress: Progress) -> Iterator[None]:
         raise
 
 
+def taken(memory: Memory) -> str:
+    """What was not computed again, as a list in words; "" for nothing."""
+    counts: Mapping[str, int] = {kind: memory.hits.count(kind) for kind in dict.fromkeys(memory.hits)}
+    return ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in counts.items())
+
+
 def tidy(memory: Memory, progress: Progress) -> None:
     """Say what was not computed again, and keep the cache within its limit."""
-    counts: Mapping[str, int] = {kind: memory.hits.count(kind) for kind in dict.fromkeys(memory.hits)}
-    if counts:
-        words = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in counts.items())
-        progress.note(f"taken from the cache: {words}")
+    if found := taken(memory):
+        progress.note(f"taken from the cache: {found}")
     if memory.remembered.folder:
         trim(Path(memory.remembered.folder), memory.limit)

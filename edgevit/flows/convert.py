@@ -24,7 +24,7 @@ from edgevit.flows._compile_files import check_compilers, with_compiled
 from edgevit.flows._devices.execute import execute_on_devices
 from edgevit.flows._devices.sessions import check_devices
 from edgevit.flows._lint_files import with_lint
-from edgevit.flows._remember import OfBuild, open_memory, resumable, tidy
+from edgevit.flows._remember import OfBuild, open_memory, resumable, taken, tidy
 from edgevit.flows._run_execute import execute, executing_runtime, time_files, unavailable_reason
 from edgevit.flows._run_prepare import in_float16, prepare_or_less
 from edgevit.registries import TARGETS
@@ -102,6 +102,9 @@ def convert(recipe: Recipe, progress: Progress | None = None) -> Report:
             begin,
             devices,
         )
+        if found := taken(memory):
+            text = f"taken from the cache, with the seconds that they took when they were made: {found}"
+            report = replace(report, notes=(*report.notes, text))
         report = with_lint(report, bundle, work.recipe, told)
         report = with_compiled(report, bundle, work.recipe, told)
         report = replace(report, outcomes=_outcomes.write(bundle, prepared, executed, folder, devices))
