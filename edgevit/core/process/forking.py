@@ -15,8 +15,9 @@ import site
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -34,21 +35,27 @@ _ANSWER_S: Final = 120.0  # a busy machine imports for long
 
 # Of this process: the flow starts it, and the worker below asks it, through many hands that need not know.
 _control: socket.socket | None = None
+_begin: Callable[[], socket.socket] | None = None
+_lock: Final = threading.Lock()
 
 
 @contextmanager
 def forking(modules: Sequence[str] = MODULES) -> Iterator[None]:
-    """Keep a server for what is run within; where one is shared or running, that one is used."""
-    global _control
-    if sys.platform != "linux" or _control is not None or SHARED in os.environ:
+    """Keep a server for what is run within; where one is shared or running, that one is used.
+
+    It begins with the first step that asks for it: what the cache knows needs none.
+    """
+    global _control, _begin
+    if sys.platform != "linux" or _begin is not None or SHARED in os.environ:
         yield
         return
-    with serving(modules, step_environment()) as control:
-        _control = control
+    environment = step_environment()
+    with ExitStack() as stack:
+        _begin = lambda: stack.enter_context(serving(modules, environment))  # noqa: E731
         try:
             yield
         finally:
-            _control = None
+            _control = _begin = None
 
 
 @contextmanager
@@ -149,7 +156,7 @@ def fork(environment: Mapping[str, str], folder: str, threads: int, events: int,
     Raises:
         UsageError: EDGEVIT_SERVER names no socket.
     """
-    control = _shared() if _control is None else _control
+    control = _running() or _shared()
     if control is None:
         return None
     asked = {
@@ -176,6 +183,15 @@ def fork(environment: Mapping[str, str], folder: str, threads: int, events: int,
         ours.close()
         return None
     return Forked(pid, ours)
+
+
+def _running() -> socket.socket | None:
+    """The socket of this process's own server, which is begun now if it is not there yet."""
+    global _control
+    with _lock:  # several steps may begin at once
+        if _control is None and _begin is not None:
+            _control = _begin()
+        return _control
 
 
 def _shared() -> socket.socket | None:
