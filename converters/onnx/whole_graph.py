@@ -6,6 +6,7 @@ What Qualcomm's HTP takes was found one operator at a time in its emulator (docs
   a pair of DequantizeLinear and QuantizeLinear, and its result narrowed by another.
 - A linear layer has to be a Gemm with its weight as (out, in); a MatMul loses 8 bits of a 16-bit input.
 - The right side of a product of two 16-bit activations has to be symmetric int16; else its lower half is dropped.
+- A Transpose gives what it reads, in one grid: a conversion goes in front of it.
 - Numbers that shape an operator (limits of Clip, what Pad adds) stay as they are.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from converters.onnx import bias as onnx_bias
-from converters.onnx import qdq_nodes
+from converters.onnx import narrow_gather, normalization, qdq_nodes
 from converters.onnx.export import FloatConversion
 from edgevit.core import metadata_keys
 from edgevit.core.errors import UnsupportedError
@@ -55,6 +56,8 @@ _MOVING: Final = frozenset(
 )
 _NORMS: Final = ("LayerNormalization", "InstanceNormalization")
 _SHIFT: Final = 2  # the input of a norm that is added
+# What these give in another grid is converted in front of them.
+_CONVERTED_BEFORE: Final = ("Transpose", "Pad")
 _IMAGE_AXES: Final = 4
 _WRONG_ROWS: Final = range(9, 13)  # of maps that `_miscomputed` is about
 # Operator -> the first of its inputs that shapes it, and is no number to compute with.
@@ -75,6 +78,8 @@ def quantize(model: ir.Model, conversion: FloatConversion, plan: QuantPlan) -> t
     Raises:
         UnsupportedError: a site of the plan is not in the model, or an operator has no place in the plan.
     """
+    from onnx_ir.passes import common
+
     planned = {site.site: site for site in plan.sites}
     groups: dict[str, list[ir.Node]] = {}
     for node in model.graph:
@@ -107,7 +112,10 @@ def quantize(model: ir.Model, conversion: FloatConversion, plan: QuantPlan) -> t
             )
     for output in list(model.graph.outputs):
         _end(state, output)
-    return tuple(state.found.values())
+    common.RemoveUnusedNodesPass()(model)
+    there = {value.name for node in model.graph for value in node.outputs}
+    there |= {value.name for value in model.graph.inputs}
+    return tuple(site for site in state.found.values() if {site.input, site.output} <= there)
 
 
 def _weighted(state: _State, site: SitePlan, nodes: Sequence[ir.Node], plan: QuantPlan) -> None:
@@ -164,6 +172,8 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
     """An operator without a weight: its activations and constants in the grids of the plan."""
     assert site.output is not None
     wanted = [params for params in (site.input, site.rhs) if params is not None]
+    if (whole := normalization.of(node)) is not None:
+        node, wanted = whole, wanted[:1]
     taken: list[ir.Value] = []
     first = _SHAPED.get(node.op_type, len(node.inputs))
     constants = [
@@ -248,13 +258,22 @@ def _spread(
 def _move(state: _State, node: ir.Node, site: SitePlan | None) -> None:
     """What only moves values reads and gives the same grid; what is no site comes of how the exporter writes one."""
     first = _SHAPED.get(node.op_type, len(node.inputs))
-    read = [(i, v) for i, v in enumerate(node.inputs[:first]) if v is not None and _is_real(v)]
-    own = [state.grids[value] for _, value in read if value in state.grids]
+    read = [value for value in node.inputs[:first] if value is not None and _is_real(value)]
+    own = [state.grids[value] for value in read if value in state.grids]
     # The grid of what it reads goes before that of the plan: a rewrite of the target may have renamed moves.
     params = own[0] if own else None if site is None else site.output
     if params is None:
         return  # of constants alone
-    for index, value in read:
+    for part in narrow_gather.split(node, 2 if params.dtype in WIDE else 1):
+        _keep(state, part, params)
+
+
+def _keep(state: _State, node: ir.Node, params: QuantParams) -> None:
+    """Let `node`, which only moves values, read and give `params`."""
+    first = _SHAPED.get(node.op_type, len(node.inputs))
+    for index, value in enumerate(node.inputs[:first]):
+        if value is None or not _is_real(value):
+            continue
         if value.const_value is not None:
             real = _constant(state, f"{node.name}.{index}", value, params, node)
         else:
@@ -270,12 +289,42 @@ def _read(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) 
     own = state.grids.get(value)
     if own is None or own == params:
         return qdq_nodes.quantized(state.graph, value, params, state.done, reader)
+    moved = value.producer()
+    if moved is not None and moved.op_type in _CONVERTED_BEFORE:
+        return _transposed(state, moved, params, reader)
     _, real = state.done[value, own]
     return qdq_nodes.quantized(state.graph, real, params, state.done, reader)
 
 
+def _transposed(
+    state: _State, node: ir.Node, params: QuantParams, reader: ir.Node
+) -> tuple[ir.Value, ir.Value]:
+    """The result of a Transpose in another grid: its input converted and then transposed.
+
+    HTP refuses the conversion behind the Transpose (onnxruntime-qnn 2.7.0, v75).
+    """
+    import onnx_ir as ir
+
+    value, given = node.outputs[0], node.inputs[0]
+    assert given is not None
+    if (value, params) in state.done:
+        return state.done[value, params]
+    _, real = qdq_nodes.quantized(state.graph, given, params, state.done, reader)
+    made = ir.node(
+        node.op_type, [real, *node.inputs[1:]], node.attributes.copy(), name=f"{node.name}.{params.dtype}"
+    )
+    out = made.outputs[0]
+    out.name, out.type, out.shape = f"{value.name}.{params.dtype}", value.type, value.shape
+    state.graph.insert_before(reader, made)
+    state.done[value, params] = qdq_nodes.quantized(state.graph, out, params, state.done, None)
+    return state.done[value, params]
+
+
 def _own(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) -> ir.Value:
     """The integers of `value` in its own grid: HTP fuses a conversion into its reader, where nobody can look at it."""
+    moved = value.producer()
+    if moved is not None and moved.op_type in _CONVERTED_BEFORE:
+        return _read(state, value, params, reader)[0]
     return _read(state, value, state.grids.get(value, params), reader)[0]
 
 

@@ -3,7 +3,8 @@
 1. Operations that only move values (reshape, slice, concat, maximum, padding with 0) keep the grid of what they read,
    so that tensors fall into groups with one grid each: what a concat joins is one group. A group's range is that of
    all its tensors. (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, appendix A.3, asks the same of a concat.)
-2. Sigmoids take the grid of their range, [0, 1]: scale 2^-8 or 2^-16, zero point 0.
+2. Sigmoids take the grid of their range, [0, 1]: scale 2^-8 or 2^-16, zero point 0. Hyperbolic tangents in 16 bits take
+   that of [-1, 1], whatever was seen: HTP gives them on no other, and says so nowhere.
 3. A group is `activations` wide, 8 bits, or `wide`, 16 bits. An operation computes in 16 bits if anything that it
    reads or writes has them. What it reads in 8 bits is widened, which is exact in uint16:
 
@@ -162,6 +163,8 @@ def activation_grids(
         dtype = activation_type(capabilities, group in wide)
         low, high = (float(v) for v in stats.values[maker, "minmax"])
         reached = (HEADROOM * low, HEADROOM * high) if dtype in WIDE else ranges.choose(stats, maker)
+        if activations.kinds[maker] == "tanh" and dtype in WIDE:
+            reached = (-1.0, 1.0)
         if maker == "image" and dtype not in WIDE:
             reached = (_NO_TIES * reached[0], _NO_TIES * reached[1])
         limits.setdefault(group, []).append(reached)
