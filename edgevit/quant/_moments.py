@@ -61,6 +61,8 @@ def measure(
     early = 2 * outputs < inputs
     count, total = 0, max(ROWS, ROWS_PER_INPUT * inputs)
     positions = math.prod(node.meta["val"].shape) // int(_weight(node).shape[0])
+    if node.target is torch.ops.aten.linear.default:
+        positions = planned_input[0].numel() // inputs  # of which some rows may have been left out
     few = min(len(float_input), -(-total // min(positions, ROWS_PER_IMAGE)))
     chosen_images = torch.arange(few) * len(float_input) // few
     most = -(-total // few)

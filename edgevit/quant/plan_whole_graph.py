@@ -23,6 +23,7 @@ from edgevit.core.plans import QuantPlan, SitePlan
 from edgevit.core.quant_params import WIDE
 from edgevit.core.types import Graph, Stats
 from edgevit.core.widths import is_wide, symmetric, widened
+from edgevit.program.live_rows import live_rows
 from edgevit.program.paired_run import Beside, apply
 from edgevit.program.sites import WEIGHTED, Site, list_sites, site_of
 from edgevit.quant import _affine, _site, whole_graph
@@ -59,6 +60,7 @@ def plan_whole_graph(
     grids = whole_graph.activation_grids(activations, stats, capabilities, choices.ranges, wide)
     weights = constants(graph)
     kinds = {kind.kind: kind for kind in capabilities.kinds}
+    rows = live_rows(graph)
     done: dict[str, SitePlan] = {}
     tensors: dict[str, NDArray[np.generic]] = {}
     empty = empty_plan(graph, capabilities)
@@ -80,7 +82,7 @@ def plan_whole_graph(
             if site.macs and (right := whole_graph.right_side(node, activations.constant)) is not None:
                 entering[right] = symmetric(entering[right])  # see converters/onnx/whole_graph.py
         if site.kind in WEIGHTED and site.weight is not None:
-            seen = _site.Seen(node, real[0], planned[0])
+            seen = _site.Seen(node, *(_of_rows(value, rows.get(name)) for value in (real[0], planned[0])))
             bias = None if site.bias is None else weights[site.bias]
             found = _site.decide(
                 site,
@@ -136,6 +138,11 @@ def plan_whole_graph(
         return replace(so_far(), outputs=output_params(graph, done, stats, capabilities))
 
     return Begun(Beside(decide, settled_by(tune, so_far, tensors)), finish)
+
+
+def _of_rows(value: torch.Tensor, rows: tuple[int, ...] | None) -> torch.Tensor:
+    """The rows that count of what enters a linear layer, (N, 1, ..., rows, channels)."""
+    return value if rows is None else value[..., list(rows), :]
 
 
 def choose_wide(
