@@ -57,7 +57,7 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
         precision,
         "float32",
         tuple(OpCapabilities(kind, activations, activations, "int32") for kind in ("linear", "conv")),
-        float_macs=_float_macs.float_macs("onnx", options) if narrow else 0.0,
+        float_macs=float_macs(options) if narrow else 0.0,
         folds=FOLDS,
         backend=NAME,
         activations=activations,
@@ -66,6 +66,15 @@ def capabilities(precision: Precision, options: Mapping[str, str]) -> BackendCap
         kernel_steps=KERNEL_STEPS,
         narrow_steps=2,  # x sigmoid(x), which HTP fuses
     )
+
+
+def float_macs(options: Mapping[str, str]) -> float:
+    """The share of multiply-accumulates that may have 16-bit activations in w8a8.
+
+    Raises:
+        UsageError: no share.
+    """
+    return _float_macs.float_macs("onnx", options, _float_macs.WIDE_DEFAULT, 1.0)
 
 
 def htp_arch(options: Mapping[str, str]) -> str:
@@ -80,6 +89,7 @@ def htp_arch(options: Mapping[str, str]) -> str:
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for options of the CPU's files, and for an unknown architecture."""
     htp_arch(options)
+    float_macs(options)
     for name, allowed in (
         ("attention", "split"),
         ("stem", "integer"),

@@ -131,14 +131,17 @@ def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that is not offered."""
     if TARGET.backend_of(options) == qnn.NAME:
         qnn.check_options(options)
-    elif "htp_arch" in options:
-        raise UsageError("onnx.htp_arch goes with onnx.backend=qnn alone", "add --option onnx.backend=qnn")
+    else:
+        _float_macs.float_macs("onnx", options)
+        if "htp_arch" in options:
+            raise UsageError(
+                "onnx.htp_arch goes with onnx.backend=qnn alone", "add --option onnx.backend=qnn"
+            )
     _forms(options)
     _is_safe(options)
     _stem(options)
     _batch(options)
     _takes_pixels(options)
-    _float_macs.float_macs("onnx", options)
 
 
 def _batch(options: Mapping[str, str]) -> int | None:
@@ -291,7 +294,7 @@ TARGET: Final = Target(
         "batch": "images in one execution: a number, 1 if not given, or dynamic for any",
         "attention": "fused into one operator (the default from operator set 23 on), or split",
         "stem": "integer: a hybrid's first convolutions, of low arithmetic intensity, in integers too, for NPUs",
-        "float_macs": _float_macs.HELP,
+        "float_macs": f"{_float_macs.HELP}; with qnn {_float_macs.WIDE_DEFAULT:g}, in 16 bits",
         "saturation_free": "true: integer kernels are exact on x86 without VNNI too; costs 2 to 3 dB of the weights",
     },
     check_options=check_options,

@@ -7,8 +7,9 @@ Which groups take 16 bits where `activations` has 8: with c_i what rounding grou
 (`edgevit.quant.output_sensitivity`) and m_i the multiply-accumulates of the layers that would compute in 16 bits with
 it,
 
-1. those with m_i = 0 (residual sums, norms, softmax) while they cost more than `WORTH` of all that is left,
-2. then, by c_i / m_i, those that fit into `float_macs` of the model's multiply-accumulates and cost more than that.
+1. those with m_i = 0 (residual sums, norms) while they cost more than `WORTH` of all that is left,
+2. then, by c_i / m_i, those that fit into `float_macs` of the model's multiply-accumulates and cost more than that,
+3. the same anew until nothing is added: of less that is left, a group may be worth 16 bits that was not before.
 
 It is the knapsack of `edgevit.quant.mixed_precision` with 16 bits in the place of float.
 """
@@ -158,15 +159,20 @@ def choose_wide(
     costs = group_costs(activations, stats)
     macs = wide_macs(graph, activations, sites)
     budget = capabilities.float_macs * sum(site.macs for site in sites.values())
-    left, found = sum(costs.values()), set()
-    for group in sorted(costs, key=lambda g: (-costs[g] / max(macs.get(g, 0), 1), g)):
-        needed = macs.get(group, 0)
-        if costs[group] <= WORTH * left or needed > budget:
-            continue
-        budget -= needed
-        left -= costs[group]
-        found.add(group)
-    return frozenset(found)
+    left = sum(costs.values())
+    waiting = sorted(costs, key=lambda g: (-costs[g] / max(macs.get(g, 0), 1), g))
+    found: set[str] = set()
+    while True:
+        before = len(found)
+        for group in waiting:
+            needed = macs.get(group, 0)
+            if group in found or costs[group] <= WORTH * left or needed > budget:
+                continue
+            budget -= needed
+            left -= costs[group]
+            found.add(group)
+        if len(found) == before:
+            return frozenset(found)
 
 
 def group_costs(activations: Activations, stats: Stats) -> dict[str, float]:
