@@ -6,7 +6,8 @@ What Qualcomm's HTP takes was found one operator at a time in its emulator (docs
   a pair of DequantizeLinear and QuantizeLinear, and its result narrowed by another.
 - A linear layer has to be a Gemm with its weight as (out, in); a MatMul loses 8 bits of a 16-bit input.
 - The right side of a product of two 16-bit activations has to be symmetric int16; else its lower half is dropped.
-- A Transpose gives what it reads, in one grid: a conversion goes in front of it.
+- A Transpose gives what it reads, in one grid: a conversion goes in front of it. Between constants that were joined to
+  activations and a conversion stands a product with 1.
 - Numbers that shape an operator (limits of Clip, what Pad adds) stay as they are.
 """
 
@@ -57,7 +58,7 @@ _MOVING: Final = frozenset(
 _NORMS: Final = ("LayerNormalization", "InstanceNormalization")
 _SHIFT: Final = 2  # the input of a norm that is added
 # What these give in another grid is converted in front of them.
-_CONVERTED_BEFORE: Final = ("Transpose", "Pad")
+_CONVERTED_BEFORE: Final = ("Transpose",)
 _IMAGE_AXES: Final = 4
 _WRONG_ROWS: Final = range(9, 13)  # of maps that `_miscomputed` is about
 # Operator -> the first of its inputs that shapes it, and is no number to compute with.
@@ -174,7 +175,7 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
     wanted = [params for params in (site.input, site.rhs) if params is not None]
     if (whole := normalization.of(node)) is not None:
         node, wanted = whole, wanted[:1]
-    taken: list[ir.Value] = []
+    taken: list[ir.Value | None] = []
     first = _SHAPED.get(node.op_type, len(node.inputs))
     constants = [
         (index, value)
@@ -191,16 +192,17 @@ def _compute(state: _State, site: SitePlan, node: ir.Node) -> None:
     ]
     for (index, value), params in zip(activations, _spread(wanted, activations), strict=True):
         node.replace_input_with(index, _read(state, value, params, node)[1])
-        taken.append(_own(state, value, params, node))
+        taken.append(_right(state, value, params, node) if index else _own(state, value, params, node))
     for (index, value), params in zip(constants, own, strict=True):
         node.replace_input_with(index, _constant(state, f"{site.site}.{index}", value, params, node))
     result = node.outputs[0]
     if _miscomputed(node, site) and site.input is not None:
         result = _through_row(state, node, site, site.input)
     left = _give(state, result, site)
-    if taken:
-        rhs = _name(taken[1]) if site.rhs is not None and len(taken) > 1 else ""
-        state.found[site.site] = SiteTensors(site.site, _name(taken[0]), _name(left), rhs)
+    seen = [value for value in taken if value is not None]
+    if seen and len(seen) == len(taken):
+        rhs = _name(seen[1]) if site.rhs is not None and len(seen) > 1 else ""
+        state.found[site.site] = SiteTensors(site.site, _name(seen[0]), _name(left), rhs)
 
 
 def _miscomputed(node: ir.Node, site: SitePlan) -> bool:
@@ -264,6 +266,8 @@ def _move(state: _State, node: ir.Node, site: SitePlan | None) -> None:
     params = own[0] if own else None if site is None else site.output
     if params is None:
         return  # of constants alone
+    if node.op_type == "Pad" and site is not None and site.output is not None and site.output != site.input:
+        params = site.output  # which covers the number that is padded with
     for part in narrow_gather.split(node, 2 if params.dtype in WIDE else 1):
         _keep(state, part, params)
 
@@ -293,7 +297,48 @@ def _read(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) 
     if moved is not None and moved.op_type in _CONVERTED_BEFORE:
         return _transposed(state, moved, params, reader)
     _, real = state.done[value, own]
+    if moved is not None and _joins_constants(moved) and (real, params) not in state.done:
+        state.done[real, params] = qdq_nodes.quantized(
+            state.graph, _times_one(state, real, own, moved), params, state.done, reader
+        )
     return qdq_nodes.quantized(state.graph, real, params, state.done, reader)
+
+
+def _joins_constants(node: ir.Node) -> bool:
+    """Whether `node` gives constants beside what it reads."""
+    constant = [value is not None and _is_real(value) and _is_constant(value) for value in node.inputs]
+    return node.op_type == "Pad" or (node.op_type == "Concat" and any(constant))
+
+
+def _is_constant(value: ir.Value) -> bool:
+    """Whether `value` is a constant, or one behind DequantizeLinear."""
+    maker = value.producer()
+    source = maker.inputs[0] if maker is not None and maker.op_type == "DequantizeLinear" else value
+    return source is not None and source.const_value is not None
+
+
+def _times_one(state: _State, real: ir.Value, params: QuantParams, node: ir.Node) -> ir.Value:
+    """`real` times 1, on its own grid, which is exact.
+
+    HTP moves a conversion in front of what joins constants with activations, and gets the constants wrong: a product of
+    int16 behind it is up to 24,000 steps off (onnxruntime-qnn 2.7.0, v75). It does not move it over a product.
+    """
+    import numpy as np
+    import onnx_ir as ir
+
+    name, (low, high) = f"{node.name}.times_one", LIMITS[params.dtype]
+    lowest = max(low, 0)
+    grid = QuantParams(params.dtype, (1 / (high - lowest),), (lowest,))
+    producer = real.producer()
+    assert producer is not None, "behind DequantizeLinear"
+    made = ir.node("Mul", [real], name=f"{name}/Mul")
+    out = made.outputs[0]
+    out.name, out.type, out.shape = name, real.type, real.shape
+    state.graph.insert_after(producer, made)
+    one = qdq_nodes.constant(state.graph, f"{name}.one", np.ones(1, np.float32), grid, made)
+    made.resize_inputs(2)
+    made.replace_input_with(1, one)
+    return qdq_nodes.quantized(state.graph, out, params, state.done, None)[1]
 
 
 def _transposed(
@@ -321,11 +366,30 @@ def _transposed(
 
 
 def _own(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) -> ir.Value:
-    """The integers of `value` in its own grid: HTP fuses a conversion into its reader, where nobody can look at it."""
+    """The integers of `value` in its own grid: HTP fuses a conversion into its reader, where nobody can look at it.
+
+    Of a Transpose behind a conversion those in the grid `params`, which are what it gives.
+    """
     moved = value.producer()
-    if moved is not None and moved.op_type in _CONVERTED_BEFORE:
-        return _read(state, value, params, reader)[0]
-    return _read(state, value, state.grids.get(value, params), reader)[0]
+    converted = moved is not None and moved.op_type in _CONVERTED_BEFORE
+    return _read(state, value, params if converted else state.grids.get(value, params), reader)[0]
+
+
+def _right(state: _State, value: ir.Value, params: QuantParams, reader: ir.Node) -> ir.Value | None:
+    """The same of a second operand; HTP gives out no int16 behind a Transpose.
+
+    There it is what the Transpose reads, its last two axes swapped; None where it swaps others.
+    """
+    moved = value.producer()
+    own = state.grids.get(value, params)
+    if moved is None or moved.op_type not in _CONVERTED_BEFORE or own == params:
+        return _own(state, value, params, reader)
+    order, given = list(moved.attributes.get_ints("perm", ())), moved.inputs[0]
+    last = len(order) - 1
+    dequantize = None if given is None else given.producer()
+    if dequantize is None or order != [*range(last - 1), last, last - 1]:
+        return None
+    return dequantize.inputs[0]
 
 
 def _give(state: _State, value: ir.Value, site: SitePlan) -> ir.Value:

@@ -121,7 +121,7 @@ def test_what_is_transposed_was_converted_before(tmp_path: Path) -> None:
 
 
 class Windows(nn.Module):
-    """Rows of 16 channels in another order, and a factor with a row of ones, as EfficientViT has them."""
+    """Rows of 16 channels in another order, and a factor with a column of ones, as EfficientViT has them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,8 +131,8 @@ class Windows(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         rows = self.patch(image).flatten(2).transpose(1, 2)[0]
         windows = nn.functional.embedding(self.order, rows)
-        padded = nn.functional.pad(windows, (0, 0, 0, 1), value=1.0)
-        products = windows @ padded.transpose(-2, -1)
+        padded = nn.functional.pad(windows.transpose(-2, -1), (0, 1), value=1.0)
+        products = windows @ padded
         out: torch.Tensor = self.head(products[:, :, 1:].mean(0)[None].reshape(1, 64))
         return out
 
