@@ -83,7 +83,8 @@ def plan_whole_graph(
             if site.macs and (right := whole_graph.right_side(node, activations.constant)) is not None:
                 entering[right] = symmetric(entering[right])  # see converters/onnx/whole_graph.py
         if site.kind in WEIGHTED and site.weight is not None:
-            seen = _site.Seen(node, *(_of_rows(value, rows.get(name)) for value in (real[0], planned[0])))
+            live = rows.get(name) if site.kind == "linear" else None
+            seen = _site.Seen(node, _of_rows(real[0], live), _of_rows(planned[0], live))
             bias = None if site.bias is None else weights[site.bias]
             found = _site.decide(
                 site,
