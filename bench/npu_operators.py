@@ -185,6 +185,46 @@ def _two(kind: str, low: float, high: float) -> Callable[[File], str]:
     return lambda file: file.back(file.add(kind, [file.read((1, 17, 64)), file.read((1, 17, 64))]), low, high)
 
 
+def _unit_length(form: str) -> Callable[[File], str]:
+    """x / |x|, in two operators or in one."""
+
+    def make(file: File) -> str:
+        value = file.read((1, 4, 16, 17))
+        if form == "LpNormalization":
+            return file.back(file.add(form, [value], axis=-1, p=2), -1, 1)
+        norm = file.add("ReduceL2", [value, file.plain(np.array([-1]))], keepdims=1)
+        return file.back(file.add("Div", [value, file.again(file.back(norm, 0, 24))]), -1, 1)
+
+    return make
+
+
+def _gather(axis: int) -> Callable[[File], str]:
+    """256 rows of 16 channels in the order of windows; as columns where `axis` is 1."""
+
+    def make(file: File) -> str:
+        order = np.arange(256).reshape(4, 4, 4, 4).transpose(0, 2, 1, 3).ravel()
+        value = file.read((256, 16) if axis == 0 else (16, 256))
+        return file.back(file.add("Gather", [value, file.plain(order)], axis=axis), -4, 4)
+
+    return make
+
+
+def _padded(between: bool) -> Callable[[File], str]:
+    """A product whose right side has a column of ones, converted; a product with 1 in front of that if `between`."""
+
+    def make(file: File) -> str:
+        pads = np.array([0, 0, 0, 0, 0, 0, 0, 1])
+        given = [file.read((1, 8, 16, 16)), file.plain(pads), file.plain(np.array(1, np.float32))]
+        right = file.again(file.back(file.add("Pad", given), -4, 4))
+        if between:
+            one = file.constant(np.ones(1, np.float32), file.act)
+            right = file.again(file.back(file.add("Mul", [right, one]), -4, 4))
+        right = file.again(file.back(right, -4, 4, "int16" if file.act == "uint16" else "int8"))
+        return file.back(file.add("MatMul", [file.read((1, 8, 17, 16)), right]), -30, 30)
+
+    return make
+
+
 OPERATORS: Final[dict[str, Callable[[File], str]]] = {
     "Conv, int8 weights per channel": _conv,
     "Gemm, weights (out, in)": _linear("Gemm"),
@@ -198,6 +238,14 @@ OPERATORS: Final[dict[str, Callable[[File], str]]] = {
     "Sigmoid": _one("Sigmoid", 0, 1),
     "HardSwish": _one("HardSwish", -0.4, 4),
     "Div": _two("Div", -8, 8),
+    "x / |x| as ReduceL2 and Div": _unit_length("Div"),
+    "x / |x| as LpNormalization": _unit_length("LpNormalization"),
+    "Tanh": _one("Tanh", -1, 1),
+    "Tanh on the grid of [-1.5, 1.5]": _one("Tanh", -1.5, 1.5),
+    "Gather of rows of 16 channels": _gather(0),
+    "Gather of columns": _gather(1),
+    "MatMul, right side behind a Pad": _padded(False),
+    "the same, times 1 behind the Pad": _padded(True),
     "Erf": _one("Erf", -1, 1),
     "Add": _two("Add", -8, 8),
     "Mul": _two("Mul", -12, 12),
