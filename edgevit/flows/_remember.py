@@ -153,11 +153,12 @@ def _prepare_facts(request: PrepareRequest) -> dict[str, object] | None:
         if text.partition(":")[0] in _WORDS:
             continue
         path = samples_path(text)
-        if path is None or not (path.is_dir() or path.is_file()):
+        if path is None:
             return None
         files.append(path)
     paths = [path for path in files if path is not None]
-    if any(_leads_elsewhere(path) for path in paths):
+    # pipes and devices have no end, and what is missing is told by the step that reads it
+    if any(not (path.is_dir() or path.is_file()) or _leads_elsewhere(path) for path in paths):
         return None
     asked = {name: value for name, value in to_plain(recipe).items() if name in all_settings()}
     limits = {name: asked[name] if recipe.auto_float else asked[name] is not None for name in _LIMITS}

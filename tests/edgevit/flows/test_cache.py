@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgevit.core.cache.memory import Memory, Remembered
 from edgevit.core.cache.store import entries
 from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import StepError, UsageError
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Report
 from edgevit.core.settings.recipe import Recipe
-from edgevit.flows._remember import open_memory
+from edgevit.flows._remember import OfPrepare, open_memory
 from edgevit.flows.convert import convert
 from edgevit.flows.make_recipe import make
+from edgevit.steps.messages import PrepareRequest
 from edgevit.validate.verdict import exit_code
 from tests.edgevit.flows._tiny import NETS, settings_of, write_model
 
@@ -269,3 +271,11 @@ def test_where_nothing_would_be_left_the_error_says_how_to_go_on(folder: Path) -
         run(folder, "none", precision="w8da8")
     assert "the same command goes on where this one stopped" in caught.value.hint
     assert not (folder / "none").exists()
+
+
+def test_pipes_and_devices_are_not_read_for_a_key(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for weights in (tmp_path / "pipe", Path("/dev/zero"), tmp_path / "missing"):
+        wanted = Recipe(model="timm:vit_tiny_patch16_224", weights=weights)
+        memory = Memory(Remembered(str(tmp_path), "facts"), lambda text: None)
+        assert OfPrepare(memory, PrepareRequest(work=str(tmp_path), recipe=wanted)).find() is None
