@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from converters.tflite import decompose
 from converters.tflite.flatbuffer import EXTRA
 from converters.tflite.refuse import refuse_wrong_values
 from edgevit.core.errors import UnsupportedError
@@ -78,11 +79,12 @@ def lower(graph: Graph, reverse_channels: bool) -> tuple[bytes, tuple[Marked, ..
     program.graph_module.recompile()
     try:
         program = fx_infra.graph_utils.reset_from_node_meta(program)
-        program = fx_infra.safe_run_decompositions(
-            program, fx_infra.decomp.pre_convert_decomp(), can_skip=False
-        )
-        program = core._run_convert_passes(program)
-        exporter = litert_converter.exported_programs_to_flatbuffer([program], [_Signature()])
+        with decompose.shared():
+            program = fx_infra.safe_run_decompositions(
+                program, fx_infra.decomp.pre_convert_decomp(), can_skip=False
+            )
+            program = core._run_convert_passes(program)
+            exporter = litert_converter.exported_programs_to_flatbuffer([program], [_Signature()])
         # By way of a file: the converter's own copies of the weights are gone before ours is made.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "float.tflite"
