@@ -17,6 +17,7 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -179,7 +180,22 @@ def _key(node: Node, values: Mapping[Node, Any]) -> object:
             raise _NotCovered
         return type(value), repr(value)  # 1, 1.0 and True are not the same, but equal
 
-    return node.target, plain(node.args), tuple((k, plain(v)) for k, v in sorted(node.kwargs.items()))
+    kwargs = tuple((name, plain(value)) for name, value in sorted(node.kwargs.items()))
+    return _same_target(node.target), plain(node.args), kwargs
+
+
+def _same_target(target: Any) -> object:
+    """Equal for functions that do the same: litert-torch makes one for each convolution, around its operation."""
+    import torch
+
+    if (
+        not isinstance(target, FunctionType)
+        or not target.__closure__
+        or target.__defaults__ not in (None, (None,))
+    ):
+        return target
+    held = tuple(cell.cell_contents for cell in target.__closure__)
+    return (target.__code__, held) if all(isinstance(h, torch._ops.OpOverload) for h in held) else target
 
 
 def _several(value: Any) -> list[Any]:
