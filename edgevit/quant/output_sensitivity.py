@@ -40,13 +40,14 @@ DIRECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The operation that makes a tensor, and its arguments, (N, 1, ...) where they are no constants."""
+    """The operation that makes a tensor, and its arguments for one image, (1, 1, ...) where they are no constants."""
 
     node: torch.fx.Node
     args: tuple[object, ...]
 
 
-# From a tensor's value (N, 1, ...) and what made it to its candidates' errors, each of the same shape.
+# From a tensor's value for one image (1, 1, ...) and what made it to its candidates' errors, each of the same shape.
+# One image is what stays in the processor's cache while all candidates pass over it.
 Errors = Callable[["torch.Tensor", Made], Iterator["torch.Tensor"]]
 
 
@@ -81,27 +82,31 @@ def output_errors(
         norms = [o.detach().square().flatten(1).sum(1).clamp(min=1e-30).sqrt() for o in outputs]
         gradients: dict[str, list[torch.Tensor]] = {name: [] for name in names}
         for index in range(DIRECTIONS):
-            directions = [
+            probes = [
                 torch.randn(o.shape, generator=generator) / n.reshape(-1, *[1] * (o.ndim - 1))
                 for o, n in zip(outputs, norms, strict=True)
             ]
-            found = torch.autograd.grad(
+            passed = torch.autograd.grad(
                 outputs,
                 [values[name] for name in names],
-                directions,
+                probes,
                 retain_graph=index + 1 < DIRECTIONS,
                 allow_unused=True,
             )
-            for name, gradient in zip(names, found, strict=True):
+            for name, gradient in zip(names, passed, strict=True):
                 gradients[name].append(torch.zeros_like(values[name]) if gradient is None else gradient)
         with torch.no_grad():
             for name in names:
                 stacked = torch.stack([g.flatten(1) for g in gradients.pop(name)], 1)
-                moved = [
-                    torch.bmm(stacked, error.flatten(1).unsqueeze(2)).double().square().sum()
-                    for error in errors[name](values[name].detach(), made[name])
-                ]
-                sums[name] = sums.get(name, torch.zeros(len(moved), dtype=torch.float64)) + torch.stack(moved)
+                for image, (value, directions) in enumerate(
+                    zip(values[name].detach().split(1), stacked, strict=True)
+                ):
+                    found = [
+                        (directions @ error.flatten()).double().square().sum()
+                        for error in errors[name](value, made[name](image))
+                    ]
+                    moved = torch.stack(found)
+                    sums[name] = sums[name] + moved if name in sums else moved
         if advance is not None:
             advance(len(chunk))
     return {name: total / (DIRECTIONS * len(images)) for name, total in sums.items()}
@@ -109,16 +114,29 @@ def output_errors(
 
 def _run(
     graph: Graph, images: torch.Tensor, wanted: Mapping[str, Any]
-) -> tuple[dict[str, torch.Tensor], dict[str, Made], list[torch.Tensor]]:
-    """The wanted tensors, what made them, and the outputs, as parts of one autograd graph."""
+) -> tuple[dict[str, torch.Tensor], dict[str, Callable[[int], Made]], list[torch.Tensor]]:
+    """The wanted tensors, what made them for each image, and the outputs, as parts of one autograd graph."""
     import torch
+    from torch.utils._pytree import tree_map
 
     program = graph.program
     names = constants.targets(program)
     fixed: dict[torch.fx.Node, Any] = {}
     values: dict[torch.fx.Node, Any] = {}
     found: dict[str, torch.Tensor] = {}
-    made: dict[str, Made] = {}
+    made: dict[str, Callable[[int], Made]] = {}
+
+    def made_by(node: torch.fx.Node) -> Callable[[int], Made]:
+        def of(image: int) -> Made:
+            def one(source: torch.fx.Node) -> Any:
+                if source in fixed:
+                    return fixed[source]
+                return tree_map(lambda value: value[image : image + 1], values[source])
+
+            return Made(node, torch.fx.map_arg(node.args, one))
+
+        return of
+
     with torch.enable_grad():
         for node in program.graph_module.graph.nodes:
             if node.op == "output":
@@ -136,6 +154,5 @@ def _run(
             name = site_of(node)
             if name in wanted and isinstance(values[node], torch.Tensor) and values[node].requires_grad:
                 found[name] = values[node]
-                args = torch.fx.map_arg(node.args, lambda n: fixed[n] if n in fixed else values[n])
-                made[name] = Made(node, args)
+                made[name] = made_by(node)
     raise AssertionError("a program without an output node")

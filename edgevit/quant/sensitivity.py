@@ -45,10 +45,15 @@ def sensitivities(
         for planned in plan.sites:
             owners.setdefault(planned.site, []).append((index, planned))
 
+    held: dict[str, list[_site.Decided]] = {}  # of the site whose images come one after the other
+
     def errors_of(name: str) -> Errors:
         def errors(value: torch.Tensor, made: Made) -> Iterator[torch.Tensor]:
-            for index, planned in owners[name]:
-                yield _planned(planned, plans[index], described[name], weights, value, made) - value
+            if name not in held:
+                held.clear()
+                held[name] = [_layer(p, plans[index], described[name], weights) for index, p in owners[name]]
+            for layer in held[name]:
+                yield _planned(layer, value, made) - value
 
         return errors
 
@@ -60,22 +65,20 @@ def sensitivities(
     return found
 
 
-def _planned(
-    planned: SitePlan,
-    plan: QuantPlan,
-    site: Site,
-    weights: dict[str, torch.Tensor],
-    value: torch.Tensor,
-    made: Made,
-) -> torch.Tensor:
-    """The planned operation's output, (N, 1, ...), on the float model's own input; its real output is `value`."""
-    if planned.weight is None and planned.palette is None and planned.kind not in PRODUCTS:
-        assert planned.output is not None
-        return whole_graph.rounded(value, planned)
-    if planned.rhs is not None:
-        return _site.execute(made.node, _site.Decided(planned, {}, None, None), made.args)
+def _layer(planned: SitePlan, plan: QuantPlan, site: Site, weights: dict[str, torch.Tensor]) -> _site.Decided:
+    """The planned operation with its real weight, where it has one."""
+    if planned.weight is None and planned.palette is None:
+        return _site.Decided(planned, {}, None, None)
     bias = real_bias(planned, plan)
     if bias is None and site.bias is not None:
         bias = weights[site.bias]
-    layer = _site.Decided(planned, {}, real_weight(planned, plan), bias)
+    return _site.Decided(planned, {}, real_weight(planned, plan), bias)
+
+
+def _planned(layer: _site.Decided, value: torch.Tensor, made: Made) -> torch.Tensor:
+    """The planned operation's output, (1, 1, ...), on the float model's own input; its real output is `value`."""
+    planned = layer.plan
+    if layer.weight is None and planned.kind not in PRODUCTS:
+        assert planned.output is not None
+        return whole_graph.rounded(value, planned)
     return _site.execute(made.node, layer, made.args)
