@@ -15,6 +15,7 @@ CHUNK = 16
 ROWS = 16384
 ROWS_PER_INPUT = 8
 ROWS_PER_IMAGE = 512
+BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def measure(
         y = y - start
         count += y.shape[1]
         sums[1] += y.sum(1, dtype=torch.float64)
-        own += y.transpose(1, 2) @ y
+        own += _gram(y)
         if lost is not None:
             sums[0] += lost.sum(1, dtype=torch.float64)
             both += (lost @ rows_of.transpose(1, 2) if early else lost).transpose(1, 2) @ y
@@ -99,6 +100,20 @@ def measure(
     shift -= (wide @ mean_lost[:, :, None]) * mean[:, None, :]
     mean = mean + start[:, 0].double()
     return InputMoments(count, mean + mean_lost, mean, hessian, shift)
+
+
+def _gram(rows: torch.Tensor) -> torch.Tensor:
+    """Sum of y y^T over the rows y, float32 (groups, rows, inputs) -> (groups, inputs, inputs).
+
+    The product is symmetric: wide ones are computed above the diagonal, in blocks, and mirrored.
+    """
+    inputs = rows.shape[-1]
+    found = rows.new_empty(len(rows), inputs, inputs)
+    for start in range(0, inputs, BLOCK):
+        stop = start + BLOCK
+        found[:, start:stop, start:] = rows[..., start:stop].transpose(1, 2) @ rows[..., start:]
+        found[:, stop:, start:stop] = found[:, start:stop, stop:].transpose(1, 2)
+    return found
 
 
 def _as_read(value: torch.Tensor, rounded: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:

@@ -65,3 +65,9 @@ def test_inputs_that_never_change_have_no_second_moments() -> None:
     found = _moments.measure(node, value, value, torch.ones(4, 8), 1)
     assert float(found.hessian.abs().max()) < 1e-12 and float(found.shift.abs().max()) < 1e-12
     torch.testing.assert_close(found.mean[0].float(), value[0, 0, 0])
+
+
+def test_products_in_blocks_are_those_of_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_moments, "BLOCK", 5)
+    rows = torch.randn(2, 40, 17, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(_moments._gram(rows), rows.transpose(1, 2) @ rows)
