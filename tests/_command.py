@@ -8,7 +8,8 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,6 +79,29 @@ def edgevit(*arguments: str | Path, **changes: str | Path) -> subprocess.Complet
 def server() -> int:
     """Descriptor of the process that all commands share, for a test that has something else start them."""
     return _server().fileno()
+
+
+@contextmanager
+def steps_forked() -> Iterator[None]:
+    """What is called within the process of the tests has its steps forked as well, as if it were a command."""
+    before = dict(os.environ)
+    around = {**environment(), forking.SHARED: str(_server_here())}
+    try:
+        _become(around)
+        yield
+    finally:
+        _become(before)
+
+
+def _become(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+@cache
+def _server_here() -> int:
+    """The process that asks it makes a socket of its own of it."""
+    return os.dup(server())
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from edgevit.core.settings.recipe import Recipe
 from edgevit.core.types import TorchModel
 from edgevit.flows._from_plan import remembered
 from edgevit.registries import SOURCES
+from tests._command import steps_forked
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 GIVEN: dict[str, Any] = {"image_size": 16, "preprocess": {"normalize": "imagenet"}}
@@ -233,7 +234,8 @@ def test_the_command_line_has_no_module_and_a_plan_alone_brings_none(tmp_path: P
 
 def test_a_worker_reads_a_module_in_its_sandbox(capfd: pytest.CaptureFixture[str]) -> None:
     given = {**GIVEN, "labels": ["cat", "dog", "fox"], "to": ["onnx"], "precision": ["w8"]}
-    answer = edgevit.quantize(make().eval(), **given, dry_run=True)
+    with steps_forked():
+        answer = edgevit.quantize(make().eval(), **given, dry_run=True)
     assert capfd.readouterr().err == ""  # nobody looks into a pipe
     assert answer.exit_code == 0 and answer.data["model"] == "Net"
     (plan,) = answer.data["plans"]  # type: ignore[misc]

@@ -29,6 +29,7 @@ from edgevit.flows.convert import convert
 from edgevit.flows.make_recipe import make
 from edgevit.steps.messages import PrepareRequest
 from edgevit.validate.verdict import exit_code
+from tests._command import steps_forked
 from tests.edgevit.flows._tiny import NETS, settings_of, write_model
 
 
@@ -93,7 +94,8 @@ def run(folder: Path, name: str, cache: str | Path = "cache", **changes: Any) ->
     told = Told()
     place = cache if cache == "off" else str(folder / cache)
     settings = settings_of(folder, evaluate=str(folder / "other.npz"), output=str(folder / name), cache=place)
-    return convert(make({**settings, **changes}), told), told
+    with steps_forked():
+        return convert(make({**settings, **changes}), told), told
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from PIL import Image
 import edgevit as api
 from edgevit.core._plain import from_plain
 from edgevit.core.results.outcomes import Answers, Outcomes, unpack, unpack_names
-from tests._command import ROOT, edgevit
+from tests._command import ROOT, edgevit, steps_forked
 from tests.edgevit.flows._converted import EVALUATED, Converted
 from tests.edgevit.flows._hybrid import ASSETS, MEAN, SIZE, STD
 
@@ -231,14 +231,15 @@ def test_pruned_model_is_smaller_and_its_file_computes_what_is_left(
 def test_function_gives_the_report_that_is_in_the_bundle(tmp_path: Path) -> None:
     net = "nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.Flatten(), nn.Linear(32, 4))"
     (tmp_path / "nets.py").write_text(f"from torch import nn\n\ndef net():\n    return {net}\n")
-    report = api.convert(
-        f"python:{tmp_path / 'nets.py'}:net",
-        random_weights=3,
-        image_size=16,
-        preprocess={"normalize": "0..1"},
-        to=["onnx"],
-        output=tmp_path / "out",
-    )
+    with steps_forked():
+        report = api.convert(
+            f"python:{tmp_path / 'nets.py'}:net",
+            random_weights=3,
+            image_size=16,
+            preprocess={"normalize": "0..1"},
+            to=["onnx"],
+            output=tmp_path / "out",
+        )
     (artifact,) = report.artifacts
     assert (artifact.target, artifact.precision, artifact.verdict) == ("onnx", "fp16", "pass")
     assert report.samples.evaluate is None and artifact.accuracy is None
