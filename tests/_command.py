@@ -19,17 +19,10 @@ from typing import Final
 from edgevit.core.process import forking
 from edgevit.core.process._server import MESSAGE_BYTES, environment_digest
 from tests._command_server import plugins
+from tests._given import left_behind
 
 _TIMEOUT_S: Final = 900.0
 ROOT = Path(__file__).resolve().parents[1]
-# What libraries set when a test imports them in its own process. A shell has none of it; and from the first of them on,
-# the servers would take the environment of each command for another one and fork nothing more.
-SET_BY_LIBRARIES: Final = frozenset(
-    {
-        *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TF_CPP_MIN_LOG_LEVEL"),  # coremltools
-        *("TORCHINDUCTOR_CACHE_DIR", "TPU_SKIP_MDS_QUERY"),  # PyTorch's compiler and JAX
-    }
-)
 # Besides what a conversion's own server imports: what a hundred commands would each import anew, the converters too.
 _LIBRARIES: Final = (
     *("timm", "safetensors.torch", "pydantic", "scipy.cluster", "scipy.optimize", "tests._quick_torch"),
@@ -55,7 +48,7 @@ def environment(**changes: str | Path) -> dict[str, str]:
     given = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PYTEST_") and name not in SET_BY_LIBRARIES
+        if not name.startswith("PYTEST_") and name not in left_behind
     }
     return {**given, "HF_HUB_OFFLINE": "1", **{name: str(value) for name, value in changes.items()}}
 

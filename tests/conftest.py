@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What a test executes is made by the code under test, not by an earlier run; tests of the cache name their own.
 os.environ["EDGEVIT_CACHE"] = "off"
+_given = importlib.import_module("tests._given")  # now: what is set from here on is a library's
 # A shell that starts the tests in the background makes them, and their children, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if importlib.util.find_spec("tensorflow") is not None:
@@ -85,7 +86,9 @@ def pytest_runtest_setup() -> None:
     """The random weights of a test are the same in every run, whatever ran before it in its process.
 
     So is Ctrl-C: the command line, called within the process of the tests, ends deaf to it, and so would its heirs be.
+    What libraries have left among the variables is seen, so that commands do not get it.
     """
+    _given.look()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if "torch" in sys.modules:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests._command import ROOT, SET_BY_LIBRARIES, command, edgevit, environment
+from edgevit.core.process._server import environment_digest
+from tests import _given
+from tests._command import ROOT, _commands, command, edgevit, environment
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,13 @@ def test_a_forked_command_says_what_a_new_process_says(arguments: tuple[str, ...
     assert (forked.stdout, forked.stderr) == (started.stdout, started.stderr)
 
 
-def test_what_libraries_set_is_known() -> None:
-    """Else each command of the tests after it would import everything anew: minutes, and nothing would say so."""
-    given = Path("/proc/self/environ")
-    if not given.exists():
-        pytest.skip("what the process was started with cannot be seen")
-    for name in ("timm", "coremltools", "litert_torch", "onnxruntime"):
-        importlib.import_module(name)
-    names = {entry.partition(b"=")[0].decode() for entry in given.read_bytes().split(b"\0")}
-    own = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "EDGEVIT_CACHE"}  # tests/conftest.py
-    new = {name for name in os.environ if name not in names and not name.startswith("PYTEST_")}
-    assert new - own <= SET_BY_LIBRARIES
+def test_what_a_library_sets_reaches_no_command_and_keeps_the_servers_in_use() -> None:
+    assert environment_digest(environment()) == _commands().digest
+    os.environ["OF_A_LIBRARY"] = "1"  # not undone by anybody
+    try:
+        assert environment()["OF_A_LIBRARY"] == "1", "set within a test, it may be meant"
+        _given.look()
+        assert "OF_A_LIBRARY" not in environment()
+        assert environment_digest(environment()) == _commands().digest
+    finally:
+        del os.environ["OF_A_LIBRARY"]
