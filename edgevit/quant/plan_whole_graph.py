@@ -143,8 +143,13 @@ def plan_whole_graph(
 
 
 def _of_rows(value: torch.Tensor, rows: tuple[int, ...] | None) -> torch.Tensor:
-    """The rows that count of what enters a linear layer, (N, 1, ..., rows, channels)."""
-    return value if rows is None else value[..., list(rows), :]
+    """The rows that count of what enters a linear layer, (N, 1, ..., rows, channels).
+
+    All of them where those of all images are too few to measure anything on.
+    """
+    if rows is None or len(value) * len(rows) < _site.FEWEST_ROWS:
+        return value
+    return value[..., list(rows), :]
 
 
 def choose_wide(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgevit.program.live_rows import live_rows
+from edgevit.quant import plan_whole_graph
 from edgevit.quant.output_sensitivity import Errors, Made, output_errors
 from tests.converters import _small_models as models
 
@@ -65,3 +66,8 @@ def test_no_other_row_moves_the_output(read: str, rows: tuple[int, ...] | None) 
     moved = output_errors(graph, images, {name: errors_of(name) for name in found}, 0)
     for name, by_row in moved.items():
         assert tuple(by_row.nonzero().flatten().tolist()) == rows, name
+
+
+@pytest.mark.parametrize(("count", "kept"), [(64, 1), (63, 5)])
+def test_too_few_rows_that_count_are_joined_by_all_others(count: int, kept: int) -> None:
+    assert plan_whole_graph._of_rows(torch.zeros(count, 1, 1, 5, 16), (0,)).shape[-2] == kept
