@@ -109,7 +109,7 @@ class OfPrepare:
     """The whole preparing step, where all that it reads is known: the same command again."""
 
     def __init__(self, memory: Memory, request: PrepareRequest) -> None:
-        self._memory, self._folder = memory, Path(request.work)
+        self._memory, self._request, self._folder = memory, request, Path(request.work)
         self._facts = _prepare_facts(request) if memory.remembered.folder else None
 
     def find(self) -> Prepared | None:
@@ -122,8 +122,12 @@ class OfPrepare:
             return None
 
     def keep(self, prepared: Prepared) -> None:
-        """Keep all of the work folder, unless it would be a large part of the cache."""
-        if self._facts is None:
+        """Keep all of the work folder, unless it would be a large part of the cache.
+
+        Nothing is kept where a file changed meanwhile, as a checkpoint of a training that goes on: which content the
+        step read is not known.
+        """
+        if self._facts is None or _prepare_facts(self._request) != self._facts:
             return
         files = files_in(self._folder)
         if sum(path.stat().st_size for path in files.values()) > self._memory.limit / _LARGEST:

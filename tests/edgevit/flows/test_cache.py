@@ -24,10 +24,11 @@ from edgevit.core.errors import StepError, UsageError
 from edgevit.core.progress import Silent
 from edgevit.core.results.report import Report
 from edgevit.core.settings.recipe import Recipe
+from edgevit.core.types import ModelSpec, Preprocess
 from edgevit.flows._remember import OfPrepare, open_memory
 from edgevit.flows.convert import convert
 from edgevit.flows.make_recipe import make
-from edgevit.steps.messages import PrepareRequest
+from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.validate.verdict import exit_code
 from tests._command import steps_forked
 from tests.edgevit.flows._tiny import NETS, settings_of, write_model
@@ -281,3 +282,21 @@ def test_pipes_and_devices_are_not_read_for_a_key(tmp_path: Path) -> None:
         wanted = Recipe(model="timm:vit_tiny_patch16_224", weights=weights)
         memory = Memory(Remembered(str(tmp_path), "facts"), lambda text: None)
         assert OfPrepare(memory, PrepareRequest(work=str(tmp_path), recipe=wanted)).find() is None
+
+
+def test_a_file_that_changed_while_it_was_prepared_leaves_nothing(tmp_path: Path) -> None:
+    """A checkpoint of a training that goes on: the step may have read what came after the digest."""
+    weights, work = tmp_path / "w.pt", tmp_path / "work"
+    recipe = Recipe(model="timm:vit_tiny_patch16_224", weights=weights, cache=str(tmp_path / "cache"))
+    spec = ModelSpec("net", "net", Preprocess(8, 8, (8, 8)), (), (), "", 0)
+    prepared = Prepared(spec, 0, (), None, None, 0, False, 0, "base.npz", None, ())
+    for after, kept in (("first", True), ("second", False)):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        weights.write_text("first")
+        memory = open_memory(recipe, Silent())
+        wanted = OfPrepare(memory, PrepareRequest(work=str(work), recipe=recipe))
+        weights.write_text(after)
+        wanted.keep(prepared)
+        assert bool(list(entries(Path(memory.remembered.folder)))) is kept
