@@ -19,7 +19,7 @@ from edgevit.core._plain import to_plain
 from edgevit.core.cache import place as places
 from edgevit.core.cache.code import code_facts
 from edgevit.core.cache.memory import OFF, RESULT, Memory, Remembered, read_result
-from edgevit.core.cache.store import digest_of, files_in, trim
+from edgevit.core.cache.store import PART, digest_of, files_in, trim
 from edgevit.core.disk.artifact import artifact_sha256
 from edgevit.core.disk.space import storage_errors
 from edgevit.core.disk.whole_files import sha256_of
@@ -96,7 +96,7 @@ def of_steps(memory: Memory, recipe: Recipe) -> Remembered:
     named = {"model": recipe.model, "weights": None if recipe.weights is None else str(recipe.weights)}
     if recipe.weights is not None and recipe.weights.is_file():
         named["digest"] = sha256_of(recipe.weights)
-    folder = Path(memory.remembered.folder) / f"model-{digest_of(named)[:16]}"
+    folder = Path(memory.remembered.folder) / f"{PART}{digest_of(named)[:16]}"
     try:
         with storage_errors(folder):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -119,6 +119,7 @@ class OfPrepare:
         try:
             return read_result(Prepared, self._folder)
         except EdgevitError:
+            self._memory.forget("prepared", self._facts)
             return None
 
     def keep(self, prepared: Prepared) -> None:
@@ -214,7 +215,11 @@ class OfBuild:
         try:
             if not self._memory.find("built", self._facts[precision], aside):
                 return None
-            built = read_result(Built, aside)
+            try:
+                built = read_result(Built, aside)
+            except EdgevitError:
+                self._memory.forget("built", self._facts[precision])
+                return None
             with storage_errors(folder):
                 (aside / _FILES).rename(folder)
                 if precision is Precision.FP32:
@@ -274,8 +279,12 @@ class OfExecute:
         try:
             if not self._memory.find("executed", self._facts_of(built), aside):
                 return None
-            done = read_result(Executed, aside)
+            try:
+                done = read_result(Executed, aside)
+            except EdgevitError:
+                done = Executed(built.target, built.precision, 0.0)
             if done.outputs is None or Path(done.outputs).name != done.outputs:
+                self._memory.forget("executed", self._facts_of(built))
                 return None
             shutil.move(aside / _OUTPUTS, self._work / done.outputs)
             return done

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Final
 
 from edgevit.core.cache import place as places
 from edgevit.core.cache.place import FORMAT, Place
-from edgevit.core.cache.store import Stored, entries, trim
+from edgevit.core.cache.store import Stored, entries, remove_tree, trim
 from edgevit.core.errors import StorageError, UsageError, nearest
 from edgevit.core.results.answer import Answer, Table
 
@@ -50,7 +49,7 @@ def cache(action: str, given: str | None = None, max_size: float | None = None) 
 def _clear(place: Place) -> tuple[int, int]:
     """Entries in the form of this edgevit alone: the folder may hold those of a newer one, and other files."""
     found = tuple(entries(place.folder))
-    shutil.rmtree(place.folder, ignore_errors=True)
+    remove_tree(place.folder)
     left = tuple(entries(place.folder))
     if left:
         raise StorageError(f"{left[0].place} could not be removed", "check its permissions")

@@ -20,7 +20,10 @@ def graph_digest(graph: Graph) -> str:
         digest.update("\0".join(map(str, words)).encode() + b"\n")
 
     add(*graph.rewrites)
-    for node in program.graph.nodes:
+    inner = [
+        module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)
+    ]
+    for node in (node for within in inner for node in within.nodes):
         add(node.op, node.name, node.target, node.args, node.kwargs, named(node), _form(node.meta.get("val")))
     add(program.graph_signature)
     tensors: dict[str, Any] = {**program.constants, **program.state_dict}

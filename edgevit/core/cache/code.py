@@ -24,7 +24,12 @@ _PREFIXES: Final = (
     "ATEN_",
     "DNNL_",
     "EDGEVIT_",
+    "GLIBC_",
+    "KMP_",
     "MKL_",
+    "NPY_",
+    "OMP_",
+    "OPENBLAS_",
     "ONEDNN_",
     "ORT_",
     "PYTORCH_",
@@ -89,7 +94,8 @@ def _digest(packages: Iterable[tuple[str, Path | None]]) -> str:
         digest.update(f"{name}\0".encode())
         for path in _files(place):
             content = path.read_bytes()
-            digest.update(f"{path.name}\0{len(content)}\0".encode())
+            inner = path.name if place is None or path == place else path.relative_to(place).as_posix()
+            digest.update(f"{inner}\0{len(content)}\0".encode())
             digest.update(content)
     return digest.hexdigest()
 
@@ -100,7 +106,8 @@ def _files(place: Path | None) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(place):
         folders[:] = sorted(set(folders) - _SKIPPED)
-        found += [Path(parent) / name for name in sorted(names)]
+        paths = (Path(parent) / name for name in sorted(names))
+        found += [path for path in paths if path.is_file()]  # editors leave links that lead nowhere
     return found
 
 

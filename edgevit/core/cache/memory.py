@@ -79,6 +79,11 @@ class Memory:
             self.full = True
             self.told(f"the cache is written no more: {error.message}")
 
+    def forget(self, kind: str, facts: Mapping[str, object]) -> None:
+        """Remove an entry that is of no use; it does not count as found."""
+        self._cache.remove(self._key(kind, facts))
+        self.hits.remove(kind)
+
     def recall(
         self,
         kind: str,
@@ -109,9 +114,9 @@ class Memory:
                 return None
             try:
                 return read(folder / "found")
-            except (EdgevitError, OSError, ValueError, KeyError, IndexError) as error:
+            except Exception as error:  # noqa: BLE001  readers raise a dozen classes of their own
                 self.told(f"an entry of the cache could not be read ({kind}: {error}); it is made again")
-                self._cache.remove(self._key(kind, facts))
+                self.forget(kind, facts)
                 return None
 
     def keep_made(

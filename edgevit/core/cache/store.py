@@ -15,7 +15,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -32,6 +31,7 @@ Found = Literal["hit", "miss", "damaged"]
 
 LIST: Final = "entry.json"
 FILES: Final = "files"
+PART: Final = "model-"  # how the folder of one model's own entries begins
 _NEW: Final = ".new-"
 _CHUNK: Final = 1 << 20
 _LIST_BYTES: Final = 4 << 20
@@ -120,6 +120,8 @@ class Cache:
             document = {"kind": key.kind, "facts": key.facts, "files": listed}
             (aside / "entry" / LIST).write_text(_canonical(document), encoding="utf-8")
             place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists() and not (place / LIST).exists():  # a removal that did not come to its end
+                remove_tree(place)
             try:
                 (aside / "entry").rename(place)
             except OSError as error:
@@ -128,10 +130,10 @@ class Cache:
 
     def remove(self, key: Key) -> None:
         """Forget an entry, if it is there."""
-        shutil.rmtree(self.place_of(key), ignore_errors=True)
+        remove_tree(self.place_of(key))
 
     def _discard(self, place: Path) -> Found:
-        shutil.rmtree(place, ignore_errors=True)
+        remove_tree(place)
         return "damaged"
 
 
@@ -152,16 +154,14 @@ class Stored:
 
 
 def entries(folder: Path) -> Iterator[Stored]:
-    """All entries below `folder`, in the caches within it too; links are not followed."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(_NEW)]
-        if LIST not in names:
-            continue
-        folders.clear()
-        place = Path(parent)
-        with suppress(OSError):  # removed by another run meanwhile
-            size = sum(path.lstat().st_size for path in place.rglob("*") if path.is_file())
-            yield Stored(place, place.parent.parent.name, size, (place / LIST).lstat().st_mtime)
+    """All entries of a cache and of the caches within it; links are not followed."""
+    for cache in _caches(folder):
+        for kind in _folders(cache):
+            for start in _folders(kind):
+                for place in _folders(start):
+                    with suppress(OSError):  # removed by another run meanwhile
+                        used = (place / LIST).lstat().st_mtime
+                        yield Stored(place, kind.name, _size(place), used)
 
 
 def trim(folder: Path, limit: int) -> tuple[int, int]:
@@ -172,19 +172,65 @@ def trim(folder: Path, limit: int) -> tuple[int, int]:
     Returns:
         How many entries were removed, and their bytes.
     """
-    for cache in {folder, *(path for path in folder.glob("*") if path.is_dir())}:
+    for cache in _caches(folder):
         for left in dead(cache, _NEW):
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
     found = sorted(entries(folder), key=lambda entry: entry.used)
     over = sum(entry.size for entry in found) - limit
     removed = freed = 0
     for entry in found:
         if freed >= over:
             break
-        shutil.rmtree(entry.place, ignore_errors=True)
+        remove_tree(entry.place)
         if not entry.place.exists():
             removed, freed = removed + 1, freed + entry.size
     return removed, freed
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder as far as possible, however deep: what a step of unknown origin left may be.
+
+    `shutil.rmtree` calls itself for each level, and so do the walks of this Python.
+    """
+    todo, found = [folder], []
+    while todo:
+        found.append(todo.pop())
+        with suppress(OSError), os.scandir(found[-1]) as inner:
+            for entry in inner:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                else:
+                    with suppress(OSError):
+                        Path(entry.path).unlink()
+    for path in reversed(found):
+        with suppress(OSError):
+            path.rmdir()
+
+
+def _caches(folder: Path) -> list[Path]:
+    """The folder and those of models in it."""
+    return [folder, *(path for path in _folders(folder) if path.name.startswith(PART))]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as inner:
+            return sorted(Path(entry.path) for entry in inner if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def _size(place: Path) -> int:
+    """Bytes of an entry."""
+    todo, total = [place], 0
+    while todo:
+        with suppress(OSError), os.scandir(todo.pop()) as inner:
+            for entry in inner:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def digest_of(facts: object) -> str:
@@ -211,7 +257,9 @@ def _listed(path: Path, key: Key) -> dict[str, str]:
     listed = found["files"]
     for name, digest in listed.items():
         pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts or not isinstance(digest, str):
+        within = any(str(parent) in listed for parent in pure.parents)  # a file cannot be a folder too
+        odd = pure.is_absolute() or ".." in pure.parts or not pure.parts or not name.isprintable()
+        if odd or within or not isinstance(digest, str):
             raise InputError(f"{path} lists {name!r}", _HINT)
     return dict(listed)
 

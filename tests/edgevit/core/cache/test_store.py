@@ -200,3 +200,30 @@ def test_a_clock_that_jumps_changes_the_order_alone(cache: Cache, made: Path, tm
         os.utime(cache.place_of(KEY) / LIST, (seconds, seconds))
         assert cache.find(KEY, tmp_path / f"out-{seconds}") == "hit"
     assert trim(cache.folder, 10**9) == (0, 0)
+
+
+def test_folders_of_any_depth_are_removed(cache: Cache, made: Path) -> None:
+    cache.keep(KEY, files_in(made))
+    deep = cache.place_of(KEY) / FILES
+    for _ in range(1500):
+        deep /= "d"
+        deep.mkdir()
+    assert next(iter(entries(cache.folder))).size > 256 * 9000
+    assert trim(cache.folder, 0)[0] == 1
+    assert not list(entries(cache.folder)) and not cache.place_of(KEY).exists()
+
+
+def test_what_a_removal_left_half_is_made_again(cache: Cache, made: Path, tmp_path: Path) -> None:
+    cache.keep(KEY, files_in(made))
+    (cache.place_of(KEY) / LIST).unlink()
+    assert cache.find(KEY, tmp_path / "out") == "miss"
+    cache.keep(KEY, files_in(made))
+    assert cache.find(KEY, tmp_path / "out") == "hit"
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "inner/values.bin/further", "/etc/passwd", ""])
+def test_names_that_no_entry_has_are_damage(cache: Cache, made: Path, tmp_path: Path, name: str) -> None:
+    cache.keep(KEY, files_in(made))
+    text = (cache.place_of(KEY) / LIST).read_text()
+    (cache.place_of(KEY) / LIST).write_text(text.replace('"result.json"', f'"{name}"'))
+    assert cache.find(KEY, tmp_path / "out") == "damaged"
