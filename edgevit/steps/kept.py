@@ -8,6 +8,7 @@ installed packages by their versions, all other code that was imported by its fi
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 import sysconfig
@@ -212,14 +213,12 @@ def user_code() -> str:
     """Digest of all imported Python that is neither Python's own nor an installed package's."""
     places = sysconfig.get_paths()
     known = tuple(places[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    own = str(Path(__file__).resolve().parents[2])
+    root = Path(__file__).resolve().parents[2]
+    own = tuple(f"{root / name}{os.sep}" for name in ("edgevit", "converters", "calibration"))
     digest = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
         file: Any = getattr(module, "__file__", None)
-        if not isinstance(file, str) or file.startswith(known):
-            continue
-        root = name.partition(".")[0]
-        if file.startswith(own) and root in ("edgevit", "converters", "calibration"):
+        if not isinstance(file, str) or file.startswith((*known, *own)):
             continue
         path = Path(file)
         digest.update(f"{name}\0".encode())

@@ -38,7 +38,8 @@ _PREFIXES: Final = (
     "TORCH_",
     "XNNPACK_",
 )
-_NOT: Final = ("EDGEVIT_CACHE",)
+# Libraries set the latter in their own process when they are imported, and no value hangs on them.
+_NOT: Final = ("EDGEVIT_CACHE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TF_CPP_")
 _SKIPPED: Final = frozenset({"__pycache__", ".git"})
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edgevit.core.cache.memory import Memory, Remembered
+from edgevit.core.cache.place import FORMAT
 from edgevit.core.cache.store import entries
 from edgevit.core.disk.documents import read_json
 from edgevit.core.errors import StepError, UsageError
@@ -174,7 +175,7 @@ def test_what_is_different_is_not_taken_for_the_same(folder: Path, what: str) ->
 
 
 def test_damaged_entries_are_made_again_with_a_word(made: Made, folder: Path) -> None:
-    for entry in entries(folder / "cache"):
+    for entry in entries(folder / "cache" / FORMAT):
         for path in (entry.place / "files").rglob("*"):
             if path.is_file():
                 path.write_bytes(path.read_bytes()[:-3] + b"bad")
@@ -192,20 +193,25 @@ def test_a_run_that_was_killed_goes_on_where_it_was(folder: Path) -> None:
         *("convert", f"python:{folder / 'nets.py'}:Net", "--random-weights", "0", "--image-size", "16"),
         *("--to", "onnx", "--precision", "w8a8", "--calibration-count", "64"),
         *("--calibrate", str(folder / "images.npz"), "--evaluate", str(folder / "other.npz")),
-        *("--cache", str(folder / "cache"), "-o", str(folder / "killed")),
+        *("--cache", str(folder / "cache"), "-o"),
     ]
+    command = [sys.executable, "-m", "edgevit", *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgevit", *arguments], start_new_session=True, stderr=subprocess.DEVNULL
+        [*command, str(folder / "killed")], start_new_session=True, stderr=subprocess.DEVNULL
     )
     end = time.monotonic() + 120
-    while not any(entry.kind == "plan" for entry in entries(folder / "cache")) and time.monotonic() < end:
+    while (
+        not any(entry.kind == "plan" for entry in entries(folder / "cache" / FORMAT))
+        and time.monotonic() < end
+    ):
         assert process.poll() is None, "ended before it could be killed"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / "killed").exists()
-    _, told = run(folder, "again")
-    assert "reference" in told.taken and "plan" in told.taken
+    done = subprocess.run([*command, str(folder / "again")], capture_output=True, text=True, check=False)
+    taken = next(line for line in done.stderr.splitlines() if "taken from the cache" in line)
+    assert "reference" in taken and "plan" in taken
     assert files(folder / "again") == files(folder / "off")
 
 
