@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from bench.conversion_time import processor_s
 
 DEFAULT: Final = ("demo", "--precision", "fp16,w8a8")
 MORE: Final = "w8"
@@ -77,9 +78,9 @@ def main() -> int:
 def convert(output: Path, arguments: Sequence[str]) -> Taken:
     """One conversion by the command line."""
     command = [sys.executable, "-m", "edgevit", "convert", *arguments, "-q", "-o", str(output)]
-    used, start = _processor_s(), time.monotonic()
+    used, start = processor_s(), time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wall, cpu = time.monotonic() - start, _processor_s() - used
+    wall, cpu = time.monotonic() - start, processor_s() - used
     if not (output / "report.json").is_file():
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     found = (path for path in output.rglob("*") if path.is_file() and path.parent != output)
@@ -98,11 +99,6 @@ def busy(count: int) -> ExitStack:
         stack.callback(process.wait)
         stack.callback(process.kill)
     return stack
-
-
-def _processor_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -99,11 +99,11 @@ def convert(root: Path, conversion: Sequence[str]) -> Taken:
             "-o",
             folder,
         ]
-        used, start = _processor_s(), time.monotonic()
+        used, start = processor_s(), time.monotonic()
         done = subprocess.run(
             [*command, "--overwrite"], cwd=root, env=environment, capture_output=True, text=True, check=False
         )
-        wall, cpu = time.monotonic() - start, _processor_s() - used
+        wall, cpu = time.monotonic() - start, processor_s() - used
         report = Path(folder) / "report.json"
         if not report.is_file():
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
@@ -119,7 +119,7 @@ def told(before: Sequence[float], now: Sequence[float]) -> str:
     return f"{medians}, ratio {ratio:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _processor_s() -> float:
+def processor_s() -> float:
     """Of all processes that this one, or one of its children, has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -23,12 +23,12 @@ from edgevit.core.cache.store import PART, digest_of, files_in, trim
 from edgevit.core.disk.artifact import artifact_sha256
 from edgevit.core.disk.space import storage_errors
 from edgevit.core.disk.whole_files import sha256_of
-from edgevit.core.errors import EdgevitError, StepError, StorageError
+from edgevit.core.errors import EdgevitError, InputError, StepError, StorageError
 from edgevit.core.precisions import Precision
 from edgevit.core.process.cores import usable_cores
 from edgevit.core.progress import Progress
 from edgevit.core.settings.model_text import parse_source
-from edgevit.core.settings.recipe import Recipe, all_settings, label_files
+from edgevit.core.settings.recipe import Recipe, label_files
 from edgevit.registries import SOURCES
 from edgevit.steps import messages
 from edgevit.steps.messages import (
@@ -47,7 +47,8 @@ _OUTPUTS: Final = "outputs.npz"
 _SITE_VALUES: Final = "site-values.safetensors"
 _WORDS: Final = ("demo", "synthetic")
 _LARGEST: Final = 8  # one entry takes at most this part of the whole cache
-# Settings that preparing a model does not ask for; limits alone say by their presence what is checked.
+# Settings that preparing a model does not ask for: one that is forgotten here costs time and no truth. Limits say by
+# their presence alone what is checked.
 _ELSEWHERE: Final = frozenset(
     {
         "output",
@@ -82,27 +83,33 @@ def open_memory(recipe: Recipe, progress: Progress) -> Memory:
             raise places.refuse(place, reason)
         progress.note(f"nothing is kept for the next run: {reason}")
         return Memory(OFF, progress.warn)
-    facts = {**code_facts(), "threads": recipe.threads or usable_cores(), "jobs": recipe.jobs}
-    return Memory(Remembered(str(place.folder), digest_of(facts)), progress.warn, limit=place.limit)
-
-
-def of_steps(memory: Memory, recipe: Recipe) -> Remembered:
-    """The part of the cache that the preparing step of this model may write to.
-
-    It is a folder of the model's own: what a model of unknown origin left there is never taken for another one.
-    """
-    if not memory.remembered.folder:
-        return memory.remembered
-    named = {"model": recipe.model, "weights": None if recipe.weights is None else str(recipe.weights)}
-    if recipe.weights is not None and recipe.weights.is_file():
-        named["digest"] = sha256_of(recipe.weights)
-    folder = Path(memory.remembered.folder) / f"{PART}{digest_of(named)[:16]}"
+    named = _model_facts(recipe)
+    folder = place.folder / f"{PART}{digest_of(named)[:16]}"
     try:
         with storage_errors(folder):
             folder.mkdir(mode=0o700, exist_ok=True)
-    except EdgevitError:
-        return OFF
-    return Remembered(str(folder), memory.remembered.facts)
+    except EdgevitError as error:
+        progress.note(f"nothing is kept for the next run: {error.message}")
+        return Memory(OFF, progress.warn)
+    facts = {**code_facts(), "model": named, "threads": recipe.threads or usable_cores(), "jobs": recipe.jobs}
+    return Memory(Remembered(str(folder), digest_of(facts)), progress.warn, limit=place.limit)
+
+
+def _model_facts(recipe: Recipe) -> dict[str, object]:
+    """Which model it is: the part of the cache is named by it, and all keys hold it.
+
+    Each model has a part of its own, which its sandboxed steps may write to. What they say of themselves goes into
+    keys, such as the digest of a graph: a hostile one can spoil its own results and those of no other model.
+    """
+    source, argument = parse_source(recipe.model, SOURCES.names())
+    named = SOURCES.get(source).path(argument)
+    paths = [recipe.weights, None if named is None else Path(named)]
+    return {
+        "model": recipe.model,
+        "weights": None if recipe.weights is None else str(recipe.weights),
+        # pipes and devices have no end, and what is missing is told by the step that reads it
+        "files": [sha256_of(p) if p is not None and (p.is_dir() or p.is_file()) else None for p in paths],
+    }
 
 
 class OfPrepare:
@@ -114,13 +121,19 @@ class OfPrepare:
 
     def find(self) -> Prepared | None:
         """What it left, with its files in the work folder."""
-        if self._facts is None or not self._memory.find("prepared", self._facts, self._folder):
-            return None
+        aside = self._folder / "kept-prepared"
         try:
-            return read_result(Prepared, self._folder)
-        except EdgevitError:
-            self._memory.forget("prepared", self._facts)
+            if self._facts is None or not self._memory.find("prepared", self._facts, aside):
+                return None
+            prepared = read_result(Prepared, aside)
+            for path in aside.iterdir():
+                path.rename(self._folder / path.name)
+            return prepared
+        except InputError:
+            self._memory.forget("prepared", self._facts or {})
             return None
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     def keep(self, prepared: Prepared) -> None:
         """Keep all of the work folder, unless it would be a large part of the cache.
@@ -165,7 +178,7 @@ def _prepare_facts(request: PrepareRequest) -> dict[str, object] | None:
     # pipes and devices have no end, and what is missing is told by the step that reads it
     if any(not (path.is_dir() or path.is_file()) or _leads_elsewhere(path) for path in paths):
         return None
-    asked = {name: value for name, value in to_plain(recipe).items() if name in all_settings()}
+    asked = to_plain(recipe)
     limits = {name: asked[name] if recipe.auto_float else asked[name] is not None for name in _LIMITS}
     return {
         "recipe": {name: value for name, value in asked.items() if name not in _ELSEWHERE} | limits,
@@ -352,4 +365,4 @@ def tidy(memory: Memory, progress: Progress) -> None:
     if found := taken(memory):
         progress.note(f"taken from the cache: {found}")
     if memory.remembered.folder:
-        trim(Path(memory.remembered.folder), memory.limit)
+        trim(Path(memory.remembered.folder).parent, memory.limit)

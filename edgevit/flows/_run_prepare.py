@@ -13,7 +13,7 @@ from edgevit.core.precisions import Precision, Variant
 from edgevit.core.process.worker import trace_of
 from edgevit.core.progress import Emit, Event, FileDone, Progress
 from edgevit.flows import _jobs
-from edgevit.flows._remember import OfPrepare, of_steps
+from edgevit.flows._remember import OfPrepare
 from edgevit.registries import TARGETS
 from edgevit.steps.messages import Prepared, PrepareRequest
 from edgevit.steps.resolve import Work
@@ -29,7 +29,7 @@ def prepare(
     """
     recipe = work.recipe
     step = f"preparing {recipe.model}"
-    request = replace(request_of(work, folder), memory=of_steps(memory, recipe))
+    request = replace(request_of(work, folder), memory=memory.remembered)
     kept = OfPrepare(memory, request)
     known = kept.find()
     if known is not None:

@@ -118,7 +118,7 @@ def measure(asked: PrepareRequest, emit: Emit, lap: Callable[[str], None], memor
     doubts = kept.result(
         _Doubts,
         "doubts",
-        {**seen, **_labelled(asked, images)},
+        {**seen, **_labelled(asked, model, images)},
         lambda: _look_for_doubts(asked, opened, kind, images, reference, emit),
     )
     deciding, held_out = images.calibration, None
@@ -181,10 +181,11 @@ def _kept(asked: PrepareRequest, model: TorchModel, graph: Graph, memory: Memory
     return Kept(memory, facts)
 
 
-def _labelled(asked: PrepareRequest, images: Images) -> dict[str, object]:
+def _labelled(asked: PrepareRequest, model: TorchModel, images: Images) -> dict[str, object]:
     """What doubts depend on besides the model and the pixels."""
     evaluate = images.evaluate
     return {
+        "spec": to_plain(model.spec),  # names of classes have an order that may be doubted
         "labels": array_digest(images.judged.labels),
         "images": None if evaluate.described is None else evaluate.described.digest,
         "count": asked.recipe.evaluate_count,

@@ -1,7 +1,7 @@
 """What every result depends on besides what was asked: this code, the installed packages, the processor.
 
 Versions alone would not do: a checkout changes without one, and so does a plug-in that is installed editable. So the
-sources of edgevit and of packages that bring plug-ins are read, 20 ms of it. All installed versions count, not only
+sources of edgevit and of packages that bring plug-ins are read. All installed versions count, not only
 those that a step imports: which a library imports in its turn nobody can list.
 """
 

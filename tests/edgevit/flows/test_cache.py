@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgevit.core.cache.memory import Memory, Remembered
+from edgevit.core.cache.memory import OFF, Memory, Remembered
 from edgevit.core.cache.place import FORMAT
 from edgevit.core.cache.store import entries
 from edgevit.core.disk.documents import read_json
@@ -306,3 +306,28 @@ def test_a_file_that_changed_while_it_was_prepared_leaves_nothing(tmp_path: Path
         weights.write_text(after)
         wanted.keep(prepared)
         assert bool(list(entries(Path(memory.remembered.folder)))) is kept
+
+
+def test_a_model_has_a_part_of_its_own_and_without_one_nothing_is_kept(tmp_path: Path) -> None:
+    """What a hostile step claims of its graph is never a key of another model."""
+    model, told = tmp_path / "model.pt2", Told()
+    wanted = Recipe(model=str(model), cache=str(tmp_path / "cache"))
+    model.write_bytes(b"hostile")
+    hostile = open_memory(wanted, told).remembered
+    assert open_memory(wanted, told).remembered == hostile
+    model.write_bytes(b"honest")
+    honest = open_memory(wanted, told).remembered
+    assert honest.folder != hostile.folder and honest.facts != hostile.facts
+    Path(honest.folder).rmdir()
+    Path(honest.folder).write_text("a file")
+    assert open_memory(wanted, told).remembered == OFF
+    assert any("nothing is kept for the next run" in text for text in told.notes)
+
+
+def test_an_entry_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "plan").write_text("a file where a folder should be")
+    memory = Memory(Remembered(str(tmp_path), "facts"), told.append)
+    for number in range(2):
+        memory.keep("plan", {"n": number}, {"values": tmp_path / "plan"})
+    assert len(told) == 1 and told[0].startswith("the cache is written no more")
